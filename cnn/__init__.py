@@ -1,0 +1,1 @@
+"""Convolutional networks in JAX: which downsampling, pooling or block, and is the difference real?"""

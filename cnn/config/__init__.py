@@ -1,0 +1,1 @@
+"""Complete, locked, typed configuration: what a run is, in one tree of plain values."""

@@ -1,0 +1,20 @@
+"""The one exception a user is meant to read, and the search for what they meant."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave us, told in one sentence.
+
+    The sentence says what is wrong, where (file or field) and what to do. Entry points print it
+    without a traceback and exit with code 2.
+    """
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Returns "did you mean 'x'? " (or "") followed by the allowed names, ready to be appended."""
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}allowed: {', '.join(allowed)}"

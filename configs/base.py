@@ -1,0 +1,128 @@
+"""Every field of a run, with its default, unit and meaning. Experiment files change a few of them.
+
+Durations are strings: "10 epochs", "500 steps", "64000 examples" or "5%" (of the whole training).
+A field that the chosen network, source, optimizer or schedule does not read is refused when it is
+changed, so no field silently does nothing.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Returns the complete default configuration."""
+    config = ConfigDict()
+    config.seed = 0  # drives initialisation, data order, augmentation and dropout
+
+    config.data = ConfigDict(
+        dict(
+            source="tfds",  # tfds | folder | npz | synthetic
+            name="fashion_mnist",  # tfds: name of the data set
+            version="",  # tfds: such as "3.0.1"; "" takes the newest in data_dir
+            data_dir="",  # tfds: folder of prepared data sets; "" is tfds' own default
+            path="",  # folder: root of the class folders; npz: the file
+            train_split="train",  # a split expression, such as "train[:50%]"
+            test_split="test",  # read by the final evaluation and eval.py only
+            validation="0%",  # carved out of train: "10%" or "5000 examples"
+            image_size=0,  # pixels, height and width after decoding; 0: as stored
+            channels=0,  # 1: grey, 3: colour; 0: as stored
+            broken_files="refuse",  # folder: refuse | skip
+            synthetic_shape=(32, 32, 3),  # synthetic: height, width, channels
+            synthetic_examples=(512, 128),  # synthetic: train and test examples
+            synthetic_classes=10,  # synthetic: number of classes
+            placement="auto",  # device: uint8 on the accelerator | stream | auto, by size
+            device_limit=1024,  # MiB that "auto" puts on the device
+            workers=4,  # stream: decoding threads; never changes the order or the values
+            prefetch=4,  # stream: batches decoded ahead
+            mean=(),  # per channel, of pixels scaled to [0, 1]; (): measured on train
+            std=(),  # likewise
+        )
+    )
+    config.augment = ConfigDict(
+        dict(
+            flip=False,  # left-right, with probability one half
+            pad=0,  # pixels padded on each side before a random crop back to size
+            pad_mode="zero",  # zero | reflect
+            random_resized_crop=(),  # (smallest, largest) share of the area, such as (0.08, 1.0)
+            cutout=0,  # pixels, side of the square set to the mean
+            mixup=0.0,  # alpha of the Beta distribution; 0: off
+            cutmix=0.0,  # likewise; with both on, each step takes one of them
+            color_ops=0,  # RandAugment-style colour operations an image; 0: off
+            color_magnitude=9.0,  # of 30, as in the RandAugment paper
+        )
+    )
+    config.model = ConfigDict(
+        dict(
+            name="plain",  # `python -m cnn.models` lists the networks
+            features=(),  # widths of the stages; (): the network's published ones
+            depths=(),  # blocks a stage; (): the network's published ones
+            stem="cifar",  # cifar: for 28 to 64 pixels | imagenet: reduces by 4
+            stem_downsample="none",  # `python -m cnn.layers` lists the operators
+            downsample="max",  # on the main path, wherever the resolution drops
+            shortcut_downsample="subsample",  # on the shortcut of a residual block
+            shortcut="pad",  # pad: option A | projection: option B
+            head="avg",  # global pooling before the classifier
+            norm="batch",  # batch | group | layer | instance | none
+            norm_momentum=0.9,  # share of the running statistics kept at each step
+            norm_epsilon=1e-5,
+            ghost_batch=0,  # examples that share batch statistics; 0: the global batch
+            activation="relu",  # any function of jax.nn
+            padding="SAME",  # SAME | torch | CIRCULAR | REFLECT | VALID
+            dropout=0.0,  # rate, before the classifier
+            dtype="float32",  # of the computation: float32 | bfloat16; parameters stay float32
+        )
+    )
+    config.train = ConfigDict(
+        dict(
+            duration="10 epochs",
+            batch_size=128,  # global: over all devices, hosts and accumulation steps
+            accumulation=1,  # micro-batches a step
+            label_smoothing=0.0,
+            ema_decay=0.0,  # of parameters and batch statistics, a step; 0: off
+            clip_norm=0.0,  # of the gradient, global; 0: off
+        )
+    )
+    config.optimizer = ConfigDict(
+        dict(
+            name="sgd",  # sgd | adamw | lamb | lion
+            learning_rate=0.1,  # per 256 examples: the peak is learning_rate * batch_size / 256
+            momentum=0.9,  # sgd
+            nesterov=True,  # sgd
+            beta1=0.9,  # adamw, lamb, lion
+            beta2=0.999,  # adamw, lamb, lion
+            epsilon=1e-8,  # adamw, lamb
+            weight_decay=5e-4,  # of kernels only; added to the gradient for sgd, else decoupled
+        )
+    )
+    config.schedule = ConfigDict(
+        dict(
+            name="cosine",  # constant | cosine | linear | step | one_cycle
+            warmup="0 steps",  # linear, from zero
+            boundaries=(),  # step: durations after which the rate is multiplied by factor
+            factor=0.1,  # step
+            final=0.0,  # cosine, linear, one_cycle: last rate as a share of the peak
+        )
+    )
+    config.evaluation = ConfigDict(
+        dict(
+            every="1 epochs",  # on the validation part, when there is one
+            batch_size=256,  # any size gives the same figures
+        )
+    )
+    config.checkpoint = ConfigDict(
+        dict(
+            every="1 epochs",
+            keep=1,  # newest ones kept, besides the best on the validation part
+        )
+    )
+    config.log = ConfigDict(
+        dict(
+            every="50 steps",
+            tensorboard=True,
+        )
+    )
+    config.mesh = ConfigDict(
+        dict(
+            devices=0,  # devices that share the batch; 0: all
+        )
+    )
+    return config
