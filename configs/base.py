@@ -125,4 +125,4 @@ def get_config() -> ConfigDict:
             devices=0,  # devices that share the batch; 0: all
         )
     )
-    return config
+    return config.lock()

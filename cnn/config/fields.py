@@ -1,0 +1,133 @@
+"""What each field may hold and who reads it: checks that need neither data nor devices."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cnn.config.durations import parse_duration
+from cnn.config.errors import UserError, did_you_mean
+
+CHOICES = {
+    "data.source": ("tfds", "folder", "npz", "synthetic"),
+    "data.broken_files": ("refuse", "skip"),
+    "data.placement": ("auto", "device", "stream"),
+    "data.channels": (0, 1, 3),
+    "augment.pad_mode": ("zero", "reflect"),
+    "model.dtype": ("float32", "bfloat16"),
+    "optimizer.name": ("sgd", "adamw", "lamb", "lion"),
+    "schedule.name": ("constant", "cosine", "linear", "step", "one_cycle"),
+}
+
+# field: (smallest, largest, whether the largest itself is allowed)
+RANGES = {
+    "seed": (0, 2**31 - 1, True),
+    "data.workers": (1, 1024, True),
+    "data.prefetch": (1, 1024, True),
+    "data.image_size": (0, 65536, True),
+    "data.device_limit": (0, 2**40, True),
+    "model.norm_momentum": (0.0, 1.0, False),
+    "model.norm_epsilon": (0.0, 1.0, False),
+    "model.ghost_batch": (0, 2**40, True),
+    "model.dropout": (0.0, 1.0, False),
+    "train.batch_size": (1, 2**40, True),
+    "train.accumulation": (1, 2**40, True),
+    "train.label_smoothing": (0.0, 1.0, False),
+    "train.ema_decay": (0.0, 1.0, False),
+    "train.clip_norm": (0.0, float("inf"), False),
+    "optimizer.learning_rate": (0.0, float("inf"), False),
+    "optimizer.momentum": (0.0, 1.0, False),
+    "optimizer.beta1": (0.0, 1.0, False),
+    "optimizer.beta2": (0.0, 1.0, False),
+    "optimizer.epsilon": (0.0, 1.0, False),
+    "optimizer.weight_decay": (0.0, float("inf"), False),
+    "schedule.factor": (0.0, 1.0, True),
+    "schedule.final": (0.0, 1.0, True),
+    "evaluation.batch_size": (1, 2**40, True),
+    "checkpoint.keep": (1, 2**40, True),
+    "mesh.devices": (0, 2**40, True),
+}
+
+DURATIONS = (
+    "data.validation",
+    "train.duration",
+    "schedule.warmup",
+    "evaluation.every",
+    "checkpoint.every",
+    "log.every",
+)
+
+# field: (the field that selects, the selections that read it)
+READ_BY = {
+    "data.name": ("data.source", {"tfds"}),
+    "data.version": ("data.source", {"tfds"}),
+    "data.data_dir": ("data.source", {"tfds"}),
+    "data.path": ("data.source", {"folder", "npz"}),
+    "data.broken_files": ("data.source", {"folder"}),
+    "data.synthetic_shape": ("data.source", {"synthetic"}),
+    "data.synthetic_examples": ("data.source", {"synthetic"}),
+    "data.synthetic_classes": ("data.source", {"synthetic"}),
+    "data.device_limit": ("data.placement", {"auto"}),
+    "optimizer.momentum": ("optimizer.name", {"sgd"}),
+    "optimizer.nesterov": ("optimizer.name", {"sgd"}),
+    "optimizer.beta1": ("optimizer.name", {"adamw", "lamb", "lion"}),
+    "optimizer.beta2": ("optimizer.name", {"adamw", "lamb", "lion"}),
+    "optimizer.epsilon": ("optimizer.name", {"adamw", "lamb"}),
+    "schedule.boundaries": ("schedule.name", {"step"}),
+    "schedule.factor": ("schedule.name", {"step"}),
+    "schedule.final": ("schedule.name", {"cosine", "linear", "one_cycle"}),
+}
+
+
+def leaves(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields every field by its dotted name, with its value."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def changed_fields(config: ConfigDict, reference: ConfigDict) -> set[str]:
+    """Returns the dotted names of the fields whose values differ from the reference's."""
+    before = dict(leaves(reference))
+    return {name for name, value in leaves(config) if before.get(name) != value}
+
+
+def check_values(config: ConfigDict) -> None:
+    """Refuses values that no run can have.
+
+    Raises:
+      UserError: names the field, its value and what is allowed.
+    """
+    values = dict(leaves(config))
+    for field, allowed in CHOICES.items():
+        value = values[field]
+        if value not in allowed:
+            names = [str(a) for a in allowed]
+            raise UserError(f"{field}: unknown '{value}': {did_you_mean(str(value), names)}")
+    for field, (low, high, closed) in RANGES.items():
+        value = values[field]
+        if not (low <= value < high or (closed and value == high)):
+            end = "]" if closed else ")"
+            raise UserError(f"{field}: {value} is out of range; allowed: [{low}, {high}{end}")
+    for field in DURATIONS:
+        parse_duration(values[field], field)
+    for boundary in config.schedule.boundaries:
+        parse_duration(boundary, "schedule.boundaries")
+
+
+def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
+    """Refuses fields that were set although what the config selects does not read them.
+
+    Raises:
+      UserError: names the field, the selection, and the selections that read it.
+    """
+    values = dict(leaves(config))
+    for field in sorted(fields):
+        selector, readers = READ_BY.get(field, (None, ()))
+        if selector and values[selector] not in readers:
+            raise UserError(
+                f"{field}: has no effect with {selector}={values[selector]}; "
+                f"leave it out, or set {selector} to {' or '.join(sorted(readers))}"
+            )

@@ -1,0 +1,79 @@
+"""The config as a run folder keeps it: JSON, a fingerprint, and what differs from another."""
+
+import hashlib
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.config.fields import leaves
+
+# Fields that may differ when a run goes on: they say where and how, never what is computed.
+FREE_FIELDS = frozenset(
+    {
+        "data.data_dir",
+        "data.path",
+        "data.placement",
+        "data.device_limit",
+        "data.workers",
+        "data.prefetch",
+        "checkpoint.every",
+        "checkpoint.keep",
+        "log.tensorboard",
+        "mesh.devices",
+    }
+)
+
+
+def to_plain(config: ConfigDict) -> dict[str, Any]:
+    """Returns the config as nested dicts of JSON values (tuples become lists)."""
+    return json.loads(config.to_json())
+
+
+def from_plain(plain: dict[str, Any]) -> ConfigDict:
+    """Rebuilds a locked config: configs/base.py with the stored values and their types.
+
+    Raises:
+      UserError: the stored config has fields that this version of the code does not know.
+    """
+    from configs import base
+
+    config = base.get_config()
+    types = {name: type(value) for name, value in leaves(config)}
+    stored = dict(leaves(ConfigDict(plain)))
+    unknown = sorted(set(stored) - set(types))
+    if unknown:
+        raise UserError(
+            f"the stored config has fields that this version does not know: {', '.join(unknown)}; "
+            "use the version of the code that wrote it"
+        )
+    with config.unlocked():
+        config.update_from_flattened_dict(
+            {
+                name: _freeze(value) if types[name] is tuple else value
+                for name, value in stored.items()
+            }
+        )
+    return config.lock()
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(_freeze(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def fingerprint(config: ConfigDict) -> str:
+    """Returns 16 hexadecimal digits that name everything that decides a run's figures."""
+    fixed = {name: value for name, value in leaves(config) if name not in FREE_FIELDS}
+    text = json.dumps(fixed, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(stored: ConfigDict, given: ConfigDict) -> list[str]:
+    """Returns "field: stored -> given" for every difference that changes a run's figures."""
+    before, after = dict(leaves(stored)), dict(leaves(given))
+    return [
+        f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
+        for name in sorted(before.keys() | after.keys())
+        if name not in FREE_FIELDS and before.get(name) != after.get(name)
+    ]

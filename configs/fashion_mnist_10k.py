@@ -1,0 +1,22 @@
+"""The plain block network on the embedded subset of Fashion-MNIST: the first run.
+
+make train
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """Returns the config."""
+    config = base.get_config()
+    config.data.name = "fashion_mnist_10k"
+    config.data.data_dir = "data"
+    config.data.validation = "10%"
+    config.augment.flip = True
+    config.model.name = "plain"
+    config.model.features = (32, 64, 128)
+    config.train.duration = "8 epochs"
+    config.schedule.warmup = "10%"
+    return config
