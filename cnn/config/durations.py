@@ -41,9 +41,7 @@ def to_steps(
     amount, unit = parse_duration(text, field)
     if unit == "%":
         if total is None:
-            raise UserError(
-                f"{field}: '{text}' is a share of itself; use steps, epochs or examples"
-            )
+            raise UserError(f"{field}: '{text}' has no whole; use steps, epochs or examples")
         return math.ceil(amount * total / 100)
     per_unit = {"step": 1.0, "epoch": examples / batch_size, "example": 1 / batch_size}[unit]
     # Ten digits: 10 epochs of 50,000 at 100 are 5,000 steps, whatever the division left behind.
@@ -58,12 +56,10 @@ def to_examples(text: str, field: str, *, examples: int) -> int:
     """
     amount, unit = parse_duration(text, field)
     if unit not in ("%", "example"):
-        raise UserError(
-            f"{field}: '{text}' must be a share or examples, like '10%' or '5000 examples'"
-        )
+        raise UserError(f"{field}: '{text}' must be like '10%' or '5000 examples'")
     return round(amount * examples / 100) if unit == "%" else round(amount)
 
 
 def is_due(step: int, every: int, total: int) -> bool:
-    """Whether something that happens every so many steps happens after this one; the last always."""
+    """Whether what happens every so many steps happens after this one; after the last, always."""
     return step == total or (every > 0 and step % every == 0)

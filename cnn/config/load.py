@@ -102,9 +102,7 @@ def apply_override(config: ConfigDict, text: str) -> str:
     if field not in values:
         sections = {name.rpartition(".")[0] for name in values}
         if field in sections:
-            raise UserError(
-                f"--config.{field}: is a group of fields; set one, like {field}.NAME=VALUE"
-            )
+            raise UserError(f"--config.{field}: is a group; set one field, like {field}.NAME=VALUE")
         near = did_you_mean(field, values).split("allowed")[0]
         raise UserError(f"--config.{field}: unknown field; {near}configs/base.py lists every field")
     with config.unlocked():

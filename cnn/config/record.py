@@ -49,12 +49,9 @@ def from_plain(plain: dict[str, Any]) -> ConfigDict:
             "use the version of the code that wrote it"
         )
     with config.unlocked():
-        config.update_from_flattened_dict(
-            {
-                name: _freeze(value) if types[name] is tuple else value
-                for name, value in stored.items()
-            }
-        )
+        for name, value in stored.items():
+            frozen = _freeze(value) if types[name] is tuple else value
+            config.update_from_flattened_dict({name: frozen})
     return config.lock()
 
 
