@@ -1,0 +1,25 @@
+"""Images from any source, in an order that is a pure function of seed and step, on the devices."""
+
+from cnn.data.augmentation import check_augment, make_augment, normalize
+from cnn.data.dataset import Dataset, open_dataset
+from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
+from cnn.data.order import batch_indices
+from cnn.data.sources import SOURCES
+from cnn.data.split import ArraySplit, Split
+
+__all__ = [
+    "SOURCES",
+    "ArraySplit",
+    "Dataset",
+    "EvalFeed",
+    "Feed",
+    "Split",
+    "batch_indices",
+    "check_augment",
+    "load",
+    "make_augment",
+    "make_eval_feed",
+    "make_feed",
+    "normalize",
+    "open_dataset",
+]

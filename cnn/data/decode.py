@@ -1,0 +1,69 @@
+"""From encoded bytes to uint8 pixels of one shape."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from cnn.config.errors import UserError
+from cnn.data.split import Crop
+
+# Decoding runs in threads of ours; OpenCV's own would compete with them for the same cores.
+cv2.setNumThreads(1)
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """The shape every decoded image gets.
+
+    Attributes:
+      channels: 1 (grey) or 3 (colour); stored images are converted.
+      size: height and width in pixels; the shorter side is resized to it (by area when it shrinks,
+        linearly when it grows) and the centre kept. 0: as stored.
+    """
+
+    channels: int
+    size: int
+
+    def decode(self, encoded: bytes, where: str, crop: Crop | None = None) -> np.ndarray:
+        """Returns uint8 pixels `[H, W, C]`; orientation tags are ignored.
+
+        Args:
+          encoded: a whole PNG or JPEG file, or another format that OpenCV reads.
+          where: what messages call the image.
+          crop: part to keep instead of the centre; needs a `size`.
+
+        Raises:
+          UserError: the bytes are not an image, naming `where`.
+        """
+        colour = cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE
+        image = None
+        if encoded:
+            buffer = np.frombuffer(encoded, np.uint8)
+            image = cv2.imdecode(buffer, colour | cv2.IMREAD_IGNORE_ORIENTATION)
+        if image is None:
+            raise UserError(f"{where}: not a readable image; replace or remove it")
+        if self.channels == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        if crop is not None:
+            top, left, height, width = crop(*image.shape[:2])
+            image = _resize(image[top : top + height, left : left + width], self.size, self.size)
+        elif self.size:
+            image = _resize_and_centre(image, self.size)
+        return image if self.channels == 3 else image[..., None]
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=method)
+
+
+def _resize_and_centre(image: np.ndarray, size: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = size / min(height, width)
+    image = _resize(image, max(size, round(height * scale)), max(size, round(width * scale)))
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return image[top : top + size, left : left + size]

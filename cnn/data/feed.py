@@ -1,0 +1,292 @@
+"""Batches on the devices: gathered there from a resident split, or decoded ahead in threads."""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.data.crop import decode_crops
+from cnn.data.order import batch_indices
+from cnn.data.split import Split
+
+_CHUNK = 32  # images decoded by one task, so that the threads share a batch
+
+# Rows of the global batch -> their values; every value is indexed by row.
+_MakeRows = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The training batches of one split.
+
+    Attributes:
+      arrays: {'image', 'label'} of the whole split, uint8 `[N, H, W, C]` and int32 `[N]`, held by
+        every device; () when the split streams. To be passed into the jitted step.
+      cropped: the random resized crop was taken while decoding, so the step leaves it out.
+    """
+
+    split: Split
+    arrays: Any
+    cropped: bool
+    _sharding: NamedSharding
+    _batch_size: int
+    _seed: int
+    _workers: int
+    _prefetch: int
+    _crop_area: tuple[float, ...]
+
+    def batches(self, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
+        """Yields what `load` takes, one for each step in [start, stop).
+
+        A step's batch depends on the seed and the step alone: neither on `start`, nor on the
+        placement, the number of workers or of processes.
+
+        Raises:
+          UserError: an image cannot be decoded (from any thread, at the batch that needs it).
+        """
+        steps = range(start, stop)
+        rows = _addressable_rows(self._sharding, self._batch_size)
+        if self.arrays:
+            for step in steps:
+                chosen = {"index": self._indices(step)[rows]}
+                yield _place(chosen, rows, self._batch_size, self._sharding)
+            return
+        tasks = (self._tasks(step, rows) for step in steps)
+        for batch in _decode_ahead(self.split, tasks, self._workers, self._prefetch):
+            yield _place(batch, rows, self._batch_size, self._sharding)
+
+    @staticmethod
+    def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Returns uint8 images and int32 labels of a batch; to be traced inside the jitted step."""
+        return load(arrays, batch)
+
+    def _indices(self, step: int) -> np.ndarray:
+        return batch_indices(self._seed, step, self._batch_size, len(self.split))
+
+    def _tasks(self, step: int, rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
+        indices = self._indices(step)[rows]
+        if not self.cropped:
+            return [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
+        crops = decode_crops(self._seed, step, self._batch_size, self._crop_area)
+        crops = [crops[row] for row in rows]
+        return [
+            (indices[i : i + _CHUNK], crops[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)
+        ]
+
+
+def make_feed(
+    split: Split,
+    data: ConfigDict,
+    sharding: NamedSharding,
+    replicated: NamedSharding,
+    batch_size: int,
+    seed: int,
+    random_resized_crop: tuple[float, ...] = (),
+) -> Feed:
+    """Makes the training feed of a split, placed as `data.placement` says.
+
+    Args:
+      split: the train split.
+      data: the data section of a config.
+      sharding: of the batch axis over the mesh.
+      replicated: on the same mesh, for a resident split.
+      batch_size: global, divisible by the shards of the batch axis.
+      seed: of the run.
+      random_resized_crop: `augment.random_resized_crop`; taken while decoding when the stored
+        images differ in size, which needs a streaming placement.
+
+    Raises:
+      UserError: the placement is unknown or cannot be had.
+    """
+    cropped = bool(random_resized_crop) and split.varying
+    resident = _is_resident(split, data, must_stream=cropped)
+    return Feed(
+        split=split,
+        arrays=_resident_arrays(split, data.workers, replicated) if resident else (),
+        cropped=cropped,
+        _sharding=sharding,
+        _batch_size=batch_size,
+        _seed=seed,
+        _workers=data.workers,
+        _prefetch=data.prefetch,
+        _crop_area=tuple(random_resized_crop),
+    )
+
+
+@dataclass(frozen=True)
+class EvalFeed:
+    """Every example of one split once, in order.
+
+    Attributes:
+      arrays: as in `Feed`.
+    """
+
+    split: Split
+    arrays: Any
+    _sharding: NamedSharding
+    _batch_size: int
+    _workers: int
+    _prefetch: int
+
+    def batches(self) -> Iterator[dict[str, jax.Array]]:
+        """Yields what `load` takes, and float32 'mask' `[rows]`: 1 for examples, 0 for padding.
+
+        Batches hold `batch_size` examples, the last one what is left. All have the same number of
+        rows: the batch size rounded up to a multiple of the shards.
+        """
+        shards = self._sharding.num_devices
+        padded = -(-self._batch_size // shards) * shards
+        rows = _addressable_rows(self._sharding, padded)
+        chosen = [
+            self._chosen(start, rows) for start in range(0, len(self.split), self._batch_size)
+        ]
+        if self.arrays:
+            for indices, mask in chosen:
+                values = {"index": indices, "mask": mask}
+                yield _place(values, rows, padded, self._sharding)
+            return
+        tasks = (
+            [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
+            for indices, _ in chosen
+        )
+        decoded = _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+        for (_, mask), batch in zip(chosen, decoded, strict=True):
+            yield _place({**batch, "mask": mask}, rows, padded, self._sharding)
+
+    @staticmethod
+    def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        """Returns images, labels and mask of a batch; to be traced inside the jitted step."""
+        return load(arrays, batch)
+
+    def _chosen(self, start: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the example of each row (the last one again for padding) and the mask."""
+        mask = (rows < self._batch_size) & (start + rows < len(self.split))
+        indices = np.minimum(start + rows, len(self.split) - 1).astype(np.int32)
+        return indices, mask.astype(np.float32)
+
+
+def make_eval_feed(
+    split: Split,
+    data: ConfigDict,
+    sharding: NamedSharding,
+    replicated: NamedSharding,
+    batch_size: int,
+) -> EvalFeed:
+    """Makes the evaluation feed of a split; arguments and errors as in `make_feed`."""
+    resident = _is_resident(split, data, must_stream=False)
+    return EvalFeed(
+        split=split,
+        arrays=_resident_arrays(split, data.workers, replicated) if resident else (),
+        _sharding=sharding,
+        _batch_size=batch_size,
+        _workers=data.workers,
+        _prefetch=data.prefetch,
+    )
+
+
+def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """Replaces 'index' by the images and labels it points at; without it, changes nothing."""
+    if "index" not in batch:
+        return dict(batch)
+    rest = {name: value for name, value in batch.items() if name != "index"}
+    index = batch["index"]
+    # Indices come from `batch_indices`, so they are in range and need no clamping.
+    gathered = {
+        name: value.at[index].get(mode="promise_in_bounds") for name, value in arrays.items()
+    }
+    return {**gathered, **rest}
+
+
+def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
+    if data.workers < 1 or data.prefetch < 1:
+        name = "workers" if data.workers < 1 else "prefetch"
+        raise UserError(f"data.{name}: {data[name]} is less than 1")
+    if data.placement not in ("device", "stream", "auto"):
+        raise UserError(
+            f"data.placement: unknown placement '{data.placement}'; allowed: auto, device, stream"
+        )
+    if must_stream and data.placement == "device":
+        raise UserError(
+            "data.placement: 'device' cannot be had with augment.random_resized_crop on images "
+            "that differ in size, as the crop is taken while decoding; use 'stream' or 'auto'"
+        )
+    if must_stream or data.placement != "auto":
+        return data.placement == "device"
+    return len(split) * int(np.prod(split.image_shape)) <= data.device_limit * 2**20
+
+
+def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> dict[str, jax.Array]:
+    """Reads a whole split and puts it on every device."""
+    images = np.empty((len(split), *split.image_shape), np.uint8)
+    labels = np.empty(len(split), np.int32)
+
+    def read(start: int) -> None:
+        rows = slice(start, start + 8 * _CHUNK)
+        images[rows], labels[rows] = split.read(np.arange(*rows.indices(len(split))))
+
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(read, range(0, len(split), 8 * _CHUNK)):
+            pass
+    return {
+        "image": jax.make_array_from_callback(images.shape, replicated, images.__getitem__),
+        "label": jax.make_array_from_callback(labels.shape, replicated, labels.__getitem__),
+    }
+
+
+def _decode_ahead(
+    split: Split,
+    batches: Iterator[list[tuple[np.ndarray, Any]]],
+    workers: int,
+    prefetch: int,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Reads batches, given as tasks (indices, crops), in threads; yields them in order.
+
+    At most `prefetch` batches are decoded or being decoded beside the one that is yielded. The
+    threads are gone when the iterator is closed or has failed.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    ahead: collections.deque[list[Future]] = collections.deque()
+
+    def submit(count: int) -> None:
+        for tasks in itertools.islice(batches, count):
+            ahead.append([pool.submit(split.read, *task) for task in tasks])
+
+    try:
+        submit(prefetch)
+        while ahead:
+            parts = [future.result() for future in ahead.popleft()]
+            submit(1)
+            images, labels = (np.concatenate(values) for values in zip(*parts, strict=True))
+            yield {"image": images, "label": labels}
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _addressable_rows(sharding: NamedSharding, num_rows: int) -> np.ndarray:
+    """Returns the rows of a global batch that this process's devices hold, in ascending order."""
+    slices = sharding.addressable_devices_indices_map((num_rows,)).values()
+    return np.unique(np.concatenate([np.arange(num_rows)[part] for part in slices]))
+
+
+def _place(
+    values: Mapping[str, np.ndarray], rows: np.ndarray, num_rows: int, sharding: NamedSharding
+) -> dict[str, jax.Array]:
+    """Puts this process's rows on its devices, as parts of the global batch."""
+    if len(rows) == num_rows:
+        return dict(jax.device_put(dict(values), sharding))
+
+    def place(local: np.ndarray) -> jax.Array:
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            return local[np.searchsorted(rows, np.arange(num_rows)[index[0]])]
+
+        return jax.make_array_from_callback((num_rows, *local.shape[1:]), sharding, part)
+
+    return {name: place(value) for name, value in values.items()}

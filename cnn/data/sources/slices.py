@@ -1,0 +1,49 @@
+"""Split expressions such as `train[:50%]`, for the sources that have no parser of their own."""
+
+import re
+from dataclasses import dataclass
+
+from cnn.config.errors import UserError
+
+_EXPRESSION = re.compile(r"\s*([^\[\]+]+?)\s*(?:\[\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?\s*\])?\s*")
+
+
+@dataclass(frozen=True)
+class SplitSlice:
+    """A split's name and the part of it that is meant; bounds as written, None where left out."""
+
+    base: str
+    start: str | None
+    stop: str | None
+
+    def range(self, num_examples: int) -> range:
+        """Returns the positions meant in a split of that many examples."""
+        start = 0 if self.start is None else _bound(self.start, num_examples)
+        stop = num_examples if self.stop is None else _bound(self.stop, num_examples)
+        return range(start, max(start, stop))
+
+
+def _bound(text: str, num_examples: int) -> int:
+    """Turns one bound into a position; percentages round to the nearest, as TFDS does."""
+    number = int(text.removesuffix("%"))
+    position = round(number * num_examples / 100) if text.endswith("%") else number
+    if position < 0:
+        position += num_examples
+    return min(max(position, 0), num_examples)
+
+
+def parse_split(expression: str, field: str) -> SplitSlice:
+    """Parses `name`, `name[from:to]` or `name[from%:to%]`.
+
+    Negative bounds count from the end, as in Python.
+
+    Raises:
+      UserError: the expression is none of these.
+    """
+    match = _EXPRESSION.fullmatch(expression)
+    if match is None:
+        raise UserError(
+            f"{field}: '{expression}' is not a split; write 'train', 'train[:50%]' or "
+            "'train[100:200]'"
+        )
+    return SplitSlice(*match.groups())

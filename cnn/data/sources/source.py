@@ -1,0 +1,94 @@
+"""What a source of images is, and the registry of all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError, did_you_mean
+from cnn.config.registry import Registry
+from cnn.data.sources.slices import parse_split
+from cnn.data.split import Split, Subset
+
+# Fields of the data section that are read whatever the source.
+COMMON = frozenset(
+    {
+        "source",
+        "train_split",
+        "test_split",
+        "validation",
+        "placement",
+        "device_limit",
+        "workers",
+        "prefetch",
+        "mean",
+        "std",
+    }
+)
+
+
+class Reader(Protocol):
+    """An opened source, from which splits are taken by expression."""
+
+    def check(self, expression: str, field: str) -> None:
+        """Raises `UserError` unless there is such a split; reads no example of it."""
+
+    def split(self, expression: str, field: str) -> Split:
+        """Opens one split; `field` is the config field that asked for it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of the registry.
+
+    Attributes:
+      open: from the data section of a config to a reader; raises `UserError`.
+      reads: fields of the data section that mean something to this source.
+    """
+
+    open: Callable[[ConfigDict], Reader]
+    reads: frozenset[str]
+
+
+SOURCES: Registry[Source] = Registry("source")
+
+
+class SliceReader:
+    """A reader whose splits are named parts, cut with `parse_split`.
+
+    Args:
+      where: what messages call the source ("folder /images").
+      names: the parts there are.
+      open_part: opens one whole part.
+    """
+
+    def __init__(self, where: str, names: tuple[str, ...], open_part: Callable[[str], Split]):
+        self._where = where
+        self._names = names
+        self._open_part = open_part
+
+    def check(self, expression: str, field: str) -> None:
+        """Raises `UserError` unless there is such a part; reads no example of it."""
+        part = parse_split(expression, field)
+        if part.base not in self._names:
+            raise UserError(
+                f"{field}: no split '{part.base}' in {self._where}: "
+                f"{did_you_mean(part.base, self._names)}"
+            )
+
+    def split(self, expression: str, field: str) -> Split:
+        """Opens a part and cuts it; raises `UserError` when nothing is left."""
+        self.check(expression, field)
+        part = parse_split(expression, field)
+        whole = self._open_part(part.base)
+        chosen = part.range(len(whole))
+        if not chosen:
+            raise UserError(
+                f"{field}: '{expression}' holds no example; {self._where} has {len(whole)} in "
+                f"'{part.base}'"
+            )
+        if len(chosen) == len(whole):
+            return whole
+        return Subset(whole, np.arange(chosen.start, chosen.stop), expression)

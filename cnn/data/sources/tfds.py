@@ -1,0 +1,214 @@
+"""Prepared TFDS data sets, read through `tfds.data_source`-style random access, no TensorFlow."""
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError, did_you_mean
+from cnn.data.decode import ImageFormat
+from cnn.data.sources.source import COMMON, SOURCES, Source
+from cnn.data.split import Crop
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+_REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+class TfdsSplit:
+    """One split of a prepared data set; records are read and decoded on demand."""
+
+    def __init__(
+        self,
+        name: str,
+        records: Any,
+        keys: tuple[str, str],
+        class_names: tuple[str, ...],
+        stored_shape: tuple[int | None, int | None],
+        image_format: ImageFormat,
+    ):
+        # Not tfds' own parser: it takes ten times as long, all of it holding the interpreter lock.
+        from tensorflow_datasets.proto import tf_example_pb2
+
+        self.name = name
+        self.class_names = class_names
+        self.varying = None in stored_shape
+        self._records = records
+        self._keys = keys
+        self._format = image_format
+        self._parse = tf_example_pb2.Example.FromString
+        size = image_format.size
+        height, width = (size, size) if size else stored_shape
+        self.image_shape = (height, width, image_format.channels)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def read(
+        self, indices: np.ndarray, crops: Sequence[Crop] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Reads and decodes the chosen examples; see `Split.read`."""
+        indices = [int(i) for i in indices]
+        images = np.empty((len(indices), *self.image_shape), np.uint8)
+        labels = np.empty(len(indices), np.int32)
+        image_key, label_key = self._keys
+        for row, record in enumerate(self._records.__getitems__(indices)):
+            features = self._parse(record).features.feature
+            where = f"example {indices[row]} of {self.name}"
+            crop = crops[row] if crops is not None else None
+            encoded = features[image_key].bytes_list.value[0]
+            image = self._format.decode(encoded, where, crop)
+            if image.shape != self.image_shape:
+                raise UserError(f"{where}: {image.shape} where {self.image_shape} was announced")
+            images[row] = image
+            labels[row] = features[label_key].int64_list.value[0]
+        return images, labels
+
+
+class TfdsReader:
+    """A prepared data set of which splits can be opened."""
+
+    def __init__(self, folder: Path, data: ConfigDict):
+        self._folder = folder
+        self._builder = _builder(folder)
+        self._keys = _keys(self._builder.info, folder)
+        features = self._builder.info.features
+        self._stored_shape = tuple(features[self._keys[0]].shape)
+        self._class_names = tuple(map(str, features[self._keys[1]].names))
+        self._format = self._image_format(data)
+
+    def check(self, expression: str, field: str) -> None:
+        """Raises `UserError` unless there is such a split with at least one example."""
+        splits = self._builder.info.splits
+        try:
+            count = splits[expression].num_examples
+        except (ValueError, KeyError, AssertionError) as error:
+            base = re.split(r"[\[+]", expression)[0].strip()
+            hint = did_you_mean(base, splits) if base not in splits else f"in full: {error}"
+            raise UserError(f"{field}: no split '{expression}' in {self._folder}: {hint}") from None
+        if not count:
+            raise UserError(f"{field}: '{expression}' of {self._folder} holds no example")
+
+    def split(self, expression: str, field: str) -> TfdsSplit:
+        """Opens one split."""
+        from tensorflow_datasets import decode
+
+        self.check(expression, field)
+        records = self._builder.as_data_source(
+            expression, deserialize_method=decode.DeserializeMethod.RAW_BYTES
+        )
+        name = f"{self._builder.info.name} {expression}"
+        return TfdsSplit(
+            name, records, self._keys, self._class_names, self._stored_shape[:2], self._format
+        )
+
+    def _image_format(self, data: ConfigDict) -> ImageFormat:
+        height, width, channels = self._stored_shape
+        if data.channels not in (0, 1, 3):
+            raise UserError(f"data.channels: {data.channels} is not 1, 3 or 0 (as stored)")
+        channels = data.channels or channels
+        if channels not in (1, 3):
+            raise UserError(
+                f"data.channels: images in {self._folder} have {channels or 'varying'} channels; "
+                "set it to 1 or 3"
+            )
+        if data.image_size < 0 or (data.image_size == 0 and None in (height, width)):
+            raise UserError(
+                f"data.image_size: images in {self._folder} differ in size; "
+                "set it to a number of pixels"
+            )
+        return ImageFormat(channels, data.image_size)
+
+
+def _builder(folder: Path) -> Any:
+    """Opens a prepared folder; whatever tfds would print stays off the screen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow_datasets
+
+        try:
+            return tensorflow_datasets.builder_from_directory(folder)
+        except Exception as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise UserError(f"{folder}: not a data set that tfds can read: {first_line}") from error
+
+
+def _keys(info: Any, folder: Path) -> tuple[str, str]:
+    """Returns the names of the image and label features, or says why there are none."""
+    from tensorflow_datasets import features as kinds
+
+    supervised = info.supervised_keys
+    plain = isinstance(supervised, tuple) and all(isinstance(k, str) for k in supervised)
+    image, label = supervised[:2] if plain else ("image", "label")
+    features = info.features
+    found = isinstance(features, kinds.FeaturesDict) and image in features and label in features
+    if (
+        not found
+        or not isinstance(features[image], kinds.Image)
+        or not isinstance(features[label], kinds.ClassLabel)
+        or features[image].np_dtype != np.uint8
+    ):
+        raise UserError(
+            f"data.name: {folder} is not an image classification data set; it needs a uint8 Image "
+            f"and a ClassLabel feature and has {list(features)}"
+        )
+    return image, label
+
+
+def data_folder(data: ConfigDict) -> Path:
+    """Returns the folder of prepared data sets that the config means.
+
+    A relative `data_dir` is looked for in the current directory, then beside this package's
+    repository, so that the embedded data set is found from anywhere.
+    """
+    if not data.data_dir:
+        default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+        return Path(default).expanduser()
+    folder = Path(data.data_dir).expanduser()
+    if not folder.exists() and (_REPOSITORY / folder).exists():
+        return _REPOSITORY / folder
+    return folder
+
+
+def open_tfds(data: ConfigDict) -> TfdsReader:
+    """Opens a prepared data set; nothing is ever downloaded.
+
+    Raises:
+      UserError: it is not there in that version, or is not for image classification.
+    """
+    root = data_folder(data)
+    folder = root / data.name
+    versions = [p.parent.name for p in folder.glob("*/dataset_info.json")] if data.name else []
+    versions = sorted(
+        filter(_VERSION.fullmatch, versions), key=lambda v: tuple(map(int, v.split(".")))
+    )
+    if not versions:
+        raise UserError(
+            f"data.name: no prepared data set '{data.name}' in {root.absolute()}; set "
+            "data.data_dir to the folder that holds it, or prepare it with "
+            f"`tfds build {data.name} --data_dir={root} --file_format=array_record`"
+        )
+    if data.version and data.version not in versions:
+        raise UserError(
+            f"data.version: no version '{data.version}' of {data.name} in {folder.absolute()}; "
+            f"there is {', '.join(versions)}"
+        )
+    return TfdsReader(folder / (data.version or versions[-1]), data)
+
+
+SOURCES.add(
+    "tfds",
+    Source(
+        open=open_tfds,
+        reads=COMMON | {"name", "version", "data_dir", "image_size", "channels"},
+    ),
+)
