@@ -7,15 +7,17 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.data.color import random_color
+from cnn.data.geometry import cutout, random_flip, random_pad_crop, random_resized_crop
+from cnn.data.mixing import mix
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 def normalize(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...]) -> jax.Array:
     """Returns (images / 255 - mean) / std, float32, for images `[..., C]` of pixels 0 to 255."""
-    scale = 1.0 / (255.0 * jnp.asarray(std, jnp.float32))
-    shift = jnp.asarray(mean, jnp.float32) / jnp.asarray(std, jnp.float32)
-    return images.astype(jnp.float32) * scale - shift
+    mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
+    return (images.astype(jnp.float32) - 255.0 * mean) * (1.0 / (255.0 * std))
 
 
 def make_augment(
@@ -26,42 +28,66 @@ def make_augment(
     *,
     cropped: bool = False,
 ) -> Augment:
-    """Builds the augmentation of a training batch."""
+    """Builds the augmentation of a training batch.
+
+    Args:
+      augment: the augment section of a config, in order: resized crop, pad and crop, flip, colour,
+        (normalisation), cutout, mixup or CutMix.
+      num_classes: of the targets.
+      mean, std: per channel, of pixels scaled to [0, 1].
+      cropped: the resized crop was taken while decoding (`Feed.cropped`).
+
+    Returns:
+      A function of a key, images uint8 `[B, H, W, C]` and labels int32 `[B]`, to be jitted. It
+      returns normalised images float32 `[B, H, W, C]` and targets float32 `[B, K]`, whose rows
+      sum to one. What it draws does not depend on how the batch is sharded.
+    """
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        flip_key, crop_key = jax.random.split(key)
+        # One key for each, so that turning one on changes nothing about the others.
+        area_key, pad_key, flip_key, color_key, cutout_key, mix_key = jax.random.split(key, 6)
+        if augment.random_resized_crop and not cropped:
+            images = random_resized_crop(area_key, images, tuple(augment.random_resized_crop))
+        if augment.pad:
+            images = random_pad_crop(pad_key, images, augment.pad, augment.pad_mode)
         if augment.flip:
             images = random_flip(flip_key, images)
-        if augment.pad:
-            images = random_pad_crop(crop_key, images, augment.pad, augment.pad_mode)
+        if augment.color_ops:
+            images = random_color(color_key, images, augment.color_ops, augment.color_magnitude)
+        images = normalize(images, mean, std)
+        if augment.cutout:
+            images = cutout(cutout_key, images, augment.cutout)
         targets = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
-        return normalize(images, mean, std), targets
+        if augment.mixup or augment.cutmix:
+            images, targets = mix(mix_key, images, targets, augment.mixup, augment.cutmix)
+        return images, targets
 
     return apply
 
 
-def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Mirrors each image of `[B, H, W, C]` left to right with probability one half."""
-    chosen = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
-    return jnp.where(chosen, images[:, :, ::-1], images)
-
-
-def random_pad_crop(key: jax.Array, images: jax.Array, pad: int, mode: str) -> jax.Array:
-    """Pads each image of `[B, H, W, C]` on all sides and crops it back at a uniform place."""
-    batch, height, width, channels = images.shape
-    widths = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-    padded = jnp.pad(images, widths, mode="constant" if mode == "zero" else "reflect")
-    offsets = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)
-
-    def crop(image: jax.Array, offset: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), (height, width, channels))
-
-    return jax.vmap(crop)(padded, offsets)
-
-
 def check_augment(augment: ConfigDict, image_shape: tuple[int, int, int]) -> None:
-    """Raises `UserError` for a value that cannot be applied to images of that shape."""
+    """Checks the augment section of a config against the images it is to be applied to.
+
+    Raises:
+      UserError: a value cannot be applied to images of that shape, naming its field.
+    """
+    side = min(image_shape[:2])
     if augment.pad_mode not in ("zero", "reflect"):
         raise UserError(
             f"augment.pad_mode: unknown mode '{augment.pad_mode}'; allowed: reflect, zero"
+        )
+    for name, limit in (("pad", side - 1), ("cutout", side), ("color_magnitude", 30)):
+        if not 0 <= augment[name] <= limit:
+            raise UserError(
+                f"augment.{name}: {augment[name]} is out of range; images of "
+                f"{image_shape[0]}x{image_shape[1]} pixels allow 0 to {limit}"
+            )
+    for name in ("mixup", "cutmix", "color_ops"):
+        if augment[name] < 0:
+            raise UserError(f"augment.{name}: {augment[name]} is negative; 0 turns it off")
+    area = tuple(augment.random_resized_crop)
+    if area and not (len(area) == 2 and 0 < area[0] < area[1] <= 1):
+        raise UserError(
+            f"augment.random_resized_crop: {area} is not two increasing shares of the area, "
+            "such as (0.08, 1.0)"
         )

@@ -1,0 +1,94 @@
+"""Random changes of place, on uint8 batches `[B, H, W, C]`; each image draws its own."""
+
+import jax
+import jax.numpy as jnp
+
+from cnn.data.crop import UNIFORMS, crop_box
+
+
+def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
+    """Mirrors each image left to right with probability one half."""
+    chosen = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
+    return jnp.where(chosen, images[:, :, ::-1], images)
+
+
+def random_pad_crop(key: jax.Array, images: jax.Array, pad: int, mode: str) -> jax.Array:
+    """Pads each image on all sides by `pad` pixels and crops it back at a uniform place.
+
+    Args:
+      mode: "zero" or "reflect" (about the border pixel, which is not repeated).
+    """
+    batch, height, width, channels = images.shape
+    widths = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    padded = jnp.pad(images, widths, mode="constant" if mode == "zero" else "reflect")
+    offsets = jax.random.randint(key, (batch, 2), 0, 2 * pad + 1)
+
+    def crop(image: jax.Array, offset: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), (height, width, channels))
+
+    return jax.vmap(crop)(padded, offsets)
+
+
+def random_resized_crop(key: jax.Array, images: jax.Array, area: tuple[float, float]) -> jax.Array:
+    """Cuts a box (`crop_box`) out of each image and resizes it back to `[H, W]`.
+
+    Linear interpolation among the pixels of the box, over a wider triangle where it shrinks.
+    """
+    batch, height, width, _ = images.shape
+    uniforms = jax.random.uniform(key, (batch, UNIFORMS))
+
+    def resize(image: jax.Array, row: jax.Array) -> jax.Array:
+        top, left, box_height, box_width = crop_box(row, height, width, area, jnp)
+        rows = _resize_weights(height, top, box_height)
+        columns = _resize_weights(width, left, box_width)
+        # Exact products: the pixels and weights would otherwise be rounded on accelerators.
+        return jnp.einsum(
+            "ip,jq,pqc->ijc", rows, columns, image.astype(jnp.float32), precision="highest"
+        )
+
+    return jnp.round(jax.vmap(resize)(images, uniforms)).astype(jnp.uint8)
+
+
+def _resize_weights(size: int, start: jax.Array, length: jax.Array) -> jax.Array:
+    """Returns float32 `[size, size]`: the share of each pixel in each pixel of the resized box."""
+    scale = length / size
+    centres = start + (jnp.arange(size) + 0.5) * scale - 0.5
+    pixels = jnp.arange(size)
+    distance = jnp.abs(pixels[None, :] - centres[:, None])
+    weights = jnp.maximum(0.0, 1.0 - distance / jnp.maximum(scale, 1.0))
+    weights = jnp.where((pixels >= start) & (pixels < start + length), weights, 0.0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def random_box(
+    key: jax.Array, image_shape: tuple[int, int], heights: jax.Array, widths: jax.Array
+) -> jax.Array:
+    """Returns bool `[B, H, W, 1]`, true inside one box an image.
+
+    The centre of a box is a uniform pixel, so boxes are cut off at the border, as in cutout and
+    CutMix.
+
+    Args:
+      image_shape: height and width of the images.
+      heights, widths: int32 `[B]`, of the boxes.
+    """
+    batch = heights.shape[0]
+
+    def inside(key: jax.Array, size: int, lengths: jax.Array) -> jax.Array:
+        starts = jax.random.randint(key, (batch,), 0, size) - lengths // 2
+        places = jnp.arange(size)
+        return (places >= starts[:, None]) & (places < (starts + lengths)[:, None])
+
+    row_key, column_key = jax.random.split(key)
+    rows = inside(row_key, image_shape[0], heights)
+    columns = inside(column_key, image_shape[1], widths)
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+
+def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
+    """Sets a square of `size` pixels to zero in each normalised image, so to the mean.
+
+    DeVries & Taylor 2017, "Improved Regularization of CNNs with Cutout".
+    """
+    sizes = jnp.full(images.shape[0], size, jnp.int32)
+    return jnp.where(random_box(key, images.shape[1:3], sizes, sizes), 0.0, images)
