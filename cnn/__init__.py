@@ -1,1 +1,1 @@
-"""Convolutional networks in JAX: which downsampling, pooling or block, and is the difference real?"""
+"""Convolutional networks: which downsampling, pooling or block, and is the difference real?"""

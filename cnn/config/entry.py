@@ -1,0 +1,70 @@
+"""How a command begins and ends: arguments, exit codes, and a mistake told in one sentence."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from cnn.config.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints look like every other message of ours."""
+
+    def error(self, message: str) -> None:
+        """Raises the complaint instead of printing the usage."""
+        raise UserError(f"{message}; {self.prog} --help lists what there is")
+
+
+def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Separates `--config.field=value` and `--config.field value` from the other arguments.
+
+    Returns:
+      ("field=value" texts, the rest).
+    """
+    overrides, rest = [], []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("--config."):
+            rest.append(word)
+        elif "=" in word:
+            overrides.append(word.removeprefix("--config."))
+        else:
+            overrides.append(f"{word.removeprefix('--config.')}={next(words, '')}")
+    return overrides, rest
+
+
+def run_command(main: Callable[[list[str]], None]) -> None:
+    """Runs a command: exit code 0, or 2 and one sentence for a user's mistake.
+
+    A run that was stopped by a signal leaves with 128 + its number, as a shell would report it.
+    """
+    _quieten_libraries()
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _quieten_libraries() -> None:
+    """Keeps what libraries say to their developers off a user's screen."""
+    warnings.simplefilter("ignore")
+    for name in ("absl", "jax", "orbax", "etils", "tensorflow_datasets"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def compilation_cache() -> str:
+    """Returns the folder that compiled programs are kept in, for the next start.
+
+    $JAX_COMPILATION_CACHE_DIR, else `cnn/jax` in the user's cache folder.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path(cache) / "cnn" / "jax")

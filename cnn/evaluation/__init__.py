@@ -1,0 +1,1 @@
+"""What a trained network does: on any checkpoint of any run folder."""

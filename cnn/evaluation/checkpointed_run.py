@@ -1,0 +1,134 @@
+"""A run folder -> the network it trained, with the variables of one of its checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.config.load import apply_override
+from cnn.config.record import FREE_FIELDS
+from cnn.data import Dataset, Split, open_dataset
+from cnn.training.assembly import Evaluator, make_evaluator
+from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
+from cnn.training.evaluate import Outcomes, evaluate
+from cnn.training.run_folder import RunFolder
+
+# What may differ from the training: where things are, never what is computed.
+EVALUATION_FIELDS = FREE_FIELDS | {"evaluation.batch_size"}
+SPLITS = ("test", "validation", "train")
+
+
+@dataclass(frozen=True)
+class CheckpointedRun:
+    """One checkpoint of a run, ready to be evaluated.
+
+    Attributes:
+      folder: of the run.
+      evaluator: the network and its jitted evaluation.
+      variables: {"params", "batch_stats"}, the averaged ones if the run kept them.
+      step: of the checkpoint.
+    """
+
+    folder: RunFolder
+    evaluator: Evaluator
+    variables: dict[str, Any]
+    step: int
+
+    def split(self, name: str) -> Split:
+        """Returns a split of the run's data set.
+
+        Raises:
+          UserError: the run has no validation part.
+        """
+        split = getattr(self.evaluator.dataset, name)
+        if split is None:
+            raise UserError(f"--split: the run has no {name} part (data.validation is zero)")
+        return split
+
+    def outcomes(self, split: str) -> Outcomes:
+        """Evaluates the checkpoint on every example of a split."""
+        feed = self.evaluator.feed(self.split(split))
+        return evaluate(self.evaluator.step, self.variables, feed)
+
+
+def open_run(
+    workdir: str, step: str = "last", split: str = "test", overrides: Sequence[str] = ()
+) -> CheckpointedRun:
+    """Reads a checkpoint of a run folder, which needs to hold nothing else than train.py wrote.
+
+    Args:
+      workdir: the run folder.
+      step: "last", "best" (on the validation part) or a number.
+      split: the one that will be evaluated; the others stay closed.
+      overrides: "field=value" for fields that say where and how, such as data.data_dir.
+
+    Raises:
+      UserError: no run, no such checkpoint, a damaged one, or a field that cannot be changed.
+    """
+    if split not in SPLITS:
+        raise UserError(f"--split: unknown '{split}'; allowed: {', '.join(SPLITS)}")
+    folder = RunFolder(workdir)
+    record, config = folder.record(), folder.config()
+    checkpoints = _open_checkpoints(folder)
+    number = _choose(checkpoints, step)
+    config = _override(config, overrides)
+    evaluator = make_evaluator(config, _open_data(config, record["resolved"], split))
+    try:
+        state, _ = checkpoints.restore(number, evaluator.abstract_state())
+    except DamagedCheckpointError as error:
+        others = [s for s in checkpoints.steps() if s != number] or "none"
+        raise UserError(
+            f"--step: the checkpoint is damaged ({error}); other steps of {folder.path}: {others}"
+        ) from error
+    finally:
+        checkpoints.close()
+    return CheckpointedRun(folder, evaluator, state.variables(), number)
+
+
+def _open_checkpoints(folder: RunFolder) -> Checkpoints:
+    if not folder.checkpoints.is_dir():
+        raise UserError(
+            f"--workdir: {folder.path} has no checkpoint yet; train longer, or give another folder"
+        )
+    return Checkpoints(folder.checkpoints, read_only=True)
+
+
+def _choose(checkpoints: Checkpoints, step: str) -> int:
+    steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"--workdir: there is no checkpoint in {checkpoints.directory}")
+    if step == "last":
+        return steps[-1]
+    if step == "best":
+        best = checkpoints.best()
+        if best is None:
+            raise UserError(
+                "--step: there is no best checkpoint, because the run evaluated no validation "
+                "part; use last, or train with data.validation"
+            )
+        return best[0]
+    if not step.isdecimal() or int(step) not in steps:
+        raise UserError(f"--step: no checkpoint '{step}'; allowed: last, best, {steps}")
+    return int(step)
+
+
+def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    for text in overrides:
+        field = text.partition("=")[0]
+        if field not in EVALUATION_FIELDS:
+            raise UserError(
+                f"--config.{field}: cannot be changed for a trained network; "
+                f"allowed: {', '.join(sorted(EVALUATION_FIELDS))}"
+            )
+        apply_override(config, text)
+    return config
+
+
+def _open_data(config: ConfigDict, resolved: dict[str, Any], split: str) -> Dataset:
+    """Opens the one split, with the statistics that the training measured."""
+    section = config.data.copy_and_resolve_references()
+    with section.unlocked():
+        section.mean, section.std = tuple(resolved["mean"]), tuple(resolved["std"])
+    return open_dataset(section, splits=(split,))

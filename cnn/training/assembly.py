@@ -1,0 +1,125 @@
+"""A config and a data set -> the network, its jitted steps and its state: what every tool runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from cnn import data, models
+from cnn.training.mesh import batch_sharding, make_mesh, replicated
+from cnn.training.optimizer import make_optimizer, make_schedule
+from cnn.training.plan import Plan
+from cnn.training.state import TrainState, create_state
+from cnn.training.steps import Recipe, make_eval_step, make_train_step
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A network on a mesh, ready to be run over splits.
+
+    Attributes:
+      step: jitted (variables, arrays, batch) -> outcomes.
+    """
+
+    config: ConfigDict
+    dataset: data.Dataset
+    mesh: Mesh
+    model: nn.Module
+    step: Callable[..., dict[str, jax.Array]] = field(repr=False)
+
+    def feed(self, split: data.Split) -> data.EvalFeed:
+        """Returns the batches of a split."""
+        shardings = batch_sharding(self.mesh), replicated(self.mesh)
+        return data.make_eval_feed(
+            split, self.config.data, *shardings, self.config.evaluation.batch_size
+        )
+
+    def new_state(self) -> TrainState:
+        """Returns the state before the first step, its arrays born replicated over the mesh."""
+        init = jax.jit(self._init, out_shardings=replicated(self.mesh))
+        return init(np.uint32(self.config.seed))
+
+    def abstract_state(self) -> TrainState:
+        """Returns the shapes, dtypes and shardings of a state, as checkpoints are restored into."""
+        sharding = replicated(self.mesh)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(self._init, np.uint32(self.config.seed)),
+        )
+
+    def _init(self, seed: jax.Array) -> TrainState:
+        tx = make_optimizer(self.config.optimizer, self.config.train.clip_norm)
+        ema = self.config.train.ema_decay > 0
+        return create_state(self.model, tx, seed, self.dataset.image_shape, ema=ema)
+
+
+def make_evaluator(config: ConfigDict, dataset: data.Dataset) -> Evaluator:
+    """Builds what is needed to evaluate checkpoints of a config on a data set.
+
+    Raises:
+      UserError: there are fewer devices than `mesh.devices`, or no such network.
+    """
+    mesh = make_mesh(config.mesh.devices)
+    model = models.build(config.model, dataset.num_classes)
+    normalize = partial(data.normalize, mean=dataset.mean, std=dataset.std)
+    step = jax.jit(make_eval_step(model, data.load, normalize), out_shardings=batch_sharding(mesh))
+    return Evaluator(config=config, dataset=dataset, mesh=mesh, model=model, step=step)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Batches of the training part, and the update they feed.
+
+    Attributes:
+      feed: batches by step.
+      seed: uint32 scalar on the mesh.
+      update: jitted (state, seed, arrays, batch) -> (state, sums); it consumes the state.
+    """
+
+    feed: data.Feed
+    seed: jax.Array
+    update: Callable[..., tuple[TrainState, dict[str, jax.Array]]] = field(repr=False)
+
+    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Makes one update."""
+        return self.update(state, self.seed, self.feed.arrays, batch)
+
+
+def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
+    """Builds what trains the evaluator's network.
+
+    Raises:
+      UserError: an augmentation does not fit the images, or a data field the split.
+    """
+    config, dataset, mesh = evaluator.config, evaluator.dataset, evaluator.mesh
+    data.check_augment(config.augment, dataset.image_shape)
+    feed = data.make_feed(
+        dataset.train,
+        config.data,
+        batch_sharding(mesh),
+        replicated(mesh),
+        config.train.batch_size,
+        config.seed,
+        tuple(config.augment.random_resized_crop),
+    )
+    recipe = Recipe(
+        model=evaluator.model,
+        tx=make_optimizer(config.optimizer, config.train.clip_norm),
+        schedule=make_schedule(config.schedule, plan),
+        load=data.load,
+        augment=data.make_augment(
+            config.augment, dataset.num_classes, dataset.mean, dataset.std, cropped=feed.cropped
+        ),
+        accumulation=config.train.accumulation,
+        label_smoothing=config.train.label_smoothing,
+        ema_decay=config.train.ema_decay,
+    )
+    update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=replicated(mesh))
+    seed = jax.device_put(np.uint32(config.seed), replicated(mesh))
+    return Trainer(feed=feed, seed=seed, update=update)

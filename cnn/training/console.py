@@ -1,0 +1,163 @@
+"""What a person sees of a run: the network, a progress bar, and where everything lies."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from cnn.training.plan import Plan
+from cnn.training.run_folder import RunFolder
+
+
+class Display:
+    """Prints to the terminal, or plain lines where the output is no terminal; never both.
+
+    Args:
+      quiet: print nothing (the other processes of a run on many hosts, studies).
+    """
+
+    def __init__(self, *, quiet: bool = False):
+        self.console = Console(quiet=quiet, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def say(self, text: str) -> None:
+        """Prints one line."""
+        self.console.print(text, markup=False)
+
+    def network(self, name: str, model: nn.Module, image_shape: tuple[int, ...]) -> None:
+        """Prints a table of the network: modules, output shapes of one image, parameters."""
+        table = Table(title=f"{name} on {'x'.join(map(str, image_shape))} images")
+        for column, justify in (("module", "left"), ("output", "left"), ("parameters", "right")):
+            table.add_column(column, justify=justify)
+        rows, total = network_rows(model, image_shape)
+        for module, output, parameters in rows:
+            table.add_row(module, output, f"{parameters:,}")
+        table.add_section()
+        table.add_row("total", "", f"{total:,}")
+        self.console.print(table)
+
+    def plan(self, plan: Plan, mesh: Mesh) -> None:
+        """Prints the values that were resolved from the config."""
+        self.say(
+            f"{plan.total_steps:,} steps over {plan.train_examples:,} examples, peak learning rate "
+            f"{plan.learning_rate:g}, warm-up {plan.warmup_steps} steps, on {mesh.size} x "
+            f"{mesh.devices.flat[0].device_kind}"
+        )
+
+    @contextmanager
+    def progress(self, start: int, total: int, config: ConfigDict) -> Iterator["StepProgress"]:
+        """Shows the progress of training while the context is open."""
+        columns = (
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[status]}"),
+        )
+        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
+            yield StepProgress(self, bar, start, total, config.train.batch_size)
+
+    def result(self, folder: RunFolder, result: dict[str, Any]) -> None:
+        """Prints the exact figures of a finished run and where its files lie."""
+        self.figures("test", result["test"])
+        self.say(f"everything is in {folder.path}:")
+        for path, content in (
+            (folder.result_file, "the figures, per class too, and what they were made with"),
+            (folder.metrics_file, "every figure over time (in tensorboard/ too)"),
+            (folder.checkpoints, f"evaluate with: python eval.py --workdir={folder.path}"),
+        ):
+            self.say(f"  {path.name:14} {content}")
+
+    def figures(self, split: str, figures: dict[str, Any]) -> None:
+        """Prints the main figures of a split."""
+        top5 = figures.get("top5_accuracy")
+        self.say(
+            f"{split}: accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}"
+            + (f", top-5 {top5:.4f}" if top5 is not None else "")
+            + f" ({figures['count']:,} examples, each once)"
+        )
+
+
+class StepProgress:
+    """The bar of one training; time spent evaluating and saving does not count as training."""
+
+    def __init__(self, display: Display, bar: Progress, start: int, total: int, batch_size: int):
+        self._display, self._bar, self._batch_size, self._total = display, bar, batch_size, total
+        self._task = bar.add_task("train", total=total, completed=start, status="compiling")
+        self._mark, self._seconds, self._since = start, 0.0, None
+
+    def advance(self, step: int) -> None:
+        """Moves the bar to a step."""
+        if self._since is None:
+            # The first step carries the compilation, so the clock starts behind it.
+            self._since, self._mark = time.perf_counter(), step
+        self._bar.update(self._task, completed=step)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the clock for something that is not training."""
+        now = time.perf_counter()
+        self._seconds += now - (self._since or now)
+        yield
+        if self._since is not None:
+            self._since = time.perf_counter()
+
+    def report(self, step: int, figures: dict[str, float]) -> dict[str, float]:
+        """Shows the figures of the steps since the last report; returns their speed, once known."""
+        now = time.perf_counter()
+        seconds, steps = self._seconds + now - (self._since or now), step - self._mark
+        self._mark, self._seconds, self._since = step, 0.0, now
+        status = f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.4f}"
+        speed = {}
+        if steps and seconds:
+            speed["images_per_second"] = steps * self._batch_size / seconds
+            left = (self._total - step) * seconds / steps
+            status += f"  {speed['images_per_second']:,.0f} images/s  {format_seconds(left)} left"
+        self._bar.update(self._task, completed=step, status=status)
+        if not self._display.console.is_terminal:
+            self._display.say(f"step {step}/{self._total}  {status}")
+        return speed
+
+
+def format_seconds(seconds: float) -> str:
+    """Returns a length of time as people say it: 42s, 3m07s, 2h05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+
+
+def network_rows(
+    model: nn.Module, image_shape: tuple[int, ...]
+) -> tuple[list[tuple[str, str, int]], int]:
+    """Returns (module, output shape of one image, parameters) in the order of calls, and the total.
+
+    Nothing is computed: shapes alone are traced.
+    """
+    outputs: dict[str, str] = {}
+
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        result = call(*args, **kwargs)
+        array = jax.tree.leaves(result)[0]
+        if context.method_name == "__call__" and len(context.module.path) == 1:
+            outputs[context.module.path[0]] = " x ".join(map(str, array.shape[1:]))
+        return result
+
+    def init(key: jax.Array) -> Any:
+        with nn.intercept_methods(note):
+            return model.init(key, jnp.zeros((1, *image_shape)), train=False)["params"]
+
+    params = jax.eval_shape(init, jax.random.key(0))
+    sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
+    names = [*outputs, *(name for name in sizes if name not in outputs)]
+    return [(n, outputs.get(n, ""), sizes.get(n, 0)) for n in names], sum(sizes.values())

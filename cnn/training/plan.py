@@ -1,0 +1,96 @@
+"""Values that depend on several fields, resolved once, after the overrides, and logged."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ml_collections import ConfigDict
+
+from cnn.config.durations import to_steps
+from cnn.config.errors import UserError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a config means for one data set: every duration in steps, the rate for this batch."""
+
+    total_steps: int
+    warmup_steps: int
+    boundaries: tuple[int, ...]
+    evaluate_every: int
+    checkpoint_every: int
+    log_every: int
+    learning_rate: float  # peak, for the whole batch
+    train_examples: int
+
+
+def resolve(config: ConfigDict, train_examples: int, devices: int) -> Plan:
+    """Resolves durations and the learning rate, and refuses what cannot be trained.
+
+    Args:
+      config: the complete config.
+      train_examples: examples of the training part.
+      devices: devices that share the batch.
+
+    Raises:
+      UserError: names the field, its value, and the nearest one that works.
+    """
+    batch_size = config.train.batch_size
+    _check_batch(batch_size, config.train.accumulation, train_examples, devices)
+    sizes = {"batch_size": batch_size, "examples": train_examples}
+    total = to_steps(config.train.duration, "train.duration", **sizes)
+    if total < 1:
+        raise UserError(f"train.duration: '{config.train.duration}' is no step at all")
+    sizes["total"] = total
+
+    def steps(section: str, name: str) -> int:
+        return to_steps(config[section][name], f"{section}.{name}", **sizes)
+
+    plan = Plan(
+        total_steps=total,
+        warmup_steps=steps("schedule", "warmup"),
+        boundaries=tuple(
+            to_steps(b, "schedule.boundaries", **sizes) for b in config.schedule.boundaries
+        ),
+        evaluate_every=steps("evaluation", "every"),
+        checkpoint_every=steps("checkpoint", "every"),
+        log_every=steps("log", "every"),
+        learning_rate=config.optimizer.learning_rate * batch_size / 256,
+        train_examples=train_examples,
+    )
+    _check_schedule(config, plan)
+    return plan
+
+
+def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int) -> None:
+    unit = accumulation * devices
+    if batch_size > examples:
+        raise UserError(
+            f"train.batch_size: {batch_size} is larger than the training part of {examples} "
+            f"examples; use at most {examples // unit * unit}"
+        )
+    if batch_size % unit:
+        near = max(1, round(batch_size / unit)) * unit
+        raise UserError(
+            f"train.batch_size: {batch_size} cannot be divided over {devices} devices x "
+            f"{accumulation} micro-batches; the nearest size that can is {near}"
+        )
+
+
+def _check_schedule(config: ConfigDict, plan: Plan) -> None:
+    total = plan.total_steps
+    if plan.warmup_steps >= total:
+        raise UserError(
+            f"schedule.warmup: '{config.schedule.warmup}' is {plan.warmup_steps} steps, but the "
+            f"whole training is {total}; use at most {total - 1} steps"
+        )
+    if config.schedule.name == "one_cycle" and plan.warmup_steps == 0:
+        raise UserError("schedule.warmup: one_cycle needs a rise; set it, for example, to '30%'")
+    if config.schedule.name == "step" and not plan.boundaries:
+        raise UserError("schedule.boundaries: step needs at least one; for example ('50%', '75%')")
+    edges = (plan.warmup_steps, *plan.boundaries, total)
+    if any(a >= b for a, b in pairwise(edges)):
+        raise UserError(
+            f"schedule.boundaries: {tuple(config.schedule.boundaries)} are steps "
+            f"{plan.boundaries}; they must increase, after the warm-up ({plan.warmup_steps}) and "
+            f"before the end ({total})"
+        )

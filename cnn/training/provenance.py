@@ -1,0 +1,55 @@
+"""What a figure was made with: library versions, hardware and the commit of the code."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "tensorflow-datasets")
+
+
+@cache
+def provenance() -> dict[str, str | int | dict[str, str]]:
+    """Returns {"versions", "device", "devices", "cpu", "cores", "commit"}."""
+    return {
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES},
+        "device": jax.devices()[0].device_kind,
+        "devices": jax.device_count(),
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """Returns the commit of the code, with "+" if files differ from it, or "" outside git."""
+    root = Path(__file__).parents[2]
+    command = [
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--abbrev=12",
+        "--dirty=+",
+        "--exclude=*",
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,153 @@
+"""The two jitted functions: one update, and the outcome of every example of a batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from cnn.training.optimizer import Schedule
+from cnn.training.state import TrainState
+from cnn.training.streams import stream_key
+
+Batch = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one update is made of.
+
+    Attributes:
+      model: the network.
+      tx: optax transformation that yields the direction of the update.
+      schedule: step -> learning rate.
+      load: (arrays, batch) -> {"image", "label"} on the device.
+      augment: (key, image, label) -> (float32 images [B, H, W, C], targets [B, K]).
+      accumulation: micro-batches a step.
+      label_smoothing: share of the target spread evenly over the classes.
+      ema_decay: of the averaged variables.
+    """
+
+    model: nn.Module
+    tx: optax.GradientTransformation
+    schedule: Schedule
+    load: Callable[[Any, Batch], Batch]
+    augment: Callable[[Array, Array, Array], tuple[Array, Array]]
+    accumulation: int = 1
+    label_smoothing: float = 0.0
+    ema_decay: float = 0.0
+
+
+def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
+    """Returns (state, seed, arrays, batch) -> (state, sums), to be jitted.
+
+    `sums` holds float32 sums over the batch: loss, correct and count. With accumulation the batch
+    is cut into micro-batches of every A-th example (so that each device cuts its own part), each
+    normalised with its own batch statistics, all of them seeing the same old running statistics;
+    the mean of their gradients and of their new running statistics is what one large batch with
+    ghost groups of that size gives.
+    """
+
+    def train_step(state: TrainState, seed: Array, arrays: Any, batch: Batch):
+        data = recipe.load(arrays, batch)
+        key = stream_key(seed, "augment", state.step)
+        images, targets = recipe.augment(key, data["image"], data["label"])
+        dropout_key = stream_key(seed, "dropout", state.step)
+        grads, batch_stats, sums = _gradients(recipe, state, images, targets, dropout_key)
+        direction, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
+        rate = recipe.schedule(state.step)
+        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        new = state.replace(
+            step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state
+        )
+        return new.replace(ema=_average(recipe.ema_decay, new)), sums
+
+    return train_step
+
+
+def _gradients(recipe: Recipe, state: TrainState, images: Array, targets: Array, key: Array):
+    def gradient(images: Array, targets: Array, key: Array):
+        loss = partial(_loss, recipe, batch_stats=state.batch_stats)
+        return jax.grad(loss, has_aux=True)(state.params, images, targets, key)
+
+    pieces = recipe.accumulation
+    if pieces == 1:
+        grads, (batch_stats, sums) = gradient(images, targets, key)
+        return grads, batch_stats, sums
+
+    def cut(x: Array) -> Array:
+        return jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0)
+
+    def add(total, piece):
+        return jax.tree.map(jnp.add, total, gradient(*piece)), None
+
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(pieces))
+    cuts = (cut(images), cut(targets), keys)
+    shapes = jax.eval_shape(gradient, *jax.tree.map(lambda x: x[0], cuts))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (grads, (batch_stats, sums)), _ = jax.lax.scan(add, zeros, cuts)
+    grads, batch_stats = jax.tree.map(lambda x: x / pieces, (grads, batch_stats))
+    return grads, batch_stats, sums
+
+
+def _loss(
+    recipe: Recipe, params: Any, images: Array, targets: Array, key: Array, *, batch_stats: Any
+):
+    variables = {"params": params, "batch_stats": batch_stats}
+    logits, updates = recipe.model.apply(
+        variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+    )
+    smooth = optax.smooth_labels(targets, recipe.label_smoothing)
+    losses = optax.softmax_cross_entropy(logits, smooth)
+    correct = logits.argmax(-1) == targets.argmax(-1)
+    sums = {
+        "loss": losses.sum(),
+        "correct": correct.sum(dtype=jnp.float32),
+        "count": jnp.float32(losses.size),
+    }
+    return losses.mean(), (updates.get("batch_stats", {}), sums)
+
+
+def _average(decay: float, state: TrainState) -> Any:
+    if not decay:
+        return state.ema
+    # Early on the average would mostly be the initial values; the ramp of TensorFlow's
+    # ExponentialMovingAverage(num_updates) forgets them sooner.
+    step = state.step.astype(jnp.float32)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    new = {"params": state.params, "batch_stats": state.batch_stats}
+    return jax.tree.map(lambda old, x: kept * old + (1 - kept) * x, state.ema, new)
+
+
+def make_eval_step(
+    model: nn.Module,
+    load: Callable[[Any, Batch], Batch],
+    normalize: Callable[[Array], Array],
+) -> Callable[[dict[str, Any], Any, Batch], Batch]:
+    """Returns (variables, arrays, batch) -> outcomes of every example, to be jitted.
+
+    Outcomes are arrays [B]: `label`, `loss` (float32 cross-entropy in nats, no smoothing),
+    `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of equal logits
+    the lower class is ahead, as in `argmax`; a NaN counts as ahead).
+    """
+
+    def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:
+        data = load(arrays, batch)
+        logits = model.apply(variables, normalize(data["image"]), train=False)
+        label = data["label"]
+        own = jnp.take_along_axis(logits, label[:, None], axis=1)
+        lower = jnp.arange(logits.shape[1])[None, :] < label[:, None]
+        ahead = ~(logits <= own) | ((logits == own) & lower)
+        return {
+            "label": label,
+            "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+            "prediction": logits.argmax(-1).astype(jnp.int32),
+            "rank": ahead.sum(axis=1, dtype=jnp.int32),
+        }
+
+    return eval_step
