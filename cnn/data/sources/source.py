@@ -60,22 +60,21 @@ class SliceReader:
 
     Args:
       where: what messages call the source ("folder /images").
-      names: the parts there are.
       open_part: opens one whole part.
+      names: the parts there are.
     """
 
-    def __init__(self, where: str, names: tuple[str, ...], open_part: Callable[[str], Split]):
-        self._where = where
-        self._names = names
+    def __init__(self, where: str, open_part: Callable[[str], Split], names: tuple[str, ...] = ()):
+        self.where = where
+        self.names = names
         self._open_part = open_part
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a part; reads no example of it."""
-        part = parse_split(expression, field)
-        if part.base not in self._names:
+        base = parse_split(expression, field).base
+        if base not in self.names:
             raise UserError(
-                f"{field}: no split '{part.base}' in {self._where}: "
-                f"{did_you_mean(part.base, self._names)}"
+                f"{field}: no split '{base}' in {self.where}: {did_you_mean(base, self.names)}"
             )
 
     def split(self, expression: str, field: str) -> Split:
@@ -86,8 +85,8 @@ class SliceReader:
         chosen = part.range(len(whole))
         if not chosen:
             raise UserError(
-                f"{field}: '{expression}' holds no example; {self._where} has {len(whole)} in "
-                f"'{part.base}'"
+                f"{field}: '{expression}' holds no example; '{part.base}' in {self.where} has "
+                f"{len(whole)}"
             )
         if len(chosen) == len(whole):
             return whole

@@ -87,7 +87,7 @@ def open_synthetic(data: ConfigDict) -> SliceReader:
     def open_part(name: str) -> SyntheticSplit:
         return SyntheticSplit(name, counts[name], shape, data.synthetic_classes)
 
-    return SliceReader("the synthetic source", ("train", "test"), open_part)
+    return SliceReader("the synthetic source", open_part, ("train", "test"))
 
 
 SOURCES.add(

@@ -11,67 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
-from cnn.data.decode import ImageFormat
+from cnn.data.encoded import EncodedSplit, Fetch, image_format
 from cnn.data.sources.source import COMMON, SOURCES, Source
-from cnn.data.split import Crop
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _REPOSITORY = Path(__file__).resolve().parents[3]
-
-
-class TfdsSplit:
-    """One split of a prepared data set; records are read and decoded on demand."""
-
-    def __init__(
-        self,
-        name: str,
-        records: Any,
-        keys: tuple[str, str],
-        class_names: tuple[str, ...],
-        stored_shape: tuple[int | None, int | None],
-        image_format: ImageFormat,
-    ):
-        # Not tfds' own parser: it takes ten times as long, all of it holding the interpreter lock.
-        from tensorflow_datasets.proto import tf_example_pb2
-
-        self.name = name
-        self.class_names = class_names
-        self.varying = None in stored_shape
-        self._records = records
-        self._keys = keys
-        self._format = image_format
-        self._parse = tf_example_pb2.Example.FromString
-        size = image_format.size
-        height, width = (size, size) if size else stored_shape
-        self.image_shape = (height, width, image_format.channels)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def read(
-        self, indices: np.ndarray, crops: Sequence[Crop] | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Reads and decodes the chosen examples; see `Split.read`."""
-        indices = [int(i) for i in indices]
-        images = np.empty((len(indices), *self.image_shape), np.uint8)
-        labels = np.empty(len(indices), np.int32)
-        image_key, label_key = self._keys
-        for row, record in enumerate(self._records.__getitems__(indices)):
-            features = self._parse(record).features.feature
-            where = f"example {indices[row]} of {self.name}"
-            crop = crops[row] if crops is not None else None
-            encoded = features[image_key].bytes_list.value[0]
-            image = self._format.decode(encoded, where, crop)
-            if image.shape != self.image_shape:
-                raise UserError(f"{where}: {image.shape} where {self.image_shape} was announced")
-            images[row] = image
-            labels[row] = features[label_key].int64_list.value[0]
-        return images, labels
 
 
 class TfdsReader:
@@ -82,9 +26,9 @@ class TfdsReader:
         self._builder = _builder(folder)
         self._keys = _keys(self._builder.info, folder)
         features = self._builder.info.features
-        self._stored_shape = tuple(features[self._keys[0]].shape)
+        self._stored = tuple(features[self._keys[0]].shape)
         self._class_names = tuple(map(str, features[self._keys[1]].names))
-        self._format = self._image_format(data)
+        self._format = image_format(data, self._stored, str(folder))
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a split with at least one example."""
@@ -98,7 +42,7 @@ class TfdsReader:
         if not count:
             raise UserError(f"{field}: '{expression}' of {self._folder} holds no example")
 
-    def split(self, expression: str, field: str) -> TfdsSplit:
+    def split(self, expression: str, field: str) -> EncodedSplit:
         """Opens one split."""
         from tensorflow_datasets import decode
 
@@ -107,26 +51,32 @@ class TfdsReader:
             expression, deserialize_method=decode.DeserializeMethod.RAW_BYTES
         )
         name = f"{self._builder.info.name} {expression}"
-        return TfdsSplit(
-            name, records, self._keys, self._class_names, self._stored_shape[:2], self._format
+        return EncodedSplit(
+            name=name,
+            class_names=self._class_names,
+            num_examples=len(records),
+            stored=self._stored,
+            image_format=self._format,
+            fetch=_fetch(records, self._keys, name),
         )
 
-    def _image_format(self, data: ConfigDict) -> ImageFormat:
-        height, width, channels = self._stored_shape
-        if data.channels not in (0, 1, 3):
-            raise UserError(f"data.channels: {data.channels} is not 1, 3 or 0 (as stored)")
-        channels = data.channels or channels
-        if channels not in (1, 3):
-            raise UserError(
-                f"data.channels: images in {self._folder} have {channels or 'varying'} channels; "
-                "set it to 1 or 3"
-            )
-        if data.image_size < 0 or (data.image_size == 0 and None in (height, width)):
-            raise UserError(
-                f"data.image_size: images in {self._folder} differ in size; "
-                "set it to a number of pixels"
-            )
-        return ImageFormat(channels, data.image_size)
+
+def _fetch(records: Any, keys: tuple[str, str], name: str) -> Fetch:
+    # Not tfds' own parser: it takes ten times as long, all of it holding the interpreter lock.
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    image_key, label_key = keys
+
+    def fetch(indices: Sequence[int]) -> list[tuple[bytes, int, str]]:
+        examples = []
+        for index, record in zip(indices, records.__getitems__(indices), strict=True):
+            features = tf_example_pb2.Example.FromString(record).features.feature
+            encoded = features[image_key].bytes_list.value[0]
+            label = features[label_key].int64_list.value[0]
+            examples.append((encoded, label, f"example {index} of {name}"))
+        return examples
+
+    return fetch
 
 
 def _builder(folder: Path) -> Any:
