@@ -33,19 +33,15 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int = 1, *, read_only: bool = False):
         self.directory = directory
         options = ocp.CheckpointManagerOptions(
+            # Without best_fn Orbax does not keep the metrics; the policy decides what stays.
+            best_fn=lambda metrics: metrics["accuracy"],
             preservation_policy=_LatestAndBest(keep),
             create=not read_only,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
-        registry = ocp.handlers.DefaultCheckpointHandlerRegistry()
-        for item, handler in handlers.items():
-            arguments = ocp.args.StandardSave if item == "state" else ocp.args.JsonSave
-            restoring = ocp.args.StandardRestore if item == "state" else ocp.args.JsonRestore
-            registry.add(item, arguments, handler)
-            registry.add(item, restoring, handler)
-        self._manager = ocp.CheckpointManager(directory, options=options, handler_registry=registry)
+        self._manager = ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, in order."""

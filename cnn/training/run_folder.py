@@ -36,11 +36,16 @@ class RunFolder:
                 "give the folder that train.py wrote"
             )
         try:
-            return from_plain(json.loads(self.config_file.read_text())["config"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            record = json.loads(self.config_file.read_text())
+            return {name: record[name] for name in ("fingerprint", "config", "resolved")}
+        except (json.JSONDecodeError, KeyError) as error:
             raise UserError(
                 f"{self.config_file}: is damaged ({error}); restore the file"
             ) from error
+
+    def config(self) -> ConfigDict:
+        """Returns the stored config."""
+        return from_plain(self.record()["config"])
 
     def check(self, config: ConfigDict) -> None:
         """Checks that the folder is free, or holds a run with the same config.

@@ -132,8 +132,8 @@ def make_eval_step(
     """Returns (variables, arrays, batch) -> outcomes of every example, to be jitted.
 
     Outcomes are arrays [B]: `label`, `loss` (float32 cross-entropy in nats, no smoothing),
-    `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of equal logits
-    the lower class is ahead, as in `argmax`; a NaN counts as ahead).
+    `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of
+    equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead).
     """
 
     def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:

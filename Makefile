@@ -1,0 +1,29 @@
+# Every target sets up what it needs in .venv, and nothing outside this folder.
+PYTHON ?= python3
+CONFIG ?= configs/fashion_mnist_10k.py
+WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
+RUN := .venv/bin/python
+
+.PHONY: train test lint clean
+
+train: .venv/installed
+	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
+
+test: .venv/installed-test
+	$(RUN) -m pytest -n 2 $(ARGS)
+
+lint: .venv/installed-test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+clean:
+	rm -rf .venv
+
+.venv/installed: requirements.txt requirements/constraints.txt
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-test: requirements/test.txt .venv/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	touch $@
