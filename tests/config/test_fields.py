@@ -1,0 +1,49 @@
+"""The tables that are checked before jax is imported agree with the registries behind it."""
+
+import pytest
+
+from cnn.config.call import parse_call
+from cnn.config.errors import UserError
+from cnn.config.fields import CHOICES, DURATIONS, RANGES, READ_BY, leaves
+from cnn.config.registry import Registry
+from cnn.data import SOURCES
+from cnn.training.optimizer import OPTIMIZERS, SCHEDULES
+from configs import base
+
+
+def test_choices_are_the_registries():
+    assert set(CHOICES["optimizer.name"]) == set(OPTIMIZERS)
+    assert set(CHOICES["schedule.name"]) == set(SCHEDULES)
+    assert set(CHOICES["data.source"]) == set(SOURCES)
+
+
+def test_every_table_names_existing_fields():
+    names = {name for name, _ in leaves(base.get_config())}
+    tables = [*CHOICES, *RANGES, *DURATIONS, *READ_BY]
+    assert set(tables) <= names
+    for selector, readers in READ_BY.values():
+        assert readers <= set(CHOICES[selector])
+
+
+def test_parse_call():
+    assert parse_call("max", "f") == ("max", {})
+    assert parse_call("max_blur(taps=4, dialect='adobe')", "f") == (
+        "max_blur",
+        {"taps": 4, "dialect": "adobe"},
+    )
+
+
+@pytest.mark.parametrize("text", ["", "max(", "max(3)", "max(window=x)", "a.b", "3"])
+def test_what_is_no_call_is_refused(text):
+    with pytest.raises(UserError, match=r"model\.downsample: "):
+        parse_call(text, "model.downsample")
+
+
+def test_a_registry_refuses_doubles_and_helps_with_typos():
+    registry = Registry("operator")
+    registry.add("max_blur", 1)
+    assert registry.look_up("max_blur", "f") == 1
+    with pytest.raises(ValueError, match="twice"):
+        registry.add("max_blur", 2)
+    with pytest.raises(UserError, match=r"f: unknown operator 'maxblur': did you mean 'max_blur'"):
+        registry.look_up("maxblur", "f")

@@ -1,0 +1,124 @@
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
+from cnn.training.mesh import make_mesh, replicated
+from cnn.training.state import TrainState
+
+
+def make_state(step):
+    values = np.arange(5000, dtype=np.float32) * step
+    return TrainState(
+        step=jnp.int32(step),
+        params={"kernel": jnp.asarray(values), "half": jnp.asarray(values[:7], jnp.bfloat16)},
+        batch_stats={},
+        opt_state=((), {"count": jnp.int32(step)}),
+        ema={},
+    )
+
+
+def like(devices=1):
+    sharding = replicated(make_mesh(devices))
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), make_state(1)
+    )
+
+
+def save(folder, scores, keep=1):
+    checkpoints = Checkpoints(folder, keep)
+    for step, accuracy in scores.items():
+        checkpoints.save(step, make_state(step), {"window": {"loss": 0.1 * step}}, accuracy)
+        checkpoints.wait()
+    return checkpoints
+
+
+def assert_same(state, wanted):
+    assert jax.tree.structure(state) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_state_comes_back_whole_on_any_number_of_devices(tmp_path, devices):
+    save(tmp_path, {3: 0.5}).close()
+    reader = Checkpoints(tmp_path, read_only=True)
+    state, meta = reader.restore(3, like(devices))
+    assert_same(state, make_state(3))
+    assert len(state.params["kernel"].sharding.device_set) == devices
+    assert meta["window"] == {"loss": 0.1 * 3}
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    scores = {1: 0.2, 2: 0.9, 3: None, 4: 0.9, 5: 0.1, 6: None, 7: None}
+    checkpoints = save(tmp_path, scores, keep=2)
+    assert checkpoints.steps() == [2, 6, 7]
+    assert checkpoints.best() == (2, 0.9)
+    checkpoints.close()
+    assert Checkpoints(tmp_path, read_only=True).best() == (2, 0.9)
+
+
+def test_a_step_cannot_be_saved_twice(tmp_path):
+    checkpoints = save(tmp_path, {5: None})
+    with pytest.raises(UserError, match="step 5 could not be saved"):
+        checkpoints.save(5, make_state(4), {}, None)
+    checkpoints.close()
+
+
+def data_file(folder, step):
+    return max(
+        (folder / str(step)).rglob("*"), key=lambda f: f.stat().st_size if f.is_file() else 0
+    )
+
+
+def flip_a_bit(folder, step):
+    file = data_file(folder, step)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def empty(folder, step):
+    shutil.rmtree(folder / str(step))
+    (folder / str(step)).mkdir()
+
+
+def lose_a_file(folder, step):
+    data_file(folder, step).unlink()
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, empty, lose_a_file])
+def test_damage_is_noticed_and_the_step_before_is_taken(tmp_path, damage):
+    save(tmp_path, {1: None, 2: None, 3: None}, keep=3).close()
+    damage(tmp_path, 3)
+    with pytest.raises(DamagedCheckpointError, match="step 3"):
+        Checkpoints(tmp_path, read_only=True).restore(3, like())
+    checkpoints = Checkpoints(tmp_path, keep=3)
+    (state, _), damaged = checkpoints.restore_newest(like())
+    assert_same(state, make_state(2))
+    assert len(damaged) == 1
+    assert (tmp_path / "damaged-3").is_dir()
+    checkpoints.save(3, make_state(3), {"window": {}}, None)
+    checkpoints.wait()
+    assert_same(checkpoints.restore(3, like())[0], make_state(3))
+    checkpoints.close()
+
+
+def test_when_nothing_can_be_read_nothing_is_started_over(tmp_path):
+    save(tmp_path, {1: None}).close()
+    flip_a_bit(tmp_path, 1)
+    with pytest.raises(UserError, match="no checkpoint can be read"):
+        Checkpoints(tmp_path).restore_newest(like())
+
+
+def test_an_unfinished_save_is_no_checkpoint(tmp_path):
+    save(tmp_path, {1: None}).close()
+    shutil.copytree(tmp_path / "1", tmp_path / "2.orbax-checkpoint-tmp")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [1]
+    checkpoints.close()

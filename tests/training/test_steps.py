@@ -1,0 +1,156 @@
+"""One update against a float64 NumPy one, and the identities that accumulation and devices keep."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cnn.training.state import create_state
+from cnn.training.steps import Recipe, make_eval_step, make_train_step
+
+SHAPE, CLASSES, BATCH = (4, 4, 2), 3, 8
+
+
+class Linear(nn.Module):
+    """Global average pooling and a classifier: small enough to differentiate by hand."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return nn.Dense(CLASSES, name="head")(x.mean((1, 2)))
+
+
+def load(arrays, batch):
+    return batch
+
+
+def augment(key, images, labels):
+    return images, jax.nn.one_hot(labels, CLASSES)
+
+
+def recipe(**changes):
+    settings = {
+        "model": Linear(),
+        "tx": optax.identity(),
+        "schedule": lambda step: 0.5 / (step + 1),
+        "load": load,
+        "augment": augment,
+    }
+    return Recipe(**(settings | changes))
+
+
+def run(recipe, steps=1):
+    state = create_state(recipe.model, recipe.tx, jnp.uint32(0), SHAPE, ema=recipe.ema_decay > 0)
+    first, states = state, []
+    update = jax.jit(make_train_step(recipe))
+    for _ in range(steps):
+        state, sums = update(state, jnp.uint32(0), (), make_batch())
+        states.append(state)
+    return first, states, sums
+
+
+def make_batch():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(BATCH, *SHAPE)).astype(np.float32)
+    return {"image": images, "label": np.arange(BATCH, dtype=np.int32) % CLASSES}
+
+
+def by_hand(params, smoothing=0.0):
+    """Returns loss, gradient of kernel and bias, and correct answers, in float64."""
+    batch = make_batch()
+    x = batch["image"].astype(np.float64).mean((1, 2))
+    targets = np.eye(CLASSES)[batch["label"]]
+    smooth = targets * (1 - smoothing) + smoothing / CLASSES
+    logits = x @ np.asarray(params["kernel"], np.float64) + np.asarray(params["bias"])
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    residual = (p - smooth) / BATCH
+    loss = -(smooth * np.log(p)).sum(1)
+    return loss.sum(), x.T @ residual, residual.sum(0), (p.argmax(1) == batch["label"]).sum()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_one_update_is_that_of_numpy(smoothing, accumulation):
+    first, (state,), sums = run(recipe(label_smoothing=smoothing, accumulation=accumulation))
+    before, after = first.params["head"], state.params["head"]
+    loss, kernel, bias, correct = by_hand(before, smoothing)
+    np.testing.assert_allclose(sums["loss"], loss, rtol=1e-6)
+    assert (sums["correct"], sums["count"]) == (correct, BATCH)
+    np.testing.assert_allclose(after["kernel"], before["kernel"] - 0.5 * kernel, atol=1e-6)
+    np.testing.assert_allclose(after["bias"], before["bias"] - 0.5 * bias, atol=1e-6)
+
+
+def test_the_step_counts_updates_and_drives_the_rate():
+    first, states, _ = run(recipe(), steps=3)
+    assert [int(s.step) for s in (first, *states)] == [0, 1, 2, 3]
+    _, kernel, _, _ = by_hand(states[1].params["head"])
+    wanted = states[1].params["head"]["kernel"] - 0.5 / 3 * kernel
+    np.testing.assert_allclose(states[2].params["head"]["kernel"], wanted, atol=1e-6)
+
+
+def test_the_average_follows_its_formula():
+    first, states, _ = run(recipe(ema_decay=0.3), steps=3)
+    average = np.asarray(first.params["head"]["kernel"], np.float64)
+    for step, state in enumerate(states, 1):
+        kept = min(0.3, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * np.asarray(state.params["head"]["kernel"])
+        np.testing.assert_allclose(state.ema["params"]["head"]["kernel"], average, rtol=1e-5)
+        assert state.variables() is state.ema
+
+
+class Normed(nn.Module):
+    """One batch norm over ghost groups of `group` examples."""
+
+    group: int
+
+    @nn.compact
+    def __call__(self, x, train):
+        norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")
+        return nn.Dense(CLASSES, name="head")(norm(x).mean((1, 2)))
+
+
+def test_accumulated_batch_statistics_are_the_mean_over_micro_batches():
+    first, (state,), _ = run(recipe(model=Normed(0), accumulation=4))
+    images = make_batch()["image"].astype(np.float64)
+    means = np.stack([images[i::4].mean((0, 1, 2)) for i in range(4)])
+    old = np.asarray(first.batch_stats["norm"]["mean"])
+    wanted = 0.9 * old + 0.1 * means.mean(0)
+    np.testing.assert_allclose(state.batch_stats["norm"]["mean"], wanted, atol=1e-6)
+
+
+class Logits(nn.Module):
+    """Hands its images on as logits."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        return x
+
+
+def test_outcomes_of_ties_and_nans():
+    nan = np.nan
+    logits = jnp.array([[1.0, 2, 3], [2, 2, 2], [2, 2, 2], [5, 1, 5], [nan, nan, nan], [1, 0, nan]])
+    label = jnp.array([2, 0, 2, 2, 1, 0])
+    step = jax.jit(make_eval_step(Logits(), load, lambda x: x))
+    got = step({}, (), {"image": logits, "label": label})
+    assert got["prediction"].tolist()[:4] == [2, 0, 0, 0]
+    assert got["rank"].tolist() == [0, 0, 2, 1, 3, 1]
+    wanted = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    np.testing.assert_allclose(got["loss"], wanted, rtol=1e-6)
+
+
+def test_dropout_differs_by_step_and_micro_batch_and_repeats_by_seed():
+    class Noisy(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            x = nn.Dropout(0.5, deterministic=not train)(x.mean((1, 2)))
+            return nn.Dense(CLASSES, name="head", bias_init=nn.initializers.ones)(x)
+
+    noisy = partial(recipe, model=Noisy(), schedule=lambda step: 0.0)
+    _, _, last = run(noisy(), steps=2)
+    _, _, again = run(noisy(), steps=2)
+    _, _, other = run(noisy(), steps=1)
+    assert last["loss"] == again["loss"]
+    assert last["loss"] != other["loss"]
