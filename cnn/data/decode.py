@@ -10,6 +10,8 @@ from cnn.data.split import Crop
 
 # Decoding runs in threads of ours; OpenCV's own would compete with them for the same cores.
 cv2.setNumThreads(1)
+# A broken image is an error here, with its name; the warning beside it has none.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ from cnn.data.order import batch_indices
 from cnn.data.split import Split
 
 _CHUNK = 32  # images decoded by one task, so that the threads share a batch
+_READ = 512  # the same when a whole split is read
 
 # Rows of the global batch -> their values; every value is indexed by row.
 _MakeRows = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Feed:
     """The training batches of one split.
 
@@ -121,7 +122,7 @@ def make_feed(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EvalFeed:
     """Every example of one split once, in order.
 
@@ -229,11 +230,11 @@ def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> d
     labels = np.empty(len(split), np.int32)
 
     def read(start: int) -> None:
-        rows = slice(start, start + 8 * _CHUNK)
+        rows = slice(start, start + _READ)
         images[rows], labels[rows] = split.read(np.arange(*rows.indices(len(split))))
 
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(read, range(0, len(split), 8 * _CHUNK)):
+        for _ in pool.map(read, range(0, len(split), _READ)):
             pass
     return {
         "image": jax.make_array_from_callback(images.shape, replicated, images.__getitem__),
