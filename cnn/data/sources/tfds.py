@@ -37,8 +37,10 @@ class TfdsReader:
             count = splits[expression].num_examples
         except (ValueError, KeyError, AssertionError) as error:
             base = re.split(r"[\[+]", expression)[0].strip()
-            hint = did_you_mean(base, splits) if base not in splits else f"in full: {error}"
-            raise UserError(f"{field}: no split '{expression}' in {self._folder}: {hint}") from None
+            hint = did_you_mean(base, splits) if base not in splits else str(error)
+            raise UserError(
+                f"{field}: no split '{expression}' in {self._folder}: {' '.join(hint.split())}"
+            ) from None
         if not count:
             raise UserError(f"{field}: '{expression}' of {self._folder} holds no example")
 

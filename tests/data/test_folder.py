@@ -1,0 +1,179 @@
+import cv2
+import numpy as np
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.data import make_feed, open_dataset
+
+
+def write(path, height, width, channels=3, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    stored = image[..., ::-1] if channels == 3 else image  # OpenCV writes BGR
+    assert cv2.imwrite(str(path), stored)
+    return image
+
+
+@pytest.fixture
+def images(data, tmp_path):
+    """Ten images of one size in two classes, by their path; the config that reads them."""
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean, data.std = (0.5,) * 3, (0.5,) * 3
+    written = {}
+    for i in range(10):
+        path = tmp_path / "train" / ("cat", "dog")[i % 2] / f"{i}.png"
+        written[path] = write(path, 6, 5, seed=i)
+    write(tmp_path / "test" / "dog" / "0.PNG", 6, 5, seed=99)
+    return written
+
+
+def test_images_labels_and_class_names(data, images):
+    dataset = open_dataset(data)
+    read, labels = dataset.train.read(np.arange(10))
+    stored = {image.tobytes(): path.parent.name for path, image in images.items()}
+    assert [stored.pop(image.tobytes()) for image in read] == [
+        dataset.class_names[label] for label in labels
+    ]
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.image_shape == (6, 5, 3)
+    assert dataset.test.read(np.arange(1))[1] == [1]  # dog, as in train
+
+
+def test_the_order_mixes_the_classes_and_lasts(data, images, tmp_path):
+    def names():
+        return [image.tobytes() for image in open_dataset(data).train.read(np.arange(10))[0]]
+
+    before = names()
+    labels = open_dataset(data).train.read(np.arange(10))[1]
+    assert sorted(labels) != list(labels)
+    assert names() == before
+
+
+def test_slices_do_not_overlap(data, images):
+    data.train_split, data.test_split = "train[:70%]", "train[70%:]"
+    dataset = open_dataset(data)
+    first, _ = dataset.train.read(np.arange(7))
+    second, _ = dataset.test.read(np.arange(3))
+    assert {i.tobytes() for i in (*first, *second)} == {i.tobytes() for i in images.values()}
+
+
+def test_the_root_itself_can_be_the_split(data, images, tmp_path):
+    data.path, data.train_split = str(tmp_path / "train"), ".[:5]"
+    assert len(open_dataset(data, splits=("train",)).train) == 5
+
+
+def test_grey_and_colour_of_any_size(data, tmp_path):
+    data.source, data.path, data.mean, data.std = "folder", str(tmp_path), (0.5,), (0.5,)
+    colour = write(tmp_path / "train" / "a" / "0.png", 40, 60)
+    write(tmp_path / "train" / "b" / "1.png", 9, 7, channels=1)
+    write(tmp_path / "train" / "b" / "deeper" / "2.jpg", 30, 30)
+    write(tmp_path / "train" / "b" / "3.png", 8, 8, channels=4)
+    with pytest.raises(UserError, match=r"data\.channels: .* set it to 1 \(grey\) or 3"):
+        open_dataset(data, splits=("train",))
+    data.channels = 1
+    with pytest.raises(UserError, match=r"data\.image_size: .* differ in size"):
+        open_dataset(data, splits=("train",))
+    data.image_size = 20
+    train = open_dataset(data, splits=("train",)).train
+    images, labels = train.read(np.arange(4))
+    assert images.shape == (4, 20, 20, 1)
+    # The shorter side, 40, shrinks to 20 by averaging 2 x 2; the centre 20 of 30 columns stays.
+    luma = colour @ np.array([0.299, 0.587, 0.114])
+    expected = luma.reshape(20, 2, 30, 2).mean(axis=(1, 3))[:, 5:25]
+    np.testing.assert_allclose(images[labels == 0][0, ..., 0], expected, atol=1.1)
+
+
+def test_a_crop_while_decoding_depends_on_seed_and_step_alone(data, tmp_path, shardings):
+    data.source, data.path, data.image_size = "folder", str(tmp_path), 8
+    data.mean = data.std = (0.5,) * 3
+    for i in range(12):
+        write(tmp_path / "train" / "a" / f"{i}.png", 10 + i, 21 - i, seed=i)
+    train = open_dataset(data, splits=("train",)).train
+
+    def batches(start, workers):
+        data.workers = workers
+        feed = make_feed(train, data, *shardings(2), 40, 0, random_resized_crop=(0.1, 0.5))
+        assert feed.cropped
+        assert feed.arrays == ()
+        return [np.asarray(batch["image"]) for batch in feed.batches(start, 3)]
+
+    first = batches(0, 1)
+    np.testing.assert_array_equal(first[1:], batches(1, 3))
+    # Each of the twelve images is cropped in another way each time it comes.
+    assert len(np.unique(np.concatenate(first).reshape(120, -1), axis=0)) == 120
+    data.placement = "device"
+    with pytest.raises(UserError, match=r"data\.placement: 'device' cannot be had with"):
+        make_feed(train, data, *shardings(1), 4, 0, random_resized_crop=(0.1, 0.5))
+
+
+def corrupt(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+BROKEN = {
+    "cut.png": lambda path: path.write_bytes(path.read_bytes()[:60]),
+    "cut.jpg": lambda path: path.write_bytes(path.read_bytes()[:400]),
+    "flipped.png": corrupt,
+    "empty.png": lambda path: path.write_bytes(b""),
+    "text.jpg": lambda path: path.write_text("hello"),
+    "other.bmp": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_are_refused_by_name_or_skipped_and_counted(data, images, tmp_path, name):
+    path = tmp_path / "train" / "cat" / name
+    write(path, 6, 5)
+    BROKEN[name](path)
+    with pytest.raises(UserError, match=rf"{name}: .*\(1 of 11 files are broken\)"):
+        open_dataset(data)
+    data.broken_files = "skip"
+    with pytest.warns(UserWarning, match=rf"1 of 11 files are broken and left out; .*{name}"):
+        train = open_dataset(data).train
+    assert {i.tobytes() for i in train.read(np.arange(10))[0]} == {
+        i.tobytes() for i in images.values()
+    }
+
+
+def test_a_file_that_breaks_later_is_named(data, images, tmp_path):
+    train = open_dataset(data).train
+    path = tmp_path / "train" / "cat" / "0.png"
+    path.write_bytes(b"\x89PNG and no more")
+    with pytest.raises(UserError, match=r"cat/0\.png: not a readable image"):
+        train.read(np.arange(10))
+
+
+def test_hidden_files_are_not_looked_at(data, images, tmp_path):
+    (tmp_path / "train" / "cat" / ".DS_Store").write_bytes(b"\0")
+    assert len(open_dataset(data).train) == 10
+
+
+def test_mistakes_are_named(data, images, tmp_path):
+    data.test_split = "val"
+    with pytest.raises(UserError, match=r"data\.test_split: .*/val is not a folder .* test, train"):
+        open_dataset(data)
+    data.test_split = "test"
+    (tmp_path / "test" / "bird").mkdir()
+    with pytest.raises(UserError, match=r"test/bird: there is no class of that name in"):
+        _ = open_dataset(data).test
+    (tmp_path / "train" / "bird").mkdir()
+    with pytest.raises(UserError, match=r"train/bird: no images of that class"):
+        open_dataset(data)
+    data.path = str(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"data\.path: '.*nowhere' is not a folder"):
+        open_dataset(data)
+
+
+def test_orientation_tags_do_not_turn_images(data, tmp_path):
+    from PIL import Image
+
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean = data.std = (0.5,) * 3
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[274] = 6  # to be shown turned by 90 degrees
+    Image.new("RGB", (16, 8)).save(tmp_path / "train" / "a" / "0.jpg", exif=exif)
+    train = open_dataset(data, splits=("train",)).train
+    assert train.read(np.arange(1))[0].shape == (1, 8, 16, 3)
