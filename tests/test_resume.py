@@ -24,7 +24,7 @@ OVERRIDES = (
     "augment.pad=1",
     "model.dropout=0.2",
     "train.duration=400 steps",
-    "checkpoint.every=7 steps",
+    "checkpoint.every=25 steps",
     "evaluation.every=50 steps",
     "log.every=5 steps",
 )

@@ -17,7 +17,6 @@ def evaluate(
     eval_step: Callable[..., dict[str, jax.Array]],
     variables: dict[str, Any],
     feed: EvalFeed,
-    advance: Callable[[int], None] = lambda examples: None,
 ) -> Outcomes:
     """Runs a network over a split.
 
@@ -28,7 +27,6 @@ def evaluate(
       eval_step: jitted (variables, arrays, batch) -> `loss`, `prediction`, `rank`, `label` [B].
       variables: of the network.
       feed: the split's batches; the last one is padded and masked.
-      advance: told how many examples have been handed to the device, for a progress bar.
 
     Returns:
       The outcomes, arrays [N] in the order of the examples.
@@ -41,7 +39,6 @@ def evaluate(
         outcomes.append(eval_step(variables, feed.arrays, batch) | {"mask": batch["mask"]})
         if len(outcomes) > STEPS_IN_FLIGHT:
             jax.block_until_ready(outcomes[-1 - STEPS_IN_FLIGHT])
-            advance(feed.batch_size)
     gathered = [_to_host(o) for o in outcomes]
     whole = {name: np.concatenate([g[name] for g in gathered]) for name in gathered[0]}
     seen = whole.pop("mask").astype(bool)
