@@ -76,6 +76,10 @@ def check_augment(augment: ConfigDict, image_shape: tuple[int, int, int]) -> Non
         raise UserError(
             f"augment.pad_mode: unknown mode '{augment.pad_mode}'; allowed: reflect, zero"
         )
+    if augment.pad_mode != "zero" and not augment.pad:
+        raise UserError(
+            "augment.pad_mode: has no effect with augment.pad=0; leave it out or set pad"
+        )
     for name, limit in (("pad", side - 1), ("cutout", side), ("color_magnitude", 30)):
         if not 0 <= augment[name] <= limit:
             raise UserError(

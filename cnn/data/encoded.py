@@ -61,7 +61,7 @@ class EncodedSplit:
         """Reads and decodes the chosen examples; see `Split.read`.
 
         Raises:
-          UserError: an image is broken or not of the shape that the split announced.
+          UserError: an image is broken, has no label or is not of the shape that was announced.
         """
         images = np.empty((len(indices), *self.image_shape), np.uint8)
         labels = np.empty(len(indices), np.int32)
@@ -72,6 +72,11 @@ class EncodedSplit:
                 raise UserError(
                     f"{where}: {image.shape} where the split announced {self.image_shape}; "
                     "set data.image_size"
+                )
+            if not 0 <= label < self.num_classes:
+                raise UserError(
+                    f"{where}: label {label} is none of the {self.num_classes} classes; "
+                    "choose a split that has labels"
                 )
             images[row], labels[row] = image, label
         return images, labels

@@ -64,11 +64,6 @@ class Feed:
         for batch in _decode_ahead(self.split, tasks, self._workers, self._prefetch):
             yield _place(batch, rows, self._batch_size, self._sharding)
 
-    @staticmethod
-    def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Returns uint8 images and int32 labels of a batch; to be traced inside the jitted step."""
-        return load(arrays, batch)
-
     def _indices(self, step: int) -> np.ndarray:
         return batch_indices(self._seed, step, self._batch_size, len(self.split))
 
@@ -162,11 +157,6 @@ class EvalFeed:
         for (_, mask), batch in zip(chosen, decoded, strict=True):
             yield _place({**batch, "mask": mask}, rows, padded, self._sharding)
 
-    @staticmethod
-    def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-        """Returns images, labels and mask of a batch; to be traced inside the jitted step."""
-        return load(arrays, batch)
-
     def _chosen(self, start: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the example of each row (the last one again for padding) and the mask."""
         mask = (rows < self._batch_size) & (start + rows < len(self.split))
@@ -194,7 +184,15 @@ def make_eval_feed(
 
 
 def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Replaces 'index' by the images and labels it points at; without it, changes nothing."""
+    """Returns what a batch of a feed stands for; to be traced inside the jitted step.
+
+    Args:
+      arrays: those of the feed.
+      batch: one that its `batches` yielded.
+
+    Returns:
+      'image' uint8 `[B, H, W, C]`, 'label' int32 `[B]` and, of an `EvalFeed`, 'mask' `[B]`.
+    """
     if "index" not in batch:
         return dict(batch)
     rest = {name: value for name, value in batch.items() if name != "index"}

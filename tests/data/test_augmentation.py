@@ -141,6 +141,7 @@ def test_with_both_on_each_batch_takes_one():
         ("pad", -1),
         ("pad", 8),
         ("pad_mode", "wrap"),
+        ("pad_mode", "reflect"),  # without pad
         ("cutout", 9),
         ("cutout", -1),
         ("mixup", -0.1),

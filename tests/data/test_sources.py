@@ -82,6 +82,23 @@ def test_tfds_mistakes_are_one_sentence(embedded, changes, message):
     assert "\n" not in str(raised.value)
 
 
+def test_tfds_split_without_labels(embedded):
+    train = open_dataset(embedded).train
+    fetch = train._fetch
+    train._fetch = lambda indices: [(image, -1, where) for image, _, where in fetch(indices)]
+    with pytest.raises(
+        UserError, match=r"example 7 of fashion_mnist_10k train: label -1 is none of"
+    ):
+        train.read(np.array([7]))
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_embedded_set(embedded, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    embedded.data_dir = "data"
+    assert len(open_dataset(embedded).train) == 10_000
+
+
 @pytest.fixture
 def copied(embedded, repository, tmp_path):
     """The metadata of the embedded data set, to be damaged."""

@@ -119,14 +119,14 @@ def _keys(info: Any, folder: Path) -> tuple[str, str]:
 def data_folder(data: ConfigDict) -> Path:
     """Returns the folder of prepared data sets that the config means.
 
-    A relative `data_dir` is looked for in the current directory, then beside this package's
-    repository, so that the embedded data set is found from anywhere.
+    A relative `data_dir` is one of the current directory, unless the data set is only beside this
+    package: so the embedded one is found from anywhere.
     """
     if not data.data_dir:
         default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
         return Path(default).expanduser()
     folder = Path(data.data_dir).expanduser()
-    if not folder.exists() and (_REPOSITORY / folder).exists():
+    if not (folder / data.name).exists() and (_REPOSITORY / folder / data.name).exists():
         return _REPOSITORY / folder
     return folder
 
