@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
             train_split="train",  # such as "train[:50%]"; folder: a subfolder of path, or "."
             test_split="test",  # read by the final evaluation and eval.py only
             validation="0%",  # carved out of train whatever the seed: "10%" or "5000 examples"
-            image_size=0,  # tfds, folder: pixels; shorter side resized, centre kept; 0: as stored
+            image_size=0,  # tfds, folder: pixels the centre square is resized to; 0: as stored
             channels=0,  # tfds, folder: 1: grey, 3: colour; 0: as stored
             broken_files="refuse",  # folder: refuse | skip
             synthetic_shape=(32, 32, 3),  # synthetic: height, width, channels

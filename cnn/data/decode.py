@@ -20,8 +20,8 @@ class ImageFormat:
 
     Attributes:
       channels: 1 (grey) or 3 (colour); stored images are converted.
-      size: height and width in pixels; the shorter side is resized to it (by area when it shrinks,
-        linearly when it grows) and the centre kept. 0: as stored.
+      size: height and width in pixels; the centre square is resized to it, by area when it shrinks
+        and linearly when it grows. 0: as stored.
     """
 
     channels: int
@@ -45,27 +45,23 @@ class ImageFormat:
             image = cv2.imdecode(buffer, colour | cv2.IMREAD_IGNORE_ORIENTATION)
         if image is None:
             raise UserError(f"{where}: not a readable image; replace or remove it")
-        if self.channels == 3:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        if crop is not None:
-            top, left, height, width = crop(*image.shape[:2])
-            image = _resize(image[top : top + height, left : left + width], self.size, self.size)
-        elif self.size:
-            image = _resize_and_centre(image, self.size)
-        return image if self.channels == 3 else image[..., None]
+        if self.size:
+            top, left, height, width = (crop or centre_square)(*image.shape[:2])
+            image = _resize(image[top : top + height, left : left + width], self.size)
+        if self.channels == 1:
+            return image[..., None]
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    if image.shape[:2] == (height, width):
+def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
+    """Returns top, left, height and width of the largest square in the centre of an image."""
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side
+
+
+def _resize(image: np.ndarray, size: int) -> np.ndarray:
+    if image.shape[:2] == (size, size):
         return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
+    shrinks = size * size < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=method)
-
-
-def _resize_and_centre(image: np.ndarray, size: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    scale = size / min(height, width)
-    image = _resize(image, max(size, round(height * scale)), max(size, round(width * scale)))
-    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
-    return image[top : top + size, left : left + size]
+    return cv2.resize(image, (size, size), interpolation=method)
