@@ -31,16 +31,14 @@ def make_augment(
     """Builds the augmentation of a training batch.
 
     Args:
-      augment: the augment section of a config, in order: resized crop, pad and crop, flip, colour,
-        (normalisation), cutout, mixup or CutMix.
+      augment: resized crop, pad and crop, flip, colour, cutout, mixup or CutMix, in this order.
       num_classes: of the targets.
       mean, std: per channel, of pixels scaled to [0, 1].
       cropped: the resized crop was taken while decoding (`Feed.cropped`).
 
     Returns:
-      A function of a key, images uint8 `[B, H, W, C]` and labels int32 `[B]`, to be jitted. It
-      returns normalised images float32 `[B, H, W, C]` and targets float32 `[B, K]`, whose rows
-      sum to one. What it draws does not depend on how the batch is sharded.
+      A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
+      float32 targets `[B, K]`, whose rows sum to one. The sharding has no influence on its draws.
     """
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:

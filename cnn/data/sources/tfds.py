@@ -145,13 +145,13 @@ def open_tfds(data: ConfigDict) -> TfdsReader:
     )
     if not versions:
         raise UserError(
-            f"data.name: no prepared data set '{data.name}' in {root.absolute()}; set "
+            f"data.name: no prepared data set '{data.name}' in {root.resolve()}; set "
             "data.data_dir to the folder that holds it, or prepare it with "
             f"`tfds build {data.name} --data_dir={root} --file_format=array_record`"
         )
     if data.version and data.version not in versions:
         raise UserError(
-            f"data.version: no version '{data.version}' of {data.name} in {folder.absolute()}; "
+            f"data.version: no version '{data.version}' of {data.name} in {folder.resolve()}; "
             f"there is {', '.join(versions)}"
         )
     return TfdsReader(folder / (data.version or versions[-1]), data)
