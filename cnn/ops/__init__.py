@@ -1,0 +1,1 @@
+"""Pure functions of arrays: `op(x, window, strides, padding)` on `[B, *spatial, C]`."""

@@ -1,0 +1,113 @@
+"""Padding, explicit and never guessed: a name or pairs -> how much on which side, and of what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from cnn.config.errors import UserError, did_you_mean
+
+Size = int | Sequence[int]
+Pairs = tuple[tuple[int, int], ...]
+Padding = str | Sequence[tuple[int, int]]
+
+MODES = ("SAME", "VALID", "torch", "CIRCULAR", "REFLECT")
+_VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over the spatial axes.
+
+    Attributes:
+      size: per axis.
+      strides: per axis.
+      pads: (before, after) per axis.
+      values: what stands in the padding, as `jnp.pad` calls it: constant, wrap or reflect.
+    """
+
+    size: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: Pairs
+    values: str
+
+    def padded(self, x: Array, constant: float = 0.0) -> Array:
+        """Pads `[B, *spatial, C]`; `constant` fills in where the mode says no other value."""
+        if not any(map(any, self.pads)):
+            return x
+        widths = ((0, 0), *self.pads, (0, 0))
+        if self.values == "constant":
+            return jnp.pad(x, widths, constant_values=jnp.asarray(constant, x.dtype))
+        return jnp.pad(x, widths, mode=self.values)
+
+
+def per_axis(value: Size, ndim: int, name: str) -> tuple[int, ...]:
+    """Returns one positive number an axis.
+
+    Raises:
+      UserError: another number of them, or one below 1.
+    """
+    values = (value,) * ndim if isinstance(value, int) else tuple(value)
+    if len(values) != ndim or min(values) < 1:
+        raise UserError(f"{name}: {value} does not fit {ndim} spatial axes; use numbers from 1 up")
+    return values
+
+
+def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Window:
+    """Resolves a window for `x` `[B, *spatial, C]`.
+
+    Modes, for window k, stride s and size n of an axis:
+
+    * `VALID`: no padding.
+    * `SAME`: as XLA defines it: ceil(n / s) outputs, the odd element after.
+    * `torch`: (k - 1) // 2 on both sides, PyTorch's `padding=k//2` for odd k and 0 for k = 2. With
+      stride 2 and even n it samples other positions than SAME.
+    * `CIRCULAR`, `REFLECT`: as much as SAME, with the values from the other side, or mirrored
+      without repeating the edge.
+    * pairs (before, after), one an axis: zeros, or the operator's neutral element.
+
+    Raises:
+      UserError: unknown mode, a window larger than the padded input, or more padding than there is
+        to wrap or mirror.
+    """
+    spatial = x.shape[1:-1]
+    size = per_axis(window, len(spatial), "window")
+    steps = per_axis(strides, len(spatial), "strides")
+    if isinstance(padding, str):
+        pads = _named_pads(padding, size, steps, spatial)
+        values = _VALUES.get(padding, "constant")
+    else:
+        pads, values = tuple((int(a), int(b)) for a, b in padding), "constant"
+        if len(pads) != len(spatial) or min(map(min, pads)) < 0:
+            raise UserError(
+                f"padding: {padding} does not fit {len(spatial)} spatial axes; "
+                "give (before, after) for each, not negative"
+            )
+    for n, k, (before, after) in zip(spatial, size, pads, strict=True):
+        if k > n + before + after:
+            raise UserError(
+                f"window: {size} is larger than the input {spatial} with padding {pads}; "
+                "use a smaller window, fewer stages or larger images"
+            )
+        limit = {"wrap": n, "reflect": n - 1}.get(values, before + after)
+        if max(before, after) > limit:
+            raise UserError(
+                f"padding: {padding} of a window {size} needs an input larger than {spatial}"
+            )
+    return Window(size, steps, pads, values)
+
+
+def _named_pads(
+    mode: str, size: tuple[int, ...], strides: tuple[int, ...], spatial: tuple[int, ...]
+) -> Pairs:
+    if mode not in MODES:
+        raise UserError(f"padding: unknown mode '{mode}': {did_you_mean(mode, MODES)}")
+    if mode == "VALID":
+        return ((0, 0),) * len(spatial)
+    if mode == "torch":
+        return tuple(((k - 1) // 2, (k - 1) // 2) for k in size)
+    totals = [
+        max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(spatial, size, strides, strict=True)
+    ]
+    return tuple((total // 2, total - total // 2) for total in totals)

@@ -1,0 +1,60 @@
+"""The elements of all windows as one strided slice per offset: what pooling is computed from."""
+
+import itertools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from cnn.ops.padding import Window
+
+
+def output_shape(padded: tuple[int, ...], window: Window) -> tuple[int, ...]:
+    """Returns the spatial output sizes for padded spatial input sizes."""
+    return tuple(
+        (n - k) // s + 1 for n, k, s in zip(padded, window.size, window.strides, strict=True)
+    )
+
+
+def offsets(window: Window) -> Iterator[tuple[int, ...]]:
+    """Yields the offsets inside a window in row-major order, which decides ties."""
+    return itertools.product(*map(range, window.size))
+
+
+def take_offset(padded: Array, window: Window, offset: tuple[int, ...]) -> Array:
+    """Returns the element at one offset of every window: `[B, *out, C]` of a padded input."""
+    out = output_shape(padded.shape[1:-1], window)
+    stops = [o + (n - 1) * s + 1 for o, n, s in zip(offset, out, window.strides, strict=True)]
+    return jax.lax.slice(
+        padded,
+        (0, *offset, 0),
+        (padded.shape[0], *stops, padded.shape[-1]),
+        (1, *window.strides, 1),
+    )
+
+
+def put_offset(
+    values: Array, padded_shape: tuple[int, ...], window: Window, offset: tuple[int, ...]
+) -> Array:
+    """Puts `[B, *out, C]` back where `take_offset` took it, zeros elsewhere: its transpose."""
+    zero = jnp.zeros((), values.dtype)
+    config = [(0, 0, 0)]
+    for o, n, s, total in zip(
+        offset, values.shape[1:-1], window.strides, padded_shape[1:-1], strict=True
+    ):
+        config.append((o, total - o - ((n - 1) * s + 1), s - 1))
+    return jax.lax.pad(values, zero, [*config, (0, 0, 0)])
+
+
+def unpad(padded: Array, window: Window) -> Array:
+    """Adds the gradient of a padded input up into that of the input."""
+    if window.values == "constant":
+        spatial = padded.shape[1:-1]
+        starts = [before for before, _ in window.pads]
+        stops = [n - after for n, (_, after) in zip(spatial, window.pads, strict=True)]
+        return jax.lax.slice(padded, (0, *starts, 0), (padded.shape[0], *stops, padded.shape[-1]))
+    spatial = [n - a - b for n, (a, b) in zip(padded.shape[1:-1], window.pads, strict=True)]
+    like = jax.ShapeDtypeStruct((padded.shape[0], *spatial, padded.shape[-1]), padded.dtype)
+    (x,) = jax.linear_transpose(window.padded, like)(padded)
+    return x
