@@ -1,0 +1,41 @@
+"""A judged study for readers: one page, and the same as Markdown, CSV and LaTeX."""
+
+from pathlib import Path
+
+from cnn.ablation.report.html import render_html
+from cnn.ablation.report.latex import render_latex
+from cnn.ablation.report.markdown import render_markdown
+from cnn.ablation.report.spreadsheet import render_csv
+from cnn.ablation.study_results import Study
+from cnn.training.run_folder import write_atomically
+
+FORMATS = {
+    "report.html": render_html,
+    "report.md": render_markdown,
+    "report.csv": render_csv,
+    "report.tex": render_latex,
+}
+
+
+def write_report(study: Study, folder: Path) -> list[Path]:
+    """Writes the report in every format into a folder; the run folders are relative to it.
+
+    Raises:
+      UserError: see `judgement.judge`.
+    """
+    written = []
+    for name, render in FORMATS.items():
+        path = folder / name
+        write_atomically(path, render(study))
+        written.append(path)
+    return written
+
+
+__all__ = [
+    "FORMATS",
+    "render_csv",
+    "render_html",
+    "render_latex",
+    "render_markdown",
+    "write_report",
+]

@@ -1,0 +1,233 @@
+"""The other charts of the report: costs, consistency, learning curves, stability of the order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from cnn.ablation.judgement import Judgement, Order, Summary
+from cnn.ablation.report.forest import SHAPES
+from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
+from cnn.ablation.study_results import SeedRun
+from cnn.evaluation.charts import Point, Scale, band, line, pareto_front, plot, scatter, spanning
+from cnn.evaluation.page import Html, element
+
+NAMED = 9  # arms up to which every point of a scatter plot carries its name
+POINTS = 80  # of a learning curve: more cannot be told apart in a small panel
+
+
+def kind_of(judgement: Judgement, summary: Summary) -> str:
+    """The verdict on an arm, or "baseline"."""
+    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    return comparison.verdict.kind if comparison else "baseline"
+
+
+def cost_charts(judgement: Judgement, network: str) -> list[Html]:
+    """The metric against MACs and against measured step time, each with its Pareto front."""
+    charts = []
+    for title, cost, words in (
+        ("MACs an example", lambda s: s.arm.macs, count),
+        ("Time a step", lambda s: s.arm.step_time_ms, milliseconds),
+    ):
+        chart = _scatter(judgement, network, title, cost, words, lower_x=True)
+        if chart:
+            charts.append(chart)
+    return charts
+
+
+def consistency_charts(judgement: Judgement, network: str) -> list[Html]:
+    """The metric against every other figure of the runs that is called a consistency."""
+    metric = judgement.study.metric
+    runs = [
+        run
+        for arm in judgement.study.of_network(network)
+        for run in judgement.summaries[network, arm.name].runs
+    ]
+    names = sorted({n for run in runs for n in run.metrics if "consistency" in n} - {metric})
+    charts = []
+    for name in names:
+
+        def mean(summary: Summary, name: str = name) -> float | None:
+            values = [run.metrics[name] for run in summary.runs if name in run.metrics]
+            return float(np.mean(values)) if values else None
+
+        chart = _scatter(judgement, network, name, mean, unit_of(name).value, lower_x=False)
+        if chart:
+            charts.append(chart)
+    return charts
+
+
+def _scatter(
+    judgement: Judgement,
+    network: str,
+    title: str,
+    cost: Callable[[Summary], float | None],
+    words: Callable[[float], str],
+    *,
+    lower_x: bool,
+) -> Html | None:
+    """A scatter plot of the arms that have runs and the cost; None for fewer than two."""
+    study, unit = judgement.study, unit_of(judgement.study.metric)
+    chosen = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
+    chosen = [s for s in chosen if s.runs and cost(s) is not None and s.arm.name != study.aa_arm]
+    if len(chosen) < 2:
+        return None
+    points = [
+        Point(
+            s.arm.name,
+            float(cost(s)),
+            s.mean,
+            s.low,
+            s.high,
+            SHAPES[kind_of(judgement, s)],
+            kind_of(judgement, s),
+            f"{s.arm.name}: {unit.value(s.mean)}, {words(cost(s))}",
+        )
+        for s in chosen
+    ]
+    front = pareto_front(points, lower_x=lower_x, higher_y=study.higher_is_better)
+    if len(points) > NAMED:
+        named = {id(p) for p in front}
+        points = [replace(p, named=id(p) in named or p.tone == "baseline") for p in points]
+    chart = scatter(
+        points,
+        front,
+        x_format=words,
+        y_format=lambda v: unit.value(v, 1),
+        x_label=title,
+        y_label=study.metric,
+        description=f"{study.metric} against {title}; the figures are in the table",
+    )
+    return element("figure", chart)
+
+
+def curve_names(judgement: Judgement) -> list[str]:
+    """The curves worth showing: the metric on validation or test, and the training loss."""
+    available = dict.fromkeys(
+        name for arm in judgement.study.arms for run in arm.seeds for name in run.history
+    )
+    metric = judgement.study.metric
+    wanted = [f"validation/{metric}", f"test/{metric}", f"train/{metric}", "train/loss"]
+    chosen = [name for name in wanted if name in available]
+    return (chosen or list(available))[:2]
+
+
+def curve_panels(judgement: Judgement, network: str, name: str) -> Html | None:
+    """A small panel for each arm: mean and standard deviation of its seeds, over the baseline's."""
+    study = judgement.study
+    curves = {
+        arm.name: curve
+        for arm in study.of_network(network)
+        if (curve := mean_curve(arm.seeds, name)) is not None
+    }
+    if not curves:
+        return None
+    metric = name.rpartition("/")[2]
+    x = Scale(
+        min(c[0].min() for c in curves.values()),
+        max(max(c[0].max() for c in curves.values()), 1),
+    )
+    y = _curve_scale(list(curves.values()))
+    baseline = curves.get(study.baseline)
+    panels = [
+        _panel(
+            arm_name,
+            curve,
+            baseline if arm_name != study.baseline else None,
+            x,
+            y,
+            kind_of(judgement, judgement.summaries[network, arm_name]),
+            unit_of(metric),
+        )
+        for arm_name, curve in curves.items()
+    ]
+    return element("div", *panels, class_="panels")
+
+
+def mean_curve(
+    runs: Sequence[SeedRun], name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Steps, mean and standard deviation over the seeds that logged a curve; None without any.
+
+    A step counts if all runs that have got that far logged a finite value there.
+    """
+    logged = [dict(run.history[name]) for run in runs if run.history.get(name)]
+    if not logged:
+        return None
+    steps, means, spreads = [], [], []
+    for step in sorted(set().union(*logged)):
+        values = np.array([curve[step] for curve in logged if step in curve])
+        reached = sum(max(curve) >= step for curve in logged)
+        if len(values) == reached and np.isfinite(values).all():
+            steps.append(step)
+            means.append(values.mean())
+            spreads.append(values.std(ddof=1) if len(values) > 1 else 0.0)
+    if not steps:
+        return None
+    kept = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int))
+    return np.array(steps)[kept], np.array(means)[kept], np.array(spreads)[kept]
+
+
+def _curve_scale(curves: list[tuple[np.ndarray, ...]]) -> Scale:
+    """Leaves out the first tenth of steep curves, which would flatten everything after it."""
+    late = [slice(max(len(mean) // 10, 1 if len(mean) > 4 else 0), None) for _, mean, _ in curves]
+    values = [
+        v
+        for (_, mean, spread), part in zip(curves, late, strict=True)
+        for v in (*(mean - spread)[part], *(mean + spread)[part])
+    ]
+    return spanning(values, 0.05)
+
+
+def _panel(
+    name: str,
+    curve: tuple[np.ndarray, ...],
+    baseline: tuple[np.ndarray, ...] | None,
+    x: Scale,
+    y: Scale,
+    kind: str,
+    unit: Unit,
+) -> Html:
+    steps, mean, spread = curve
+    upper, lower = (_places(steps, mean + s * spread, x, y) for s in (1, -1))
+    marks = [element("g", band(upper, lower), class_=kind)]
+    if baseline is not None:
+        reference = line(_places(baseline[0], baseline[1], x, y), "line reference")
+        marks.append(element("g", reference, class_="baseline"))
+    marks.append(element("g", line(_places(steps, mean, x, y)), class_=kind))
+    chart = plot(
+        x,
+        y,
+        element("g", *marks, class_="clipped"),
+        height=110,
+        x_format=count,
+        y_format=lambda v: unit.value(v, 1) if unit.percent else f"{v:g}",
+        x_ticks=2,
+        y_ticks=3,
+        description=f"Learning curve of {name}: ends at {unit.value(float(mean[-1]))}",
+    )
+    last = element("span", unit.value(float(mean[-1])), class_="last")
+    return element("figure", element("h3", name, " ", last), chart)
+
+
+def _places(steps: np.ndarray, values: np.ndarray, x: Scale, y: Scale) -> list[tuple[float, float]]:
+    shown = np.clip(values, y.low, y.high)
+    return [(x(float(s)), 100 - y(float(v))) for s, v in zip(steps, shown, strict=True)]
+
+
+def rank_table(order: Order) -> Html:
+    """How often each arm takes each rank: the darker, the more often."""
+    arms = len(order.names)
+    heads = [element("th", str(r + 1), scope="col", class_="figure") for r in range(arms)]
+    rows = []
+    for name, shares in zip(order.names, order.ranks, strict=True):
+        cells = [
+            element(
+                "td", f"{100 * p:.0f}" if p >= 0.005 else "", style=f"--p:{p:.2f}", class_="heat"
+            )
+            for p in shares
+        ]
+        rows.append(element("tr", element("th", name, scope="row"), *cells))
+    head = element("tr", element("th", "rank", scope="col"), *heads)
+    table = element("table", element("thead", head), element("tbody", *rows), class_="ranks")
+    return element("div", table, class_="scroll", tabindex="0")

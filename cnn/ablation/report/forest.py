@@ -1,0 +1,130 @@
+"""Every arm's difference from the baseline, with its intervals and all its seeds."""
+
+import math
+
+from cnn.ablation.judgement import Judgement, Summary
+from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words
+from cnn.ablation.study_results import SeedRun
+from cnn.evaluation.charts import Scale, mark, rule, spanning, svg
+from cnn.evaluation.page import Html, element, link
+
+SHAPES = {
+    "better": "up",
+    "worse": "down",
+    "equivalent": "square",
+    "undecided": "disc",
+    "unranked": "disc",
+    "baseline": "diamond",
+}
+HEIGHT = 34
+
+
+def forest(judgement: Judgement, network: str) -> Html:
+    """One row an arm of the network, the largest difference first, on one axis."""
+    study, unit = judgement.study, unit_of(judgement.study.metric)
+    sign = 1 if study.higher_is_better else -1
+    baseline = judgement.summaries[network, study.baseline]
+    arms = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
+    arms.sort(key=lambda s: -sign * s.mean if s.runs else math.inf)
+    x = _axis(judgement, arms, baseline)
+    rows = [_row(judgement, summary, baseline, x, unit) for summary in arms]
+    ticks = [
+        element("span", unit.difference(v, unit=False) if v else "0", style=f"left:{x(v)}%")
+        for v in x.ticks(5)
+    ]
+    label = f"{study.metric}, difference from {study.baseline}{' in pp' if unit.percent else ''}"
+    foot = element(
+        "div",
+        element("div", *ticks, class_="ticks across"),
+        element("div", label, class_="axis"),
+        class_="forest-foot",
+    )
+    return element("figure", element("div", *rows, foot, class_="forest"))
+
+
+def _axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
+    """A scale for all arms but those so far off that the others would become a point."""
+    margin = judgement.study.margin
+    reach = [_extent(judgement, summary, baseline) for summary in arms if summary.runs]
+    typical = sorted(max(abs(low), abs(high)) for low, high in reach)
+    limit = max(4 * typical[len(typical) // 2], 4 * margin) if typical else margin
+    kept = [ends for ends in reach if max(abs(ends[0]), abs(ends[1])) <= limit]
+    values = [value for ends in kept for value in ends]
+    return spanning([*values, -margin, margin], 0.04)
+
+
+def _extent(judgement: Judgement, summary: Summary, baseline: Summary) -> tuple[float, float]:
+    dots = summary.values - baseline.mean if baseline.runs else summary.values * 0
+    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    ends = list(comparison.verdict.family_interval) if comparison else []
+    finite = [v for v in (*dots, *ends) if math.isfinite(v)] or [0.0]
+    return min(finite), max(finite)
+
+
+def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Html:
+    arm, study = summary.arm, judgement.study
+    comparison = judgement.comparisons.get((arm.network, arm.name))
+    kind = comparison.verdict.kind if comparison else "baseline"
+    known = comparison and comparison.verdict.difference and kind != "unranked"
+    if comparison is None:
+        words, figure = "the baseline", unit.value(summary.mean)
+    else:
+        words = verdict_words(judgement, comparison)
+        figure = unit.difference(comparison.verdict.difference.estimate) if known else NONE
+    name = element("span", arm.name, class_="forest-name")
+    if arm.name == study.aa_arm:
+        name = element("span", arm.name, element("small", " A/A"), class_="forest-name")
+    said = element(
+        "span", element("span", f"{SYMBOLS[kind]} ", class_="symbol"), words, class_="forest-words"
+    )
+    hint = None
+    if known:
+        level = "adjusted p " + p_value(comparison.verdict.adjusted_p)
+        hint = f"{unit.interval(comparison.verdict.interval)}, {level}"
+    chart = svg(HEIGHT, *_marks(judgement, summary, baseline, x, unit), label=None)
+    return element(
+        "div",
+        name,
+        element("div", chart, class_="forest-chart"),
+        element("span", figure, class_="forest-figure", title=hint),
+        said,
+        class_=f"forest-row {kind}",
+    )
+
+
+def _marks(
+    judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit
+) -> list[Html]:
+    margin = judgement.study.margin
+    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    width = x(margin) - x(-margin)
+    drawn = [
+        element("rect", x=f"{x(-margin)}%", y=0, width=f"{width}%", height="100%", class_="margin"),
+        rule(x(0), 0, x(0), 100, "zero"),
+    ]
+    if baseline.runs:
+        drawn += [_dot(run, baseline.mean, x, unit, judgement.study.metric) for run in summary.runs]
+    if comparison is None:
+        return [*drawn, mark(SHAPES["baseline"], x(0), 36, "baseline")]
+    verdict = comparison.verdict
+    if verdict.kind == "unranked":
+        return drawn
+    estimate = x(verdict.difference.estimate)
+    if not 0 <= estimate <= 100:
+        arrow = "down" if estimate < 0 else "up"
+        edge = 0.5 if estimate < 0 else 99.5
+        return [*drawn, element("g", mark(arrow, edge, 36, verdict.kind), class_="beyond")]
+    for ends, class_ in ((verdict.family_interval, "whisker"), (verdict.interval, "span")):
+        low, high = (min(max(x(end), 0), 100) if math.isfinite(end) else None for end in ends)
+        low, high = (0 if low is None else low), (100 if high is None else high)
+        drawn.append(rule(low, 36, high, 36, class_))
+    return [*drawn, mark(SHAPES[verdict.kind], estimate, 36, verdict.kind)]
+
+
+def _dot(run: SeedRun, centre: float, x: Scale, unit: Unit, metric: str) -> Html:
+    """A seed, linked to its run folder; at the edge if it lies beyond the axis."""
+    value = run.metrics[metric]
+    place = min(max(x(value - centre), 0), 100)
+    title = element("title", f"seed {run.seed}: {unit.value(value)}")
+    dot = element("circle", title, cx=f"{place}%", cy="76%", r=2.6, class_="dot")
+    return link(run.run_dir, dot, tabindex="-1")

@@ -1,0 +1,225 @@
+"""report.html: the verdict first, in words, and then everything it rests on."""
+
+from cnn.ablation.judgement import Judgement, judge
+from cnn.ablation.report import words
+from cnn.ablation.report.figures import (
+    consistency_charts,
+    cost_charts,
+    curve_names,
+    curve_panels,
+    rank_table,
+)
+from cnn.ablation.report.forest import forest
+from cnn.ablation.report.tables import across_table, arm_table, check_table, run_table
+from cnn.ablation.study_results import Study
+from cnn.evaluation.page import Html, callout, definitions, details, element, page, section
+
+
+def render_html(study: Study) -> str:
+    """Returns the report as one self-contained page."""
+    judgement = judge(study)
+    parts = [
+        *_warnings(judgement),
+        _verdict(judgement),
+        _differences(judgement),
+        _table(judgement),
+        _across(judgement),
+        _costs(judgement),
+        _consistency(judgement),
+        _curves(judgement),
+        _orders(judgement),
+        _checks(judgement),
+        _runs(judgement),
+        _rule(judgement),
+        _reproduce(study),
+    ]
+    return page(study.name, "Ablation study", *(part for part in parts if part is not None))
+
+
+def _warnings(judgement: Judgement) -> list[Html]:
+    warnings = []
+    if text := words.doubt(judgement):
+        warnings.append(callout("doubt", "Verdicts in doubt.", text))
+    if text := words.status(judgement):
+        warnings.append(callout("remark", "Partial report.", text))
+    if text := words.population_note(judgement):
+        warnings.append(callout("remark", "Narrower than asked.", text))
+    if failed := words.failures(judgement):
+        items = element("ul", *(element("li", sentence) for sentence in failed))
+        warnings.append(callout("remark", "Failed runs.", items))
+    return warnings
+
+
+def _verdict(judgement: Judgement) -> Html:
+    items = [
+        element("li", element("span", words.SYMBOLS[kind], class_="symbol"), sentence, class_=kind)
+        for kind, sentence in words.headline(judgement)
+    ]
+    control = words.control(judgement)
+    return element(
+        "div",
+        element("ul", *items, class_="verdicts"),
+        element("p", control, class_="note") if control else None,
+        definitions(_key_figures(judgement)),
+        class_="lead",
+    )
+
+
+def _key_figures(judgement: Judgement) -> list[tuple[str, str]]:
+    study, unit = judgement.study, words.unit_of(judgement.study.metric)
+    finished = sum(len(s.runs) for s in judgement.summaries.values())
+    figures = [
+        ("Compared", f"{words.plural(len(study.arms), 'arm')}, {finished:,} runs that count"),
+        ("Metric", f"{study.metric}, {'higher' if study.higher_is_better else 'lower'} is better"),
+        ("Does not matter", f"differences below {unit.size(study.margin)}"),
+        ("Speaks for", words.population(judgement)),
+    ]
+    for network, value in judgement.resolvable.items():
+        where = f" on {network}" if network else ""
+        figures.append((f"Resolves{where}", f"{unit.size(value)} with 80 % power"))
+    for network, value in judgement.noise_floor.items():
+        where = f" on {network}" if network else ""
+        figures.append(
+            (
+                f"Noise floor{where}",
+                f"{unit.size(value)}, the sd of one accuracy on {judgement.examples:,} examples",
+            )
+        )
+    return figures
+
+
+def _by_network(judgement: Judgement, draw) -> list[Html]:
+    """What `draw(network)` returns for each network, under its name if there are several."""
+    drawn = []
+    for network in judgement.study.networks:
+        children = draw(network)
+        if children:
+            title = element("h3", network) if network else None
+            drawn.append(element("div", title, *children))
+    return drawn
+
+
+def _differences(judgement: Judgement) -> Html:
+    note = (
+        "Mark: the estimate. Thick line: the 95 % interval of the arm alone. Thin line: the "
+        "interval at the level at which the arm was judged within the family; it leaves out zero "
+        "exactly when the arm is called different. Shaded: differences that do not matter. "
+        "Dots: every seed, against the mean of the baseline; each leads to its run."
+    )
+    charts = _by_network(judgement, lambda network: [forest(judgement, network)])
+    return section("Differences", *charts, note=note)
+
+
+def _table(judgement: Judgement) -> Html:
+    return section(
+        "Arms", arm_table(judgement), note="A click on a head sorts. Small: 95 % intervals."
+    )
+
+
+def _across(judgement: Judgement) -> Html | None:
+    if not judgement.across:
+        return None
+    note = (
+        "Interquartile means and probabilities of improvement pool the networks, with stratified "
+        "bootstrap intervals over seeds; they describe, and the verdicts are those by network."
+    )
+    return section("Across networks", across_table(judgement), note=note)
+
+
+def _costs(judgement: Judgement) -> Html | None:
+    charts = _by_network(judgement, lambda network: _pair(cost_charts(judgement, network)))
+    if not charts:
+        return None
+    note = (
+        f"Mean {judgement.study.metric} with its 95 % interval over seeds. Dashed: the Pareto "
+        "front of the means; arms whose intervals overlap it may belong to it."
+    )
+    return section("What it costs", *charts, note=note)
+
+
+def _consistency(judgement: Judgement) -> Html | None:
+    charts = _by_network(judgement, lambda network: _pair(consistency_charts(judgement, network)))
+    if not charts:
+        return None
+    note = "How often the prediction stays the same when the input is shifted, beside the metric."
+    return section("Consistency", *charts, note=note)
+
+
+def _pair(charts: list[Html]) -> list[Html]:
+    return [element("div", *charts, class_="pair")] if charts else []
+
+
+def _curves(judgement: Judgement) -> Html | None:
+    drawn = []
+    for name in curve_names(judgement):
+        panels = _by_network(
+            judgement, lambda network, name=name: [curve_panels(judgement, network, name)]
+        )
+        drawn += [element("h3", name, class_="curve"), *panels]
+    if not drawn:
+        return None
+    note = (
+        "Mean over seeds, with a band of one standard deviation. Dotted: the baseline. "
+        "Steps run to the right; the figure beside a name is the last value."
+    )
+    return section("Learning curves", *drawn, note=note)
+
+
+def _orders(judgement: Judgement) -> Html | None:
+    if not judgement.orders:
+        return None
+
+    def draw(network: str) -> list[Html]:
+        order = judgement.orders.get(network)
+        if order is None:
+            return []
+        agreement = (
+            element("p", f"Kendall's W over the seeds: {order.agreement:.2f}.", class_="note")
+            if order.agreement is not None
+            else None
+        )
+        return [rank_table(order), agreement] if agreement else [rank_table(order)]
+
+    note = (
+        "Percent of draws of new seeds in which an arm takes a rank by its mean. An order that "
+        "spreads over many ranks is no order."
+    )
+    return section("How stable the order is", *_by_network(judgement, draw), note=note)
+
+
+def _checks(judgement: Judgement) -> Html | None:
+    if all(c.checks is None for c in judgement.comparisons.values()):
+        return None
+    note = (
+        "Methods with other assumptions. The verdicts do not depend on them; where they disagree, "
+        "look twice. Only Dunnett's p is adjusted."
+    )
+    return section("The same by other methods", check_table(judgement), note=note)
+
+
+def _runs(judgement: Judgement) -> Html:
+    note = f"{judgement.study.metric.capitalize()} of each seed, leading to the run's folder."
+    return section("Every run", run_table(judgement), note=note)
+
+
+def _rule(judgement: Judgement) -> Html:
+    return section(
+        "The rule", element("ul", *(element("li", sentence) for sentence in words.rule(judgement)))
+    )
+
+
+def _reproduce(study: Study) -> Html:
+    seeds = dict.fromkeys(run.seed for arm in study.arms for run in arm.seeds)
+    facts = [
+        ("Command", element("code", study.command)),
+        ("Commit", element("code", study.commit)),
+        ("Hardware", study.hardware),
+        ("Versions", ", ".join(f"{n} {v}" for n, v in study.versions.items())),
+        ("Seeds", ", ".join(str(seed) for seed in seeds)),
+    ]
+    known = [(term, value) for term, value in facts if value not in ("", "<code></code>")]
+    return section(
+        "How to reproduce",
+        definitions(known),
+        details("Study file", element("pre", element("code", study.config))),
+    )

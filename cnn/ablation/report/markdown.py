@@ -1,0 +1,86 @@
+"""report.md: the verdict and the table of arms, for a repository or a pull request."""
+
+import re
+from urllib.parse import quote
+
+from cnn.ablation.judgement import Judgement, judge
+from cnn.ablation.report import words
+from cnn.ablation.report.rows import HEADS, arm_rows
+from cnn.ablation.study_results import Study
+
+
+def render_markdown(study: Study) -> str:
+    """Returns the report as Markdown; names cannot become markup."""
+    judgement = judge(study)
+    table = [list(HEADS), *(row.cells() for row in arm_rows(judgement))]
+    lines = [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in table]
+    lines.insert(1, f"|{' --- |' * len(HEADS)}")
+    parts = [
+        f"# {escape_markdown(study.name)}",
+        *_remarks(judgement),
+        "\n".join(
+            f"- {words.SYMBOLS[kind]} {escape_markdown(sentence)}"
+            for kind, sentence in words.headline(judgement)
+        ),
+        escape_markdown(words.control(judgement)),
+        "\n".join(lines),
+        "## The rule",
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(judgement)),
+        "## Runs",
+        "\n".join(_runs(judgement)),
+        "## How to reproduce",
+        "\n".join(_facts(study)),
+        _fenced(study.config),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Makes text mean itself: no markup, no tag, no end of a table cell or line."""
+    text = re.sub(r"\s+", " ", text)
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = re.sub(r"([\\`*\[\]|~#])", r"\\\1", text)
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
+
+
+def _remarks(judgement: Judgement) -> list[str]:
+    remarks = [
+        ("Verdicts in doubt.", words.doubt(judgement)),
+        ("Partial report.", words.status(judgement)),
+        ("Narrower than asked.", words.population_note(judgement)),
+        *(("Failed runs.", sentence) for sentence in words.failures(judgement)),
+    ]
+    return [f"> **{title}** {escape_markdown(text)}" for title, text in remarks if text]
+
+
+def _runs(judgement: Judgement) -> list[str]:
+    study, unit = judgement.study, words.unit_of(judgement.study.metric)
+    lines = []
+    for arm in study.arms:
+        links = []
+        for run in arm.seeds:
+            shown = run.status
+            if run.status == "finished":
+                shown = unit.bare(run.metrics[study.metric])
+            links.append(f"[{shown}](<{quote(run.run_dir)}>)")
+        name = escape_markdown(words.full_name(arm.network, arm.name))
+        lines.append(f"- {name}: {', '.join(links)}")
+    return lines
+
+
+def _facts(study: Study) -> list[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in study.versions.items())
+    facts = {
+        "Command": study.command,
+        "Commit": study.commit,
+        "Hardware": study.hardware,
+        "Versions": versions,
+    }
+    return [f"- {term}: {escape_markdown(value)}" for term, value in facts.items() if value]
+
+
+def _fenced(text: str) -> str:
+    """A code block whose fence is longer than any run of backticks within."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}python\n{text.rstrip()}\n{fence}" if text else ""

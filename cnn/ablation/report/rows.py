@@ -1,0 +1,78 @@
+"""The table of arms, as text: what Markdown and LaTeX share."""
+
+from dataclasses import dataclass
+
+from cnn.ablation.judgement import Comparison, Judgement, Summary
+from cnn.ablation.report.words import (
+    NONE,
+    count,
+    full_name,
+    milliseconds,
+    p_value,
+    unit_of,
+    verdict_words,
+)
+
+HEADS = (
+    "Arm",
+    "Verdict",
+    "Difference",
+    "Adjusted p",
+    "Mean",
+    "95 % interval",
+    "Seeds",
+    "Parameters",
+    "MACs",
+    "Step",
+)
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm, its figures in words; the cells come in the order of `HEADS`."""
+
+    name: str
+    verdict: str
+    difference: str
+    adjusted_p: str
+    mean: str
+    interval: str
+    seeds: str
+    params: str
+    macs: str
+    step: str
+
+    def cells(self) -> list[str]:
+        """The figures in the order of `HEADS`."""
+        return list(vars(self).values())
+
+
+def arm_rows(judgement: Judgement) -> list[ArmRow]:
+    """The rows of all arms, in the order of the study."""
+    return [
+        _row(judgement, summary, judgement.comparisons.get(key))
+        for key, summary in judgement.summaries.items()
+    ]
+
+
+def _row(judgement: Judgement, summary: Summary, comparison: Comparison | None) -> ArmRow:
+    unit, arm = unit_of(judgement.study.metric), summary.arm
+    judged = comparison is not None and comparison.verdict.kind != "unranked"
+    verdict = comparison.verdict if judged else None
+    shown = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
+    return ArmRow(
+        name=full_name(arm.network, arm.name),
+        verdict=verdict_words(judgement, comparison) if comparison else "baseline",
+        difference=(
+            f"{unit.difference(verdict.difference.estimate)} ({unit.interval(verdict.interval)})"
+            if judged
+            else NONE
+        ),
+        adjusted_p=p_value(verdict.adjusted_p) if judged else NONE,
+        mean=unit.value(summary.mean) if summary.runs else NONE,
+        interval=shown if len(summary.runs) > 1 else NONE,
+        seeds=f"{len(summary.runs)}/{len(arm.seeds)}",
+        params=count(arm.params),
+        macs=count(arm.macs),
+        step=milliseconds(arm.step_time_ms),
+    )

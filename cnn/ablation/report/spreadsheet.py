@@ -1,0 +1,93 @@
+"""report.csv: one row an arm, figures at full precision, for other programs."""
+
+import csv
+import io
+import math
+
+from cnn.ablation.judgement import Comparison, Judgement, Summary, judge
+from cnn.ablation.study_results import Study
+
+HEADS = (
+    "network",
+    "arm",
+    "overrides",
+    "verdict",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "adjusted_p",
+    "equivalence_p",
+    "seeds_wanted",
+    "mean",
+    "mean_low",
+    "mean_high",
+    "finished",
+    "failed",
+    "planned",
+    "params",
+    "macs",
+    "step_time_ms",
+    "partial",
+    "in_doubt",
+    "population",
+    "runs",
+)
+
+
+def render_csv(study: Study) -> str:
+    """Returns comma-separated values in the metric's own units; unknown figures are empty."""
+    judgement = judge(study)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADS)
+    for key, summary in judgement.summaries.items():
+        row = _row(judgement, summary, judgement.comparisons.get(key))
+        writer.writerow([_cell(row[head]) for head in HEADS])
+    return out.getvalue()
+
+
+def _row(judgement: Judgement, summary: Summary, comparison: Comparison | None) -> dict:
+    arm, study = summary.arm, judgement.study
+    row = dict.fromkeys(HEADS) | {
+        "network": arm.network,
+        "arm": arm.name,
+        "overrides": " ".join(arm.overrides),
+        "verdict": comparison.verdict.kind if comparison else "baseline",
+        "mean": summary.mean,
+        "mean_low": summary.low,
+        "mean_high": summary.high,
+        "finished": len(summary.runs),
+        "failed": len(summary.failed),
+        "planned": len(arm.seeds),
+        "params": arm.params,
+        "macs": arm.macs,
+        "step_time_ms": arm.step_time_ms,
+        "partial": study.unfinished > 0,
+        "in_doubt": bool(judgement.doubtful),
+        "population": judgement.population,
+        "runs": " ".join(run.run_dir for run in arm.seeds),
+    }
+    if comparison is not None and comparison.verdict.kind != "unranked":
+        verdict = comparison.verdict
+        row |= {
+            "difference": verdict.difference.estimate,
+            "low": verdict.interval[0],
+            "high": verdict.interval[1],
+            "p": verdict.p,
+            "adjusted_p": verdict.adjusted_p,
+            "equivalence_p": verdict.equivalence_p,
+            "seeds_wanted": verdict.seeds_wanted,
+        }
+    return row
+
+
+def _cell(value: str | float | bool | None) -> str | float:
+    """Text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in tuple("=+-@\t\r\n") and value else value
+    if value is None or not math.isfinite(value):
+        return ""
+    return value

@@ -1,0 +1,91 @@
+"""Summaries over several networks, and how stable an order of arms is."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+
+
+def iqm(scores: Sequence[np.ndarray]) -> float:
+    """Interquartile mean: of the middle half of all `[seeds]` of all networks.
+
+    Agarwal et al. 2021, arXiv:2108.13264.
+    """
+    return float(stats.trim_mean(np.concatenate(scores), 0.25))
+
+
+def probability_of_improvement(arm: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> float:
+    """Chance that a run of the arm beats one of the baseline, averaged over networks.
+
+    The Mann-Whitney U over the number of pairs; a tie counts one half. Agarwal et al. 2021.
+    """
+    shares = [
+        stats.mannwhitneyu(a, b).statistic / (len(a) * len(b))
+        for a, b in zip(arm, baseline, strict=True)
+    ]
+    return float(np.mean(shares))
+
+
+def stratified_interval(
+    statistic: Callable[..., float],
+    *groups: Sequence[np.ndarray],
+    level: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile interval of `statistic(*groups)` with seeds resampled within each network.
+
+    Args:
+      statistic: of as many arguments as there are groups.
+      groups: for each arm, a list of `[seeds]` over networks.
+      level: of confidence.
+      samples: replicates.
+      seed: of the random numbers.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [
+        statistic(*([rng.choice(scores, len(scores)) for scores in group] for group in groups))
+        for _ in range(samples)
+    ]
+    low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
+
+
+def rank_distribution(
+    scores: Sequence[np.ndarray], samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """How often each arm takes each rank when the seeds are drawn anew.
+
+    Args:
+      scores: for each arm its `[seeds]`, larger is better.
+      samples: bootstrap replicates; each arm's seeds are resampled on their own.
+      seed: of the random numbers.
+
+    Returns:
+      float `[arms, arms]`; entry (a, r) is the share of replicates with arm a at rank r, the best
+      being rank 0. Tied arms share their ranks in a random order.
+    """
+    rng = np.random.default_rng(seed)
+    means = np.stack(
+        [
+            np.asarray(s, float)[rng.integers(0, len(s), (samples, len(s)))].mean(axis=1)
+            for s in scores
+        ],
+        axis=1,
+    )
+    order = np.lexsort((rng.random(means.shape), -means), axis=1)
+    places = np.argsort(order, axis=1)
+    arms = len(scores)
+    return np.stack([np.bincount(places[:, a], minlength=arms) / samples for a in range(arms)])
+
+
+def kendalls_w(scores: np.ndarray) -> float:
+    """Agreement of the seeds about the order of the arms: 0 none, 1 complete (tie-corrected).
+
+    Args:
+      scores: `[arms, seeds]`, each seed ranking the arms; 3 arms and 2 seeds or more.
+    """
+    arms, seeds = scores.shape
+    if np.ptp(scores, axis=0).max() == 0:
+        return 0.0
+    return float(stats.friedmanchisquare(*scores).statistic / (seeds * (arms - 1)))

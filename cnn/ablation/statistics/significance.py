@@ -1,0 +1,95 @@
+"""Tests beside Student's, and what many tests at once need."""
+
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+EXACT_SIGN_FLIPS = 20  # seeds up to which all 2^(n-1) sign patterns are gone through
+
+
+def sign_flip(differences: np.ndarray, samples: int = 100_000, seed: int = 0) -> float:
+    """Two-sided sign-flip permutation p of paired differences `[seeds]`.
+
+    Assumes only that a difference is as likely as its negative. All sign patterns for up to 20
+    seeds, otherwise `samples` random ones and (hits + 1) / (samples + 1), which stays valid. The
+    smallest p that n seeds can give is 2^(1-n).
+    """
+    values = np.asarray(differences, float)
+    observed = abs(values.sum()) - 1e-12 * np.abs(values).sum()
+    if len(values) > EXACT_SIGN_FLIPS:
+        return _sampled_sign_flip(values, observed, samples, seed)
+    sums = values[:1]  # the other sign of the first value mirrors every pattern
+    for value in values[1:]:
+        sums = np.concatenate([sums + value, sums - value])
+    return float(np.mean(np.abs(sums) >= observed))
+
+
+def _sampled_sign_flip(values: np.ndarray, observed: float, samples: int, seed: int) -> float:
+    rng = np.random.default_rng(seed)
+    hits = 0
+    for start in range(0, samples, 10_000):
+        size = (min(10_000, samples - start), len(values))
+        signs = rng.integers(0, 2, size, dtype=np.int8) * 2 - 1
+        hits += int(np.sum(np.abs(signs @ values) >= observed))
+    return (hits + 1) / (samples + 1)
+
+
+def mcnemar(
+    first: np.ndarray, second: np.ndarray, method: Literal["exact", "mid-p", "chi2"] = "mid-p"
+) -> float:
+    """Two-sided p that two trained networks err equally often on the same examples.
+
+    Says nothing about the arms that the networks come from: another seed gives another network.
+
+    Args:
+      first, second: bool `[examples]`, whether each answer was right.
+      method: "exact" binomial; "mid-p", which counts half of the observed outcome and is less
+        conservative (Fagerland, Lydersen, Laake 2013); "chi2" without continuity correction.
+    """
+    gained = int(np.sum(first & ~second))
+    lost = int(np.sum(second & ~first))
+    discordant = gained + lost
+    if discordant == 0:
+        return 1.0
+    if method == "chi2":
+        return float(stats.chi2.sf((gained - lost) ** 2 / discordant, 1))
+    exact = stats.binomtest(gained, discordant).pvalue
+    if method == "exact":
+        return float(exact)
+    if gained == lost:  # both tails hold the observed outcome
+        return float(1 - 0.5 * stats.binom.pmf(gained, discordant, 0.5))
+    return float(exact - stats.binom.pmf(min(gained, lost), discordant, 0.5))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's (1979) adjusted p of `[hypotheses]`: claiming those <= alpha errs at most alpha."""
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * steps), 1.0)
+    return adjusted
+
+
+def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
+    """The level at which Holm's procedure judges each of `[hypotheses]`.
+
+    An interval at one minus this level leaves out zero exactly when the hypothesis is rejected.
+    """
+    p_values = np.asarray(p_values, float)
+    order = np.argsort(p_values, kind="stable")
+    rejected = int(np.sum(holm(p_values) <= alpha))
+    steps = np.minimum(np.arange(len(p_values)), rejected)
+    levels = np.empty_like(p_values)
+    levels[order] = alpha / (len(p_values) - steps)
+    return levels
+
+
+def dunnett(arms: list[np.ndarray], baseline: np.ndarray) -> np.ndarray:
+    """Dunnett's (1955) adjusted two-sided p of each arm's `[seeds]` against one baseline.
+
+    Assumes independent seeds and one variance for all arms.
+    """
+    samples = [np.asarray(arm, float) for arm in arms]
+    return stats.dunnett(*samples, control=np.asarray(baseline, float), rng=0).pvalue

@@ -1,0 +1,152 @@
+"""What a study measured: the one input of the statistics and of the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from cnn.config.errors import UserError, did_you_mean
+
+Population = Literal["seeds and examples", "seeds"]
+
+
+@dataclass(frozen=True, eq=False)
+class SeedRun:
+    """One training of one arm.
+
+    Attributes:
+      seed: of the run; equal seeds pair the runs of two arms.
+      run_dir: the run folder, relative to the folder that the report is written to.
+      metrics: final test figures, by name, such as {"accuracy": 0.91}.
+      history: curves by name, such as {"validation/accuracy": [(step, value), ...]}.
+      correct: bool `[examples]`, whether each test example was classified right; None if not kept.
+      status: "finished", "failed" or "running" (begun or not).
+      error: one sentence, when the run failed.
+    """
+
+    seed: int
+    run_dir: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    correct: np.ndarray | None = None
+    status: Literal["finished", "failed", "running"] = "finished"
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """One variant: the base config with a few overrides, trained with several seeds.
+
+    Attributes:
+      name: unique within its network.
+      overrides: "field=value" texts.
+      network: the network that the arm belongs to, in a study that spans several; else "".
+      params, macs: of one example; None if unknown.
+      step_time_ms: measured time of a training step, in milliseconds.
+      seeds: its runs, in the order in which the study planned them.
+    """
+
+    name: str
+    overrides: tuple[str, ...] = ()
+    network: str = ""
+    params: int | None = None
+    macs: int | None = None
+    step_time_ms: float | None = None
+    seeds: tuple[SeedRun, ...] = ()
+
+    @property
+    def finished(self) -> tuple[SeedRun, ...]:
+        """The runs that have a result."""
+        return tuple(run for run in self.seeds if run.status == "finished")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study and everything that it measured.
+
+    Attributes:
+      name: title of the report.
+      config: the study file, as text.
+      arms: all of them, in order; a network's baseline among them.
+      baseline: name of the arm (of each network) that the others are compared with.
+      margin: differences smaller than this, in units of the metric, do not matter; > 0.
+      aa_arm: name of the arm that repeats the baseline with other seeds; None without one.
+      metric: the figure that decides.
+      higher_is_better: direction of the metric.
+      population: what the verdicts speak for. "seeds and examples": new seeds and new test
+        examples, if every run kept its outcome for each example and the metric is "accuracy";
+        "seeds": new seeds on this very test set.
+      looks: the numbers of seeds at which the study may be stopped, the last one being the planned
+        total; (): it is judged once, when all seeds are in.
+      versions, hardware, commit, command: how to reproduce.
+    """
+
+    name: str
+    config: str
+    arms: tuple[Arm, ...]
+    baseline: str
+    margin: float
+    aa_arm: str | None = None
+    metric: str = "accuracy"
+    higher_is_better: bool = True
+    population: Population = "seeds and examples"
+    looks: tuple[int, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hardware: str = ""
+    commit: str = ""
+    command: str = ""
+
+    def __post_init__(self):
+        _check_arms(self)
+        if not (np.isfinite(self.margin) and self.margin > 0):
+            raise UserError(f"margin: must be a positive number, not {self.margin}")
+        if self.population not in ("seeds and examples", "seeds"):
+            raise UserError(
+                f"population: unknown '{self.population}'; allowed: seeds and examples, seeds"
+            )
+        if any(b <= a for a, b in zip((2, *self.looks), self.looks, strict=False)):
+            raise UserError(f"looks: must be 3 or more and increase, not {self.looks}")
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks, in order of appearance; ("",) in a study of one."""
+        return tuple(dict.fromkeys(arm.network for arm in self.arms))
+
+    def of_network(self, network: str) -> tuple[Arm, ...]:
+        """The arms of one network."""
+        return tuple(arm for arm in self.arms if arm.network == network)
+
+    def baseline_of(self, network: str) -> Arm:
+        """The arm that the others of the network are compared with."""
+        return next(arm for arm in self.of_network(network) if arm.name == self.baseline)
+
+    @property
+    def unfinished(self) -> int:
+        """How many planned runs have neither finished nor failed."""
+        return sum(run.status == "running" for arm in self.arms for run in arm.seeds)
+
+
+def _check_arms(study: Study) -> None:
+    if not study.arms:
+        raise UserError("arms: the study has none; give a baseline and at least one other arm")
+    for network in study.networks:
+        names = [arm.name for arm in study.of_network(network)]
+        where = f" of network '{network}'" if network else ""
+        if len(set(names)) < len(names):
+            raise UserError(f"arms: two arms{where} have the same name; names must be unique")
+        if study.baseline not in names:
+            raise UserError(
+                f"baseline: unknown arm '{study.baseline}'{where}: "
+                f"{did_you_mean(study.baseline, names)}"
+            )
+    names = {arm.name for arm in study.arms}
+    if study.aa_arm is not None and study.aa_arm not in names - {study.baseline}:
+        raise UserError(
+            f"aa_arm: unknown arm '{study.aa_arm}': "
+            f"{did_you_mean(study.aa_arm, names - {study.baseline})}"
+        )
+    for arm in study.arms:
+        seeds = [run.seed for run in arm.seeds]
+        if len(set(seeds)) < len(seeds):
+            raise UserError(f"seeds: arm '{arm.name}' lists a seed twice: {seeds}")

@@ -1,0 +1,305 @@
+"""Charts as SVG within a page: they stretch with it, and their text and marks keep their size.
+
+A plot area spans 0 to 100 percent in both directions. Marks and text are placed in percent; lines
+and bands, whose coordinates cannot be percentages, lie in a nested view box that stretches while
+its strokes do not. Colours are the tones of page.css, chosen by class.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cnn.evaluation.page import Child, Html, element, join
+
+Format = Callable[[float], str]
+SHAPES = {
+    "up": "M0,-5.5L5.2,4H-5.2Z",
+    "down": "M0,5.5L5.2,-4H-5.2Z",
+    "square": "M-4,-4H4V4H-4Z",
+    "diamond": "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
+    "disc": "M-4.5,0A4.5,4.5 0 1 0 4.5,0A4.5,4.5 0 1 0 -4.5,0Z",
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps values in [low, high] to 0 to 100 percent, linearly or by their logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Returns the place of a value, in percent, rounded to what a screen can show."""
+        low, high, value = (
+            (math.log(self.low), math.log(self.high), math.log(value))
+            if self.log
+            else (self.low, self.high, value)
+        )
+        return round(100 * (value - low) / (high - low), 2)
+
+    def ticks(self, about: int = 5) -> list[float]:
+        """Returns round values within the scale."""
+        if self.log:
+            return _log_ticks(self.low, self.high, about)
+        return linear_ticks(self.low, self.high, about)
+
+
+def linear_ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Returns multiples of 1, 2, 2.5 or 5 times a power of ten within [low, high]."""
+    raw = (high - low) / max(about, 1)
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(s * power for s in (1, 2, 2.5, 5, 10) if s * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 12) + 0.0 for i in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float, about: int) -> list[float]:
+    for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
+        ticks = [
+            s * 10.0**power
+            for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+            for s in steps
+            if low * (1 - 1e-9) <= s * 10.0**power <= high * (1 + 1e-9)
+        ]
+        if len(ticks) <= about + 2:
+            return ticks
+    return ticks
+
+
+def spanning(values: Sequence[float], padding: float = 0.06, *, log: bool = False) -> Scale:
+    """Returns a scale that holds all finite values, with some room at both ends."""
+    finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    if log:
+        factor = max(high / low, 1.5) ** padding
+        return Scale(low / factor, high * factor, log=True)
+    room = (high - low) * padding or abs(high) * 0.05 or 1.0
+    return Scale(low - room, high + room)
+
+
+def svg(height: int, *children: Child, label: str | None = None) -> Html:
+    """An SVG as wide as its place and `height` pixels high; `label` describes it to all readers."""
+    role = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    return element("svg", *children, height=height, **role)
+
+
+def rule(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+    """A straight line between two places in percent."""
+    return element("line", x1=f"{x1}%", y1=f"{y1}%", x2=f"{x2}%", y2=f"{y2}%", class_=class_)
+
+
+def mark(shape: str, x: float, y: float, class_: str, hint: str | None = None) -> Html:
+    """One of `SHAPES` at a place in percent; `hint` shows on hovering."""
+    title = element("title", hint) if hint else None
+    path = element("path", title, d=SHAPES[shape], class_=f"mark {class_}")
+    return element("svg", path, x=f"{x}%", y=f"{y}%")
+
+
+def caption(x: float, y: float, words: str, dx: float = 0, dy: float = 4, anchor: str = "start"):
+    """Text at a place in percent, moved by pixels."""
+    return element(
+        "text", words, x=f"{x}%", y=f"{y}%", dx=dx, dy=dy, text_anchor=anchor, class_="halo"
+    )
+
+
+def line(points: Sequence[tuple[float, float]], class_: str = "line") -> Html:
+    """A broken line through places in percent (y downwards)."""
+    path = "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in points)
+    return _stretched(element("path", d=path, class_=class_, vector_effect="non-scaling-stroke"))
+
+
+def band(
+    upper: Sequence[tuple[float, float]],
+    lower: Sequence[tuple[float, float]],
+    class_: str = "area-band",
+) -> Html:
+    """The area between two broken lines, in percent (y downwards)."""
+    corners = [*upper, *reversed(lower)]
+    path = "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in corners) + "Z"
+    return _stretched(element("path", d=path, class_=class_))
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _stretched(*children: Child) -> Html:
+    return element(
+        "svg",
+        *children,
+        viewBox="0 0 100 100",
+        preserveAspectRatio="none",
+        width="100%",
+        height="100%",
+    )
+
+
+def plot(
+    x: Scale,
+    y: Scale,
+    *marks: Child,
+    height: int,
+    x_format: Format,
+    y_format: Format,
+    x_label: str = "",
+    y_label: str = "",
+    x_ticks: int = 4,
+    y_ticks: int = 4,
+    description: str | None = None,
+) -> Html:
+    """Axes with ticks around a plot area of `height` pixels.
+
+    Args:
+      x, y: scales; a mark at (u, v) belongs at (x(u), 100 - y(v)) percent.
+      *marks: SVG, back to front.
+      height: of the area.
+      x_format, y_format: of the tick labels.
+      x_label, y_label: beneath and above the axes.
+      x_ticks, y_ticks: about how many.
+      description: of the chart, for readers who cannot see it.
+    """
+    ups = y.ticks(y_ticks)
+    grid = [rule(0, 100 - y(v), 100, 100 - y(v), "grid") for v in ups]
+    labels = [y_format(v) for v in ups]
+    widest = element("i", max(labels, key=len, default=""), aria_hidden="true")
+    left = [
+        element("span", text, style=f"bottom:{y(v)}%") for v, text in zip(ups, labels, strict=True)
+    ]
+    below = [element("span", x_format(v), style=f"left:{x(v)}%") for v in x.ticks(x_ticks)]
+    drawing = element("div", svg(height, *grid, *marks, label=description), class_="area")
+    return join(
+        [
+            element("div", y_label, class_="axis") if y_label else None,
+            element(
+                "div",
+                element("div", widest, *left, class_="ticks up"),
+                drawing,
+                element("div", *below, class_="ticks across"),
+                element("div", x_label, class_="axis across") if x_label else None,
+                class_="plot",
+            ),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mark of a scatter plot.
+
+    Attributes:
+      label: beside the mark.
+      x, y: values.
+      low, high: ends of the interval of y.
+      shape: one of `SHAPES`.
+      tone: class that colours it.
+      hint: shown on hovering.
+      named: whether the label is drawn.
+    """
+
+    label: str
+    x: float
+    y: float
+    low: float
+    high: float
+    shape: str
+    tone: str
+    hint: str
+    named: bool = True
+
+
+def pareto_front(points: Sequence[Point], *, lower_x: bool, higher_y: bool) -> list[Point]:
+    """The points that no other beats in both directions, by x."""
+    x_sign, y_sign = (1 if lower_x else -1), (-1 if higher_y else 1)
+    front, best = [], math.inf
+    for point in sorted(points, key=lambda p: (x_sign * p.x, y_sign * p.y)):
+        if y_sign * point.y < best:
+            best = y_sign * point.y
+            front.append(point)
+    return sorted(front, key=lambda p: p.x)
+
+
+def scatter(
+    points: Sequence[Point],
+    front: Sequence[Point],
+    *,
+    x_format: Format,
+    y_format: Format,
+    x_label: str,
+    y_label: str,
+    height: int = 300,
+    description: str | None = None,
+) -> Html:
+    """Points with their intervals, labels that avoid each other, and a Pareto front as steps."""
+    xs = [p.x for p in points]
+    log = min(xs) > 0 and max(xs) / min(xs) > 8
+    x = spanning(xs, 0.1, log=log)
+    y = spanning([v for p in points for v in (p.y, p.low, p.high)])
+    places = [(x(p.x), 100 - y(p.y)) for p in points]
+    marks = [_front(front, x, y)] if len(front) > 1 else []
+    for point, (left, top) in zip(points, places, strict=True):
+        ends = [100 - y(v) for v in (point.low, point.high) if math.isfinite(v)]
+        spread = [rule(left, ends[0], left, ends[1], "whisker")] if len(ends) == 2 else []
+        shape = mark(point.shape, left, top, point.tone, point.hint)
+        marks.append(element("g", *spread, shape, class_=point.tone))
+    marks += _labels(points, places, height)
+    return plot(
+        x,
+        y,
+        *marks,
+        height=height,
+        x_format=x_format,
+        y_format=y_format,
+        x_label=x_label,
+        y_label=y_label,
+        description=description,
+    )
+
+
+def _front(front: Sequence[Point], x: Scale, y: Scale) -> Html:
+    places = [(x(p.x), 100 - y(p.y)) for p in front]
+    steps = [places[0]]
+    for place in places[1:]:
+        steps += [(place[0], steps[-1][1]), place]
+    return line(steps, "front")
+
+
+def _labels(
+    points: Sequence[Point], places: Sequence[tuple[float, float]], height: int, width: int = 330
+) -> list[Html]:
+    """Puts each label where it hides the least, on a chart as narrow as a phone shows it."""
+    taken = [(u * width / 100 - 6, v * height / 100 - 6, 12, 12) for u, v in places]
+    drawn = []
+    for point, (u, v) in zip(points, places, strict=True):
+        if not point.named:
+            continue
+        size = 6.7 * len(point.label)
+        options = []
+        for rank, (dx, dy, anchor) in enumerate(_AROUND):
+            left = u * width / 100 + dx - {"start": 0, "middle": size / 2, "end": size}[anchor]
+            box = (left, v * height / 100 + dy - 10, size, 13)
+            outside = max(0, -left) + max(0, left + size - width)
+            hidden = sum(_overlap(box, other) for other in taken) + 20 * outside + rank
+            options.append((hidden, rank, box, (dx, dy, anchor)))
+        _, _, box, (dx, dy, anchor) = min(options)
+        taken.append(box)
+        drawn.append(caption(u, v, point.label, dx, dy, anchor))
+    return drawn
+
+
+_AROUND = (
+    (9, 4, "start"),
+    (-9, 4, "end"),
+    (0, -11, "middle"),
+    (0, 20, "middle"),
+    (8, -8, "start"),
+    (8, 16, "start"),
+    (-8, -8, "end"),
+    (-8, 16, "end"),
+)
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    return max(wide, 0) * max(high, 0)
