@@ -10,7 +10,22 @@ from cnn.config.errors import UserError, did_you_mean
 
 Size = int | Sequence[int]
 Pairs = tuple[tuple[int, int], ...]
-Padding = str | Sequence[tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class FilledPads:
+    """Explicit (before, after) per axis, with other values than zeros.
+
+    Attributes:
+      pairs: one an axis.
+      values: as `jnp.pad` calls them: constant, wrap or reflect.
+    """
+
+    pairs: Pairs
+    values: str
+
+
+Padding = str | Sequence[tuple[int, int]] | FilledPads
 
 MODES = ("SAME", "VALID", "torch", "CIRCULAR", "REFLECT")
 _VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
@@ -65,7 +80,8 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
       stride 2 and even n it samples other positions than SAME.
     * `CIRCULAR`, `REFLECT`: as much as SAME, with the values from the other side, or mirrored
       without repeating the edge.
-    * pairs (before, after), one an axis: zeros, or the operator's neutral element.
+    * pairs (before, after), one an axis: zeros, or the operator's neutral element; `FilledPads` for
+      other values.
 
     Raises:
       UserError: unknown mode, a window larger than the padded input, or more padding than there is
@@ -78,7 +94,9 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
         pads = _named_pads(padding, size, steps, spatial)
         values = _VALUES.get(padding, "constant")
     else:
-        pads, values = tuple((int(a), int(b)) for a, b in padding), "constant"
+        if not isinstance(padding, FilledPads):
+            padding = FilledPads(tuple(padding), "constant")
+        pads, values = tuple((int(a), int(b)) for a, b in padding.pairs), padding.values
         if len(pads) != len(spatial) or min(map(min, pads)) < 0:
             raise UserError(
                 f"padding: {padding} does not fit {len(spatial)} spatial axes; "
