@@ -1,0 +1,49 @@
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.cost import timing
+from cnn.cost.timing import interleave
+
+
+class Clock:
+    """Seconds that pass only when a function says so."""
+
+    def __init__(self):
+        self.now, self.calls = 0.0, []
+
+    def perf_counter(self):
+        return self.now
+
+    def task(self, name, *seconds):
+        remaining = iter(seconds)
+
+        def run():
+            self.calls.append(name)
+            self.now += next(remaining)
+
+        return run
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    return clock
+
+
+def test_runs_in_turns_and_returns_medians_without_the_first_call(clock):
+    a, b = clock.task("a", 100, 3, 1, 2), clock.task("b", 50, 7, 9, 100)
+    assert interleave({"a": a, "b": b}, 3) == {"a": 2, "b": 9}
+    assert clock.calls == list("abababab")
+
+
+def test_waits_for_asynchronous_results(monkeypatch):
+    waited = []
+    monkeypatch.setattr(timing.jax, "block_until_ready", waited.append)
+    interleave({"a": lambda: "result"}, 2)
+    assert waited == ["result"] * 3
+
+
+def test_refuses_zero_repeats():
+    with pytest.raises(UserError, match=r"^repeats: 0 .* use 1 or more$"):
+        interleave({}, 0)
