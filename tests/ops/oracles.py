@@ -1,0 +1,132 @@
+"""Every operator once more: float64, one window at a time, from the formulas alone.
+
+`ORACLES` maps an operator's name to a function of its arguments as NumPy arrays.
+"""
+
+import itertools
+from collections.abc import Callable
+from math import comb
+
+import numpy as np
+
+ORACLES: dict[str, Callable] = {}
+
+
+def oracle(function: Callable) -> Callable:
+    ORACLES[function.__name__] = function
+    return function
+
+
+def _axes(value, ndim):
+    return (value,) * ndim if isinstance(value, int) else tuple(value)
+
+
+def _pads(padding, n, k, s, axis):
+    """Elements (before, after) one axis of n elements, and what they are: zero, wrap, mirror."""
+    if not isinstance(padding, str):
+        return *padding[axis], "zero"
+    if padding == "VALID":
+        return 0, 0, "zero"
+    if padding == "torch":
+        return (k - 1) // 2, (k - 1) // 2, "zero"
+    outputs = -(-n // s)
+    total = max(0, (outputs - 1) * s + k - n)
+    kind = {"SAME": "zero", "CIRCULAR": "wrap", "REFLECT": "mirror"}[padding]
+    return total // 2, total - total // 2, kind
+
+
+def _extend(x, axis, before, after, kind, constant):
+    n = x.shape[axis]
+    rows = []
+    for i in range(-before, n + after):
+        if 0 <= i < n:
+            rows.append(np.take(x, i, axis))
+        elif kind == "wrap":
+            rows.append(np.take(x, i % n, axis))
+        elif kind == "mirror":
+            rows.append(np.take(x, -i if i < 0 else 2 * (n - 1) - i, axis))
+        else:
+            rows.append(np.full_like(np.take(x, 0, axis), constant))
+    return np.stack(rows, axis)
+
+
+def windows(x, window, strides, padding, constant=0.0):
+    """All windows `[B, *out, elements of a window, C]` of `[B, *spatial, C]`, row-major."""
+    x = np.asarray(x, np.float64)
+    ndim = x.ndim - 2
+    size, steps = _axes(window, ndim), _axes(strides, ndim)
+    spatial = x.shape[1:-1]
+    for i, (n, k, s) in enumerate(zip(spatial, size, steps, strict=True)):
+        x = _extend(x, i + 1, *_pads(padding, n, k, s, i), constant)
+    out = [(n - k) // s + 1 for n, k, s in zip(x.shape[1:-1], size, steps, strict=True)]
+    result = np.zeros((x.shape[0], *out, int(np.prod(size)), x.shape[-1]))
+    for position in itertools.product(*map(range, out)):
+        for e, offset in enumerate(itertools.product(*map(range, size))):
+            at = tuple(p * s + o for p, s, o in zip(position, steps, offset, strict=True))
+            result[(slice(None), *position, e)] = x[(slice(None), *at)]
+    return result
+
+
+@oracle
+def max_pool(x, window, strides, padding):
+    return windows(x, window, strides, padding, -np.inf).max(-2)
+
+
+@oracle
+def avg_pool(x, window, strides, padding, *, count_padding=False):
+    counted = windows(np.ones_like(x), window, strides, padding, float(count_padding)).sum(-2)
+    return windows(x, window, strides, padding).sum(-2) / counted
+
+
+@oracle
+def subsample(x, strides):
+    return windows(x, 1, strides, "VALID")[..., 0, :]
+
+
+@oracle
+def conv(x, kernel, strides, padding, *, dilation=1, groups=1):
+    kernel = np.asarray(kernel, np.float64)
+    ndim = x.ndim - 2
+    steps = _axes(dilation, ndim)
+    size = kernel.shape[:ndim]
+    # A dilated kernel is a larger one with zeros in between.
+    full = np.zeros(
+        (*((k - 1) * d + 1 for k, d in zip(size, steps, strict=True)), *kernel.shape[-2:])
+    )
+    full[tuple(slice(None, None, d) for d in steps)] = kernel
+    seen = windows(x, full.shape[:ndim], strides, padding)
+    flat = full.reshape(-1, *kernel.shape[-2:])
+    inputs, features = flat.shape[1], flat.shape[2] // groups
+    parts = [
+        np.einsum(
+            "...ec,ecf->...f",
+            seen[..., g * inputs : (g + 1) * inputs],
+            flat[..., g * features : (g + 1) * features],
+        )
+        for g in range(groups)
+    ]
+    return np.concatenate(parts, -1)
+
+
+@oracle
+def depthwise_conv(x, kernel, strides, padding):
+    flat = np.asarray(kernel, np.float64).reshape(-1, kernel.shape[-1])
+    return np.einsum("...ec,ec->...c", windows(x, kernel.shape[:-1], strides, padding), flat)
+
+
+@oracle
+def blur(x, taps, strides, padding):
+    x = np.asarray(x, np.float64)
+    ndim = x.ndim - 2
+    k, steps = taps, _axes(strides, ndim)
+    if padding in ("adobe", "timm"):
+        for i, s in enumerate(steps):
+            timm = (s - 1 + k - 1) // 2
+            pair = (timm, timm) if padding == "timm" else ((k - 1) // 2, -(-(k - 1) // 2))
+            x = _extend(x, i + 1, *pair, "mirror", 0.0)
+        padding = "VALID"
+    elif padding in ("composer", "ffcv"):
+        padding = ((k // 2, k // 2),) * ndim
+    row = [comb(k - 1, i) / 2 ** (k - 1) for i in range(k)]
+    weights = np.array([np.prod(w) for w in itertools.product(row, repeat=ndim)])
+    return np.einsum("...ec,e->...c", windows(x, k, strides, padding), weights)
