@@ -50,23 +50,24 @@ def get_config() -> ConfigDict:
             color_magnitude=9.0,  # of 30, as in the RandAugment paper
         )
     )
+    # "" and (): as the network's authors published it; `python -m cnn.models` shows that.
     config.model = ConfigDict(
         dict(
-            name="plain",  # `python -m cnn.models` lists the networks
-            features=(),  # widths of the stages; (): the network's published ones
-            depths=(),  # blocks a stage; (): the network's published ones
-            stem="cifar",  # cifar: for 28 to 64 pixels | imagenet: reduces by 4
-            stem_downsample="none",  # `python -m cnn.layers` lists the operators
-            downsample="max",  # on the main path, wherever the resolution drops
-            shortcut_downsample="subsample",  # on the shortcut of a residual block
-            shortcut="pad",  # pad: option A | projection: option B
-            head="avg",  # global pooling before the classifier
+            name="plain",
+            features=(),  # width of each stage
+            depths=(),  # blocks of each stage
+            stem="",  # cifar: 3x3, for 28 to 64 pixels | imagenet: 7x7 with strides 2
+            stem_downsample="",  # behind the stem; `python -m cnn.layers` lists the operators
+            downsample="",  # on the main path, wherever the resolution drops
+            shortcut_downsample="",  # on the shortcut of a residual block, likewise
+            shortcut="",  # pad: zero channels, option A | projection: 1x1 convolution, option B
+            head="",  # global pooling before the classifier
             norm="batch",  # batch | group | layer | instance | none
-            norm_momentum=0.9,  # share of the running statistics kept at each step
+            norm_momentum=0.9,  # batch: share of the running statistics kept at each step
             norm_epsilon=1e-5,
-            ghost_batch=0,  # examples that share batch statistics; 0: the global batch
-            activation="relu",  # any function of jax.nn
-            padding="SAME",  # SAME | torch | CIRCULAR | REFLECT | VALID
+            ghost_batch=0,  # batch: examples that share statistics; 0: the whole batch
+            activation="relu",  # any activation of jax.nn
+            padding="SAME",  # SAME | torch | CIRCULAR | REFLECT | VALID, see cnn/ops/padding.py
             dropout=0.0,  # rate, before the classifier
             dtype="float32",  # of the computation: float32 | bfloat16; parameters stay float32
         )

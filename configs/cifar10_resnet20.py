@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.augment.flip = True
     config.augment.pad = 4
     config.model.name = "resnet20"
-    config.model.downsample = "strided_conv"
     config.train.duration = "64000 steps"
     config.optimizer.learning_rate = 0.2
     config.optimizer.nesterov = False

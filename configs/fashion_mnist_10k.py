@@ -16,7 +16,6 @@ def get_config() -> ConfigDict:
     config.data.validation = "10%"
     config.augment.flip = True
     config.model.name = "plain"
-    config.model.features = (32, 64, 128)
     config.train.duration = "8 epochs"
     config.schedule.warmup = "10%"
     return config

@@ -1,33 +1,37 @@
 """Normalisation layers by name; statistics are float32 whatever the compute dtype."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cnn.config.errors import UserError
+from cnn.config.registry import Registry
 
+if TYPE_CHECKING:
+    from cnn.layers.style import Style
+
+NORMS: Registry[Callable[..., nn.Module]] = Registry("norm")
+
+
+@NORMS.register("batch")
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy, ICML 2015) over ghost groups of the batch.
 
     Under jit the statistics are those of the whole batch, on however many devices it lies. With
-    `ghost_batch` = G each run of G consecutive examples has its own (Hoffer et al., NeurIPS 2017),
-    and the running statistics take the mean over the groups. The variance is computed in two
+    `style.ghost_batch` = G each run of G consecutive examples has its own (Hoffer et al., NeurIPS
+    2017), and the running statistics take the mean over the groups. The variance is computed in two
     passes (a single pass loses it when the mean is large) and is the biased one, in the running
     statistics too, as in flax; PyTorch's running variance is the unbiased one.
-
-    Attributes:
-      momentum: share of the running statistics kept at each step.
-      epsilon: added to the variance.
-      ghost_batch: examples in a group; 0 for the whole batch.
-      scale_init: initialiser of the scale.
     """
 
-    momentum: float = 0.9
-    epsilon: float = 1e-5
-    ghost_batch: int = 0
-    scale_init: Callable = nn.initializers.ones
+    style: Style
+    scale_init: Callable[..., Array] = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -37,17 +41,98 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
-        groups = x.shape[0] // self.ghost_batch if train and self.ghost_batch else 1
-        grouped = x.astype(jnp.float32).reshape(groups, -1, *x.shape[1:])
-        if train:
-            axes = tuple(range(1, x.ndim))
-            mean = grouped.mean(axes, keepdims=True)
-            var = jnp.square(grouped - mean).mean(axes, keepdims=True)
-            if not self.is_initializing():
-                for running, new in ((running_mean, mean), (running_var, var)):
-                    new = new.reshape(groups, features).mean(0)
-                    running.value = self.momentum * running.value + (1 - self.momentum) * new
-        else:
+        if not train:
             mean, var = running_mean.value, running_var.value
-        y = (grouped - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
-        return y.reshape(x.shape).astype(x.dtype)
+            return _normalize(x, mean, var, scale, bias, self.style)
+        grouped = x.reshape(self._groups(x.shape[0]), -1, *x.shape[1:])
+        mean, var = _moments(grouped, tuple(range(1, x.ndim)))
+        if not self.is_initializing():
+            kept = self.style.norm_momentum
+            for running, new in ((running_mean, mean), (running_var, var)):
+                new = new.reshape(-1, features).mean(0)
+                running.value = kept * running.value + (1 - kept) * new
+        return _normalize(grouped, mean, var, scale, bias, self.style).reshape(x.shape)
+
+    def _groups(self, batch: int) -> int:
+        ghost = self.style.ghost_batch or batch
+        if batch % ghost:
+            raise UserError(
+                f"model.ghost_batch: {ghost} does not divide the {batch} examples that are "
+                "normalised together (train.batch_size / train.accumulation)"
+            )
+        return batch // ghost
+
+
+@NORMS.register("layer")
+class LayerNorm(nn.Module):
+    """Layer normalisation (Ba et al. 2016) over the channels of each position, as ConvNeXt does."""
+
+    style: Style
+    scale_init: Callable[..., Array] = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Normalises `[B, *spatial, C]` per example and position."""
+        return _affine(self, x, *_moments(x, (-1,)))
+
+
+@NORMS.register("group")
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu & He, ECCV 2018): 32 groups of channels, or as many as divide C."""
+
+    style: Style
+    scale_init: Callable[..., Array] = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Normalises `[B, *spatial, C]` per example and group of channels."""
+        groups = next(g for g in range(min(32, x.shape[-1]), 0, -1) if x.shape[-1] % g == 0)
+        grouped = x.reshape(*x.shape[:-1], groups, -1)
+        axes = (*range(1, x.ndim - 1), -1)
+        mean, var = _moments(grouped, axes)
+        per_channel = (*mean.shape[:-1], x.shape[-1] // groups)
+        flat = [jnp.broadcast_to(m, per_channel).reshape(*m.shape[:-2], -1) for m in (mean, var)]
+        return _affine(self, x, *flat)
+
+
+@NORMS.register("instance")
+class InstanceNorm(nn.Module):
+    """Instance normalisation (Ulyanov et al. 2016): each channel of each example by itself."""
+
+    style: Style
+    scale_init: Callable[..., Array] = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Normalises `[B, *spatial, C]` per example and channel."""
+        return _affine(self, x, *_moments(x, tuple(range(1, x.ndim - 1))))
+
+
+@NORMS.register("none")
+class NoNorm(nn.Module):
+    """Hands its input on; the convolution before it has a bias instead."""
+
+    style: Style
+    scale_init: Callable[..., Array] = nn.initializers.ones
+
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Returns the input."""
+        return x
+
+
+def _moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """Returns mean and biased variance in float32, in two passes, with the axes kept."""
+    x = x.astype(jnp.float32)
+    mean = x.mean(axes, keepdims=True)
+    return mean, jnp.square(x - mean).mean(axes, keepdims=True)
+
+
+def _affine(module: nn.Module, x: Array, mean: Array, var: Array) -> Array:
+    scale = module.param("scale", module.scale_init, (x.shape[-1],), jnp.float32)
+    bias = module.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+    return _normalize(x, mean, var, scale, bias, module.style)
+
+
+def _normalize(x: Array, mean: Array, var: Array, scale: Array, bias: Array, style: Style) -> Array:
+    factor = jax.lax.rsqrt(var + style.norm_epsilon) * scale
+    return ((x.astype(jnp.float32) - mean) * factor + bias).astype(x.dtype)

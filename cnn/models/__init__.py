@@ -1,11 +1,6 @@
-"""Networks by name."""
+"""Networks, each built from layers: importing the package fills the registry."""
 
-import flax.linen as nn
-from ml_collections import ConfigDict
+from cnn.models import plain, resnet
+from cnn.models.registry import MODELS, Network, build, check_read, resolve
 
-from cnn.models.plain import Plain
-
-
-def build(model: ConfigDict, num_classes: int) -> nn.Module:
-    """Builds a network."""
-    return Plain(model.features or (32, 64, 128), num_classes, None, model.dropout, model.dtype)
+__all__ = ["MODELS", "Network", "build", "check_read", "plain", "resnet", "resolve"]

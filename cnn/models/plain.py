@@ -1,30 +1,60 @@
 """The plain block network of the field's first lesson."""
 
 import flax.linen as nn
-import jax
 from jax import Array
+from ml_collections import ConfigDict
 
-from cnn.layers.conv import ConvBlock
-from cnn.layers.norms import BatchNorm
+from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, style_of
+from cnn.models.registry import MODELS, Network
 
 
 class Plain(nn.Module):
-    """(convolution 3x3 -> norm -> ReLU -> downsampling) per stage, pooled, then a linear layer."""
+    """Stages of 3x3 convolution blocks, each ending in the downsampling; pooled, then classified.
+
+    Attributes:
+      features: width of each stage.
+      depths: blocks of each stage.
+      downsample: operator at the end of each stage.
+      head: the classifier.
+      style: of the network.
+    """
 
     features: tuple[int, ...]
-    num_classes: int
-    norm: type
-    dropout: float
-    dtype: str
+    depths: tuple[int, ...]
+    downsample: str
+    head: Head
+    style: Style
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Returns logits `[B, K]` for images `[B, H, W, C]`."""
-        x = x.astype(self.dtype)
-        for i, features in enumerate(self.features, 1):
-            block = ConvBlock(
-                features, (3, 3), 1, "SAME", BatchNorm, jax.nn.relu, self.dtype, name=f"stage{i}"
+        """Returns float32 logits `[B, K]` for images `[B, *spatial, C]`."""
+        for stage, (features, depth) in enumerate(zip(self.features, self.depths, strict=True), 1):
+            for i in range(1, depth):
+                x = ConvBlock(features, 3, self.style, name=f"stage{stage}_block{i}")(x, train)
+            site = DownsamplingConv(
+                features, 3, self.style, self.downsample, name=f"stage{stage}_block{depth}"
             )
-            x = nn.max_pool(block(x, train), (2, 2), (2, 2))
-        x = nn.Dropout(self.dropout, deterministic=not train)(x.astype("float32").mean((1, 2)))
-        return nn.Dense(self.num_classes, name="classifier")(x)
+            x, _ = site(x, train)
+        return self.head(x, train)
+
+
+def _build(model: ConfigDict, num_classes: int) -> Plain:
+    style = style_of(model)
+    return Plain(
+        features=tuple(model.features),
+        depths=tuple(model.depths) or (1,) * len(model.features),
+        downsample=model.downsample,
+        head=Head(model.head, num_classes, style, model.dropout, name="head"),
+        style=style,
+    )
+
+
+MODELS.add(
+    "plain",
+    Network(
+        build=_build,
+        about="conv 3x3, norm, ReLU, max 2x2 per stage; average pooling, linear layer",
+        published={"features": (32, 64, 128), "downsample": "max", "head": "avg"},
+        reads=frozenset({"features", "depths", "downsample"}),
+    ),
+)

@@ -1,0 +1,85 @@
+"""Learned downsampling by convolution, alone or beside a pooling."""
+
+from jax import Array
+
+from cnn.layers.conv import Conv, ConvBlock
+from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, register
+from cnn.ops.average import avg_pool
+from cnn.ops.max_pool import max_pool
+
+DOWNSAMPLERS.add(
+    "strided_conv",
+    Operator(
+        apply=None,
+        card=Card(
+            formula="the convolution of the site takes the strides: y = subsample(conv(x))",
+            reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",
+            macs="strides**2 times fewer in the convolution of the site",
+            pitfalls="a strided 1x1 convolution never sees 3/4 of its input; whether a bottleneck "
+            "strides its 1x1 (v1) or its 3x3 (v1.5) is a silent variable.",
+        ),
+    ),
+)
+
+
+@register(
+    "all_conv",
+    Card(
+        formula="y = activation(norm(conv(x, window, strides))), equal channels",
+        reference="All-CNN of Springenberg et al., ICLR-W 2015",
+        parameters="window**n * C**2, and the norm's",
+        macs="window**n * C**2 an output",
+        pitfalls="it adds a layer: conv_pool is the control with as many parameters. Ports that "
+        "drop its activation fall short of the paper.",
+    ),
+)
+def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    block = ConvBlock(x.shape[-1], window, layer.style, strides=layer.strides, name="block")
+    return block(x, train)
+
+
+@register(
+    "conv_pool",
+    Card(
+        formula="y = max(activation(norm(conv(x, window)))), equal channels",
+        reference="ConvPool-CNN of Springenberg et al., ICLR-W 2015",
+        parameters="window**n * C**2, and the norm's",
+        macs="window**n * C**2 a position of the input",
+        pitfalls="the control of all_conv: as many parameters, strides**n times its operations.",
+    ),
+)
+def _conv_pool(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3, pool: int = 2
+):
+    x = ConvBlock(x.shape[-1], window, layer.style, name="block")(x, train)
+    return max_pool(x, pool, layer.strides, layer.style.padding)
+
+
+@register(
+    "avg_conv",
+    Card(
+        formula="y = conv1x1(avg(x)), equal channels",
+        reference="the shortcut of ResNet-D, He et al., CVPR 2019",
+        parameters="C**2",
+        macs="C**2 an output",
+        pitfalls="commutes with conv_avg to the same function for a quarter of its operations.",
+    ),
+)
+def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
+    x = avg_pool(x, window, layer.strides, layer.style.padding)
+    return Conv(x.shape[-1], 1, layer.style, name="conv")(x)
+
+
+@register(
+    "conv_avg",
+    Card(
+        formula="y = avg(conv1x1(x)), equal channels",
+        reference="the transition of DenseNet, Huang et al., CVPR 2017",
+        parameters="C**2",
+        macs="C**2 a position of the input",
+        pitfalls="the same function as avg_conv: an arm of both is an A/A comparison.",
+    ),
+)
+def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
+    x = Conv(x.shape[-1], 1, layer.style, name="conv")(x)
+    return avg_pool(x, window, layer.strides, layer.style.padding)
