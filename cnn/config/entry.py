@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cnn.config.errors import UserError
 
@@ -59,6 +60,13 @@ def _quieten_libraries() -> None:
     for name in ("absl", "jax", "orbax", "etils", "tensorflow_datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.unraisablehook = _ignore_closed_loops
+
+
+def _ignore_closed_loops(unraisable: Any) -> None:
+    """Passes over what the reads that Orbax abandons, of a damaged checkpoint, call back into."""
+    if "Event loop is closed" not in str(unraisable.exc_value):
+        sys.__unraisablehook__(unraisable)
 
 
 def compilation_cache() -> str:

@@ -55,6 +55,8 @@ def train(
     evaluator = make_evaluator(config, dataset)
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
     trainer = make_trainer(evaluator, plan)
+    # Traces the network, which finds what does not fit before anything is written.
+    evaluator.abstract_state()
     folder.claim(config, asdict(plan) | {"mean": dataset.mean, "std": dataset.std})
     display.network(config.model.name, evaluator.model, dataset.image_shape)
     display.plan(plan, evaluator.mesh)

@@ -2,6 +2,7 @@
 
 import jax
 
+from cnn import models
 from cnn.config.entry import compilation_cache
 from cnn.config.load import Loaded
 from cnn.training.interruption import InterruptedRun
@@ -18,6 +19,7 @@ def use_compilation_cache() -> None:
 def start(loaded: Loaded, workdir: str) -> int:
     """Trains; returns the exit code: 0, or 128 + the number of the signal that stopped it."""
     use_compilation_cache()
+    models.check_read(loaded.config.model, loaded.set_fields)
     try:
         train(loaded.config, workdir)
     except InterruptedRun as stopped:

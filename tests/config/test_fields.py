@@ -7,6 +7,7 @@ from cnn.config.errors import UserError
 from cnn.config.fields import CHOICES, DURATIONS, RANGES, READ_BY, leaves
 from cnn.config.registry import Registry
 from cnn.data import SOURCES
+from cnn.layers import NORMS
 from cnn.training.optimizer import OPTIMIZERS, SCHEDULES
 from configs import base
 
@@ -15,6 +16,7 @@ def test_choices_are_the_registries():
     assert set(CHOICES["optimizer.name"]) == set(OPTIMIZERS)
     assert set(CHOICES["schedule.name"]) == set(SCHEDULES)
     assert set(CHOICES["data.source"]) == set(SOURCES)
+    assert set(CHOICES["model.norm"]) == set(NORMS)
 
 
 def test_every_table_names_existing_fields():

@@ -1,0 +1,138 @@
+"""One device and eight give the same run, and an evaluation does not depend on how it is cut."""
+
+import jax
+import numpy as np
+import pytest
+
+from cnn.data import open_dataset
+from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.evaluate import evaluate
+from cnn.training.metrics import summarize
+from cnn.training.plan import resolve
+from tests.conftest import tiny_config
+
+# float32 sums of another order; measured differences are a tenth of these.
+TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
+AUGMENTED = (
+    "augment.flip=True",
+    "augment.pad=2",
+    "augment.cutout=3",
+    "augment.mixup=0.3",
+    "model.dropout=0.3",
+    "train.ema_decay=0.9",
+    "train.label_smoothing=0.1",
+    "optimizer.learning_rate=1.0",
+)
+
+
+def assemble(*overrides):
+    config = tiny_config(*overrides)
+    dataset = open_dataset(config.data)
+    evaluator = make_evaluator(config, dataset)
+    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+    return evaluator, make_trainer(evaluator, plan)
+
+
+def run(*overrides, steps=4):
+    evaluator, trainer = assemble(*overrides)
+    state, all_sums = evaluator.new_state(), []
+    for batch in trainer.feed.batches(0, steps):
+        state, sums = trainer.step(state, batch)
+        all_sums.append(jax.device_get(sums))
+    return state, all_sums
+
+
+def assert_close(a, b):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **TOLERANCE), a, b)
+
+
+@pytest.mark.parametrize("placement", ["device", "stream"])
+def test_eight_devices_train_as_one(placement):
+    overrides = (*AUGMENTED, f"data.placement={placement}")
+    one, sums_of_one = run(*overrides, "mesh.devices=1")
+    eight, sums_of_eight = run(*overrides, "mesh.devices=8")
+    assert len(eight.params["head"]["classifier"]["kernel"].sharding.device_set) == 8
+    assert_close(sums_of_one, sums_of_eight)
+    # SGD's first momentum is the gradient: states equal after some steps means gradients were.
+    assert_close(jax.device_get(one), jax.device_get(eight))
+
+
+def test_the_placement_of_the_data_changes_no_bit():
+    states = [run(*AUGMENTED, f"data.placement={p}")[0] for p in ("device", "stream")]
+    jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, states))
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_accumulation_equals_ghost_groups_of_the_large_batch(devices):
+    """Micro-batches are every second example, which the ghost groups of a sorted batch match."""
+    where = f"mesh.devices={devices}"
+    accumulated, sums = run("train.accumulation=2", where, steps=1)
+    evaluator, trainer = assemble("model.ghost_batch=8", where)
+    (batch,) = trainer.feed.batches(0, 1)
+    index = np.asarray(batch["index"])
+    ordered = np.concatenate([index[0::2], index[1::2]])
+    batch["index"] = jax.device_put(ordered, batch["index"].sharding)
+    large, large_sums = trainer.step(evaluator.new_state(), batch)
+    assert_close(sums[0], jax.device_get(large_sums))
+    assert_close(jax.device_get(accumulated), jax.device_get(large))
+
+
+def evaluation(split, *overrides):
+    evaluator, _ = assemble(*overrides)
+    part = getattr(evaluator.dataset, split)
+    feed = evaluator.feed(part)
+    outcomes = evaluate(evaluator.step, evaluator.new_state().variables(), feed)
+    return outcomes, summarize(outcomes, evaluator.dataset.class_names)
+
+
+@pytest.fixture(scope="module")
+def one_by_one():
+    return evaluation("test", "evaluation.batch_size=1")
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 8, 36, 37, 38, 64])
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("placement", ["device", "stream"])
+def test_an_evaluation_does_not_depend_on_how_it_is_cut(one_by_one, batch_size, devices, placement):
+    outcomes, figures = evaluation(
+        "test",
+        f"evaluation.batch_size={batch_size}",
+        f"mesh.devices={devices}",
+        f"data.placement={placement}",
+    )
+    wanted_outcomes, wanted = one_by_one
+    np.testing.assert_array_equal(outcomes["label"], wanted_outcomes["label"])
+    np.testing.assert_array_equal(outcomes["prediction"], wanted_outcomes["prediction"])
+    assert figures["count"] == 37
+    assert figures | {"loss": 0} == wanted | {"loss": 0}
+    assert figures["loss"] == pytest.approx(wanted["loss"], rel=1e-6)
+
+
+def test_an_evaluation_that_misses_an_example_fails():
+    evaluator, _ = assemble()
+    feed = evaluator.feed(evaluator.dataset.test)
+
+    class Short:
+        split, arrays = feed.split, feed.arrays
+
+        def batches(self):
+            return list(feed.batches())[:-1]
+
+    with pytest.raises(RuntimeError, match="32 examples of 37"):
+        evaluate(evaluator.step, evaluator.new_state().variables(), Short())
+
+
+def test_exactly_as_many_updates_as_planned():
+    state, _ = run(steps=12)
+    assert int(state.step) == 12
+
+
+def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation():
+    evaluator, trainer = assemble("mesh.devices=8")
+    state = evaluator.new_state()
+    feed = evaluator.feed(evaluator.dataset.test)
+    for batch in trainer.feed.batches(0, 5):
+        state, _ = trainer.step(state, batch)
+        evaluate(evaluator.step, state.variables(), feed)
+    assert trainer.update._cache_size() == 1
+    assert evaluator.step._cache_size() == 1
