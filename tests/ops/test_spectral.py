@@ -24,12 +24,10 @@ ORACLE = {
 }
 CASES = [
     ((12,), 2),
-    ((9,), 2),
     ((7,), 3),
     ((1,), 2),
     ((2,), 2),
     ((3,), 5),
-    ((8, 12), 2),
     ((9, 8), (2, 1)),
     ((1, 6), 2),
     ((8, 7, 4), (2, 3, 2)),
@@ -45,11 +43,12 @@ def wave(n: int, frequencies: dict[float, float], phase: float) -> np.ndarray:
 
 @names
 def test_agrees_with_the_oracle(name):
-    for spatial, strides in CASES:
-        x = image(spatial)
-        y = jax.jit(OPERATORS[name], static_argnums=1)(x, strides)
+    xs = [image(spatial) for spatial, _ in CASES]
+    strides = [strides for _, strides in CASES]
+    ys = jax.jit(lambda xs: list(map(OPERATORS[name], xs, strides)))(xs)
+    for x, y, s in zip(xs, ys, strides, strict=True):
         assert y.dtype == jnp.float32
-        np.testing.assert_allclose(y, ORACLE[name](x, strides), atol=2e-6)
+        np.testing.assert_allclose(y, ORACLE[name](x, s), atol=2e-6, err_msg=f"{x.shape} by {s}")
 
 
 @pytest.mark.parametrize("operator", [spectral_pool, flc_pool])
@@ -68,8 +67,8 @@ def test_frequencies_above_the_new_limit_vanish_where_subsampling_folds_them():
     n = 16
     high = jnp.float32(wave(n, {5: 1.0, 7: 1.0}, 0.3))[None, :, None]
     assert jnp.abs(high[:, ::2]).max() > 0.5
-    for operator in (spectral_pool, flc_pool, asap):
-        np.testing.assert_allclose(operator(high, 2), 0, atol=1e-6)
+    pooled = jax.jit(lambda x: [f(x, 2) for f in (spectral_pool, flc_pool, asap)])(high)
+    np.testing.assert_allclose(pooled, 0, atol=1e-6)
 
 
 def test_stride_one_is_the_identity():
@@ -107,26 +106,23 @@ def test_differs_from_scipy_in_the_nyquist_bin_alone():
 
 
 def test_flc_is_spectral_pooling_but_where_two_axes_are_at_nyquist():
-    for spatial in ((12,), (10, 9), (10, 12)):
-        x = image(spatial)
-        axes = tuple(range(1, x.ndim - 1))
-        difference = np.abs(np.fft.fftn(flc_pool(x, 2) - spectral_pool(x, 2), axes=axes))
-        if spatial == (10, 12):
-            assert difference[:, 0, 3].max() < 1e-5
-            difference = np.delete(difference, 3, axis=2)
-        assert difference.max() < 1e-5
-    both = jnp.asarray(np.cos(np.pi / 2 * np.add.outer(np.arange(8), np.arange(8))), jnp.float32)
-    both = both[None, ..., None]
-    assert jnp.abs(flc_pool(both, 2) - spectral_pool(both, 2)).max() > 0.2
+    xs = [image(spatial) for spatial in ((12,), (10, 9), (12, 16))]
+    gaps = jax.jit(lambda xs: [flc_pool(x, 2) - spectral_pool(x, 2) for x in xs])(xs)
+    for gap in gaps[:2]:
+        np.testing.assert_allclose(gap, 0, atol=1e-6)
+    spectrum = np.abs(np.fft.fft2(gaps[2], axes=(1, 2)))
+    assert spectrum[:, 3, 4].min() > 0.05
+    spectrum[:, 3, 4] = 0
+    np.testing.assert_allclose(spectrum, 0, atol=2e-5)
 
 
 @names
 def test_one_two_and_three_dimensions_agree(name):
     x = image((9,))
-    operator = OPERATORS[name]
-    line = operator(x, 2)
-    np.testing.assert_allclose(operator(x[:, :, None], 2)[:, :, 0], line, atol=1e-6)
-    np.testing.assert_allclose(operator(x[:, None, :, None], 2)[:, 0, :, 0], line, atol=1e-6)
+    forms = (x, x[:, :, None], x[:, None, :, None])
+    line, *others = jax.jit(lambda xs: [OPERATORS[name](x, 2) for x in xs])(forms)
+    for other in others:
+        np.testing.assert_allclose(other.reshape(line.shape), line, atol=1e-6)
 
 
 @names
@@ -164,7 +160,7 @@ def test_the_gradient_of_the_learned_stride_agrees_with_finite_differences():
 def test_the_learned_stride_passes_less_as_it_grows_and_never_gets_stuck():
     x = image((16, 16))
     power = jax.jit(lambda s: jnp.square(diffstride(x, s, 2)).sum())
-    assert power(3.0) > power(4.0) > power(6.0)
+    assert power(4.0) > power(5.0) > power(6.0)
     # At and beyond both limits, n / (m - R) = 4 and n / 2 = 8, values stay and gradients live.
     np.testing.assert_allclose(power(1.0), power(4.0), rtol=1e-6)
     np.testing.assert_allclose(power(50.0), power(8.0), rtol=1e-6)
