@@ -7,7 +7,7 @@ from jax import Array
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.ops.convolution import depthwise_conv
-from cnn.ops.padding import MODES, Padding, Size, Window, per_axis
+from cnn.ops.padding import MODES, FilledPads, Padding, Size, per_axis
 
 DIALECTS = ("adobe", "timm", "composer", "ffcv")
 TAPS = (2, 7)
@@ -51,8 +51,7 @@ def blur(x: Array, taps: int, strides: Size, padding: Padding) -> Array:
         raise UserError(f"blur: taps={taps} is not a number of taps; use 2 to 7")
     ndim = x.ndim - 2
     if isinstance(padding, str) and padding not in MODES:
-        window = _dialect_window(x, taps, per_axis(strides, ndim, "strides"), padding)
-        x, padding = window.padded(x), "VALID"
+        padding = _dialect_padding(taps, per_axis(strides, ndim, "strides"), padding)
     return depthwise_conv(x, _kernel(taps, ndim, x), strides, padding)
 
 
@@ -64,7 +63,7 @@ def _kernel(taps: int, ndim: int, x: Array) -> Array:
     return jnp.broadcast_to(kernel[..., None], shape).astype(x.dtype)
 
 
-def _dialect_window(x: Array, taps: int, strides: tuple[int, ...], dialect: str) -> Window:
+def _dialect_padding(taps: int, strides: tuple[int, ...], dialect: str) -> FilledPads:
     if dialect not in DIALECTS:
         allowed = (*DIALECTS, *MODES)
         raise UserError(f"blur: unknown padding '{dialect}': {did_you_mean(dialect, allowed)}")
@@ -72,17 +71,7 @@ def _dialect_window(x: Array, taps: int, strides: tuple[int, ...], dialect: str)
         raise UserError(f"blur: ffcv has 3 taps, not {taps}; use taps=3 or another dialect")
     if dialect == "composer" and taps % 2 == 0:
         raise UserError(f"blur: composer has odd taps only, not {taps}; use 3, 5 or 7")
-    size = (taps,) * len(strides)
-    if dialect in ("composer", "ffcv"):
-        return Window(size, strides, ((taps // 2, taps // 2),) * len(strides), "constant")
     if dialect == "timm":
-        pads = tuple(((s + taps - 2) // 2, (s + taps - 2) // 2) for s in strides)
-    else:
-        pads = (((taps - 1) // 2, taps // 2),) * len(strides)
-    spatial = x.shape[1:-1]
-    if any(max(pad) >= n for pad, n in zip(pads, spatial, strict=True)):
-        raise UserError(
-            f"blur: {taps} taps of '{dialect}' mirror more than there is of an input {spatial}; "
-            "use fewer taps, fewer stages or larger images"
-        )
-    return Window(size, strides, pads, "reflect")
+        return FilledPads(tuple(((s + taps - 2) // 2,) * 2 for s in strides), "reflect")
+    pads = (((taps - 1) // 2, taps // 2),) * len(strides)
+    return FilledPads(pads, "reflect" if dialect == "adobe" else "constant")

@@ -130,3 +130,33 @@ def blur(x, taps, strides, padding):
     row = [comb(k - 1, i) / 2 ** (k - 1) for i in range(k)]
     weights = np.array([np.prod(w) for w in itertools.product(row, repeat=ndim)])
     return np.einsum("...ec,e->...c", windows(x, k, strides, padding), weights)
+
+
+@oracle
+def split_phases(x, strides, padding):
+    return np.moveaxis(windows(x, strides, strides, padding), -2, 0)
+
+
+@oracle
+def space_to_depth(x, strides, padding):
+    seen = windows(x, strides, strides, padding)
+    return seen.reshape(*seen.shape[:-2], -1)
+
+
+@oracle
+def select_phase(x, strides, padding, *, norm="l2"):
+    order = {"l1": 1, "l2": 2, "linf": np.inf}[norm]
+    phases = split_phases(x, strides, padding)
+    chosen = []
+    for b in range(len(x)):
+        norms = [np.linalg.norm(phase[b].ravel(), order) for phase in phases]
+        chosen.append(phases[int(np.argmax(norms)), b])
+    return np.stack(chosen)
+
+
+@oracle
+def take_phase(x, phase, strides, padding):
+    phases = split_phases(x, strides, padding)
+    if np.ndim(phase) == 1:
+        return np.stack([phases[i, b] for b, i in enumerate(phase)])
+    return np.einsum("bp,pb...->b...", np.asarray(phase, np.float64), phases)
