@@ -14,6 +14,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.padding import Size, per_axis
+from cnn.ops.precision import working_dtype
 
 # (n, m, axis) -> factors of the bins 0 to m // 2, None for ones.
 _Weights = Callable[[int, int, int], Array | None]
@@ -51,7 +52,7 @@ def flc_pool(x: Array, strides: Size) -> Array:
     """
     sizes = _output_sizes(x, strides)
     axes = tuple(range(1, x.ndim - 1))
-    spectrum = jnp.fft.fftn(x.astype(_real_dtype(x)), axes=axes, norm="forward")
+    spectrum = jnp.fft.fftn(x.astype(working_dtype(x)), axes=axes, norm="forward")
     for axis, m in zip(axes, sizes, strict=True):
         n = x.shape[axis]
         low = jax.lax.slice_in_dim(spectrum, 0, (m + 1) // 2, axis=axis)
@@ -75,7 +76,7 @@ def asap(x: Array, strides: Size) -> Array:
 
     def weights(n: int, m: int, axis: int) -> Array:
         k = np.arange(m // 2 + 1)
-        return jnp.asarray(np.sqrt(0.54 + 0.46 * np.cos(2 * np.pi * k / n)), _real_dtype(x))
+        return jnp.asarray(np.sqrt(0.54 + 0.46 * np.cos(2 * np.pi * k / n)), working_dtype(x))
 
     return _separable(x, strides, weights)
 
@@ -118,7 +119,7 @@ def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.
             f"stride: shape {jnp.shape(stride)} does not fit {ndim} spatial axes; "
             f"give a scalar or ({ndim},)"
         )
-    learned = jnp.broadcast_to(jnp.asarray(stride, _real_dtype(x)), (ndim,))
+    learned = jnp.broadcast_to(jnp.asarray(stride, working_dtype(x)), (ndim,))
 
     def weights(n: int, m: int, axis: int) -> Array:
         s = learned[axis - 1]
@@ -131,7 +132,7 @@ def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.
 
 
 def _separable(x: Array, strides: Size, weights: _Weights) -> Array:
-    y = x.astype(_real_dtype(x))
+    y = x.astype(working_dtype(x))
     for axis, m in enumerate(_output_sizes(x, strides), start=1):
         y = _low_pass(y, axis, m, weights(x.shape[axis], m, axis))
     return y.astype(x.dtype)
@@ -154,7 +155,3 @@ def _low_pass(x: Array, axis: int, m: int, weights: Array | None) -> Array:
 def _output_sizes(x: Array, strides: Size) -> list[int]:
     steps = per_axis(strides, x.ndim - 2, "strides")
     return [-(-n // s) for n, s in zip(x.shape[1:-1], steps, strict=True)]
-
-
-def _real_dtype(x: Array) -> jnp.dtype:
-    return jnp.promote_types(x.dtype, jnp.float32)

@@ -1,4 +1,4 @@
-"""Spectral and wavelet operators once more: float64, sums over the definitions, no FFT.
+"""Spectral and wavelet operators once more: float64, sums of waves and PyWavelets.
 
 `ORACLES` has the form of `tests.ops.oracles.ORACLES`.
 """
@@ -6,6 +6,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pywt
 
 ORACLES: dict[str, Callable] = {}
 
@@ -80,3 +81,12 @@ def diffstride(x, stride, strides, *, smoothness=4.0):
         return min(max((smoothness + n / (2 * s) - abs(k)) / smoothness, 0), 1)
 
     return _faded(x, strides, fade)
+
+
+@oracle
+def wavelet_pool(x, strides, *, wavelet="haar"):
+    x = np.asarray(x, np.float64)
+    for axis, stride in enumerate(np.broadcast_to(strides, x.ndim - 2), start=1):
+        for _ in range(int(np.log2(stride))):
+            x = pywt.dwt(x, wavelet, "periodization", axis=axis)[0]
+    return x
