@@ -160,3 +160,27 @@ def take_phase(x, phase, strides, padding):
     if np.ndim(phase) == 1:
         return np.stack([phases[i, b] for b, i in enumerate(phase)])
     return np.einsum("bp,pb...->b...", np.asarray(phase, np.float64), phases)
+
+
+@oracle
+def lip(x, logits, window, strides, padding):
+    logits = np.broadcast_to(logits, x.shape)
+    weights = np.exp(windows(logits, window, strides, padding, -np.inf))
+    return (weights * windows(x, window, strides, padding)).sum(-2) / weights.sum(-2)
+
+
+@oracle
+def soft_pool(x, window, strides, padding):
+    return lip(x, x, window, strides, padding)
+
+
+@oracle
+def lp_pool(x, window, strides, padding, *, p):
+    return (np.abs(windows(x, window, strides, padding)) ** p).sum(-2) ** (1 / p)
+
+
+@oracle
+def gem_pool(x, window, strides, padding, *, p, eps=1e-6):
+    x = np.asarray(x, np.float64)
+    powers = np.clip(x, eps, None) ** p
+    return avg_pool(powers, window, strides, padding) ** (1 / p)
