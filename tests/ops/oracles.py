@@ -184,3 +184,38 @@ def gem_pool(x, window, strides, padding, *, p, eps=1e-6):
     x = np.asarray(x, np.float64)
     powers = np.clip(x, eps, None) ** p
     return avg_pool(powers, window, strides, padding) ** (1 / p)
+
+
+def _dot(x, kernel, strides, padding):
+    ndim = x.ndim - 2
+    kernel = np.asarray(kernel, np.float64)
+    kernel = kernel.reshape(*kernel.shape[:ndim], -1) * np.ones(x.shape[-1])
+    return depthwise_conv(x, kernel, strides, padding)
+
+
+@oracle
+def mixed_pool(x, window, strides, padding, *, share):
+    largest, mean = (op(x, window, strides, padding) for op in (max_pool, avg_pool))
+    return share * largest + (1 - np.asarray(share)) * mean
+
+
+@oracle
+def gated_pool(x, gate, strides, padding):
+    share = 1 / (1 + np.exp(-_dot(x, gate, strides, padding)))
+    return mixed_pool(x, gate.shape[: x.ndim - 2], strides, padding, share=share)
+
+
+@oracle
+def tree_pool(x, leaves, gates, strides, padding):
+    if len(leaves) == 1:
+        return _dot(x, leaves[0], strides, padding)
+    # The gates of the left and the right subtree, level by level, and the root.
+    left, right, start, width = [], [], 0, len(leaves) // 2
+    while width > 1:
+        left += gates[start : start + width // 2]
+        right += gates[start + width // 2 : start + width]
+        start, width = start + width, width // 2
+    half = len(leaves) // 2
+    share = 1 / (1 + np.exp(-_dot(x, gates[-1], strides, padding)))
+    first = tree_pool(x, leaves[:half], left, strides, padding)
+    return share * first + (1 - share) * tree_pool(x, leaves[half:], right, strides, padding)
