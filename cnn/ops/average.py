@@ -3,11 +3,10 @@
 import math
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
-from cnn.ops.padding import Padding, Size, Window, make_window
-from cnn.ops.windows import offsets, take_offset
+from cnn.ops.padding import Padding, Size, make_pool, make_window
+from cnn.ops.windows import elements, inside, widened
 
 
 def avg_pool(
@@ -23,17 +22,11 @@ def avg_pool(
       count_padding: divide by the whole window at the borders too, as PyTorch and flax do unless
         told otherwise; without it by the elements of the input in the window, as TensorFlow does.
     """
-    w = make_window(x, window, strides, padding)
-    total = _window_sum(x.astype(jnp.float32), w)
-    if count_padding or w.values != "constant" or not any(map(any, w.pads)):
-        return (total / math.prod(w.size)).astype(x.dtype)
-    ones = jnp.ones((1, *x.shape[1:-1], 1), jnp.float32)
-    return (total / _window_sum(ones, w)).astype(x.dtype)
-
-
-def _window_sum(x: Array, window: Window) -> Array:
-    padded = window.padded(x)
-    return sum(take_offset(padded, window, offset) for offset in offsets(window))
+    w = make_pool(x, window, strides, padding)
+    total = sum(elements(widened(x), w))
+    real = None if count_padding else inside(x, w)
+    count = math.prod(w.size) if real is None else real.sum(0)
+    return (total / count).astype(x.dtype)
 
 
 def subsample(x: Array, strides: Size) -> Array:

@@ -129,3 +129,20 @@ def _named_pads(
         max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(spatial, size, strides, strict=True)
     ]
     return tuple((total // 2, total - total // 2) for total in totals)
+
+
+def make_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Window:
+    """`make_window` for operators that leave padding out: each window must hold some of the input.
+
+    Raises:
+      UserError: also for padding with constants as large as the window.
+    """
+    found = make_window(x, window, strides, padding)
+    if found.values == "constant" and any(
+        k <= max(pads) for k, pads in zip(found.size, found.pads, strict=True)
+    ):
+        raise UserError(
+            f"padding: {found.pads} is as large as the window {found.size}, so that some windows "
+            "hold nothing of the input; use less padding"
+        )
+    return found

@@ -5,9 +5,40 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from cnn.ops.padding import Window
+from cnn.ops.precision import working_dtype
+
+
+def widened(x: Array) -> Array:
+    """Returns x in the type in which sums, exponentials and powers are taken: float32 or wider."""
+    return x.astype(working_dtype(x))
+
+
+def elements(x: Array, window: Window, constant: float = 0.0) -> list[Array]:
+    """Returns the elements of all windows, row-major: one `[B, *out, C]` for each offset."""
+    padded = window.padded(x, constant)
+    return [take_offset(padded, window, offset) for offset in offsets(window)]
+
+
+def inside(x: Array, window: Window) -> np.ndarray | None:
+    """Returns which elements are of the input, bool `[offset, 1, *out, 1]`; None where all are."""
+    if window.values != "constant" or not any(map(any, window.pads)):
+        return None
+    real = np.pad(np.ones(x.shape[1:-1], bool), window.pads)
+    out = output_shape(real.shape, window)
+    seen = [
+        real[
+            tuple(
+                slice(o, o + (n - 1) * s + 1, s)
+                for o, n, s in zip(at, out, window.strides, strict=True)
+            )
+        ]
+        for at in offsets(window)
+    ]
+    return np.stack(seen)[:, None, ..., None]
 
 
 def output_shape(padded: tuple[int, ...], window: Window) -> tuple[int, ...]:
