@@ -76,7 +76,7 @@ def lp_pool(x: Array, window: Size, strides: Size, padding: Padding, *, p: float
     Raises:
       UserError: p of 0 or below.
     """
-    _check_power(p, "lp")
+    check_power(p, "lp")
     w = make_window(x, window, strides, padding)
     largest, total = _power_sum(jnp.abs(x.astype(jnp.float32)), w, p)
     empty = total == 0
@@ -113,7 +113,7 @@ def gem_pool(
     Raises:
       UserError: p of 0 or below.
     """
-    _check_power(p, "gem")
+    check_power(p, "gem")
     w = make_window(x, window, strides, padding)
     largest, total = _power_sum(jnp.maximum(x.astype(jnp.float32), eps), w, p)
     ones = jnp.ones((1, *x.shape[1:-1], 1), jnp.float32)
@@ -122,7 +122,8 @@ def gem_pool(
     return (largest * (total / count) ** (1 / p)).astype(x.dtype)
 
 
-def _check_power(p: float | Array, name: str) -> None:
+def check_power(p: float | Array, name: str) -> None:
+    """Raises a `UserError` for a number p of 0 or below; a learned p cannot be looked at."""
     if isinstance(p, float | int) and p <= 0:
         raise UserError(f"{name}: p={p} is not above 0; use for instance p=3.0")
 

@@ -219,3 +219,68 @@ def tree_pool(x, leaves, gates, strides, padding):
     share = 1 / (1 + np.exp(-_dot(x, gates[-1], strides, padding)))
     first = tree_pool(x, leaves[:half], left, strides, padding)
     return share * first + (1 - share) * tree_pool(x, leaves[half:], right, strides, padding)
+
+
+@oracle
+def global_avg(x):
+    return avg_pool(x, x.shape[1:-1], 1, "VALID").reshape(len(x), -1)
+
+
+@oracle
+def global_max(x):
+    return max_pool(x, x.shape[1:-1], 1, "VALID").reshape(len(x), -1)
+
+
+@oracle
+def global_avg_max(x):
+    return 0.5 * global_avg(x) + 0.5 * global_max(x)
+
+
+@oracle
+def global_cat_avg_max(x):
+    return np.stack([global_avg(x), global_max(x)], 1).reshape(len(x), -1)
+
+
+@oracle
+def global_gem(x, *, p, eps=1e-6):
+    return gem_pool(x, x.shape[1:-1], 1, "VALID", p=p, eps=eps).reshape(len(x), -1)
+
+
+@oracle
+def global_log_sum_exp(x, *, r):
+    return np.log(global_avg(np.exp(r * np.asarray(x, np.float64)))) / r
+
+
+def _softmax(scores):
+    weights = np.exp(scores)
+    return weights / weights.sum()
+
+
+@oracle
+def attention_pool(x, positions, query, key, value, output, *, heads):
+    x, result = np.asarray(x, np.float64), []
+    for image in x.reshape(len(x), -1, x.shape[-1]):
+        tokens = np.concatenate([image.mean(0, keepdims=True), image]) + positions
+        q, k, v = (tokens @ kernel + bias for kernel, bias in (query, key, value))
+        size = x.shape[-1] // heads
+        pooled = []
+        for h in range(heads):
+            part = slice(h * size, (h + 1) * size)
+            weights = _softmax(k[:, part] @ q[0, part] / np.sqrt(size))
+            pooled.append(weights @ v[:, part])
+        result.append(np.concatenate(pooled) @ output[0] + output[1])
+    return np.stack(result)
+
+
+@oracle
+def sim_pool(x, keys, values, query_kernel, key_kernel, *, gamma=None, eps=1e-6):
+    flat = (np.asarray(a, np.float64).reshape(len(x), -1, x.shape[-1]) for a in (x, keys, values))
+    result = []
+    for queries, k, v in zip(*flat, strict=True):
+        q = queries.mean(0) @ query_kernel
+        weights = _softmax(k @ key_kernel @ q / np.sqrt(x.shape[-1]))
+        if gamma is None:
+            result.append(weights @ v)
+        else:
+            result.append((weights @ (v - v.min() + eps) ** gamma) ** (1 / gamma))
+    return np.stack(result)
