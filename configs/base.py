@@ -56,19 +56,23 @@ def get_config() -> ConfigDict:
             name="plain",
             features=(),  # width of each stage
             depths=(),  # blocks of each stage
-            stem="",  # cifar: 3x3, for 28 to 64 pixels | imagenet: 7x7 with strides 2
+            width=1.0,  # MobileNets: factor of all widths
+            stem="",  # cifar: strides 1, for 28 to 64 pixels | imagenet | deep: three 3x3
             stem_downsample="",  # behind the stem; `python -m cnn.layers` lists the operators
             downsample="",  # on the main path, wherever the resolution drops
             shortcut_downsample="",  # on the shortcut of a residual block, likewise
             shortcut="",  # pad: zero channels, option A | projection: 1x1 convolution, option B
             head="",  # global pooling before the classifier
-            norm="batch",  # batch | group | layer | instance | none
+            norm="",  # batch | group | layer | instance | none
             norm_momentum=0.9,  # batch: share of the running statistics kept at each step
             norm_epsilon=1e-5,
             ghost_batch=0,  # batch: examples that share statistics; 0: the whole batch
-            activation="relu",  # any activation of jax.nn
+            zero_scale=False,  # start the last norm of each residual branch at scale 0
+            activation="",  # any activation of jax.nn
             padding="SAME",  # SAME | torch | CIRCULAR | REFLECT | VALID, see cnn/ops/padding.py
             dropout=0.0,  # rate, before the classifier
+            input_dropout=0.0,  # All-CNN: rate, of the pixels
+            stochastic_depth=0.0,  # rate of dropping the last residual branch; the first: near 0
             dtype="float32",  # of the computation: float32 | bfloat16; parameters stay float32
         )
     )

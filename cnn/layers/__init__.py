@@ -1,23 +1,54 @@
-"""Thin linen modules over the operators: blocks, norms, and the registry of downsampling."""
+"""Thin linen modules over the operators: blocks, norms, heads, and the registry of downsampling."""
 
 from cnn.layers import downsamplers
 from cnn.layers.conv import Conv, ConvBlock
-from cnn.layers.downsample import DOWNSAMPLERS, Downsample, DownsamplingConv, parse_operator
+from cnn.layers.convnext import ConvNeXtBlock, ConvNeXtReduction
+from cnn.layers.downsample import (
+    DOWNSAMPLERS,
+    Card,
+    Downsample,
+    DownsamplingConv,
+    Operator,
+    before_conv,
+    operator_of,
+    parse_operator,
+)
 from cnn.layers.heads import HEADS, Head
 from cnn.layers.norms import NORMS
-from cnn.layers.style import Style, style_of
+from cnn.layers.residual import BlockForm, ResidualBlock, Shortcut, Sites
+from cnn.layers.separable import InvertedResidual, SeparableConvBlock
+from cnn.layers.squeeze_excite import SqueezeExcite
+from cnn.layers.stochastic_depth import StochasticDepth, linear_rates
+from cnn.layers.style import ACTIVATIONS, STYLE_FIELDS, Style, style_of
 
 __all__ = [
+    "ACTIVATIONS",
     "DOWNSAMPLERS",
     "HEADS",
     "NORMS",
+    "STYLE_FIELDS",
+    "BlockForm",
+    "Card",
     "Conv",
     "ConvBlock",
+    "ConvNeXtBlock",
+    "ConvNeXtReduction",
     "Downsample",
     "DownsamplingConv",
     "Head",
+    "InvertedResidual",
+    "Operator",
+    "ResidualBlock",
+    "SeparableConvBlock",
+    "Shortcut",
+    "Sites",
+    "SqueezeExcite",
+    "StochasticDepth",
     "Style",
+    "before_conv",
     "downsamplers",
+    "linear_rates",
+    "operator_of",
     "parse_operator",
     "style_of",
 ]

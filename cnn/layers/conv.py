@@ -6,12 +6,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from cnn.config.errors import UserError
 from cnn.layers.style import Style
 from cnn.ops.convolution import conv, depthwise_conv
 from cnn.ops.padding import Padding, Size, per_axis
 
 # He et al. (ICCV 2015) with the fan-out, as the published ResNets and their ports initialise.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
+
+ORDERS = ("conv norm act", "conv act norm", "norm act conv")
 
 
 class Conv(nn.Module):
@@ -20,20 +23,18 @@ class Conv(nn.Module):
     Attributes:
       features: of the output.
       window: one size for all spatial axes, or one each.
-      style: gives the compute dtype and, unless `padding` is set, the padding.
+      style: gives the compute dtype, dilation and, unless `padding` is set, the padding.
       strides: between outputs.
-      dilation: between the kernel's elements.
       groups: of channels; as many as channels makes it depthwise (features equal channels).
-      use_bias: whether to add a bias.
+      use_bias: whether to add a bias, zero at first.
       padding: instead of the style's.
-      kernel_init: initialiser of the kernel.
+      kernel_init: initialiser of the kernel; He-normal with the fan-out unless told otherwise.
     """
 
     features: int
     window: Size
     style: Style
     strides: Size = 1
-    dilation: Size = 1
     groups: int = 1
     use_bias: bool = False
     padding: Padding | None = None
@@ -46,11 +47,12 @@ class Conv(nn.Module):
         shape = (*size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         x, kernel = x.astype(self.style.dtype), kernel.astype(self.style.dtype)
-        padding = self.padding or self.style.padding
-        if self.groups == x.shape[-1] == self.features > 1 and self.dilation == 1:
+        padding = self.style.padding if self.padding is None else self.padding
+        dilation = self.style.dilation
+        if self.groups == x.shape[-1] == self.features > 1 and dilation == 1:
             y = depthwise_conv(x, kernel[..., 0, :], self.strides, padding)
         else:
-            y = conv(x, kernel, self.strides, padding, dilation=self.dilation, groups=self.groups)
+            y = conv(x, kernel, self.strides, padding, dilation=dilation, groups=self.groups)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
             y += bias.astype(y.dtype)
@@ -58,16 +60,18 @@ class Conv(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, norm, activation; the convolution has a bias only where there is no norm.
+    """Convolution, norm and activation.
 
     Attributes:
       features: of the output.
       window: of the convolution.
       style: norm, activation, padding and dtype.
       strides: of the convolution.
-      dilation: of the convolution.
       groups: of the convolution.
+      use_bias: of the convolution; None: only where there is no norm.
       activate: False leaves the activation out, as before the sum of a residual block.
+      order: one of `ORDERS`; "norm act conv" is pre-activation.
+      padding: of the convolution, instead of the style's.
       scale_init: initialiser of the norm's scale.
     """
 
@@ -75,23 +79,34 @@ class ConvBlock(nn.Module):
     window: Size
     style: Style
     strides: Size = 1
-    dilation: Size = 1
     groups: int = 1
+    use_bias: bool | None = None
     activate: bool = True
+    order: str = "conv norm act"
+    padding: Padding | None = None
     scale_init: Callable[..., Array] = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns `[B, *spatial / strides, features]`."""
-        x = Conv(
+        if self.order not in ORDERS:
+            raise UserError(f"order: unknown '{self.order}'; allowed: {', '.join(ORDERS)}")
+        conv = Conv(
             self.features,
             self.window,
             self.style,
             strides=self.strides,
-            dilation=self.dilation,
             groups=self.groups,
-            use_bias=self.style.norm == "none",
+            use_bias=self.style.norm == "none" if self.use_bias is None else self.use_bias,
+            padding=self.padding,
             name="conv",
-        )(x)
-        x = self.style.make_norm("norm", self.scale_init)(x, train)
-        return self.style.activate(x) if self.activate else x
+        )
+        norm = self.style.make_norm("norm", self.scale_init)
+        steps = {
+            "conv": conv,
+            "norm": lambda x: norm(x, train),
+            "act": self.style.activate if self.activate else lambda x: x,
+        }
+        for step in self.order.split():
+            x = steps[step](x)
+        return x

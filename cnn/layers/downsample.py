@@ -1,4 +1,4 @@
-"""Downsampling by name: the registry, its cards, and the one layer that applies an entry.
+"""Downsampling by name: the registry, its cards, and the layers that apply an entry.
 
 To add an operator: write its function in `cnn/ops`, then an entry in one of the modules of
 `cnn/layers/downsamplers`.
@@ -17,7 +17,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
-from cnn.ops.padding import Size
+from cnn.ops.padding import Padding, Size
 
 # (layer, x [B, *spatial, C], train, phase, **options) -> y, or (y, phase) for polyphase operators.
 # The layer gives strides and style, makes parameters with `param` and random keys with `make_rng`.
@@ -31,6 +31,7 @@ class Card:
     Attributes:
       formula: what it computes.
       reference: who published it.
+      oracle: names of the functions of `cnn.ops` it computes with, each tested against NumPy.
       parameters: learned parameters it adds.
       macs: multiply-accumulates (or comparable operations) it adds.
       pitfalls: known traps, of other implementations too.
@@ -38,6 +39,7 @@ class Card:
 
     formula: str
     reference: str
+    oracle: tuple[str, ...] = ()
     parameters: str = "none"
     macs: str = "none"
     pitfalls: str = "none known"
@@ -48,16 +50,24 @@ class Operator:
     """An entry of the registry.
 
     Attributes:
-      apply: see `Apply`; None where the convolution of the site takes the strides itself.
+      apply: see `Apply`; with `on_conv` what comes before the convolution, or None.
       card: its documentation.
-      changes_resolution: False for the controls that keep it.
+      on_conv: the convolution of the site takes the strides.
+      keeps_resolution: a control that takes no strides at all.
+      dilates: it spreads the windows of all later convolutions instead.
       shares_phase: it picks a polyphase component, and can take one that was picked before.
+      stochastic: it draws while training, from the stream "dropout".
+      ndims: the numbers of spatial axes it is defined for.
     """
 
     apply: Apply | None
     card: Card
-    changes_resolution: bool = True
+    on_conv: bool = False
+    keeps_resolution: bool = False
+    dilates: bool = False
     shares_phase: bool = False
+    stochastic: bool = False
+    ndims: tuple[int, ...] = (1, 2, 3)
 
     def defaults(self) -> dict[str, Any]:
         """Returns the keyword options and their defaults."""
@@ -70,7 +80,7 @@ class Operator:
 DOWNSAMPLERS: Registry[Operator] = Registry("operator")
 
 
-def register(name: str, card: Card, **properties: bool) -> Callable[[Apply], Apply]:
+def register(name: str, card: Card, **properties: Any) -> Callable[[Apply], Apply]:
     """Decorator that adds an operator; the function's keyword-only arguments are its options."""
 
     def add(apply: Apply) -> Apply:
@@ -86,7 +96,7 @@ def parse_operator(
     """Checks "name(option=value)" against a registry and returns the name and its options.
 
     Raises:
-      UserError: unknown operator or option, with the nearest one.
+      UserError: unknown operator or option, with the nearest one, or a value of another type.
     """
     name, options = parse_call(text, field)
     defaults = registry.look_up(name, field).defaults()
@@ -103,6 +113,11 @@ def parse_operator(
     return name, options
 
 
+def operator_of(text: str) -> Operator:
+    """Returns the entry that a field's value names."""
+    return DOWNSAMPLERS[parse_operator(text, "operator")[0]]
+
+
 class Downsample(nn.Module):
     """Reduces the resolution of `[B, *spatial, C]` by an operator of the registry.
 
@@ -113,7 +128,7 @@ class Downsample(nn.Module):
     """
 
     operator: str
-    strides: Size
+    strides: int
     style: Style
 
     @nn.compact
@@ -126,23 +141,37 @@ class Downsample(nn.Module):
           x: the input.
           train: whether statistics are updated and random operators draw.
           phase: a component picked before, for a shortcut to share.
+
+        Raises:
+          UserError: the operator does not fit the input, or needs a convolution.
         """
-        name, options = parse_operator(self.operator, "downsample")
-        apply = DOWNSAMPLERS[name].apply
-        if apply is None:
+        name, options = parse_operator(self.operator, "operator")
+        entry = DOWNSAMPLERS[name]
+        site = f"{'/'.join(self.path)}: '{self.operator}'"
+        if x.ndim - 2 not in entry.ndims:
+            dims = " or ".join(map(str, entry.ndims))
+            raise UserError(f"{site} works on {dims} spatial axes, not on {x.ndim - 2}")
+        if entry.on_conv:
             raise UserError(
-                f"model: '{name}' needs a convolution to take its strides, and there is none here; "
-                "use another operator, or model.shortcut=projection on a shortcut"
+                f"{site} needs a convolution to take its strides, and there is none here; use "
+                "another operator, or model.shortcut=projection on a shortcut"
             )
-        result = apply(self, x, train, phase, **options)
+        try:
+            result = entry.apply(self, x, train, phase, **options)
+        except UserError as error:
+            raise UserError(f"{site} on {x.shape[1:-1]}: {error}") from error
         return result if isinstance(result, tuple) else (result, None)
+
+    def key(self, train: bool) -> Array | None:
+        """Returns a key to draw with; None in evaluation."""
+        return self.make_rng("dropout") if train else None
 
 
 class DownsamplingConv(nn.Module):
     """Convolution, norm and activation of a site where the resolution drops, and the operator.
 
     The operator comes after the activation, at full resolution, where Zhang (ICML 2019) puts it;
-    one without a function of its own gives its strides to the convolution.
+    one that is `on_conv` gives its strides to the convolution.
 
     Attributes:
       features: of the output.
@@ -151,6 +180,10 @@ class DownsamplingConv(nn.Module):
       operator: of the registry.
       strides: 1 leaves the operator out.
       groups: of the convolution.
+      use_bias: see `ConvBlock`.
+      activate: see `ConvBlock`.
+      padding: see `ConvBlock`.
+      scale_init: see `ConvBlock`.
     """
 
     features: int
@@ -159,21 +192,44 @@ class DownsamplingConv(nn.Module):
     operator: str
     strides: int = 2
     groups: int = 1
+    use_bias: bool | None = None
+    activate: bool = True
+    padding: Padding | None = None
+    scale_init: Callable[..., Array] = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> tuple[Array, Array | None]:
         """Returns `[B, *spatial / strides, features]` and the phase, as `Downsample` does."""
-        name, _ = parse_operator(self.operator, "model.downsample")
-        on_conv = DOWNSAMPLERS[name].apply is None
+        on_conv = operator_of(self.operator).on_conv and self.strides > 1
+        if on_conv:
+            x = before_conv(self, self.operator, x, train)
         block = ConvBlock(
             self.features,
             self.window,
             self.style,
             strides=self.strides if on_conv else 1,
             groups=self.groups,
+            use_bias=self.use_bias,
+            activate=self.activate,
+            padding=self.padding,
+            scale_init=self.scale_init,
             name="block",
         )
         x = block(x, train)
         if on_conv or self.strides == 1:
             return x, None
         return Downsample(self.operator, self.strides, self.style, name="downsample")(x, train)
+
+
+def before_conv(layer: nn.Module, text: str, x: Array, train: bool) -> Array:
+    """Applies what an operator that is `on_conv` puts before the strided convolution, if anything.
+
+    Args:
+      layer: has `style`.
+      text: the operator.
+      x: the convolution's input.
+      train: see `Downsample`.
+    """
+    name, options = parse_operator(text, "operator")
+    apply = DOWNSAMPLERS[name].apply
+    return x if apply is None else apply(layer, x, train, None, **options)

@@ -1,7 +1,7 @@
 """What all blocks of a network have in common: norm, activation, padding and compute dtype."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import flax.linen as nn
 import jax
@@ -10,6 +10,13 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.layers.norms import NORMS
+
+# What jax.nn has that maps an array to one of the same shape, element by element.
+ACTIVATIONS = (
+    *("celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity"),
+    *("leaky_relu", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign"),
+    *("softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh"),
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,8 @@ class Style:
       activation: name of a function of `jax.nn`.
       padding: of convolutions and pooling; see `cnn.ops.padding`.
       dtype: of the computation.
+      zero_scale: whether the last norm of a residual branch starts with scale 0.
+      dilation: of every convolution, where a network keeps its resolution and spreads its windows.
     """
 
     norm: str = "batch"
@@ -33,16 +42,20 @@ class Style:
     activation: str = "relu"
     padding: str = "SAME"
     dtype: str = "float32"
+    zero_scale: bool = False
+    dilation: int = 1
 
     def __post_init__(self):
         NORMS.look_up(self.norm, "model.norm")
-        functions = [n for n in dir(jax.nn) if not n.startswith("_") and n.islower()]
-        if self.activation not in functions:
-            near = did_you_mean(self.activation, functions).split("allowed")[0]
+        if self.activation not in ACTIVATIONS:
             raise UserError(
-                f"model.activation: unknown '{self.activation}'; {near}"
-                "allowed: any activation function of jax.nn"
+                f"model.activation: unknown '{self.activation}': "
+                f"{did_you_mean(self.activation, ACTIVATIONS)}"
             )
+
+    def dilated(self, factor: int) -> "Style":
+        """Returns the style of the layers behind a reduction that was replaced by dilation."""
+        return replace(self, dilation=self.dilation * factor)
 
     def make_norm(
         self, name: str, scale_init: Callable[..., Array] = nn.initializers.ones
@@ -55,6 +68,9 @@ class Style:
         return getattr(jax.nn, self.activation)(x)
 
 
+STYLE_FIELDS = frozenset(f.name for f in fields(Style)) - {"zero_scale", "dilation"}
+
+
 def style_of(model: ConfigDict) -> Style:
     """Reads the shared settings from `config.model`."""
-    return Style(**{name: model[name] for name in Style.__dataclass_fields__})
+    return Style(zero_scale=model.zero_scale, **{name: model[name] for name in STYLE_FIELDS})

@@ -1,60 +1,185 @@
-"""The plain block network of the field's first lesson."""
+"""Networks without shortcuts: the plain block network, LeNet, VGG and All-CNN, all one module."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import flax.linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, style_of
-from cnn.models.registry import MODELS, Network
+from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, operator_of, style_of
+from cnn.models.registry import MODELS, Network, check_stages
+
+
+@dataclass(frozen=True)
+class Block:
+    """A convolution with norm and activation.
+
+    Attributes:
+      features: of its output.
+      window: of the convolution.
+      reduces: whether the resolution drops here.
+      unpadded: VALID, but in a circular network.
+    """
+
+    features: int
+    window: int = 3
+    reduces: bool = False
+    unpadded: bool = False
 
 
 class Plain(nn.Module):
-    """Stages of 3x3 convolution blocks, each ending in the downsampling; pooled, then classified.
+    """Convolution blocks in stages, each stage but the last ending in the downsampling.
 
     Attributes:
-      features: width of each stage.
-      depths: blocks of each stage.
-      downsample: operator at the end of each stage.
+      blocks: in order.
+      downsample: operator where the resolution drops.
+      use_bias: of the convolutions; None: only where there is no norm.
+      stage_dropout: rate behind each reduction.
+      input_dropout: rate of the pixels.
       head: the classifier.
       style: of the network.
     """
 
-    features: tuple[int, ...]
-    depths: tuple[int, ...]
+    blocks: tuple[Block, ...]
     downsample: str
+    use_bias: bool | None
+    stage_dropout: float
+    input_dropout: float
     head: Head
     style: Style
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]` for images `[B, *spatial, C]`."""
-        for stage, (features, depth) in enumerate(zip(self.features, self.depths, strict=True), 1):
-            for i in range(1, depth):
-                x = ConvBlock(features, 3, self.style, name=f"stage{stage}_block{i}")(x, train)
-            site = DownsamplingConv(
-                features, 3, self.style, self.downsample, name=f"stage{stage}_block{depth}"
-            )
+        x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
+        for name, block, style in self._named():
+            padding = "VALID" if block.unpadded and style.padding != "CIRCULAR" else None
+            shared = dict(use_bias=self.use_bias, padding=padding, name=name)
+            if not block.reduces:
+                x = ConvBlock(block.features, block.window, style, **shared)(x, train)
+                continue
+            site = DownsamplingConv(block.features, block.window, style, self.downsample, **shared)
             x, _ = site(x, train)
+            x = nn.Dropout(self.stage_dropout, deterministic=not train)(x)
         return self.head(x, train)
 
+    def _named(self) -> Iterator[tuple[str, Block, Style]]:
+        stage, number, style = 1, 1, self.style
+        for block in self.blocks:
+            yield f"stage{stage}_block{number}", block, style
+            stage, number = (stage + 1, 1) if block.reduces else (stage, number + 1)
+            if block.reduces and operator_of(self.downsample).dilates:
+                style = style.dilated(2)
 
-def _build(model: ConfigDict, num_classes: int) -> Plain:
+
+def _network(
+    model: ConfigDict,
+    num_classes: int,
+    blocks: tuple[Block, ...],
+    use_bias: bool | None = None,
+    stage_dropout: float = 0.0,
+) -> Plain:
     style = style_of(model)
+    dropout = 0.0 if stage_dropout else model.dropout
     return Plain(
-        features=tuple(model.features),
-        depths=tuple(model.depths) or (1,) * len(model.features),
+        blocks=blocks,
         downsample=model.downsample,
-        head=Head(model.head, num_classes, style, model.dropout, name="head"),
+        use_bias=use_bias,
+        stage_dropout=stage_dropout,
+        input_dropout=model.input_dropout,
+        head=Head(model.head, num_classes, style, dropout, name="head"),
         style=style,
     )
 
 
-MODELS.add(
-    "plain",
-    Network(
-        build=_build,
+def _stages(model: ConfigDict) -> tuple[Block, ...]:
+    with model.unlocked():
+        model.depths = tuple(model.depths) or (1,) * len(model.features)
+    check_stages(model)
+    return tuple(
+        Block(features, reduces=i == depth)
+        for features, depth in zip(model.features, model.depths, strict=True)
+        for i in range(1, depth + 1)
+    )
+
+
+def _build_plain(model: ConfigDict, num_classes: int) -> Plain:
+    return _network(model, num_classes, _stages(model))
+
+
+def _build_vgg(model: ConfigDict, num_classes: int) -> Plain:
+    # The popular ports keep the biases before batch norm, though it cancels them.
+    return _network(model, num_classes, _stages(model), use_bias=True)
+
+
+def _build_lenet(model: ConfigDict, num_classes: int) -> Plain:
+    blocks = (Block(6, 5, reduces=True), Block(16, 5, reduces=True, unpadded=True))
+    return _network(model, num_classes, blocks)
+
+
+# Springenberg et al., table 1: blocks of the first two stages, as windows.
+_ALL_CNN = {"a": (5,), "b": (5, 1), "c": (3, 3)}
+
+
+def _build_all_cnn(model: ConfigDict, num_classes: int) -> Plain:
+    windows = _ALL_CNN[model.name.split("_")[2]]
+    stages = tuple(
+        Block(features, window, reduces=i == len(windows))
+        for features in (96, 192)
+        for i, window in enumerate(windows, 1)
+    )
+    last = (Block(192, unpadded=True), Block(192, 1))
+    return _network(model, num_classes, stages + last, stage_dropout=model.dropout)
+
+
+def _add_stages() -> None:
+    reads = frozenset({"features", "depths", "downsample"})
+    plain = Network(
+        build=_build_plain,
         about="conv 3x3, norm, ReLU, max 2x2 per stage; average pooling, linear layer",
         published={"features": (32, 64, 128), "downsample": "max", "head": "avg"},
-        reads=frozenset({"features", "depths", "downsample"}),
-    ),
-)
+        reads=reads,
+    )
+    MODELS.add("plain", plain)
+    depths = {11: (1, 1, 2, 2, 2), 13: (2,) * 5, 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+    for depth, blocks in depths.items():
+        for suffix, norm in (("", "none"), ("_bn", "batch")):
+            published = {
+                "features": (64, 128, 256, 512, 512),
+                "depths": blocks,
+                "downsample": "max",
+                "head": "flatten(hidden=(4096, 4096))",
+                "norm": norm,
+            }
+            about = "Simonyan & Zisserman, ICLR 2015; for small images set model.head=avg"
+            network = Network(_build_vgg, about, published, reads)
+            MODELS.add(f"vgg{depth}{suffix}", network)
+
+
+def _add_fixed() -> None:
+    lenet = {
+        "downsample": "avg",
+        "head": "flatten(hidden=(120, 84))",
+        "norm": "none",
+        "activation": "tanh",
+    }
+    about = "LeCun et al. 1998, in today's form: all channels connected, softmax; 28 pixels"
+    MODELS.add("lenet5", Network(_build_lenet, about, lenet, frozenset({"downsample"})))
+    forms = {
+        "_base": "max(window=3)",
+        "_strided": "strided_conv",
+        "_conv_pool": "conv_pool(window=3, pool=3)",
+        "": "all_conv(window=3)",
+    }
+    for letter in _ALL_CNN:
+        for suffix, operator in forms.items():
+            about = "Springenberg et al., ICLR-W 2015; dropout (there 0.5) behind each reduction"
+            published = {"downsample": operator, "head": "avg", "norm": "none"}
+            reads = frozenset({"downsample", "input_dropout"})
+            network = Network(_build_all_cnn, about, published, reads)
+            MODELS.add(f"all_cnn_{letter}{suffix}", network)
+
+
+_add_stages()
+_add_fixed()

@@ -7,13 +7,17 @@ from typing import Any
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from cnn.config.errors import UserError
+from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
-from cnn.layers import DOWNSAMPLERS, HEADS, Style, parse_operator
+from cnn.layers import DOWNSAMPLERS, HEADS, STYLE_FIELDS, operator_of, parse_operator
+from cnn.layers.residual import SHORTCUTS
 
-# Fields of config.model that every network reads.
-COMMON = frozenset({"name", "head", "dropout", *Style.__dataclass_fields__})
+# Fields of config.model that every network reads, and those that only batch norm does.
+COMMON = STYLE_FIELDS | {"name", "head", "dropout"}
+BATCH_NORM = frozenset({"norm_momentum", "ghost_batch"})
 SITES = ("stem_downsample", "downsample", "shortcut_downsample")
+RESIDUAL_SITES = frozenset({*SITES, "shortcut"})
+STYLE = {"norm": "batch", "activation": "relu"}
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,18 @@ class Network:
 
     Attributes:
       build: (resolved config.model, number of classes) -> module.
-      published: what the fields are that the config leaves open ("" or ()).
-      reads: the fields of config.model that have an effect, besides the common ones.
       about: one line, with the source.
+      published: what the fields are that the config leaves open ("" or ()); a dict gives the value
+        for each stem.
+      reads: the fields of config.model that have an effect, besides the common ones.
+      stems: the values that model.stem can have.
     """
 
     build: Callable[[ConfigDict, int], nn.Module]
     about: str
     published: dict[str, Any] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
+    stems: tuple[str, ...] = ()
 
 
 MODELS: Registry[Network] = Registry("network")
@@ -40,19 +47,73 @@ def resolve(model: ConfigDict) -> ConfigDict:
     """Returns config.model with every open field set to what the network's authors chose.
 
     Raises:
-      UserError: unknown network, operator or head.
+      UserError: unknown network, stem, operator or head.
     """
     network = MODELS.look_up(model.name, "model.name")
     filled = model.copy_and_resolve_references()
+    # The stem first: others depend on it.
+    published = sorted((STYLE | network.published).items(), key=lambda item: item[0] != "stem")
     with filled.unlocked():
-        for name, value in network.published.items():
+        for name, value in published:
             if filled[name] in ("", ()):
-                filled[name] = value
+                filled[name] = value[filled.stem] if isinstance(value, dict) else value
+            if name == "stem":
+                _check_choice("stem", filled.stem, network.stems)
+    _check_operators(filled, network)
+    return filled
+
+
+def _check_operators(model: ConfigDict, network: Network) -> None:
     for site in SITES:
         if site in network.reads:
-            parse_operator(filled[site], f"model.{site}", DOWNSAMPLERS)
-    parse_operator(filled.head, "model.head", HEADS)
-    return filled
+            parse_operator(model[site], f"model.{site}", DOWNSAMPLERS)
+    parse_operator(model.head, "model.head", HEADS)
+    if "stem_downsample" in network.reads:
+        entry = operator_of(model.stem_downsample)
+        if entry.on_conv or entry.dilates:
+            raise UserError(
+                f"model.stem_downsample: '{model.stem_downsample}' has no effect behind the stem; "
+                "use a pooling operator, or 'none'"
+            )
+    if "shortcut" not in network.reads:
+        return
+    _check_choice("shortcut", model.shortcut, SHORTCUTS)
+    if model.shortcut == "pad" and operator_of(model.shortcut_downsample).on_conv:
+        raise UserError(
+            f"model.shortcut_downsample: '{model.shortcut_downsample}' needs a convolution on the "
+            "shortcut; set model.shortcut=projection, or use 'subsample'"
+        )
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UserError(f"model.{name}: unknown '{value}': {did_you_mean(value, allowed)}")
+
+
+def check_stages(model: ConfigDict, stages: tuple[int, ...] = ()) -> None:
+    """Refuses widths and depths that do not make stages.
+
+    Args:
+      model: resolved config.model.
+      stages: the numbers of stages that the network can have; (): any.
+
+    Raises:
+      UserError: names the field.
+    """
+    features, depths = tuple(model.features), tuple(model.depths)
+    for name, values in (("features", features), ("depths", depths)):
+        if not values or not all(isinstance(v, int) and v > 0 for v in values):
+            raise UserError(f"model.{name}: {values} are not whole numbers from 1 up")
+    if len(features) != len(depths):
+        raise UserError(
+            f"model.depths: {depths} are {len(depths)} stages, but model.features {features} are "
+            f"{len(features)}; set both to the same number"
+        )
+    if stages and len(features) not in stages:
+        raise UserError(
+            f"model.features: {model.name} has {' or '.join(map(str, stages))} stages, not "
+            f"{len(features)}; give as many"
+        )
 
 
 def build(model: ConfigDict, num_classes: int) -> nn.Module:
@@ -78,10 +139,18 @@ def check_read(model: ConfigDict, fields: Iterable[str]) -> None:
       UserError: names the field and the network.
     """
     network = MODELS.look_up(model.name, "model.name")
+    filled = resolve(model)
     for name in sorted(fields):
         section, _, short = name.partition(".")
-        if section == "model" and short not in COMMON | network.reads:
+        if section != "model":
+            continue
+        if short not in COMMON | network.reads:
             raise UserError(
                 f"{name}: has no effect on {model.name}; leave it out, or choose another network "
                 f"(this one reads {', '.join(sorted(network.reads)) or 'the common fields only'})"
+            )
+        if short in BATCH_NORM and filled.norm != "batch":
+            raise UserError(
+                f"{name}: has no effect with the norm '{filled.norm}' of {model.name}; leave it "
+                "out, or set model.norm=batch"
             )

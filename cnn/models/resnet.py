@@ -1,205 +1,204 @@
-"""Residual networks: one module for the CIFAR family, with each downsampling site a field."""
+"""The residual networks: one module; depths, blocks, stems and sites are its parameters."""
+
+from dataclasses import dataclass, replace
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.config.errors import UserError, did_you_mean
-from cnn.layers import (
-    ConvBlock,
-    Downsample,
-    DownsamplingConv,
-    Head,
-    Style,
-    parse_operator,
-    style_of,
+from cnn.layers import ConvBlock, Downsample, Head, Style, operator_of, style_of
+from cnn.layers.conv import Conv
+from cnn.layers.residual import (
+    BASIC,
+    BOTTLENECK,
+    BOTTLENECK_V1,
+    BlockForm,
+    ResidualBlock,
+    Sites,
 )
-from cnn.models.registry import MODELS, Network
+from cnn.layers.stochastic_depth import linear_rates
+from cnn.models.registry import MODELS, RESIDUAL_SITES, Network, check_stages
 
-SHORTCUTS = ("pad", "projection")
 
-
-class Shortcut(nn.Module):
-    """The way around a block: downsampled where the block is, widened where the block is.
+class Stem(nn.Module):
+    """What comes before the first stage.
 
     Attributes:
+      kind: "cifar": 3x3; "imagenet": 7x7 with strides 2; "deep": three 3x3, the first with strides
+        2 and the first two half as wide (ResNet-C of He et al., CVPR 2019).
       features: of the output.
-      strides: of the block.
-      kind: "pad" widens with zero channels (option A of He et al., CVPR 2016), "projection" by a
-        1x1 convolution with norm (option B), which takes the strides of `strided_conv`.
-      operator: of the registry.
+      downsample: operator at the end.
+      bare: convolution only, as pre-activated networks have it.
       style: of the network.
     """
 
-    features: int
-    strides: int
     kind: str
-    operator: str
-    style: Style
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool, phase: Array | None) -> Array:
-        """Returns `[B, *spatial / strides, features]`."""
-        on_conv = parse_operator(self.operator, "model.shortcut_downsample")[0] == "strided_conv"
-        if self.strides > 1 and not on_conv:
-            down = Downsample(self.operator, self.strides, self.style, name="downsample")
-            x, _ = down(x, train, phase)
-        wider = self.features - x.shape[-1]
-        if self.kind == "pad":
-            return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, wider)]) if wider else x
-        if not wider and self.strides == 1:
-            return x
-        strides = self.strides if on_conv else 1
-        return ConvBlock(
-            self.features, 1, self.style, strides=strides, activate=False, name="projection"
-        )(x, train)
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al., CVPR 2016).
-
-    Attributes:
-      features: of the output.
-      strides: 2 where the resolution drops.
-      downsample: operator on the main path, after the first convolution's activation.
-      shortcut_downsample: operator on the shortcut.
-      shortcut: see `Shortcut`.
-      style: of the network.
-    """
-
     features: int
-    strides: int
     downsample: str
-    shortcut_downsample: str
-    shortcut: str
+    bare: bool
     style: Style
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Returns `[B, *spatial / strides, features]`."""
-        first = DownsamplingConv(
-            self.features, 3, self.style, self.downsample, self.strides, name="conv1"
-        )
-        y, phase = first(x, train)
-        y = ConvBlock(self.features, 3, self.style, activate=False, name="conv2")(y, train)
-        around = Shortcut(
-            self.features,
-            self.strides,
-            self.shortcut,
-            self.shortcut_downsample,
-            self.style,
-            name="shortcut",
-        )(x, train, phase)
-        if around.shape != y.shape:
-            raise UserError(
-                f"model.shortcut_downsample: '{self.shortcut_downsample}' turns {x.shape[1:-1]} "
-                f"into {around.shape[1:-1]}, but model.downsample '{self.downsample}' into "
-                f"{y.shape[1:-1]}; choose two that agree"
-            )
-        return self.style.activate(y + around)
+        """Returns `[B, *spatial / reduction, features]`."""
+        half = self.features // 2
+        convs = {
+            "cifar": [(self.features, 3, 1)],
+            "imagenet": [(self.features, 7, 2)],
+            "deep": [(half, 3, 2), (half, 3, 1), (self.features, 3, 1)],
+        }[self.kind]
+        for i, (features, window, strides) in enumerate(convs, 1):
+            if self.bare and i == len(convs):
+                x = Conv(features, window, self.style, strides=strides, name=f"conv{i}")(x)
+            else:
+                block = ConvBlock(features, window, self.style, strides=strides, name=f"conv{i}")
+                x = block(x, train)
+        x, _ = Downsample(self.downsample, 2, self.style, name="downsample")(x, train)
+        return x
 
 
 class ResNet(nn.Module):
     """A stem, stages of residual blocks, and a head.
 
     Attributes:
-      features: width of each stage.
+      features: width of each stage; its output has `form.expansion` times as many channels.
       depths: blocks of each stage; the first of every stage but the first reduces by 2.
-      stem: "cifar": 3x3 convolution; "imagenet": 7x7 with strides 2.
-      stem_downsample: operator behind the stem's convolution.
-      downsample: operator on the main path.
-      shortcut_downsample: operator on the shortcut.
-      shortcut: see `Shortcut`.
+      form: of the blocks.
+      sites: the operators of the blocks.
+      stem: what comes first.
+      stochastic_depth: rate of the last block.
       head: the classifier.
       style: of the network.
     """
 
     features: tuple[int, ...]
     depths: tuple[int, ...]
-    stem: str
-    stem_downsample: str
-    downsample: str
-    shortcut_downsample: str
-    shortcut: str
+    form: BlockForm
+    sites: Sites
+    stem: Stem
+    stochastic_depth: float
     head: Head
     style: Style
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]` for images `[B, *spatial, C]`."""
-        window, strides = {"cifar": (3, 1), "imagenet": (7, 2)}[self.stem]
-        x = ConvBlock(self.features[0], window, self.style, strides=strides, name="stem")(x, train)
-        x, _ = Downsample(self.stem_downsample, 2, self.style, name="stem_downsample")(x, train)
-        for stage, (features, depth) in enumerate(zip(self.features, self.depths, strict=True), 1):
+        x = self.stem(x, train)
+        rates = iter(linear_rates(self.stochastic_depth, sum(self.depths)))
+        style = self.style
+        for stage, (width, depth) in enumerate(zip(self.features, self.depths, strict=True), 1):
             for i in range(1, depth + 1):
-                x = BasicBlock(
-                    features,
-                    2 if i == 1 < stage else 1,
-                    self.downsample,
-                    self.shortcut_downsample,
-                    self.shortcut,
-                    self.style,
-                    name=f"stage{stage}_block{i}",
-                )(x, train)
+                strides = 2 if i == 1 < stage else 1
+                name = f"stage{stage}_block{i}"
+                block = ResidualBlock(
+                    width, self.form, self.sites, style, strides, next(rates), name=name
+                )
+                x = block(x, train)
+                if strides == 2 and operator_of(self.sites.main).dilates:
+                    style = style.dilated(2)
+        if self.form.preactivated:
+            x = self.style.activate(self.style.make_norm("norm")(x, train))
         return self.head(x, train)
 
 
-def _build(model: ConfigDict, num_classes: int) -> ResNet:
-    if model.shortcut not in SHORTCUTS:
-        raise UserError(
-            f"model.shortcut: unknown '{model.shortcut}': {did_you_mean(model.shortcut, SHORTCUTS)}"
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the network of a form from config.model.
+
+    Attributes:
+      form: of the blocks.
+      stem_features: width of the stem, 0 for that of the first stage.
+    """
+
+    form: BlockForm
+    stem_features: int = 0
+
+    def __call__(self, model: ConfigDict, num_classes: int) -> ResNet:
+        check_stages(model)
+        style = style_of(model)
+        stem = Stem(
+            kind=model.stem,
+            features=self.stem_features or model.features[0],
+            downsample=model.stem_downsample,
+            bare=self.form.preactivated,
+            style=style,
+            name="stem",
         )
-    operator, _ = parse_operator(model.shortcut_downsample, "model.shortcut_downsample")
-    if operator == "strided_conv" and model.shortcut == "pad":
-        raise UserError(
-            "model.shortcut_downsample: 'strided_conv' needs a convolution on the shortcut; "
-            "set model.shortcut=projection, or use 'subsample'"
+        return ResNet(
+            features=tuple(model.features),
+            depths=tuple(model.depths),
+            form=self.form,
+            sites=Sites(model.downsample, model.shortcut_downsample, model.shortcut),
+            stem=stem,
+            stochastic_depth=model.stochastic_depth,
+            head=Head(model.head, num_classes, style, model.dropout, name="head"),
+            style=style,
         )
-    style = style_of(model)
-    return ResNet(
-        features=tuple(model.features),
-        depths=tuple(model.depths),
-        stem=model.stem,
-        stem_downsample=model.stem_downsample,
-        downsample=model.downsample,
-        shortcut_downsample=model.shortcut_downsample,
-        shortcut=model.shortcut,
-        head=Head(model.head, num_classes, style, model.dropout, name="head"),
-        style=style,
-    )
 
 
-FIELDS = frozenset(
-    {
-        "features",
-        "depths",
-        "stem",
-        "stem_downsample",
-        "downsample",
-        "shortcut_downsample",
-        "shortcut",
+def _add(name: str, about: str, builder: _Builder, stem: str, **published: object) -> None:
+    reads = RESIDUAL_SITES | {"features", "depths", "stem", "stochastic_depth"}
+    defaults = {
+        "stem": stem,
+        "stem_downsample": {"cifar": "none", "imagenet": "max(window=3)", "deep": "max(window=3)"},
+        "downsample": "strided_conv",
+        "shortcut_downsample": "subsample",
+        "shortcut": "projection",
+        "head": "avg",
     }
-)
-
-
-def _cifar(depth: int) -> Network:
-    return Network(
-        build=_build,
-        about=f"He et al., CVPR 2016, section 4.2: 6n + 2 = {depth} layers; option A",
-        published={
-            "features": (16, 32, 64),
-            "depths": ((depth - 2) // 6,) * 3,
-            "stem": "cifar",
-            "stem_downsample": "none",
-            "downsample": "strided_conv",
-            "shortcut_downsample": "subsample",
-            "shortcut": "pad",
-            "head": "avg",
-        },
-        reads=FIELDS,
+    network = Network(
+        build=builder,
+        about=about,
+        published=defaults | published,
+        reads=reads if builder.form.preactivated else reads | {"zero_scale"},
+        stems=("cifar", "imagenet", "deep"),
     )
+    MODELS.add(name, network)
 
 
-for _depth in (20, 32, 44, 56, 110):
-    MODELS.add(f"resnet{_depth}", _cifar(_depth))
+def _add_cifar() -> None:
+    he = "6n + 2 layers, option A; He et al., CVPR 2016, section 4.2"
+    cifar = dict(stem="cifar", features=(16, 32, 64), shortcut="pad")
+    for depth in (20, 32, 44, 56, 110):
+        _add(f"resnet{depth}", he, _Builder(BASIC), depths=((depth - 2) // 6,) * 3, **cifar)
+    pre = "pre-activation, option A; He et al., ECCV 2016"
+    basic, bottleneck = (replace(form, preactivated=True) for form in (BASIC, BOTTLENECK))
+    _add("preact_resnet110", pre, _Builder(basic), depths=(18,) * 3, **cifar)
+    _add("preact_resnet164", pre, _Builder(bottleneck, 16), depths=(18,) * 3, **cifar)
+    for depth, k in ((16, 4), (16, 8), (22, 8), (28, 10), (28, 12), (40, 1), (40, 2), (40, 4)):
+        _add(
+            f"wrn{depth}_{k}",
+            "wide pre-activated blocks; Zagoruyko & Komodakis, BMVC 2016",
+            _Builder(basic, stem_features=16),
+            stem="cifar",
+            features=(16 * k, 32 * k, 64 * k),
+            depths=((depth - 4) // 6,) * 3,
+        )
+
+
+def _add_imagenet() -> None:
+    depths = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+    depths[152] = (3, 8, 36, 3)
+    for depth, blocks in depths.items():
+        form = BASIC if depth < 50 else BOTTLENECK
+        shape = dict(stem="imagenet", features=(64, 128, 256, 512), depths=blocks)
+        version = "option B" if depth < 50 else "v1.5: the 3x3 strides, also called B"
+        deep = shape | {"stem": "deep"}
+        tricks = "He et al., CVPR 2019"
+        _add(f"resnet{depth}", f"{version}; He et al., CVPR 2016", _Builder(form), **shape)
+        if depth >= 50:
+            v1 = "v1, the paper's: the first 1x1 strides; He et al., CVPR 2016"
+            _add(f"resnet{depth}_v1", v1, _Builder(BOTTLENECK_V1), **shape)
+        _add(f"resnet{depth}c", f"three 3x3 as stem; {tricks}", _Builder(form), **deep)
+        d = f"c, and averages on the shortcuts; {tricks}"
+        _add(f"resnet{depth}d", d, _Builder(form), **deep, shortcut_downsample="avg")
+        squeeze = replace(form, squeeze_excite=True)
+        about = "squeeze-and-excitation, reduction 16; Hu et al., CVPR 2018"
+        _add(f"se_resnet{depth}", about, _Builder(squeeze), **shape)
+        pre = replace(form, preactivated=True)
+        about = "pre-activation, bare stem; He et al., ECCV 2016"
+        _add(f"preact_resnet{depth}", about, _Builder(pre), **shape)
+
+
+_add_cifar()
+_add_imagenet()

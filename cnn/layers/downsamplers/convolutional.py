@@ -11,6 +11,7 @@ DOWNSAMPLERS.add(
     "strided_conv",
     Operator(
         apply=None,
+        on_conv=True,
         card=Card(
             formula="the convolution of the site takes the strides: y = subsample(conv(x))",
             reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",

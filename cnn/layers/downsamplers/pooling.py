@@ -56,7 +56,7 @@ def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
         macs="everything behind it works at strides**2 times the positions",
         pitfalls="main path and shortcut have to agree on it.",
     ),
-    changes_resolution=False,
+    keeps_resolution=True,
 )
 def _none(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return x
