@@ -1,7 +1,7 @@
 """Global pooling: `[B, *spatial, C]` -> `[B, features]` over all positions.
 
-All compute in float32 and return the input's dtype. Each is invariant to circular shifts of its
-input and to nothing more: convolutions with padding tell the position to what comes behind.
+All compute in float32 (or wider) and return the input's dtype. Each is invariant to circular shifts
+of its input and to nothing more: convolutions with padding tell the position to what comes behind.
 """
 
 import jax
@@ -10,6 +10,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.weighted import check_power
+from cnn.ops.windows import widened
 
 
 def global_avg(x: Array) -> Array:
@@ -162,8 +163,8 @@ def sim_pool(
 
 
 def _positions(x: Array) -> Array:
-    """`[B, *spatial, C]` -> float32 `[B, positions, C]`."""
-    return x.astype(jnp.float32).reshape(x.shape[0], -1, x.shape[-1])
+    """`[B, *spatial, C]` -> `[B, positions, C]`, float32 or wider."""
+    return widened(x).reshape(x.shape[0], -1, x.shape[-1])
 
 
 def _project(tokens: Array, projection: tuple[Array, Array], heads: int) -> Array:

@@ -16,6 +16,7 @@ from cnn.ops.average import avg_pool
 from cnn.ops.convolution import depthwise_conv
 from cnn.ops.max_pool import max_pool
 from cnn.ops.padding import Padding, Size
+from cnn.ops.windows import widened
 
 
 def mixed_pool(
@@ -29,8 +30,9 @@ def mixed_pool(
     "Mixed pooling" of Yu et al., RSKT 2014, is another operator, which draws a from {0, 1} at
     random while it trains.
     """
-    largest = max_pool(x, window, strides, padding).astype(jnp.float32)
-    mean = avg_pool(x, window, strides, padding).astype(jnp.float32)
+    wide = widened(x)
+    largest = max_pool(wide, window, strides, padding)
+    mean = avg_pool(wide, window, strides, padding)
     return (share * largest + (1 - share) * mean).astype(x.dtype)
 
 
@@ -92,5 +94,5 @@ def tree_pool(
 def _filtered(x: Array, kernel: Array, strides: Size, padding: Padding) -> Array:
     if kernel.ndim == x.ndim - 2:
         kernel = kernel[..., None]
-    kernel = jnp.broadcast_to(kernel, (*kernel.shape[:-1], x.shape[-1])).astype(jnp.float32)
-    return depthwise_conv(x.astype(jnp.float32), kernel, strides, padding)
+    kernel = jnp.broadcast_to(widened(kernel), (*kernel.shape[:-1], x.shape[-1]))
+    return depthwise_conv(widened(x), kernel, strides, padding)

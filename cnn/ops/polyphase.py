@@ -6,7 +6,7 @@ from jax import Array
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.ops.padding import Padding, Size, make_window
-from cnn.ops.windows import offsets, take_offset
+from cnn.ops.windows import elements, widened
 
 _NORMS = {
     "l1": lambda x, axes: jnp.sum(jnp.abs(x), axes),
@@ -40,8 +40,7 @@ def split_phases(x: Array, strides: Size, padding: Padding) -> Array:
             "circular shifts change the output; use image sizes that are divisible at every stage, "
             "or another padding"
         )
-    padded = window.padded(x)
-    return jnp.stack([take_offset(padded, window, offset) for offset in offsets(window)])
+    return jnp.stack(elements(x, window))
 
 
 def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
@@ -94,7 +93,7 @@ def select_phase(
     if norm not in _NORMS:
         raise UserError(f"aps: unknown norm '{norm}': {did_you_mean(norm, NORMS)}")
     phases = split_phases(x, strides, padding)
-    sizes = _NORMS[norm](phases.astype(jnp.float32), tuple(range(2, phases.ndim)))
+    sizes = _NORMS[norm](widened(phases), tuple(range(2, phases.ndim)))
     index = jnp.argmax(sizes, axis=0)
     return _pick(phases, index), index
 
@@ -119,8 +118,8 @@ def take_phase(x: Array, phase: Array, strides: Size, padding: Padding) -> Array
             f"polyphase: {phase.shape[-1]} weights for the {len(phases)} components of strides "
             f"{strides}; use the same strides on both paths"
         )
-    weights = phase.astype(jnp.float32).T.reshape(phases.shape[:2] + (1,) * (x.ndim - 1))
-    return jnp.sum(weights * phases.astype(jnp.float32), axis=0).astype(x.dtype)
+    weights = widened(phase).T.reshape(phases.shape[:2] + (1,) * (x.ndim - 1))
+    return jnp.sum(weights * widened(phases), axis=0).astype(x.dtype)
 
 
 def _pick(phases: Array, index: Array) -> Array:
@@ -154,8 +153,8 @@ def phase_weights(logits: Array, key: Array | None, temperature: float = 1.0) ->
     """
     if isinstance(temperature, float | int) and temperature <= 0:
         raise UserError(f"lps: temperature={temperature} is not above 0; use for instance 1.0")
-    logits = logits.astype(jnp.float32)
+    logits = widened(logits)
     if key is None:
-        return jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1])
-    noise = jax.random.gumbel(key, logits.shape)
+        return jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1], dtype=logits.dtype)
+    noise = jax.random.gumbel(key, logits.shape, logits.dtype)
     return jax.nn.softmax((logits + noise) / temperature, axis=-1)

@@ -1,17 +1,19 @@
 """Weighted and power means of windows: between the average and the maximum.
 
-All compute in float32 and return the input's dtype. The largest term of a window is factored out
-first, so nothing overflows. Padding with constants has no weight.
+All compute in float32 (or wider) and return the input's dtype. The largest term of a window is
+factored out first, so nothing overflows. Padding with constants has no weight.
 """
+
+import math
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError
-from cnn.ops.average import avg_pool
-from cnn.ops.padding import Padding, Size, Window, make_window
-from cnn.ops.windows import offsets, take_offset
+from cnn.ops.padding import Padding, Size, Window, make_pool
+from cnn.ops.windows import elements, inside, widened
 
 
 def lip(x: Array, logits: Array, window: Size, strides: Size, padding: Padding) -> Array:
@@ -31,17 +33,14 @@ def lip(x: Array, logits: Array, window: Size, strides: Size, padding: Padding) 
       strides: between windows.
       padding: see `make_window`.
     """
-    w = make_window(x, window, strides, padding)
-    values = w.padded(x.astype(jnp.float32))
-    scores = w.padded(logits.astype(jnp.float32), -jnp.inf)
+    w = make_pool(x, window, strides, padding)
+    scores = elements(widened(logits), w, -jnp.inf)
     # Adding the same to all logits changes nothing, so neither does its gradient.
-    largest = jax.lax.stop_gradient(_largest(scores, w))
-    top, bottom = 0.0, 0.0
-    for offset in offsets(w):
-        weight = jnp.exp(take_offset(scores, w, offset) - largest)
-        top += weight * take_offset(values, w, offset)
-        bottom += weight
-    return (top / bottom).astype(x.dtype)
+    largest = jax.lax.stop_gradient(reduce(jnp.maximum, scores))
+    weights = [jnp.exp(score - largest) for score in scores]
+    values = elements(widened(x), w)
+    total = sum(weight * value for weight, value in zip(weights, values, strict=True))
+    return (total / sum(weights)).astype(x.dtype)
 
 
 def soft_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
@@ -77,8 +76,8 @@ def lp_pool(x: Array, window: Size, strides: Size, padding: Padding, *, p: float
       UserError: p of 0 or below.
     """
     check_power(p, "lp")
-    w = make_window(x, window, strides, padding)
-    largest, total = _power_sum(jnp.abs(x.astype(jnp.float32)), w, p)
+    w = make_pool(x, window, strides, padding)
+    largest, total = _power_sum(jnp.abs(widened(x)), w, p)
     empty = total == 0
     y = largest * jnp.where(empty, 1, total) ** (1 / p)
     return jnp.where(empty, 0, y).astype(x.dtype)
@@ -114,11 +113,10 @@ def gem_pool(
       UserError: p of 0 or below.
     """
     check_power(p, "gem")
-    w = make_window(x, window, strides, padding)
-    largest, total = _power_sum(jnp.maximum(x.astype(jnp.float32), eps), w, p)
-    ones = jnp.ones((1, *x.shape[1:-1], 1), jnp.float32)
-    inside = avg_pool(ones, window, strides, padding, count_padding=True)
-    count = len(list(offsets(w))) * inside
+    w = make_pool(x, window, strides, padding)
+    largest, total = _power_sum(jnp.maximum(widened(x), eps), w, p)
+    real = inside(x, w)
+    count = math.prod(w.size) if real is None else real.sum(0)
     return (largest * (total / count) ** (1 / p)).astype(x.dtype)
 
 
@@ -128,18 +126,10 @@ def check_power(p: float | Array, name: str) -> None:
         raise UserError(f"{name}: p={p} is not above 0; use for instance p=3.0")
 
 
-def _largest(padded: Array, window: Window) -> Array:
-    slices = (take_offset(padded, window, offset) for offset in offsets(window))
-    largest = next(slices)
-    for element in slices:
-        largest = jnp.maximum(largest, element)
-    return largest
-
-
 def _power_sum(x: Array, window: Window, p: float | Array) -> tuple[Array, Array]:
     """Returns the largest m of each window of x >= 0, and the sum of (x / m)^p."""
-    padded = window.padded(x)
+    values = elements(x, window)
     # The factor cancels in value and gradient. Where all is zero any will do.
-    largest = jax.lax.stop_gradient(_largest(padded, window))
+    largest = jax.lax.stop_gradient(reduce(jnp.maximum, values))
     largest = jnp.where(largest == 0, 1, largest)
-    return largest, sum((take_offset(padded, window, o) / largest) ** p for o in offsets(window))
+    return largest, sum((value / largest) ** p for value in values)
