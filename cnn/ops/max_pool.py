@@ -14,11 +14,10 @@ def max_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
     """Largest element of each window (Riesenhuber & Poggio 1999), `[B, *spatial, C]`.
 
     Padding with constants pads with -inf. The gradient goes to the first of equal elements in
-    row-major order: the tie rule of XLA's select-and-scatter, so results match flax's to the bit.
-    But it is made of slices, comparisons and padding, where select-and-scatter does not compile
-    under `--xla_gpu_deterministic_ops=true` and takes 16 times as long on CPU. (Gradients of
-    `jnp.max` or `jnp.maximum` split ties, which trains differently: after a ReLU ties of zeros are
-    common.)
+    row-major order: the tie rule of XLA's select-and-scatter, so results match it to the bit. But
+    it is made of slices, comparisons and padding, where select-and-scatter does not compile under
+    `--xla_gpu_deterministic_ops=true` and takes 16 times as long on CPU. (Gradients of `jnp.max` or
+    `jnp.maximum` split ties, which trains differently: after a ReLU ties of zeros are common.)
     """
     return _max_pool(make_window(x, window, strides, padding), x)
 
