@@ -338,6 +338,6 @@ def _across_one(
 
     return AcrossNetworks(
         name,
-        (gain(arm, baseline), *stratified_interval(gain, arm, baseline)),
-        (improvement(arm, baseline), *stratified_interval(improvement, arm, baseline)),
+        (float(gain(arm, baseline)), *stratified_interval(gain, arm, baseline)),
+        (float(improvement(arm, baseline)), *stratified_interval(improvement, arm, baseline)),
     )

@@ -132,6 +132,7 @@ def _stretched(*children: Child) -> Html:
         preserveAspectRatio="none",
         width="100%",
         height="100%",
+        class_="stretched",
     )
 
 
@@ -252,6 +253,8 @@ def scatter(
         y_format=y_format,
         x_label=x_label,
         y_label=y_label,
+        x_ticks=5,
+        y_ticks=6,
         description=description,
     )
 
@@ -296,6 +299,8 @@ _AROUND = (
     (8, 16, "start"),
     (-8, -8, "end"),
     (-8, 16, "end"),
+    (0, -24, "middle"),
+    (0, 33, "middle"),
 )
 
 

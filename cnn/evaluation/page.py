@@ -6,6 +6,7 @@ within, and the fonts are those of the reader's system.
 """
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,11 @@ def element(name: str, *children: Child, **attributes: str | float | bool | None
             parts.append(f'{key}="{html.escape(str(value), quote=True)}"')
     opening = f"<{' '.join(parts)}>"
     return Html(opening if name in VOID else f"{opening}{join(children)}</{name}>")
+
+
+def breakable(name: str) -> Html:
+    """A name that may break into lines after a dot, an underscore, a slash or an equals sign."""
+    return join(re.split(r"(?<=[._/=])", name), Html("<wbr>"))
 
 
 def link(path: str, *children: Child, **attributes: str | None) -> Html:

@@ -10,7 +10,7 @@ from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
 from cnn.ablation.study_results import SeedRun
 from cnn.evaluation.charts import Point, Scale, band, line, pareto_front, plot, scatter, spanning
-from cnn.evaluation.page import Html, element
+from cnn.evaluation.page import Html, breakable, element
 
 NAMED = 9  # arms up to which every point of a scatter plot carries its name
 POINTS = 80  # of a learning curve: more cannot be told apart in a small panel
@@ -29,7 +29,7 @@ def cost_charts(judgement: Judgement, network: str) -> list[Html]:
         ("MACs an example", lambda s: s.arm.macs, count),
         ("Time a step", lambda s: s.arm.step_time_ms, milliseconds),
     ):
-        chart = _scatter(judgement, network, title, cost, words, lower_x=True)
+        chart = _scatter(judgement, network, title, cost, words, words, lower_x=True)
         if chart:
             charts.append(chart)
     return charts
@@ -51,7 +51,15 @@ def consistency_charts(judgement: Judgement, network: str) -> list[Html]:
             values = [run.metrics[name] for run in summary.runs if name in run.metrics]
             return float(np.mean(values)) if values else None
 
-        chart = _scatter(judgement, network, name, mean, unit_of(name).value, lower_x=False)
+        chart = _scatter(
+            judgement,
+            network,
+            name,
+            mean,
+            unit_of(name).value,
+            unit_of(name).tick,
+            lower_x=False,
+        )
         if chart:
             charts.append(chart)
     return charts
@@ -63,6 +71,7 @@ def _scatter(
     title: str,
     cost: Callable[[Summary], float | None],
     words: Callable[[float], str],
+    tick: Callable[[float], str],
     *,
     lower_x: bool,
 ) -> Html | None:
@@ -92,8 +101,8 @@ def _scatter(
     chart = scatter(
         points,
         front,
-        x_format=words,
-        y_format=lambda v: unit.value(v, 1),
+        x_format=tick,
+        y_format=unit.tick,
         x_label=title,
         y_label=study.metric,
         description=f"{study.metric} against {title}; the figures are in the table",
@@ -198,21 +207,20 @@ def _panel(
     chart = plot(
         x,
         y,
-        element("g", *marks, class_="clipped"),
+        *marks,
         height=110,
         x_format=count,
-        y_format=lambda v: unit.value(v, 1) if unit.percent else f"{v:g}",
-        x_ticks=2,
+        y_format=unit.tick,
+        x_ticks=3,
         y_ticks=3,
         description=f"Learning curve of {name}: ends at {unit.value(float(mean[-1]))}",
     )
     last = element("span", unit.value(float(mean[-1])), class_="last")
-    return element("figure", element("h3", name, " ", last), chart)
+    return element("figure", element("h3", element("span", breakable(name)), last), chart)
 
 
 def _places(steps: np.ndarray, values: np.ndarray, x: Scale, y: Scale) -> list[tuple[float, float]]:
-    shown = np.clip(values, y.low, y.high)
-    return [(x(float(s)), 100 - y(float(v))) for s, v in zip(steps, shown, strict=True)]
+    return [(x(float(s)), 100 - y(float(v))) for s, v in zip(steps, values, strict=True)]
 
 
 def rank_table(order: Order) -> Html:
@@ -227,7 +235,7 @@ def rank_table(order: Order) -> Html:
             )
             for p in shares
         ]
-        rows.append(element("tr", element("th", name, scope="row"), *cells))
+        rows.append(element("tr", element("th", breakable(name), scope="row"), *cells))
     head = element("tr", element("th", "rank", scope="col"), *heads)
     table = element("table", element("thead", head), element("tbody", *rows), class_="ranks")
     return element("div", table, class_="scroll", tabindex="0")

@@ -6,7 +6,7 @@ from cnn.ablation.judgement import Judgement, Summary
 from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words
 from cnn.ablation.study_results import SeedRun
 from cnn.evaluation.charts import Scale, mark, rule, spanning, svg
-from cnn.evaluation.page import Html, element, link
+from cnn.evaluation.page import Html, breakable, element, link
 
 SHAPES = {
     "better": "up",
@@ -39,7 +39,9 @@ def forest(judgement: Judgement, network: str) -> Html:
         element("div", label, class_="axis"),
         class_="forest-foot",
     )
-    return element("figure", element("div", *rows, foot, class_="forest"))
+    margin = study.margin
+    places = f"--zero:{x(0)}%;--margin:{x(-margin)}%;--width:{x(margin) - x(-margin):.2f}%"
+    return element("figure", element("div", *rows, foot, class_="forest", style=places))
 
 
 def _axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
@@ -71,9 +73,9 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
     else:
         words = verdict_words(judgement, comparison)
         figure = unit.difference(comparison.verdict.difference.estimate) if known else NONE
-    name = element("span", arm.name, class_="forest-name")
+    name = element("span", breakable(arm.name), class_="forest-name")
     if arm.name == study.aa_arm:
-        name = element("span", arm.name, element("small", " A/A"), class_="forest-name")
+        name = element("span", breakable(arm.name), element("small", " A/A"), class_="forest-name")
     said = element(
         "span", element("span", f"{SYMBOLS[kind]} ", class_="symbol"), words, class_="forest-words"
     )
@@ -95,13 +97,8 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
 def _marks(
     judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit
 ) -> list[Html]:
-    margin = judgement.study.margin
     comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
-    width = x(margin) - x(-margin)
-    drawn = [
-        element("rect", x=f"{x(-margin)}%", y=0, width=f"{width}%", height="100%", class_="margin"),
-        rule(x(0), 0, x(0), 100, "zero"),
-    ]
+    drawn = []
     if baseline.runs:
         drawn += [_dot(run, baseline.mean, x, unit, judgement.study.metric) for run in summary.runs]
     if comparison is None:

@@ -12,7 +12,16 @@ from cnn.ablation.report.figures import (
 from cnn.ablation.report.forest import forest
 from cnn.ablation.report.tables import across_table, arm_table, check_table, run_table
 from cnn.ablation.study_results import Study
-from cnn.evaluation.page import Html, callout, definitions, details, element, page, section
+from cnn.evaluation.page import (
+    Html,
+    callout,
+    definitions,
+    details,
+    element,
+    join,
+    page,
+    section,
+)
 
 
 def render_html(study: Study) -> str:
@@ -44,9 +53,6 @@ def _warnings(judgement: Judgement) -> list[Html]:
         warnings.append(callout("remark", "Partial report.", text))
     if text := words.population_note(judgement):
         warnings.append(callout("remark", "Narrower than asked.", text))
-    if failed := words.failures(judgement):
-        items = element("ul", *(element("li", sentence) for sentence in failed))
-        warnings.append(callout("remark", "Failed runs.", items))
     return warnings
 
 
@@ -55,10 +61,12 @@ def _verdict(judgement: Judgement) -> Html:
         element("li", element("span", words.SYMBOLS[kind], class_="symbol"), sentence, class_=kind)
         for kind, sentence in words.headline(judgement)
     ]
-    control = words.control(judgement)
+    control, failed = words.control(judgement), words.failures(judgement)
+    failures = element("ul", *(element("li", sentence) for sentence in failed))
     return element(
         "div",
         element("ul", *items, class_="verdicts"),
+        callout("remark", "Failed runs.", failures) if failed else None,
         element("p", control, class_="note") if control else None,
         definitions(_key_figures(judgement)),
         class_="lead",
@@ -74,18 +82,23 @@ def _key_figures(judgement: Judgement) -> list[tuple[str, str]]:
         ("Does not matter", f"differences below {unit.size(study.margin)}"),
         ("Speaks for", words.population(judgement)),
     ]
-    for network, value in judgement.resolvable.items():
-        where = f" on {network}" if network else ""
-        figures.append((f"Resolves{where}", f"{unit.size(value)} with 80 % power"))
-    for network, value in judgement.noise_floor.items():
-        where = f" on {network}" if network else ""
+    if judgement.resolvable:
+        told = _each(judgement.resolvable, unit)
+        figures.append(("Resolves", f"{told}, with 80 % power"))
+    if judgement.noise_floor:
+        told = _each(judgement.noise_floor, unit)
         figures.append(
-            (
-                f"Noise floor{where}",
-                f"{unit.size(value)}, the sd of one accuracy on {judgement.examples:,} examples",
-            )
+            ("Noise floor", f"{told}: the sd of one accuracy on {judgement.examples:,} examples")
         )
     return figures
+
+
+def _each(values: dict[str, float], unit: words.Unit) -> str:
+    """The value of each network, in one line."""
+    return ", ".join(
+        f"{unit.size(value)} on {network}" if network else unit.size(value)
+        for network, value in values.items()
+    )
 
 
 def _by_network(judgement: Judgement, draw) -> list[Html]:
@@ -155,7 +168,9 @@ def _curves(judgement: Judgement) -> Html | None:
         panels = _by_network(
             judgement, lambda network, name=name: [curve_panels(judgement, network, name)]
         )
-        drawn += [element("h3", name, class_="curve"), *panels]
+        first = not drawn
+        title = element("h3", name, class_="curve")
+        drawn.append(join([title, *panels]) if first else details(name, *panels))
     if not drawn:
         return None
     note = (

@@ -11,10 +11,11 @@ from cnn.ablation.report.words import (
     full_name,
     milliseconds,
     p_value,
+    split_verdict,
     unit_of,
-    verdict_words,
 )
-from cnn.evaluation.page import Cell, Column, Html, element, join, link, sortable_table
+from cnn.ablation.study_results import SeedRun
+from cnn.evaluation.page import Cell, Column, Html, breakable, element, join, link, sortable_table
 
 ORDER = ("better", "baseline", "equivalent", "undecided", "worse", "unranked")
 
@@ -42,7 +43,9 @@ def _arm_row(judgement: Judgement, summary: Summary) -> list[Cell]:
     study, unit, arm = judgement.study, unit_of(judgement.study.metric), summary.arm
     comparison = judgement.comparisons.get((arm.network, arm.name))
     note = ", ".join(arm.overrides) or ("base config" if arm.name == study.baseline else "")
-    name = join([arm.name, element("span", note, class_="sub") if note else None])
+    name = join(
+        [breakable(arm.name), element("span", breakable(note), class_="sub") if note else None]
+    )
     network = [Cell(arm.network)] if len(study.networks) > 1 else []
     interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
     mean = join([unit.value(summary.mean), element("span", interval, class_="sub")])
@@ -74,11 +77,11 @@ def _verdict_cells(judgement: Judgement, comparison: Comparison | None, unit: Un
         said = element("span", f"{SYMBOLS['baseline']} baseline", class_="verdict baseline")
         return [Cell(said, _place("baseline")), Cell(NONE), Cell(NONE)]
     verdict = comparison.verdict
-    head, _, rest = verdict_words(judgement, comparison).partition(":")
+    kind, rest = split_verdict(judgement, comparison)
     said = join(
         [
-            element("span", f"{SYMBOLS[verdict.kind]} {head}", class_=f"verdict {verdict.kind}"),
-            element("span", rest.strip(), class_="sub") if rest else None,
+            element("span", f"{SYMBOLS[verdict.kind]} {kind}", class_=f"verdict {verdict.kind}"),
+            element("span", rest, class_="sub") if rest else None,
         ]
     )
     if verdict.kind == "unranked":
@@ -97,30 +100,42 @@ def _verdict_cells(judgement: Judgement, comparison: Comparison | None, unit: Un
     ]
 
 
+def _name_cell(network: str, name: str) -> Cell:
+    full = full_name(network, name)
+    return Cell(breakable(full), full)
+
+
 def _place(kind: str) -> str:
     return f"{ORDER.index(kind)} {kind}"
 
 
 def run_table(judgement: Judgement) -> Html:
-    """The metric of every run, linked to its folder; what did not finish is said."""
+    """The metric of every run, linked to its folder; what did not finish is said.
+
+    The heads are the seeds of the arm with the most runs; a run with another seed tells it.
+    """
     study, unit = judgement.study, unit_of(judgement.study.metric)
-    seeds = sorted({run.seed for arm in study.arms for run in arm.seeds})
+    seeds = [run.seed for run in max((arm.seeds for arm in study.arms), key=len)]
     columns = [Column("Arm"), *(Column(str(seed), True, f"seed {seed}") for seed in seeds)]
     rows = []
     for arm in study.arms:
-        runs = {run.seed: run for run in arm.seeds}
-        cells = [_run_cell(runs.get(seed), study.metric, unit) for seed in seeds]
-        rows.append([Cell(full_name(arm.network, arm.name)), *cells])
+        runs = [*arm.seeds, *[None] * (len(seeds) - len(arm.seeds))]
+        cells = [
+            _run_cell(run, seed, study.metric, unit) for run, seed in zip(runs, seeds, strict=True)
+        ]
+        rows.append([_name_cell(arm.network, arm.name), *cells])
     return sortable_table(columns, rows)
 
 
-def _run_cell(run, metric: str, unit: Unit) -> Cell:
+def _run_cell(run: SeedRun | None, seed: int, metric: str, unit: Unit) -> Cell:
     if run is None:
         return Cell("")
+    note = element("span", f"seed {run.seed}", class_="sub") if run.seed != seed else None
     if run.status != "finished":
-        return Cell(link(run.run_dir, run.status, title=run.error or None))
+        return Cell(join([link(run.run_dir, run.status, title=run.error or None), note]))
     value = run.metrics[metric]
-    return Cell(link(run.run_dir, unit.bare(value) if math.isfinite(value) else "NaN"), value)
+    shown = unit.bare(value) if math.isfinite(value) else "NaN"
+    return Cell(join([link(run.run_dir, shown), note]), value)
 
 
 def check_table(judgement: Judgement) -> Html:
@@ -143,7 +158,7 @@ def check_table(judgement: Judgement) -> Html:
         pairs = f"{other.mcnemar[0]} of {other.mcnemar[1]}" if other.mcnemar else NONE
         rows.append(
             [
-                Cell(full_name(network, name)),
+                _name_cell(network, name),
                 Cell(unit.interval(other.this_test_set), other.this_test_set[0]),
                 Cell(
                     unit.interval(other.bootstrap) if other.bootstrap else NONE,
@@ -175,7 +190,7 @@ def across_table(judgement: Judgement) -> Html:
         chance, low, high = entry.improvement
         rows.append(
             [
-                Cell(entry.name),
+                _name_cell("", entry.name),
                 Cell(
                     join(
                         [

@@ -15,6 +15,7 @@ SYMBOLS = {
     "baseline": "◆",
 }
 MINUS = "\N{MINUS SIGN}"
+MANY_SEEDS = 1000  # beyond this a number of further seeds is not worth telling exactly
 NONE = "\N{EN DASH}"  # where there is no figure
 
 
@@ -24,11 +25,15 @@ class Unit:
 
     percent: bool
 
-    def value(self, value: float, digits: int = 2) -> str:
+    def value(self, value: float) -> str:
         """A value, such as "91.23 %"."""
         if not math.isfinite(value):
             return NONE if math.isnan(value) else "∞"
-        return f"{100 * value:.{digits}f} %" if self.percent else f"{value:.{digits + 2}g}"
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
+
+    def tick(self, value: float) -> str:
+        """A round value on an axis."""
+        return f"{100 * value:g} %" if self.percent else f"{value:g}"
 
     def bare(self, value: float) -> str:
         """A value without its unit."""
@@ -107,6 +112,14 @@ def verdict_words(judgement: Judgement, comparison: Comparison) -> str:
     return f"undecided: {_what_would_decide(judgement, comparison)}"
 
 
+def split_verdict(judgement: Judgement, comparison: Comparison) -> tuple[str, str]:
+    """The verdict as one word or two, and the rest of it."""
+    kind = comparison.verdict.kind
+    word = "not ranked" if kind == "unranked" else kind
+    rest = verdict_words(judgement, comparison).removeprefix(word).lstrip(": ")
+    return word, "" if kind in ("better", "worse") else rest
+
+
 def why_unranked(judgement: Judgement, comparison: Comparison) -> str:
     """Says what is missing for a verdict."""
     study, arm = judgement.study, comparison.arm
@@ -115,7 +128,9 @@ def why_unranked(judgement: Judgement, comparison: Comparison) -> str:
     own = len(judgement.summaries[arm.network, arm.name].runs)
     base = len(judgement.summaries[arm.network, study.baseline].runs)
     name, number = ("it", own) if own < 3 else ("the baseline", base)
-    return f"{name} has {plural(number, 'finished seed')}, and fewer than 3 show no spread to judge"
+    if number == 0:
+        return f"{name} has no finished seed"
+    return f"{name} has {plural(number, 'finished seed')}; fewer than 3 show no spread to judge by"
 
 
 def _what_would_decide(judgement: Judgement, comparison: Comparison) -> str:
@@ -127,6 +142,8 @@ def _what_would_decide(judgement: Judgement, comparison: Comparison) -> str:
             return f"no number of seeds would decide it on {judgement.examples:,} test examples"
         return "no number of seeds would decide it"
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
+    if more > MANY_SEEDS:
+        return f"more than {MANY_SEEDS:,} more seeds would decide it"
     return f"about {plural(more, 'more seed')} would decide it"
 
 
@@ -229,12 +246,14 @@ def headline(judgement: Judgement) -> list[tuple[str, str]]:
 def _sentence(judgement: Judgement, kind: str, chosen: list[Comparison]) -> str:
     unit, baseline = unit_of(judgement.study.metric), judgement.study.baseline
     verb = "is" if len(chosen) == 1 else "are"
-    if kind == "unranked":
-        names = [f"{c.arm.name} ({why_unranked(judgement, c)})" for c in chosen]
-        return f"{listed(names)} {verb} not ranked."
-    if kind == "undecided":
-        names = [f"{c.arm.name} ({_what_would_decide(judgement, c)})" for c in chosen]
-        return f"{listed(names)} {verb} undecided."
+    if kind in ("undecided", "unranked"):
+        reason = _what_would_decide if kind == "undecided" else why_unranked
+        word = "undecided" if kind == "undecided" else "not ranked"
+        reasons = [(c.arm.name, reason(judgement, c)) for c in chosen]
+        if len(reasons) == 1:
+            return f"{reasons[0][0]} is {word}: {reasons[0][1]}."
+        told = "; ".join(f"{name}, {why}" for name, why in reasons)
+        return f"{len(reasons)} arms are {word}: {told}."
     chosen = sorted(chosen, key=lambda c: -abs(c.verdict.difference.estimate))
     names = [f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)})" for c in chosen]
     if kind == "equivalent":

@@ -6,28 +6,42 @@ import numpy as np
 from scipy import stats
 
 
-def iqm(scores: Sequence[np.ndarray]) -> float:
-    """Interquartile mean: of the middle half of all `[seeds]` of all networks.
+def iqm(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Interquartile mean: of the middle half of all runs of all networks.
 
     Agarwal et al. 2021, arXiv:2108.13264.
+
+    Args:
+      scores: for each network `[..., seeds]`.
+
+    Returns:
+      `[...]`.
     """
-    return float(stats.trim_mean(np.concatenate(scores), 0.25))
+    return stats.trim_mean(np.concatenate(scores, axis=-1), 0.25, axis=-1)
 
 
-def probability_of_improvement(arm: Sequence[np.ndarray], baseline: Sequence[np.ndarray]) -> float:
+def probability_of_improvement(
+    arm: Sequence[np.ndarray], baseline: Sequence[np.ndarray]
+) -> np.ndarray:
     """Chance that a run of the arm beats one of the baseline, averaged over networks.
 
     The Mann-Whitney U over the number of pairs; a tie counts one half. Agarwal et al. 2021.
+
+    Args:
+      arm, baseline: for each network `[..., seeds]`.
+
+    Returns:
+      `[...]`.
     """
     shares = [
-        stats.mannwhitneyu(a, b).statistic / (len(a) * len(b))
+        np.sign(a[..., :, None] - b[..., None, :]).mean(axis=(-2, -1))
         for a, b in zip(arm, baseline, strict=True)
     ]
-    return float(np.mean(shares))
+    return 0.5 + 0.5 * np.mean(shares, axis=0)
 
 
 def stratified_interval(
-    statistic: Callable[..., float],
+    statistic: Callable[..., np.ndarray],
     *groups: Sequence[np.ndarray],
     level: float = 0.95,
     samples: int = 2000,
@@ -36,17 +50,17 @@ def stratified_interval(
     """Percentile interval of `statistic(*groups)` with seeds resampled within each network.
 
     Args:
-      statistic: of as many arguments as there are groups.
+      statistic: of as many arguments as there are groups; takes `[samples, seeds]` for each
+        network and returns `[samples]`.
       groups: for each arm, a list of `[seeds]` over networks.
       level: of confidence.
       samples: replicates.
       seed: of the random numbers.
     """
     rng = np.random.default_rng(seed)
-    drawn = [
-        statistic(*([rng.choice(scores, len(scores)) for scores in group] for group in groups))
-        for _ in range(samples)
-    ]
+    drawn = statistic(
+        *([rng.choice(scores, (samples, len(scores))) for scores in group] for group in groups)
+    )
     low, high = np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
 

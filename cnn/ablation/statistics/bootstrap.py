@@ -22,9 +22,9 @@ def two_level_bootstrap(
     Rows and columns are resampled independently (pigeonhole bootstrap: Owen 2007, Annals of
     Applied Statistics 1:386), each replicate taking the same examples for both arms. The interval
     is BCa (Efron 1987, JASA 82:171); because a handful of seeds makes any bootstrap too narrow,
-    the normal quantile is widened to Student's with the degrees of freedom and the standard error
-    of `crossed` (the expansion of Hesterberg 2015, The American Statistician 69:371). It wants 5
-    seeds or more: below that its ends are the extreme replicates.
+    the normal quantile is widened until a bootstrap without bias and skewness would give the
+    interval of `crossed` (the expansion of Hesterberg 2015, The American Statistician 69:371). It
+    wants 5 seeds or more: below that its ends are the extreme replicates.
 
     Args:
       arm, baseline: bool `[seeds, examples]`, whether each answer was right.
@@ -38,8 +38,7 @@ def two_level_bootstrap(
         return difference.interval(level)
     rng = np.random.default_rng(seed)
     drawn = _replicates(arm, baseline, pair_seeds, samples, rng)
-    student = special.stdtrit(difference.degrees, 0.5 + level / 2)
-    quantile = float(student * difference.standard_error / drawn.std())
+    quantile = difference.reach(level) / float(drawn.std())
     return bca_interval(
         drawn, difference.estimate, _acceleration(arm, baseline, pair_seeds), quantile
     )

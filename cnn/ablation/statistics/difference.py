@@ -6,14 +6,21 @@ Three designs lead to the same object, so that tests, intervals and planning exi
 - `welch`: the seeds of the two arms have nothing to do with each other.
 - `crossed`: seeds (paired or not) crossed with test examples, from per-example outcomes.
 
-The standard error is the root of a sum of independent mean squares, and its degrees of freedom are
-Satterthwaite's (1946, Biometrics Bulletin 2:110), of which Welch's are a case.
+What the seeds add to the uncertainty is Student's t, with Satterthwaite's (1946, Biometrics
+Bulletin 2:110) degrees of freedom, which are Welch's for two sets of seeds. What the examples add
+is nearly normal. The two are convolved, which is Behrens and Fisher's (1935) solution. It never
+claims too much; Satterthwaite's t over both parts would, with few seeds and at small levels, where
+an underestimated spread of the seeds also gets too many degrees of freedom.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
+
+GRID = np.linspace(-9, 9, 401)  # of the examples' share, in standard deviations
+WEIGHTS = np.exp(-0.5 * GRID**2) / np.exp(-0.5 * GRID**2).sum()
+NEGLIGIBLE = 0.02  # share of the seeds in the variance below which Satterthwaite's t is used
 
 
 @dataclass(frozen=True)
@@ -36,44 +43,63 @@ class Difference:
     example_variance: float = 0.0
     examples: int = 0
 
-    def _terms(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the summands of the squared standard error and their degrees of freedom."""
+    @property
+    def _parts(self) -> tuple[float, float, float]:
+        """Variance of the estimate due to seeds, its degrees of freedom, and due to examples."""
         seeds = np.asarray(self.seeds, float)
-        variances = [*(np.asarray(self.seed_variances) / seeds), self.example_variance]
-        return np.array(variances), np.array([*(seeds - 1), max(self.examples - 1, 1)])
+        terms = np.asarray(self.seed_variances) / seeds
+        squares = float((terms**2 / (seeds - 1)).sum())
+        total = float(terms.sum())
+        return total, total**2 / squares if squares > 0 else np.inf, self.example_variance
 
     @property
     def standard_error(self) -> float:
         """Standard deviation of the estimate."""
-        return float(np.sqrt(self._terms()[0].sum()))
+        by_seed, _, by_example = self._parts
+        return float(np.sqrt(by_seed + by_example))
 
     @property
     def degrees(self) -> float:
         """Satterthwaite's degrees of freedom of the standard error."""
-        variances, degrees = self._terms()
-        total = variances.sum()
-        return float(total**2 / (variances**2 / degrees).sum()) if total > 0 else float("inf")
+        by_seed, degrees, by_example = self._parts
+        squares = by_seed**2 / degrees + by_example**2 / max(self.examples - 1, 1)
+        return float((by_seed + by_example) ** 2 / squares) if squares > 0 else float("inf")
 
     @property
     def spread(self) -> bool:
         """Whether the seeds differ at all; without that there is no telling how sure one is."""
         return self.standard_error > 1e-12 * max(1.0, abs(self.estimate))
 
+    def tail(self, distance: float) -> float:
+        """Chance that the error of the estimate exceeds a distance in one direction."""
+        by_seed, degrees, by_example = self._parts
+        if by_example == 0 or by_seed < NEGLIGIBLE * by_example:
+            return float(special.stdtr(self.degrees, -distance / self.standard_error))
+        rest = distance - np.sqrt(by_example) * GRID
+        return float(special.stdtr(degrees, -rest / np.sqrt(by_seed)) @ WEIGHTS)
+
+    def reach(self, level: float) -> float:
+        """The distance that the error stays within, in both directions, at a confidence level."""
+        outside = 0.5 - level / 2
+        by_seed, degrees, by_example = self._parts
+        alone = -special.stdtrit(degrees, outside) * np.sqrt(by_seed)
+        normal = -special.ndtri(outside) * np.sqrt(by_example)
+        if by_example == 0 or by_seed < NEGLIGIBLE * by_example:
+            return float(-special.stdtrit(self.degrees, outside) * self.standard_error)
+        low, high = 0.9 * max(alone, normal), alone + normal
+        return float(optimize.brentq(lambda d: self.tail(d) - outside, low, high, rtol=1e-9))
+
     def p_value(self) -> float:
         """Two-sided p of no difference; 1 if the seeds do not spread."""
-        if not self.spread:
-            return 1.0
-        return float(2 * special.stdtr(self.degrees, -abs(self.estimate) / self.standard_error))
+        return min(2 * self.tail(abs(self.estimate)), 1.0) if self.spread else 1.0
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's interval at a confidence level.
+        """Interval at a confidence level.
 
         Without any spread it is the point 0 for arms that agree exactly, else everything.
         """
-        if not self.spread:
-            half = 0.0 if self.estimate == 0 else float("inf")
-        else:
-            half = special.stdtrit(self.degrees, 0.5 + level / 2) * self.standard_error
+        unknown = 0.0 if self.estimate == 0 else float("inf")
+        half = self.reach(level) if self.spread else unknown
         return float(self.estimate - half), float(self.estimate + half)
 
     def equivalence_p(self, margin: float) -> float:
@@ -83,8 +109,7 @@ class Difference:
         """
         if not self.spread:
             return 0.0 if self.estimate == 0 else 1.0
-        nearest = (margin - abs(self.estimate)) / self.standard_error
-        return float(special.stdtr(self.degrees, -nearest))
+        return self.tail(margin - abs(self.estimate))
 
     def at(self, seeds: int) -> "Difference":
         """The same difference as another number of seeds (in each set) would show it."""

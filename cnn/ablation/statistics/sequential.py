@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize, special
 
 Spending = Literal["obrien_fleming", "pocock"]
-NODES = 301  # of the Gauss-Legendre rule: boundaries to about 1e-5
+NODES = 121  # of the Gauss-Legendre rule: boundaries to about 1e-5
 
 
 def spent(fraction: float, alpha: float, spending: Spending = "obrien_fleming") -> float:
@@ -77,10 +77,9 @@ def sequential_p(
         return 1.0
     if spending_levels(fractions, lowest, spending)[look] >= p_value:
         return lowest
-    for _ in range(30):
-        middle = float(np.sqrt(lowest * highest))
-        if spending_levels(fractions, middle, spending)[look] >= p_value:
-            highest = middle
-        else:
-            lowest = middle
-    return highest
+
+    def beyond(logarithm: float) -> float:
+        level = spending_levels(fractions, float(np.exp(logarithm)), spending)[look]
+        return float(np.log(level / p_value))
+
+    return float(np.exp(optimize.brentq(beyond, np.log(lowest), np.log(highest), xtol=1e-6)))

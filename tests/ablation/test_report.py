@@ -1,0 +1,394 @@
+"""The report says the right thing first, escapes every name, and stands alone."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from cnn.ablation.judgement import judge
+from cnn.ablation.report import (
+    FORMATS,
+    render_csv,
+    render_html,
+    render_latex,
+    render_markdown,
+    write_report,
+)
+from cnn.ablation.report.latex import escape_latex
+from cnn.ablation.report.markdown import escape_markdown
+from cnn.ablation.report.words import MINUS
+from cnn.ablation.study_results import Arm, SeedRun, Study
+from cnn.config.errors import UserError
+from tests.ablation.browser import Browser, installed
+from tests.ablation.simulated import arm, study
+
+EVIL = "<script>alert('x')</script>\"|a_b%$#&{}~^\\`*[l](http://evil.example)"
+FORMULA = '=HYPERLINK("http://evil.example")'
+VOID = {"meta", "wbr"}
+
+
+class Parsed(HTMLParser):
+    """Checks that tags nest, and collects attributes, scripts and text."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open and "script" not in self.open:
+            self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.text))
+
+
+def small_arms(rng, gains, again=0.0, seeds=range(5), **fields) -> list[Arm]:
+    """Arms with gains in logits, and the baseline again, which should have none."""
+    ease = rng.normal(2.5, 1.5, 1500)
+    fields = {"params": 186_000, "macs": 13_100_000, "step_time_ms": 41.0} | fields
+    arms = [arm(rng, name, ease, gain, seeds, **fields) for name, gain in gains.items()]
+    return [*arms, arm(rng, "max again", ease, again, range(100, 105), **fields)]
+
+
+@pytest.fixture(scope="module")
+def full() -> Study:
+    arms = small_arms(
+        np.random.default_rng(0), {"max": 0, "blur": 0.6, "avg": -0.6, "aps": 0.02, EVIL: 0.1}
+    )
+    failed = SeedRun(0, "runs/lp/seed_0", status="failed", error="the loss is not finite")
+    return study([*arms, Arm("lp", seeds=(failed,))], aa_arm="max again", margin=0.02)
+
+
+@pytest.fixture(scope="module")
+def page(full) -> Parsed:
+    return Parsed(render_html(full))
+
+
+def test_the_verdict_comes_first_in_words(full, page):
+    kinds = {key[1]: c.verdict.kind for key, c in judge(full).comparisons.items()}
+    assert (kinds["blur"], kinds["avg"], kinds["lp"]) == ("better", "worse", "unranked")
+    start = page.words[: page.words.index("Differences")]
+    assert re.search(r"blur \(\+\d+\.\d\d pp\) is better than max", start)
+    assert re.search(rf"avg \({MINUS}\d+\.\d\d pp\) is worse than max", start)
+    assert "lp is not ranked: it has no finished seed" in start
+    assert "lp: all 1 run failed: the loss is not finite" in start
+    assert "did not come out different" in start
+    assert "in doubt" not in start
+    assert "Partial" not in start
+
+
+def test_the_page_stands_alone(page):
+    assert not {"link", "img", "iframe", "object", "base"} & set(page.tags)
+    for tag, name, value in page.attributes:
+        if name in ("href", "src", "action", "xlink:href"):
+            assert tag == "a"
+            assert value.startswith("./runs/")
+    sources = render_html(study(small_arms(np.random.default_rng(1), {"max": 0})))
+    assert "http://" not in sources
+    assert "https://" not in sources
+    assert "@import" not in sources
+    assert "url(" not in sources
+
+
+def test_names_stay_names_in_the_page(page):
+    assert page.tags.count("script") == 1
+    assert "alert('x')" in page.words
+    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
+
+
+def test_run_folders_cannot_lead_elsewhere():
+    rng = np.random.default_rng(2)
+    arms = small_arms(rng, {"max": 0, "blur": 0})
+    places = ["javascript:alert(1)", "//evil.example/x", "../other run/é", '"><script>', "a?b#c"]
+    runs = [replace(run, run_dir=p) for run, p in zip(arms[1].seeds, places, strict=True)]
+    arms[1] = replace(arms[1], seeds=tuple(runs))
+    found = {v for t, n, v in Parsed(render_html(study(arms))).attributes if n == "href"}
+    expected = {
+        "./javascript%3Aalert%281%29",
+        "/evil.example/x",
+        "../other%20run/%C3%A9",
+        "./%22%3E%3Cscript%3E",
+        "./a%3Fb%23c",
+    }
+    assert expected <= found
+
+
+def test_every_run_is_linked_and_every_seed_is_a_dot(full, page):
+    links = [value for tag, name, value in page.attributes if tag == "a" and name == "href"]
+    for one in full.arms:
+        for run in one.seeds:
+            wanted = 2 if run.status == "finished" else 1  # its dot and its cell
+            quoted = [link for link in links if link.endswith(f"/seed_{run.seed}")]
+            assert len(quoted) >= wanted
+    dots = [1 for tag, name, v in page.attributes if (tag, name, v) == ("circle", "class", "dot")]
+    assert len(dots) == sum(len(one.finished) for one in full.arms)
+
+
+def test_a_different_control_puts_the_verdicts_in_doubt():
+    arms = small_arms(np.random.default_rng(3), {"max": 0, "blur": 0.5}, again=0.8)
+    doubtful = study(arms, aa_arm="max again")
+    words = Parsed(render_html(doubtful)).words
+    assert judge(doubtful).doubtful
+    assert words.index("Verdicts in doubt.") < words.index("is better than max")
+    assert "Every verdict below is in doubt" in render_markdown(doubtful)
+    assert "in doubt" in render_latex(doubtful)
+    assert {row["in_doubt"] for row in csv.DictReader(io.StringIO(render_csv(doubtful)))} == {
+        "true"
+    }
+
+
+def unfinished(arms: list[Arm], name: str, finished: int) -> list[Arm]:
+    """The arms, one of which has only begun some of its runs."""
+    return [
+        replace(
+            one,
+            seeds=tuple(
+                run if i < finished else SeedRun(run.seed, run.run_dir, status="running")
+                for i, run in enumerate(one.seeds)
+            ),
+        )
+        if one.name == name
+        else one
+        for one in arms
+    ]
+
+
+def test_a_report_over_unfinished_runs_is_marked():
+    arms = unfinished(small_arms(np.random.default_rng(4), {"max": 0, "blur": 0.5}), "blur", 2)
+    partial = study(arms)
+    words = Parsed(render_html(partial)).words
+    assert words.index("Partial report. 12 of 15 runs have ended") < words.index("is not ranked")
+    assert "it has 2 finished seeds; fewer than 3 show no spread to judge by" in words
+    assert "Partial report" in render_markdown(partial)
+    assert "12 of 15 runs have ended" in render_latex(partial)
+    rows = list(csv.DictReader(io.StringIO(render_csv(partial))))
+    assert {row["partial"] for row in rows} == {"true"}
+    assert [row["finished"] for row in rows] == ["5", "2", "5"]
+
+
+def test_planned_looks_judge_only_the_seeds_of_the_look():
+    arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.7})
+    early = judge(study(unfinished(arms, "blur", 2), looks=(3, 5)))
+    assert early.waiting
+    assert all(c.verdict.kind == "unranked" for c in early.comparisons.values())
+    assert "the first planned look is at 3 seeds" in render_html(early.study)
+    interim = study(unfinished(arms, "blur", 4), looks=(3, 5))
+    assert judge(interim).look.index == 0
+    assert {len(s.runs) for s in judge(interim).summaries.values()} == {3}
+    assert "planned look 1 of 2, at 3 seeds: its verdicts hold" in render_html(interim)
+    assert judge(study(arms, looks=(3, 5))).look.index == 1
+
+
+def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
+    arms = small_arms(np.random.default_rng(6), {"max": 0, "blur": 0.5}, keep=False)
+    narrow = study(arms)
+    assert judge(narrow).population == "seeds"
+    assert judge(narrow).examples is None
+    words = Parsed(render_html(narrow)).words
+    assert "not every run kept its outcome" in words
+    assert "Speaks fornew seeds on this test set" in words
+
+
+def test_a_metric_where_lower_is_better():
+    rng = np.random.default_rng(7)
+
+    def losses(name: str, centre: float) -> Arm:
+        values = rng.normal(centre, 0.01, 6)
+        return Arm(
+            name,
+            seeds=tuple(SeedRun(i, f"runs/{name}/{i}", {"loss": v}) for i, v in enumerate(values)),
+        )
+
+    compared = study(
+        [losses("max", 0.5), losses("blur", 0.4)],
+        metric="loss",
+        higher_is_better=False,
+        population="seeds",
+    )
+    assert judge(compared).comparisons["", "blur"].verdict.kind == "better"
+    assert judge(compared).orders[""].names == ("blur", "max")
+    assert re.search(rf"blur \({MINUS}0\.[01]\d*\) is better than max", render_markdown(compared))
+
+
+def test_several_networks_are_judged_each_and_summed_up():
+    rng = np.random.default_rng(8)
+    arms = []
+    for network in ("plain", "vgg"):
+        arms += small_arms(rng, {"max": 0, "blur": 0.6}, network=network)
+    several = study(arms, aa_arm="max again")
+    judged = judge(several)
+    assert len(judged.comparisons) == 4
+    assert {entry.name for entry in judged.across} == {"blur", "max again"}
+    blur = next(entry for entry in judged.across if entry.name == "blur")
+    assert blur.gain[1] < blur.gain[0] < blur.gain[2]
+    assert blur.improvement[0] > 0.9
+    words = Parsed(render_html(several)).words
+    assert "On plain, blur" in words
+    assert "Across networks" in words
+
+
+def test_spreadsheets_run_no_name():
+    arms = small_arms(np.random.default_rng(9), {"max": 0, FORMULA: 0, "-1+1": 0, "@x": 0})
+    rows = list(csv.DictReader(io.StringIO(render_csv(study(arms)))))
+    assert [row["arm"] for row in rows] == ["max", f"'{FORMULA}", "'-1+1", "'@x", "max again"]
+    assert (
+        float(rows[1]["difference"])
+        == judge(study(arms)).comparisons["", FORMULA].verdict.difference.estimate
+    )
+
+
+def test_latex_and_markdown_names_mean_themselves(full):
+    assert escape_latex("a_b & 100 % {x}\\y") == r"a\_b \& 100 \% \{x\}\textbackslash{}y"
+    assert escape_markdown("a|b\n<c> *d* [e](f) g_h _i_") == (
+        r"a\|b &lt;c&gt; \*d\* \[e\](f) g_h \_i\_"
+    )
+    latex = render_latex(full)
+    rows = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")].splitlines()[1:]
+    assert len(rows) == len(full.arms)
+    assert all(len(re.findall(r"(?<!\\)&", row)) == 9 for row in rows)
+    table = [line for line in render_markdown(full).splitlines() if line.startswith("| ")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {11}
+
+
+def test_the_study_file_cannot_leave_its_code_block():
+    arms = small_arms(np.random.default_rng(10), {"max": 0})
+    text = "```\n# not a title </code></pre><script>\n````"
+    markdown = render_markdown(study(arms, config=text))
+    assert f"`````python\n{text}\n`````" in markdown
+    assert Parsed(render_html(study(arms, config=text))).tags.count("script") == 1
+
+
+def test_all_formats_are_written_and_written_alike_again(full, tmp_path):
+    first = {path.name: path.read_text() for path in write_report(full, tmp_path)}
+    again = {path.name: path.read_text() for path in write_report(replace(full), tmp_path)}
+    assert set(first) == set(FORMATS)
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"baseline": "maxx"}, "baseline: unknown arm 'maxx': did you mean 'max'"),
+        ({"aa_arm": "max"}, "aa_arm: unknown arm 'max'"),
+        ({"margin": 0.0}, "margin: must be a positive number"),
+        ({"population": "everything"}, "population: unknown"),
+        ({"looks": (2, 5)}, "looks: must be 3 or more and increase"),
+        ({"looks": (5, 5)}, "looks: must be 3 or more and increase"),
+    ],
+)
+def test_mistakes_in_a_study_are_told(fields, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        study([Arm("max"), Arm("blur")], **fields)
+
+
+def test_runs_that_do_not_fit_together_are_told():
+    arms = small_arms(np.random.default_rng(11), {"max": 0, "blur": 0})
+    with pytest.raises(UserError, match="two arms have the same name"):
+        study([arms[0], arms[0]])
+    with pytest.raises(UserError, match="lists a seed twice"):
+        study([replace(arms[0], seeds=arms[0].seeds[:1] * 2)])
+    with pytest.raises(UserError, match=r"runs/max/seed_0 has no 'f1'; it has: accuracy"):
+        judge(study(arms, metric="f1"))
+    run = arms[1].seeds[0]
+    shorter = replace(run, correct=run.correct[:10])
+    other = [arms[0], replace(arms[1], seeds=(shorter, *arms[1].seeds[1:]))]
+    with pytest.raises(UserError, match="arms must be tested on the same data"):
+        judge(study(other))
+    flipped = replace(run, correct=~run.correct)
+    other = [arms[0], replace(arms[1], seeds=(flipped, *arms[1].seeds[1:]))]
+    with pytest.raises(UserError, match="its kept predictions give an accuracy"):
+        judge(study(other))
+
+
+def test_a_study_without_a_single_result_has_a_report():
+    runs = tuple(SeedRun(i, f"runs/{i}", status="running") for i in range(3))
+    empty = study([Arm("max", seeds=runs), Arm("blur", seeds=runs)])
+    words = Parsed(render_html(empty)).words
+    assert "0 of 6 runs have ended" in words
+    assert "blur is not ranked" in words
+    for render in FORMATS.values():
+        assert render(empty)
+
+
+def test_an_arm_far_off_does_not_squeeze_the_others():
+    rng = np.random.default_rng(12)
+    arms = small_arms(rng, {"max": 0, "blur": 0.2, "aps": -0.1, "broken": -6.0})
+    attributes = Parsed(render_html(study(arms))).attributes
+    style = next(v for t, n, v in attributes if n == "style" and v.startswith("--zero"))
+    width = float(re.search(r"--width:([\d.]+)%", style)[1])
+    assert width > 4  # the margin of 0.5 points beside a difference of 60
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not installed():
+        pytest.skip("there is no chromium with chromedriver on this machine")
+    with Browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def page_file(full, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render_html(full))
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_the_screen_without_an_error(browser, page_file, width, scheme):
+    browser.open(page_file, width, scheme)
+    assert browser.log() == []
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    paper = browser.run("return getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(v) for v in re.findall(r"\d+", paper)[:3]) / 3
+    assert (brightness > 128) == (scheme == "light")
+    empty = browser.run(
+        "return [...document.querySelectorAll('.forest-chart')]"
+        ".filter(c => c.getBoundingClientRect().width < 100).length"
+    )
+    assert empty == 0
+
+
+SORTED = """
+const table = document.querySelector("table.sortable");
+const at = [...table.tHead.rows[0].cells].findIndex(c => c.textContent === %s);
+table.tHead.rows[0].cells[at].querySelector("button").click();
+return [[...table.tBodies[0].rows].map(r => r.cells[at].dataset.key ?? null),
+        table.tHead.rows[0].cells[at].getAttribute("aria-sort")];
+"""
+
+
+def test_a_click_sorts_the_table_and_another_turns_it(browser, page_file):
+    browser.open(page_file, 1280)
+    for column in ("Difference", "Adjusted p", "Accuracy"):
+        down, order = browser.run(SORTED % json.dumps(column))
+        known = [float(key) for key in down if key is not None]
+        assert order == "descending"
+        assert known == sorted(known, reverse=True)
+        assert down[len(known) :] == [None] * (len(down) - len(known))
+        up, order = browser.run(SORTED % json.dumps(column))
+        assert order == "ascending"
+        assert up == [str(key) for key in down[: len(known)][::-1]] + down[len(known) :]
+    names, order = browser.run(SORTED % json.dumps("Arm"))
+    assert order == "ascending"
+    assert names == sorted(names, key=lambda n: (not n.startswith("<"), n))
+    assert browser.log() == []
