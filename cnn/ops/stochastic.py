@@ -1,0 +1,198 @@
+"""Pooling with random choices in training and their average, or a fixed choice, in evaluation.
+
+In training each operator draws from `key`; with `train=False` none does, and `key` may be None.
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cnn.config.errors import UserError
+from cnn.ops.average import avg_pool
+from cnn.ops.max_pool import max_pool
+from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
+from cnn.ops.precision import working_dtype
+from cnn.ops.windows import offsets, take_offset
+
+
+def stochastic_pool(
+    x: Array, window: Size, strides: Size, padding: Padding, *, key: Array | None, train: bool
+) -> Array:
+    """Samples an element with the probability of its size (Zeiler & Fergus, ICLR 2013).
+
+    In each window and channel of `[B, *spatial, C]`, with p_i = a_i / sum_j a_j and a = max(x, 0):
+
+        train: y = x_l, l ~ p        evaluation: y = sum_i p_i x_i = sum a^2 / sum a
+
+    A window without a positive element gives 0. The gradient in training goes to the sampled
+    element. Evaluation is the expectation of training.
+
+    Pitfalls: meant after a ReLU: negative elements are never sampled and carry no gradient. Ports
+    divide by zero in windows of zeros, or add an epsilon that shifts the probabilities. It
+    regularises: compare arms with the same dropout and augmentation. Parameters: none.
+
+    Args:
+      x: the input; probabilities are float32.
+      window: elements an axis.
+      strides: between windows.
+      padding: see `make_window`; zeros are never sampled.
+      key: of the sampling; every window and channel of every example draws its own.
+      train: sample, or average.
+    """
+    w = make_window(x, window, strides, padding)
+    padded = w.padded(x)
+    if train:
+        return _sample(padded, w, key)
+    size = jax.nn.relu(padded.astype(working_dtype(x)))
+    elements = [take_offset(size, w, offset) for offset in offsets(w)]
+    total = sum(elements)
+    return (sum(e * e for e in elements) / jnp.where(total > 0, total, 1)).astype(x.dtype)
+
+
+def _sample(padded: Array, window: Window, key: Array) -> Array:
+    size = jax.nn.relu(jax.lax.stop_gradient(padded).astype(working_dtype(padded)))
+    total = sum(take_offset(size, window, offset) for offset in offsets(window))
+    limit = total * _uniform(key, total.shape, total.dtype)
+    y = jnp.zeros(total.shape, padded.dtype)
+    so_far, done = jnp.zeros_like(total), jnp.zeros(total.shape, bool)
+    for offset in offsets(window):
+        probable = take_offset(size, window, offset)
+        # Up to the crossing each positive element takes the place: rounding cannot leave it empty.
+        y = jnp.where(~done & (probable > 0), take_offset(padded, window, offset), y)
+        so_far += probable
+        done |= so_far > limit
+    return jnp.where(jnp.isnan(total), jnp.nan, y)
+
+
+def _uniform(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    # Drawn flat: the same numbers, and XLA compiles them in a quarter of the time on CPU.
+    return jax.random.uniform(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+def s3_pool(
+    x: Array,
+    window: Size,
+    strides: Size,
+    padding: Padding,
+    *,
+    key: Array | None,
+    train: bool,
+    grid: Size | None = None,
+) -> Array:
+    """S3Pool: max pooling with random, spatially uneven subsampling (Zhai et al., CVPR 2017).
+
+    z = max(x, window, stride 1); then in training every axis of z is cut into strips of `grid`
+    elements, and of each strip grid / stride random elements are kept, in order: whole rows and
+    columns, the same for all examples and channels. In evaluation z is averaged over windows of
+    the size of the stride. An axis of z with n elements becomes ceil(n / stride); the last strip
+    may be shorter. With grid = strides evaluation is the expectation of training; with larger ones
+    about so.
+
+    Pitfalls: in the authors' code z is not padded, so the last strip lacks window - 1 elements and
+    the evaluation's windows start half a window early; with SAME here z has the size of x and both
+    are even. Evaluation by plain subsampling has other statistics. Parameters: none.
+
+    Args:
+      x: `[B, *spatial, C]`.
+      window: of the max.
+      strides: of the subsampling.
+      padding: of the max, see `make_window`.
+      key: of the sampling. For choices per example map over keys with `jax.vmap`.
+      train: sample, or average.
+      grid: strip lengths, multiples of the strides; the strides unless given. The authors use 16,
+        then 8.
+
+    Raises:
+      UserError: a grid that is no multiple of the stride.
+    """
+    z = max_pool(x, window, 1, padding)
+    sizes = z.shape[1:-1]
+    steps = per_axis(strides, len(sizes), "strides")
+    strips = per_axis(steps if grid is None else grid, len(sizes), "grid")
+    if any(g % s for g, s in zip(strips, steps, strict=True)):
+        raise UserError(f"grid: {strips} is no multiple of the strides {steps}")
+    if not train:
+        ends = [(0, -n % s) for n, s in zip(sizes, steps, strict=True)]
+        return avg_pool(z, steps, steps, ends)
+    scores = jnp.split(jax.random.uniform(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    for axis, (stride, strip) in enumerate(zip(steps, strips, strict=True), start=1):
+        z = _take(z, _random_elements(scores[axis - 1], stride, strip), axis)
+    return z
+
+
+def _random_elements(scores: Array, stride: int, strip: int) -> Array:
+    """Returns ceil(n / stride) sorted indices into n scores, strip / stride from each strip."""
+    end = scores.size - scores.size % strip
+    starts = jnp.arange(0, end, strip)[:, None]
+    ranks = jnp.argsort(scores[:end].reshape(-1, strip))
+    rest = jnp.argsort(scores[end:])
+    full = starts + jnp.sort(ranks[:, : strip // stride])
+    last = end + jnp.sort(rest[: -(-rest.size // stride)])
+    return jnp.concatenate([full.reshape(-1), last])
+
+
+def fractional_max_pool(
+    x: Array, sizes: Size, *, key: Array | None, train: bool, overlapping: bool = True
+) -> Array:
+    """Max pooling to any smaller size, over regions of random length (Graham, arXiv 2014).
+
+    Per axis of n elements and m outputs the region of output i is [b_i, b_(i+1)], or without
+    overlap [b_i, b_(i+1) - 1], for the paper's pseudo-random sequence
+
+        b_i = floor(a (i + u)) - floor(a u),   a = (n - 1) / m, or n / m without overlap
+
+    with u uniform in [0, 1): increments are floor(a) and ceil(a), evenly spread. Computed in
+    integers. It has no window, strides or padding: the output size is given, and static; ratio r is
+    sizes = floor(n / r) (the paper: sqrt(2) and cube root of 2). The gradient goes to the first of
+    equal elements in row-major order, as in `max_pool`.
+
+    Evaluation takes u = 1/2. The paper evaluates with random regions and averages the predictions
+    of several runs: that is `train=True` with several keys.
+
+    Pitfalls: others take other regions. PyTorch's windows have a constant size, and each channel
+    its own places; TensorFlow shuffles the increments unless told otherwise, which the paper finds
+    to underfit beside dropout or augmentation. Parameters: none.
+
+    Args:
+      x: `[B, *spatial, C]`.
+      sizes: of the output, an axis.
+      key: of u, one an axis for all examples and channels; for one per example `jax.vmap`.
+      train: random u.
+      overlapping: neighbours share a row, the better form in the paper.
+
+    Raises:
+      UserError: an output that is too large for regions of one step at least.
+    """
+    spatial = x.shape[1:-1]
+    outputs = per_axis(sizes, len(spatial), "sizes")
+    spans = [n - 1 if overlapping and n > 1 else n for n in spatial]
+    if any(m > span for m, span in zip(outputs, spans, strict=True)):
+        raise UserError(
+            f"sizes: {outputs} is too large for fractional max pooling of {spatial} elements "
+            f"{'with' if overlapping else 'without'} overlap; use at most {tuple(spans)}"
+        )
+    u = jax.random.uniform(key, (len(spatial),)) if train else jnp.full(len(spatial), 0.5)
+    # The last axis first: then the first maximum of the first row that has it wins.
+    for axis in reversed(range(1, x.ndim - 1)):
+        n, m, span = spatial[axis - 1], outputs[axis - 1], spans[axis - 1]
+        phase = jnp.minimum((u[axis - 1] * span).astype(int), span - 1)
+        bounds = (span * jnp.arange(m + 1) + phase) // m - phase // m
+        x = _max_between(x, axis, bounds, -(-span // m) + (span < n), int(span == n))
+    return x
+
+
+def _max_between(x: Array, axis: int, bounds: Array, longest: int, excluded: int) -> Array:
+    y = None
+    for step in range(longest):
+        element = _take(x, jnp.minimum(bounds[:-1] + step, bounds[1:] - excluded), axis)
+        larger = True if y is None else (element > y) | (element != element)
+        y = element if y is None else jnp.where(larger, element, y)
+    return y
+
+
+# Unique indices: the gradient needs no atomic additions, so it is deterministic.
+_take = partial(jnp.take, unique_indices=True, indices_are_sorted=True, mode="clip")
