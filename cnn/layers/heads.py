@@ -1,5 +1,6 @@
 """Global pooling before the classifier, by name."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,22 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.layers.downsample import Card, Operator, parse_operator
+from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
+from cnn.ops.heads import (
+    attention_pool,
+    global_avg,
+    global_avg_max,
+    global_cat_avg_max,
+    global_gem,
+    global_log_sum_exp,
+    global_max,
+    sim_pool,
+)
+from cnn.ops.weighted import check_power
 
 HEADS: Registry[Operator] = Registry("head")
 
@@ -49,7 +63,10 @@ class Head(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]`."""
         name, options = parse_operator(self.pooling, "model.head", HEADS)
-        x = HEADS[name].apply(self, x.astype(jnp.float32), train, **options)
+        try:
+            x = HEADS[name].apply(self, x.astype(jnp.float32), train, **options)
+        except UserError as error:
+            raise UserError(f"model.head: '{self.pooling}': {error}") from error
         if self.norm:
             x = self.style.make_norm("norm")(x, train)
         x = self.drop(x, train)
@@ -60,24 +77,148 @@ class Head(nn.Module):
         return nn.Dropout(self.dropout, deterministic=not train)(x)
 
 
+class _Projection(nn.Module):
+    """The parameters of a square linear map, named as weight decay knows kernels.
+
+    Attributes:
+      features: C.
+      use_bias: whether there is a bias.
+    """
+
+    features: int
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array | None]:
+        """Returns the kernel `[C, C]`, and the bias `[C]` or None."""
+        start = nn.initializers.normal(self.features**-0.5)
+        kernel = self.param("kernel", start, (self.features, self.features), jnp.float32)
+        if not self.use_bias:
+            return kernel, None
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+
+
 @register_head(
     "avg",
     Card(
         formula="y = mean over all positions",
         reference="Lin et al., ICLR 2014",
+        oracle=("global_avg",),
         pitfalls="invariant to circular shifts only: borders and padding leak the position.",
     ),
 )
 def _avg(layer: Head, x: Array, train: bool) -> Array:
-    return x.mean(tuple(range(1, x.ndim - 1)))
+    return global_avg(x)
 
 
 @register_head(
     "max",
-    Card(formula="y = maximum over all positions", reference="Oquab et al., CVPR 2015"),
+    Card(
+        formula="y = maximum over all positions",
+        reference="Oquab et al., CVPR 2015",
+        oracle=("global_max",),
+    ),
 )
 def _max(layer: Head, x: Array, train: bool) -> Array:
-    return x.max(tuple(range(1, x.ndim - 1)))
+    return global_max(x)
+
+
+@register_head(
+    "avg_max",
+    Card(
+        formula="y = (mean + maximum) / 2",
+        reference="timm",
+        oracle=("global_avg_max",),
+        pitfalls="some sum the two.",
+    ),
+)
+def _avg_max(layer: Head, x: Array, train: bool) -> Array:
+    return global_avg_max(x)
+
+
+@register_head(
+    "cat_avg_max",
+    Card(
+        formula="y = mean and maximum side by side",
+        reference="timm",
+        oracle=("global_cat_avg_max",),
+        parameters="C K: the classifier sees twice the features",
+        macs="C K",
+    ),
+)
+def _cat_avg_max(layer: Head, x: Array, train: bool) -> Array:
+    return global_cat_avg_max(x)
+
+
+@register_head(
+    "gem",
+    Card(
+        formula="y = (mean max(x, 1e-6)**p) ** (1 / p), p learned",
+        reference="Radenovic et al., TPAMI 2018",
+        oracle=("global_gem",),
+        parameters="1",
+        pitfalls="negative elements get neither value nor gradient: use it after a ReLU.",
+    ),
+)
+def _gem(layer: Head, x: Array, train: bool, *, p: float = 3.0) -> Array:
+    check_power(p, "gem")
+    return global_gem(x, p=layer.param("p", nn.initializers.constant(p), (), jnp.float32))
+
+
+@register_head(
+    "lse",
+    Card(
+        formula="y = log(mean exp(r x)) / r, r learned",
+        reference="Pinheiro & Collobert, CVPR 2015; learned as LsePlus in timm",
+        oracle=("global_log_sum_exp",),
+        parameters="1",
+    ),
+)
+def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
+    if r <= 0:
+        raise UserError(f"r={r} is not above 0; use for instance r=10.0")
+    start = nn.initializers.constant(r)
+    return global_log_sum_exp(x, r=layer.param("r", start, (), jnp.float32))
+
+
+@register_head(
+    "attention",
+    Card(
+        formula="multi-head attention over all positions, the mean as query, with positions",
+        reference="CLIP, Radford et al., ICML 2021",
+        oracle=("attention_pool",),
+        parameters="4 C**2 + 4 C + (1 + positions) C",
+        macs="about 2 C**2 a position",
+        pitfalls="learned positions tie the network to one image size.",
+    ),
+)
+def _attention(layer: Head, x: Array, train: bool, *, heads: int = 8) -> Array:
+    channels = x.shape[-1]
+    start = nn.initializers.normal(channels**-0.5)
+    count = 1 + math.prod(x.shape[1:-1])
+    positions = layer.param("positions", start, (count, channels), jnp.float32)
+    names = ("query", "key", "value", "output")
+    projections = [_Projection(channels, name=name)() for name in names]
+    return attention_pool(x, positions, *projections, heads=heads)
+
+
+@register_head(
+    "simpool",
+    Card(
+        formula="attention of one head, the mean as query, positive values in a power mean",
+        reference="SimPool, Psomas et al., ICCV 2023",
+        oracle=("sim_pool",),
+        parameters="2 C**2 + 2 C",
+        macs="about C**2 a position",
+        pitfalls="gamma 2 is for convolutional networks. Implementations differ in the minimum "
+        "that makes values positive; see cnn/ops/heads.py.",
+    ),
+)
+def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array:
+    normed = NORMS["layer"](layer.style, name="token_norm")(x, train)
+    query, _ = _Projection(x.shape[-1], use_bias=False, name="query")()
+    key, _ = _Projection(x.shape[-1], use_bias=False, name="key")()
+    return sim_pool(x, normed, normed, query, key, gamma=gamma)
 
 
 @register_head(
@@ -85,7 +226,7 @@ def _max(layer: Head, x: Array, train: bool) -> Array:
     Card(
         formula="y = all positions and channels, through fully connected hidden layers",
         reference="LeCun et al. 1998; VGG of Simonyan & Zisserman, ICLR 2015",
-        parameters="positions * C * hidden[0] + ..., with biases",
+        parameters="positions C hidden[0] + ..., with biases",
         macs="as many as parameters",
         pitfalls="ties the network to one image size.",
     ),
@@ -93,7 +234,7 @@ def _max(layer: Head, x: Array, train: bool) -> Array:
 def _flatten(layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = ()) -> Array:
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
-        # Before the first hidden layer VGG and LeNet drop nothing.
+        # VGG drops behind each hidden layer; behind the last one the classifier does.
         x = layer.drop(x, train) if i > 1 else x
         x = layer.style.activate(nn.Dense(features, name=f"hidden{i}")(x))
     return x

@@ -15,6 +15,7 @@ DOWNSAMPLERS.add(
         card=Card(
             formula="the convolution of the site takes the strides: y = subsample(conv(x))",
             reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",
+            oracle=("conv",),
             macs="strides**2 times fewer in the convolution of the site",
             pitfalls="a strided 1x1 convolution never sees 3/4 of its input; whether a bottleneck "
             "strides its 1x1 (v1) or its 3x3 (v1.5) is a silent variable.",
@@ -28,6 +29,7 @@ DOWNSAMPLERS.add(
     Card(
         formula="y = activation(norm(conv(x, window, strides))), equal channels",
         reference="All-CNN of Springenberg et al., ICLR-W 2015",
+        oracle=("conv",),
         parameters="window**n * C**2, and the norm's",
         macs="window**n * C**2 an output",
         pitfalls="it adds a layer: conv_pool is the control with as many parameters. Ports that "
@@ -44,6 +46,7 @@ def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
     Card(
         formula="y = max(activation(norm(conv(x, window)))), equal channels",
         reference="ConvPool-CNN of Springenberg et al., ICLR-W 2015",
+        oracle=("conv", "max_pool"),
         parameters="window**n * C**2, and the norm's",
         macs="window**n * C**2 a position of the input",
         pitfalls="the control of all_conv: as many parameters, strides**n times its operations.",
@@ -61,6 +64,7 @@ def _conv_pool(
     Card(
         formula="y = conv1x1(avg(x)), equal channels",
         reference="the shortcut of ResNet-D, He et al., CVPR 2019",
+        oracle=("avg_pool", "conv"),
         parameters="C**2",
         macs="C**2 an output",
         pitfalls="commutes with conv_avg to the same function for a quarter of its operations.",
@@ -76,6 +80,7 @@ def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
     Card(
         formula="y = avg(conv1x1(x)), equal channels",
         reference="the transition of DenseNet, Huang et al., CVPR 2017",
+        oracle=("conv", "avg_pool"),
         parameters="C**2",
         macs="C**2 a position of the input",
         pitfalls="the same function as avg_conv: an arm of both is an A/A comparison.",

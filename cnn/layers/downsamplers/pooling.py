@@ -1,10 +1,12 @@
-"""Maximum, average, subsampling, and leaving the resolution as it is."""
+"""Pooling without parameters, subsampling, and the controls that keep the resolution."""
 
 from jax import Array
 
 from cnn.layers.downsample import Card, Downsample, register
 from cnn.ops.average import avg_pool, subsample
 from cnn.ops.max_pool import max_pool
+from cnn.ops.median import median_pool
+from cnn.ops.weighted import lp_pool, soft_pool
 
 
 @register(
@@ -12,6 +14,7 @@ from cnn.ops.max_pool import max_pool
     Card(
         formula="y = max of the window",
         reference="Riesenhuber & Poggio, Nature Neuroscience 1999; Scherer et al., ICANN 2010",
+        oracle=("max_pool",),
         macs="window comparisons an output",
         pitfalls="XLA's own gradient has no deterministic form on a GPU; ours is made of slices. "
         "Gradients of jnp.max split ties, select-and-scatter (and ours) do not. SAME and torch "
@@ -27,13 +30,75 @@ def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, windo
     Card(
         formula="y = mean of the window, of the elements inside the input",
         reference="LeCun et al., NIPS 1990 (there with a learned gain and bias)",
+        oracle=("avg_pool",),
         macs="window additions an output",
         pitfalls="flax and PyTorch count the padding unless told otherwise, TensorFlow and this "
-        "operator do not.",
+        "operator do not; count_padding=True does.",
     ),
 )
-def _avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
-    return avg_pool(x, window, layer.strides, layer.style.padding)
+def _avg(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 2,
+    count_padding: bool = False,
+):
+    padding = layer.style.padding
+    return avg_pool(x, window, layer.strides, padding, count_padding=count_padding)
+
+
+@register(
+    "median",
+    Card(
+        formula="y = median of the window, of the elements inside the input",
+        reference="Tukey 1971",
+        oracle=("median_pool",),
+        macs="window**2 comparisons an output",
+        pitfalls="the mean of the middle two for an even window; others take the lower one.",
+    ),
+)
+def _median(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    return median_pool(x, window, layer.strides, layer.style.padding)
+
+
+@register(
+    "lp",
+    Card(
+        formula="y = (sum |x|**p) ** (1 / p)",
+        reference="Sermanet et al., ICPR 2012",
+        oracle=("lp_pool",),
+        macs="window powers an output",
+        pitfalls="sums, as PyTorch's LPPool, where gem averages: they differ by "
+        "window ** (n / p). PyTorch's gradient in a window of zeros is NaN.",
+    ),
+)
+def _lp(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 2,
+    p: float = 2.0,
+):
+    return lp_pool(x, window, layer.strides, layer.style.padding, p=p)
+
+
+@register(
+    "soft",
+    Card(
+        formula="y = sum x exp(x) / sum exp(x), each channel alone",
+        reference="SoftPool, Stergiou et al., ICCV 2021",
+        oracle=("soft_pool",),
+        macs="window exponentials an output",
+        pitfalls="the published path without CUDA sums exp over the channels and clamps below "
+        "zero, which is another operator and was copied on.",
+    ),
+)
+def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
+    return soft_pool(x, window, layer.strides, layer.style.padding)
 
 
 @register(
@@ -41,7 +106,9 @@ def _avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, windo
     Card(
         formula="y = every stride-th element",
         reference="the shortcut of option A in He et al., CVPR 2016",
-        pitfalls="aliases; a strided 1x1 convolution looks at the same quarter of its input.",
+        oracle=("subsample",),
+        pitfalls="aliases. A 1x1 convolution behind it is a strided 1x1 convolution: it sees a "
+        "quarter of the input.",
     ),
 )
 def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
@@ -53,10 +120,26 @@ def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = x",
         reference="the dense control: an upper bound of resolution and of cost",
-        macs="everything behind it works at strides**2 times the positions",
+        macs="everything behind it works at strides**n times the positions",
         pitfalls="main path and shortcut have to agree on it.",
     ),
     keeps_resolution=True,
 )
 def _none(layer: Downsample, x: Array, train: bool, phase: Array | None):
+    return x
+
+
+@register(
+    "dilated",
+    Card(
+        formula="y = x, and every later convolution is dilated by the stride",
+        reference="Yu & Koltun, ICLR 2016; dilated residual networks, Yu et al., CVPR 2017",
+        macs="everything behind it works at strides**n times the positions",
+        pitfalls="keeps the receptive field of the strided network, which none does not. The "
+        "shortcut needs none or dilated. Windows of pooling heads are not dilated.",
+    ),
+    keeps_resolution=True,
+    dilates=True,
+)
+def _dilated(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return x

@@ -1,0 +1,124 @@
+"""Low-pass filters before subsampling: BlurPool in its forms, and adaptive blurring."""
+
+from jax import Array
+
+from cnn.layers.conv import Conv
+from cnn.layers.downsample import Card, Downsample, register
+from cnn.ops.adaptive import adaptive_blur
+from cnn.ops.average import subsample
+from cnn.ops.blur import blur
+from cnn.ops.max_pool import max_pool
+from cnn.ops.padding import FilledPads, Padding
+
+_ZHANG = "Zhang, ICML 2019"
+
+
+def _borders(layer: Downsample, dialect: str) -> Padding:
+    """Returns the dialect; a circular network has circular borders where none is asked for."""
+    return dialect or ("CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe")
+
+
+@register(
+    "blur",
+    Card(
+        formula="y = subsample(x * b), b binomial with `taps` taps an axis",
+        reference=f"{_ZHANG}: ConvBlurPool behind a convolution, AvgBlurPool in an average's place",
+        oracle=("blur",),
+        macs="taps**n an output and channel",
+        pitfalls="what goes by the name differs: dialects adobe (the paper's; the default, but in "
+        "circular networks circular), timm, composer, ffcv; see cnn/ops/blur.py. 2 taps are the "
+        "2x2 average.",
+    ),
+)
+def _blur(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    taps: int = 4,
+    dialect: str = "",
+):
+    return blur(x, taps, layer.strides, _borders(layer, dialect))
+
+
+@register(
+    "max_blur",
+    Card(
+        formula="y = blur(max(x, window, stride 1))",
+        reference=f"{_ZHANG}: MaxBlurPool",
+        oracle=("max_pool", "blur"),
+        macs="window comparisons a position of the input, taps**n an output and channel",
+        pitfalls="see blur. The maximum works at full resolution.",
+    ),
+)
+def _max_blur(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 2,
+    taps: int = 4,
+    dialect: str = "",
+):
+    x = max_pool(x, window, 1, layer.style.padding)
+    return blur(x, taps, layer.strides, _borders(layer, dialect))
+
+
+@register(
+    "blur_conv",
+    Card(
+        formula="y = conv(x * b, strides), b binomial with `taps` taps an axis",
+        reference="ffcv-imagenet (2022), and Composer's BlurPool recipe",
+        oracle=("blur", "conv"),
+        macs="taps**n a position of the input and channel",
+        pitfalls="blurs before the convolution and its nonlinearity, where Zhang blurs behind "
+        "both; one larger strided convolution. ffcv pads with zeros, so borders darken.",
+    ),
+    on_conv=True,
+)
+def _blur_conv(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    taps: int = 3,
+    dialect: str = "ffcv",
+):
+    return blur(x, taps, 1, _borders(layer, dialect))
+
+
+@register(
+    "ddac",
+    Card(
+        formula="y = sum softmax(l)_i x_i, a filter l = norm(conv(x)) per position and group",
+        reference="Zou et al., BMVC 2020",
+        oracle=("adaptive_blur", "conv"),
+        parameters="window**(2 n) C groups, and the norm's",
+        macs="window**(2 n) C groups a position of the input",
+        pitfalls="costs a convolution at full resolution. Where `groups` does not divide the "
+        "channels the next smaller number that does is taken. Mirrored borders, as published, but "
+        "circular in circular networks.",
+    ),
+)
+def _ddac(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 3,
+    groups: int = 8,
+):
+    ndim, channels = x.ndim - 2, x.shape[-1]
+    groups = next(g for g in range(groups, 0, -1) if channels % g == 0)
+    values = "wrap" if layer.style.padding == "CIRCULAR" else "reflect"
+    pads = FilledPads((((window - 1) // 2, window // 2),) * ndim, values)
+    features = groups * window**ndim
+    logits = Conv(features, window, layer.style, padding=pads, name="logits")(x)
+    logits = layer.style.make_norm("norm")(logits, train)
+    logits = subsample(logits, layer.strides)
+    logits = logits.reshape(*logits.shape[:-1], groups, window**ndim)
+    return adaptive_blur(x, window, layer.strides, pads, logits=logits)

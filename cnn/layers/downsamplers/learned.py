@@ -1,0 +1,127 @@
+"""Pooling with a few learned parameters: GeM, LIP, mixed, gated and tree."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from cnn.layers.conv import Conv
+from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.norms import NORMS
+from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
+from cnn.ops.weighted import check_power, gem_pool, lip
+
+
+@register(
+    "gem",
+    Card(
+        formula="y = (mean max(x, 1e-6)**p) ** (1 / p), p learned",
+        reference="Radenovic et al., TPAMI 2018",
+        oracle=("gem_pool",),
+        parameters="1",
+        macs="window powers an output",
+        pitfalls="negative elements get neither value nor gradient: use it after a ReLU. Others "
+        "overflow in half precision.",
+    ),
+)
+def _gem(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 2,
+    p: float = 3.0,
+):
+    check_power(p, "gem")
+    power = layer.param("p", nn.initializers.constant(p), (), jnp.float32)
+    return gem_pool(x, window, layer.strides, layer.style.padding, p=power)
+
+
+@register(
+    "lip",
+    Card(
+        formula="y = sum x exp(l) / sum exp(l), l = 12 sigmoid(instance_norm(conv3x3(x)))",
+        reference="Gao et al., ICCV 2019, the simplified form",
+        oracle=("lip", "conv"),
+        parameters="9 C**2 + 2 C in 2-D",
+        macs="9 C**2 a position of the input in 2-D",
+        pitfalls="costs as much as a convolution at full resolution: compare at equal compute. "
+        "The convolution starts at zero, so it starts as the average.",
+    ),
+)
+def _lip(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    zeros = nn.initializers.zeros
+    logits = Conv(x.shape[-1], 3, layer.style, kernel_init=zeros, name="logits")(x)
+    logits = NORMS["instance"](layer.style, name="norm")(logits, train)
+    logits = 12 * jax.nn.sigmoid(logits)
+    return lip(x, logits, window, layer.strides, layer.style.padding)
+
+
+_LEE = "Lee, Gallagher & Tu, AISTATS 2016"
+
+
+@register(
+    "mixed",
+    Card(
+        formula="y = a max + (1 - a) avg, a learned from 1/2 on",
+        reference=_LEE,
+        oracle=("mixed_pool",),
+        parameters="1",
+        macs="2 window operations an output",
+        pitfalls="Yu et al. (RSKT 2014) call a random choice of the two mixed pooling.",
+    ),
+)
+def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    share = layer.param("share", nn.initializers.constant(0.5), (), jnp.float32)
+    return mixed_pool(x, window, layer.strides, layer.style.padding, share=share)
+
+
+@register(
+    "gated",
+    Card(
+        formula="y = a max + (1 - a) avg, a = sigmoid(sum w x) of each window, w from 0 on",
+        reference=_LEE,
+        oracle=("gated_pool",),
+        parameters="window**n",
+        macs="3 window operations an output",
+        pitfalls="one filter for all channels, as published; dense convolutions as gates mix the "
+        "channels and have C**2 times the parameters.",
+    ),
+)
+def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    shape = (window,) * (x.ndim - 2)
+    gate = layer.param("gate", nn.initializers.zeros, shape, jnp.float32)
+    return gated_pool(x, gate, layer.strides, layer.style.padding)
+
+
+@register(
+    "tree",
+    Card(
+        formula="leaves sum v x; nodes a left + (1 - a) right, a = sigmoid(sum w x)",
+        reference=_LEE,
+        oracle=("tree_pool",),
+        parameters="(2**(levels + 1) - 1) window**n, for the paper's tree 27",
+        macs="(2**(levels + 1) - 1) window an output",
+        pitfalls="linear but for the gates: with constant ones a depthwise strided convolution.",
+    ),
+)
+def _tree(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 3,
+    levels: int = 1,
+):
+    size = (window,) * (x.ndim - 2)
+    mean = 1 / window ** len(size)
+    spread = nn.initializers.normal(mean)
+
+    def about_average(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        return mean + spread(key, shape, dtype)
+
+    leaves = layer.param("leaves", about_average, (2**levels, *size), jnp.float32)
+    gates = layer.param("gates", nn.initializers.zeros, (2**levels - 1, *size), jnp.float32)
+    return tree_pool(x, list(leaves), list(gates), layer.strides, layer.style.padding)

@@ -1,0 +1,74 @@
+"""Pooling that draws while training."""
+
+from jax import Array
+
+from cnn.layers.downsample import Card, Downsample, register
+from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
+
+
+@register(
+    "stochastic",
+    Card(
+        formula="training: x_l with probability x_l / sum x; evaluation: sum x**2 / sum x",
+        reference="Zeiler & Fergus, ICLR 2013",
+        oracle=("stochastic_pool",),
+        macs="window operations an output",
+        pitfalls="negative elements are never drawn: use it after a ReLU. It regularises: compare "
+        "arms with the same dropout and augmentation.",
+    ),
+    stochastic=True,
+)
+def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+    key = layer.key(train)
+    return stochastic_pool(x, window, layer.strides, layer.style.padding, key=key, train=train)
+
+
+@register(
+    "s3",
+    Card(
+        formula="max at stride 1, then random rows and columns; evaluation: their average",
+        reference="S3Pool, Zhai et al., CVPR 2017",
+        oracle=("s3_pool",),
+        macs="window comparisons a position of the input",
+        pitfalls="grid is how long the stretches are that rows are drawn from (0: the strides; "
+        "the authors take 16 and 8): a hyper-parameter of its own.",
+    ),
+    stochastic=True,
+)
+def _s3(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 2,
+    grid: int = 0,
+):
+    key, padding = layer.key(train), layer.style.padding
+    return s3_pool(x, window, layer.strides, padding, key=key, train=train, grid=grid or None)
+
+
+@register(
+    "fractional",
+    Card(
+        formula="max over regions of random length; n becomes floor(n / ratio)",
+        reference="Graham 2014 (arXiv 1412.6071), pseudo-random and overlapping",
+        oracle=("fractional_max_pool",),
+        macs="about (ratio + 1)**n comparisons an output",
+        pitfalls="does not reduce by 2: other sizes, costs and depths, and a shortcut has to use "
+        "it too. PyTorch's regions have a constant size instead.",
+    ),
+    stochastic=True,
+)
+def _fractional(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    ratio: float = 1.4142,
+    overlapping: bool = True,
+):
+    sizes = [max(int(n / ratio), 1) for n in x.shape[1:-1]]
+    key = layer.key(train)
+    return fractional_max_pool(x, sizes, key=key, train=train, overlapping=overlapping)

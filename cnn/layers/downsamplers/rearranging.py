@@ -1,0 +1,122 @@
+"""Polyphase components: picked (APS), weighted (LPS) or stacked (space to depth)."""
+
+import jax
+from jax import Array
+
+from cnn.layers.conv import Conv
+from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.norms import NORMS
+from cnn.ops.blur import blur
+from cnn.ops.polyphase import (
+    phase_weights,
+    select_phase,
+    space_to_depth,
+    split_phases,
+    take_phase,
+)
+
+
+def _blurred(layer: Downsample, x: Array, taps: int) -> Array:
+    if taps == 0:
+        return x
+    return blur(x, taps, 1, "CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe")
+
+
+@register(
+    "aps",
+    Card(
+        formula="y = phase_i of blur(x), i = argmax over the phases of their norm",
+        reference="adaptive polyphase sampling, Chaman & Dokmanic, CVPR 2021",
+        oracle=("select_phase", "take_phase", "blur"),
+        macs="one a position of the input and channel; taps**n more with a blur",
+        pitfalls="shift invariant with circular padding everywhere, even sizes at each stage, a "
+        "global head, and aps on the shortcut too, which then shares the index.",
+    ),
+    shares_phase=True,
+)
+def _aps(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    norm: str = "l2",
+    taps: int = 0,
+):
+    padding = layer.style.padding
+    if phase is None:
+        _, phase = select_phase(x, layer.strides, padding, norm=norm)
+    return take_phase(_blurred(layer, x, taps), phase, layer.strides, padding), phase
+
+
+@register(
+    "lps",
+    Card(
+        formula="y = sum of phases weighted by gumbel-softmax(l); evaluation: the one of largest l;"
+        " l = mean conv3x3(relu(conv3x3(phase)))",
+        reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
+        oracle=("split_phases", "take_phase", "conv"),
+        parameters="18 C**2 in 2-D",
+        macs="18 C**2 a position of the input in 2-D",
+        pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
+        "temperature, here it is fixed. The conditions of aps hold.",
+    ),
+    shares_phase=True,
+    stochastic=True,
+)
+def _lps(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    temperature: float = 1.0,
+    taps: int = 0,
+):
+    padding = layer.style.padding
+    if phase is None:
+        phases = split_phases(x, layer.strides, padding)
+        y = phases.reshape(-1, *phases.shape[2:])
+        for name in ("logits1", "logits2"):
+            y = y if name == "logits1" else jax.nn.relu(y)
+            conv = Conv(x.shape[-1], 3, layer.style, padding="CIRCULAR", name=name)
+            y = conv(y)
+        logits = y.reshape(*phases.shape[:2], -1).mean(-1, dtype="float32").T
+        phase = phase_weights(logits, layer.key(train), temperature)
+    return take_phase(_blurred(layer, x, taps), phase, layer.strides, padding), phase
+
+
+@register(
+    "space_to_depth",
+    Card(
+        formula="y = conv(all phases stacked, window), equal channels",
+        reference="SPD-Conv, Sunkara & Luo, ECML-PKDD 2022; pixel-unshuffle, TResNet, WACV 2021",
+        oracle=("space_to_depth", "conv"),
+        parameters="(strides window)**n C**2",
+        macs="(strides window)**n C**2 an output",
+        pitfalls="with window 1 exactly a 2x2 convolution of strides 2, with window k of 2k: "
+        "compare with those at equal cost.",
+    ),
+)
+def _space_to_depth(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 1
+):
+    y = space_to_depth(x, layer.strides, layer.style.padding)
+    return Conv(x.shape[-1], window, layer.style, name="conv")(y)
+
+
+@register(
+    "patch_merging",
+    Card(
+        formula="y = conv1x1(layer_norm(all phases stacked)), equal channels",
+        reference="Swin, Liu et al., ICCV 2021 (there the convolution doubles the channels)",
+        oracle=("space_to_depth", "conv"),
+        parameters="strides**n (C**2 + 2 C)",
+        macs="strides**n C**2 an output",
+        pitfalls="the norm is over the stacked channels of one position.",
+    ),
+)
+def _patch_merging(layer: Downsample, x: Array, train: bool, phase: Array | None):
+    y = space_to_depth(x, layer.strides, layer.style.padding)
+    y = NORMS["layer"](layer.style, name="norm")(y, train)
+    return Conv(x.shape[-1], 1, layer.style, name="conv")(y)

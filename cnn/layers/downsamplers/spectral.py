@@ -1,0 +1,91 @@
+"""Downsampling in the frequency domain, and by wavelets. Borders are circular."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from cnn.layers.downsample import Card, Downsample, register
+from cnn.ops.spectral import asap, diffstride, flc_pool, spectral_pool
+from cnn.ops.wavelet import wavelet_pool
+
+_FFT = "two Fourier transforms"
+
+
+@register(
+    "spectral",
+    Card(
+        formula="y = inverse DFT of the low frequencies, the two Nyquist bins halved",
+        reference="Rippel et al., NeurIPS 2015",
+        oracle=("spectral_pool",),
+        macs=_FFT,
+        pitfalls="rings at edges, across the border too. Keeping one Nyquist bin makes the output "
+        "complex, which others hide.",
+    ),
+)
+def _spectral(layer: Downsample, x: Array, train: bool, phase: Array | None):
+    return spectral_pool(x, layer.strides)
+
+
+@register(
+    "flc",
+    Card(
+        formula="y = real part of the inverse DFT of the low frequencies -m/2 <= k < m/2",
+        reference="FrequencyLowCut pooling, Grabinski et al., ECCV 2022",
+        oracle=("flc_pool",),
+        macs=_FFT,
+        pitfalls="an earlier release takes the modulus, which folds negative values.",
+    ),
+)
+def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
+    return flc_pool(x, layer.strides)
+
+
+@register(
+    "asap",
+    Card(
+        formula="y = spectral pooling with bins weighted by sqrt(0.54 + 0.46 cos(2 pi k / n))",
+        reference="Grabinski et al. 2023 (arXiv 2307.09804)",
+        oracle=("asap",),
+        macs=_FFT,
+        pitfalls="the authors' window is centred between two bins and cached for the first size "
+        "seen; here constants are kept.",
+    ),
+)
+def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
+    return asap(x, layer.strides)
+
+
+@register(
+    "diff_stride",
+    Card(
+        formula="y = spectral pooling with a ramp whose place is a learned stride, from 2 on",
+        reference="DiffStride, Riad et al., ICLR 2022, with a fixed output size",
+        oracle=("diffstride",),
+        parameters="n",
+        macs=_FFT,
+        pitfalls="the published output size depends on the learned stride and cannot be compiled; "
+        "here the size is that of the site, and the stride decides how much of it passes.",
+    ),
+)
+def _diff_stride(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, smoothness: float = 4.0
+):
+    start = nn.initializers.constant(2.0)
+    stride = layer.param("stride", start, (x.ndim - 2,), jnp.float32)
+    return diffstride(x, stride, layer.strides, smoothness=smoothness)
+
+
+@register(
+    "wavelet",
+    Card(
+        formula="y = low-pass band of an orthonormal wavelet transform: haar or db2",
+        reference="Williams & Li, ICLR 2018; WaveCNet, Li et al., CVPR 2020",
+        oracle=("wavelet_pool",),
+        macs="taps an axis and output: 2 (haar), 4 (db2)",
+        pitfalls="multiplies constants by 2 in 2-D; haar is twice the 2x2 average.",
+    ),
+)
+def _wavelet(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, wavelet: str = "haar"
+):
+    return wavelet_pool(x, layer.strides, wavelet=wavelet)
