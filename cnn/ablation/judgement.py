@@ -184,12 +184,12 @@ def _leading_ended(arm: Arm) -> int:
 
 
 def _summarize(arm: Arm, metric: str, seeds: int | None) -> Summary:
-    counted = arm.seeds[:seeds]
-    for run in counted:
+    for run in arm.seeds:
         if run.status == "finished" and metric not in run.metrics:
             raise UserError(
                 f"metric: {run.run_dir} has no '{metric}'; it has: {', '.join(sorted(run.metrics))}"
             )
+    counted = arm.seeds[:seeds]
     finished = [run for run in counted if run.status == "finished"]
     runs = tuple(run for run in finished if np.isfinite(run.metrics[metric]))
     failed = tuple(run for run in counted if run.status != "running" and run not in runs)

@@ -15,6 +15,8 @@ Format = Callable[[float], str]
 SHAPES = {
     "up": "M0,-5.5L5.2,4H-5.2Z",
     "down": "M0,5.5L5.2,-4H-5.2Z",
+    "left": "M-5.5,0L4,-5.2V5.2Z",
+    "right": "M5.5,0L-4,-5.2V5.2Z",
     "square": "M-4,-4H4V4H-4Z",
     "diamond": "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
     "disc": "M-4.5,0A4.5,4.5 0 1 0 4.5,0A4.5,4.5 0 1 0 -4.5,0Z",

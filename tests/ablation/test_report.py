@@ -2,8 +2,9 @@
 
 import csv
 import io
-import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -24,8 +25,8 @@ from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import MINUS
 from cnn.ablation.study_results import Arm, SeedRun, Study
 from cnn.config.errors import UserError
-from tests.ablation.browser import Browser, installed
 from tests.ablation.simulated import arm, study
+from tests.conftest import REPOSITORY
 
 EVIL = "<script>alert('x')</script>\"|a_b%$#&{}~^\\`*[l](http://evil.example)"
 FORMULA = '=HYPERLINK("http://evil.example")'
@@ -328,6 +329,11 @@ def test_a_study_without_a_single_result_has_a_report():
         assert render(empty)
 
 
+def test_a_report_needs_no_accelerator_library():
+    code = "import sys, cnn.ablation.report; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
 def test_an_arm_far_off_does_not_squeeze_the_others():
     rng = np.random.default_rng(12)
     arms = small_arms(rng, {"max": 0, "blur": 0.2, "aps": -0.1, "broken": -6.0})
@@ -335,60 +341,3 @@ def test_an_arm_far_off_does_not_squeeze_the_others():
     style = next(v for t, n, v in attributes if n == "style" and v.startswith("--zero"))
     width = float(re.search(r"--width:([\d.]+)%", style)[1])
     assert width > 4  # the margin of 0.5 points beside a difference of 60
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not installed():
-        pytest.skip("there is no chromium with chromedriver on this machine")
-    with Browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def page_file(full, tmp_path_factory):
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_html(full))
-    return path
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits_the_screen_without_an_error(browser, page_file, width, scheme):
-    browser.open(page_file, width, scheme)
-    assert browser.log() == []
-    assert browser.run("return document.documentElement.scrollWidth") <= width
-    paper = browser.run("return getComputedStyle(document.body).backgroundColor")
-    brightness = sum(int(v) for v in re.findall(r"\d+", paper)[:3]) / 3
-    assert (brightness > 128) == (scheme == "light")
-    empty = browser.run(
-        "return [...document.querySelectorAll('.forest-chart')]"
-        ".filter(c => c.getBoundingClientRect().width < 100).length"
-    )
-    assert empty == 0
-
-
-SORTED = """
-const table = document.querySelector("table.sortable");
-const at = [...table.tHead.rows[0].cells].findIndex(c => c.textContent === %s);
-table.tHead.rows[0].cells[at].querySelector("button").click();
-return [[...table.tBodies[0].rows].map(r => r.cells[at].dataset.key ?? null),
-        table.tHead.rows[0].cells[at].getAttribute("aria-sort")];
-"""
-
-
-def test_a_click_sorts_the_table_and_another_turns_it(browser, page_file):
-    browser.open(page_file, 1280)
-    for column in ("Difference", "Adjusted p", "Accuracy"):
-        down, order = browser.run(SORTED % json.dumps(column))
-        known = [float(key) for key in down if key is not None]
-        assert order == "descending"
-        assert known == sorted(known, reverse=True)
-        assert down[len(known) :] == [None] * (len(down) - len(known))
-        up, order = browser.run(SORTED % json.dumps(column))
-        assert order == "ascending"
-        assert up == [str(key) for key in down[: len(known)][::-1]] + down[len(known) :]
-    names, order = browser.run(SORTED % json.dumps("Arm"))
-    assert order == "ascending"
-    assert names == sorted(names, key=lambda n: (not n.startswith("<"), n))
-    assert browser.log() == []

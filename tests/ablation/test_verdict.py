@@ -80,7 +80,7 @@ def test_an_arm_at_the_margin_is_hardly_ever_called_equivalent():
 
 @pytest.mark.parametrize("pair_seeds", [True, False])
 def test_coverage_over_seeds_and_examples(pair_seeds):
-    rng, studies, truth = np.random.default_rng(13), 1500, true_difference(GAIN)
+    rng, studies, truth = np.random.default_rng(13), 1000, true_difference(GAIN)
     inside = 0
     for _ in range(studies):
         base, arm = draw_arms(rng, [0.0, GAIN], seeds=5, examples=200)
@@ -94,8 +94,8 @@ def test_coverage_of_the_bootstrap(pair_seeds):
     rng, studies, truth = np.random.default_rng(14), 300, true_difference(GAIN)
     inside = 0
     for _ in range(studies):
-        base, arm = draw_arms(rng, [0.0, GAIN], seeds=8, examples=100)
-        low, high = two_level_bootstrap(arm, base, pair_seeds=pair_seeds, samples=800)
+        base, arm = draw_arms(rng, [0.0, GAIN], seeds=8, examples=60)
+        low, high = two_level_bootstrap(arm, base, pair_seeds=pair_seeds, samples=600)
         inside += low <= truth <= high
     assert 0.93 <= inside / studies <= 0.97
 

@@ -81,19 +81,7 @@ def _scatter(
     chosen = [s for s in chosen if s.runs and cost(s) is not None and s.arm.name != study.aa_arm]
     if len(chosen) < 2:
         return None
-    points = [
-        Point(
-            s.arm.name,
-            float(cost(s)),
-            s.mean,
-            s.low,
-            s.high,
-            SHAPES[kind_of(judgement, s)],
-            kind_of(judgement, s),
-            f"{s.arm.name}: {unit.value(s.mean)}, {words(cost(s))}",
-        )
-        for s in chosen
-    ]
+    points = [_point(judgement, s, float(cost(s)), words) for s in chosen]
     front = pareto_front(points, lower_x=lower_x, higher_y=study.higher_is_better)
     if len(points) > NAMED:
         named = {id(p) for p in front}
@@ -108,6 +96,22 @@ def _scatter(
         description=f"{study.metric} against {title}; the figures are in the table",
     )
     return element("figure", chart)
+
+
+def _point(
+    judgement: Judgement, summary: Summary, cost: float, words: Callable[[float], str]
+) -> Point:
+    kind, unit = kind_of(judgement, summary), unit_of(judgement.study.metric)
+    return Point(
+        label=summary.arm.name,
+        x=cost,
+        y=summary.mean,
+        low=summary.low,
+        high=summary.high,
+        shape=SHAPES[kind],
+        tone=kind,
+        hint=f"{summary.arm.name}: {unit.value(summary.mean)}, {words(cost)}",
+    )
 
 
 def curve_names(judgement: Judgement) -> list[str]:

@@ -108,9 +108,8 @@ def _marks(
         return drawn
     estimate = x(verdict.difference.estimate)
     if not 0 <= estimate <= 100:
-        arrow = "down" if estimate < 0 else "up"
-        edge = 0.5 if estimate < 0 else 99.5
-        return [*drawn, element("g", mark(arrow, edge, 36, verdict.kind), class_="beyond")]
+        arrow, edge = ("left", 0.5) if estimate < 0 else ("right", 99.5)
+        return [*drawn, mark(arrow, edge, 36, verdict.kind, "beyond the axis")]
     for ends, class_ in ((verdict.family_interval, "whisker"), (verdict.interval, "span")):
         low, high = (min(max(x(end), 0), 100) if math.isfinite(end) else None for end in ends)
         low, high = (0 if low is None else low), (100 if high is None else high)

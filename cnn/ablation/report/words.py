@@ -192,7 +192,7 @@ def rule(judgement: Judgement) -> list[str]:
     return [
         f"Every arm is compared with {study.baseline}. The {family} are one family{looks}.",
         "Better, worse: the chance that even one arm without a difference is called better or "
-        "worse is at most 5 % (Student's t on crossed seeds and examples, or on seeds alone; "
+        "worse is at most 5 % (Student's t over seeds, widened by what the test examples add; "
         "Holm's adjustment).",
         f"Equivalent: the difference is smaller than {margin}, which the study declared not to "
         "matter; the chance that even one arm with a larger difference is called so is at most "

@@ -8,9 +8,10 @@ Three designs lead to the same object, so that tests, intervals and planning exi
 
 What the seeds add to the uncertainty is Student's t, with Satterthwaite's (1946, Biometrics
 Bulletin 2:110) degrees of freedom, which are Welch's for two sets of seeds. What the examples add
-is nearly normal. The two are convolved, which is Behrens and Fisher's (1935) solution. It never
-claims too much; Satterthwaite's t over both parts would, with few seeds and at small levels, where
-an underestimated spread of the seeds also gets too many degrees of freedom.
+is nearly normal. The two are convolved, which is Behrens and Fisher's (1935) solution: from 3
+seeds on, and at the small levels that a family of arms needs, it errs at most as often as it says.
+Satterthwaite's t over both parts errs several times as often there, because a spread of the seeds
+that comes out too small also gets too many degrees of freedom.
 """
 
 from dataclasses import dataclass, replace
