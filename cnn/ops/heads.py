@@ -30,7 +30,8 @@ def global_max(x: Array) -> Array:
 
 def global_avg_max(x: Array) -> Array:
     """(mean + maximum) / 2, `[B, C]`: timm's avgmax. Some sum the two, which doubles the scale."""
-    return (global_avg(x) + global_max(x)) / 2
+    wide = widened(x)
+    return ((global_avg(wide) + global_max(wide)) / 2).astype(x.dtype)
 
 
 def global_cat_avg_max(x: Array) -> Array:
