@@ -1,0 +1,57 @@
+"""The benchmark of operators compares the same functions, and tells what it was made with."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import operators
+from cnn.config.errors import UserError
+
+SHAPE = (2, 8, 8, 8)
+
+
+def test_both_sides_compute_the_same():
+    rng = np.random.default_rng(0)
+    compared = {name: e for name, e in operators.ENTRIES.items() if e.stock is not None}
+    # Positive, for stock forms that take powers of the input as it is.
+    drawn = {
+        name: [jnp.asarray(rng.uniform(0.1, 1, s), "float32") for s in (SHAPE, *e.arrays(*SHAPE))]
+        for name, e in compared.items()
+    }
+
+    @jax.jit
+    def outputs(drawn):
+        return {n: (e.ours(*drawn[n]), e.stock(*drawn[n])) for n, e in compared.items()}
+
+    for name, (ours, stock) in outputs(drawn).items():
+        np.testing.assert_allclose(ours, stock, rtol=2e-5, atol=2e-6, err_msg=name)
+
+
+def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):
+    out = tmp_path / "result.json"
+    operators.main(["--shape=2,8,8,8", "--repeats=1", "--only=avg 2/2", f"--out={out}"])
+    result = json.loads(out.read_text())
+    assert result["conditions"]["shape"] == [2, 8, 8, 8]
+    assert {"date", "cpu", "cores", "versions", "load_at_start"} <= set(result["conditions"])
+    for row in result["operators"]["avg 2/2"].values():
+        assert set(row) == {"milliseconds", "times_avg_2x2", "stock_over_ours"}
+        assert min(row.values()) > 0
+    assert "avg 2/2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--shape=8,8", "is not B,H,W,C"),
+        ("--shape=2,7,8,8", "even H and W"),
+        ("--shape=a,8,8,8", "is not B,H,W,C"),
+        ("--only=maxx", "no operator is named like 'maxx'"),
+        ("--repeats=0", "leaves nothing"),
+    ],
+)
+def test_mistakes_are_told(flag, message):
+    with pytest.raises(UserError, match=message):
+        operators.main(["--only=subsample", "--shape=2,8,8,8", flag])
