@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from cnn.ops.convolution import depthwise_conv
+from cnn.ops.convolution import conv, depthwise_conv
 from tests.ops import oracles
 
 # spatial, window, strides, padding
@@ -26,6 +26,29 @@ DEPTHWISE = [
     ((4, 3, 5), (2, 3, 2), (1, 2, 2), "SAME"),
     ((3, 4, 4), 3, 1, "REFLECT"),
 ]
+
+# spatial, window, channels, features, strides, padding, dilation
+DENSE = [
+    ((7, 6), (3, 3), 3, 4, 1, "SAME", 1),
+    ((7, 6), (3, 3), 4, 3, 2, "SAME", 1),
+    ((8, 7), (2, 3), 1, 5, (2, 1), "torch", 1),
+    ((9, 8), (3, 2), 5, 6, (1, 3), "VALID", (2, 3)),
+    ((6, 7), (3, 3), 2, 2, 2, "CIRCULAR", 1),
+    ((6, 5), (4, 4), 3, 2, 1, "REFLECT", 1),
+    ((5, 6), (3, 3), 4, 3, 2, ((2, 0), (0, 3)), 1),
+    ((5, 6), (1, 1), 4, 3, 2, ((1, 0), (0, 2)), 1),
+    ((1, 1), (1, 1), 2, 3, 1, "SAME", 1),
+    ((11,), (4,), 3, 2, 3, "SAME", 1),
+    ((9,), (1,), 3, 2, 2, "VALID", 1),
+    ((4, 3, 5), (2, 3, 2), 3, 2, (1, 2, 2), "SAME", 1),
+    ((3, 4, 4), (3, 1, 2), 5, 2, 1, "REFLECT", 1),
+]
+
+BOTH = pytest.mark.parametrize(
+    ("op", "kernel_shape"),
+    [(depthwise_conv, (3, 3, 4)), (conv, (3, 3, 4, 4)), (conv, (1, 1, 4, 4))],
+    ids=["depthwise", "dense", "pointwise"],
+)
 
 
 def arrays(*shapes):
@@ -68,56 +91,74 @@ def test_depthwise_value_and_both_gradients(spatial, window, strides, padding):
     assert_close(got, (y, *by_bases(reference, x, kernel, g)))
 
 
-def test_depthwise_in_bfloat16_rounds_once():
-    x, kernel, g = (
-        jnp.asarray(a, jnp.bfloat16) for a in arrays((2, 9, 9, 3), (3, 3, 3), (2, 9, 9, 3))
-    )
-    op = partial(depthwise_conv, strides=1, padding="SAME")
-    got = jax.jit(partial(value_and_gradients, op))(x, kernel, g)
+@pytest.mark.parametrize(
+    ("spatial", "size", "channels", "features", "strides", "padding", "dilation"), DENSE
+)
+def test_dense_value_and_both_gradients(
+    spatial, size, channels, features, strides, padding, dilation
+):
+    x, kernel = arrays((2, *spatial, channels), (*size, channels, features))
+    options = {"strides": strides, "padding": padding, "dilation": dilation}
+    reference = partial(oracles.conv, **options)
+    y = reference(x, kernel)
+    (g,) = arrays(y.shape)
+    got = jax.jit(partial(value_and_gradients, partial(conv, **options)))(x, kernel, g)
+    assert_close(got, (y, *by_bases(reference, x, kernel, g)))
+
+
+@BOTH
+def test_bfloat16_rounds_once(op, kernel_shape):
+    shapes = ((2, 9, 9, 4), kernel_shape, (2, 9, 9, 4))
+    x, kernel, g = (jnp.asarray(a, jnp.bfloat16) for a in arrays(*shapes))
+    step = jax.jit(partial(value_and_gradients, partial(op, strides=1, padding="SAME")))
+    got = step(x, kernel, g)
     assert all(a.dtype == jnp.bfloat16 for a in got)
-    want = jax.jit(partial(value_and_gradients, op))(
-        *(a.astype(jnp.float32) for a in (x, kernel, g))
-    )
+    want = step(*(a.astype(jnp.float32) for a in (x, kernel, g)))
     for a, b in zip(got, want, strict=True):
         np.testing.assert_allclose(np.asarray(a, np.float32), b, rtol=2**-8, atol=1e-6)
 
 
-def test_depthwise_maps_over_either_argument():
-    x, kernel, g = arrays((4, 2, 5, 6, 3), (4, 3, 3, 3), (4, 2, 3, 3, 3))
-    op = partial(value_and_gradients, partial(depthwise_conv, strides=2, padding="SAME"))
-    mapped = jax.jit(
-        lambda x, k, g: (jax.vmap(op)(x, k, g), jax.vmap(op, (0, None, 0))(x, k[0], g))
+@BOTH
+def test_vmap_over_either_argument_is_a_loop(op, kernel_shape):
+    x, kernel, g = arrays((2, 2, 5, 6, 4), (2, *kernel_shape), (2, 2, 3, 3, 4))
+    one = partial(value_and_gradients, partial(op, strides=2, padding="SAME"))
+    maps, loops = jax.jit(
+        lambda x, k, g: (
+            (jax.vmap(one)(x, k, g), jax.vmap(one, (0, None, 0))(x, k[0], g)),
+            (
+                [one(x[i], k[i], g[i]) for i in range(2)],
+                [one(x[i], k[0], g[i]) for i in range(2)],
+            ),
+        )
     )(x, kernel, g)
-    both = [op(*each) for each in zip(x, kernel, g, strict=True)]
-    first = [op(a, kernel[0], b) for a, b in zip(x, g, strict=True)]
-    for got, want in zip(mapped, (both, first), strict=True):
+    for got, want in zip(maps, loops, strict=True):
         assert_close(got, [np.stack(each) for each in zip(*want, strict=True)])
 
 
-def test_depthwise_compiles_without_the_native_convolution_on_cpu():
-    x, kernel = arrays((2, 6, 6, 3), (3, 3, 3))
+def test_each_platform_compiles_its_own_form_alone():
+    x, depthwise, dense = arrays((2, 6, 6, 4), (3, 3, 4), (3, 3, 4, 4))
     op = partial(depthwise_conv, strides=1, padding="SAME")
-    lowered = jax.jit(partial(value_and_gradients, op)).lower(x, kernel, x)
-    assert "convolution" not in lowered.as_text()
-    elsewhere = jax.jit(op).trace(x, kernel).lower(lowering_platforms=("tpu",))
-    assert elsewhere.as_text().count("stablehlo.convolution") == 1
+    step = jax.jit(partial(value_and_gradients, op))
+    assert "convolution" not in step.lower(x, depthwise, x).as_text()
+    elsewhere = step.trace(x, depthwise, x).lower(lowering_platforms=("tpu",)).as_text()
+    assert elsewhere.count("stablehlo.convolution") == 3
+    assert "stablehlo.while" not in elsewhere
+    step = jax.jit(partial(value_and_gradients, partial(conv, strides=1, padding="SAME")))
+    assert step.lower(x, dense, x).as_text().count("stablehlo.convolution") == 2
+    elsewhere = step.trace(x, dense, x).lower(lowering_platforms=("tpu",)).as_text()
+    assert elsewhere.count("stablehlo.convolution") == 3
+    assert "stablehlo.while" not in elsewhere
 
 
-def test_depthwise_over_a_sharded_batch_meets_in_one_sum():
-    x, kernel = arrays((8, 6, 6, 3), (3, 3, 3))
+@BOTH
+def test_a_batch_over_devices_meets_in_one_sum(op, kernel_shape):
+    x, kernel = arrays((8, 6, 6, 4), kernel_shape)
     mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Auto,))
-    split = NamedSharding(mesh, PartitionSpec("batch"))
-    whole = NamedSharding(mesh, PartitionSpec())
-    op = partial(depthwise_conv, strides=1, padding="SAME")
-    step = jax.jit(
-        partial(value_and_gradients, op),
-        in_shardings=(split, whole, split),
-        out_shardings=(split, split, whole),
-    )
-    compiled = step.lower(x, kernel, x).compile()
-    text = compiled.as_text()
+    split, whole = (NamedSharding(mesh, spec) for spec in (PartitionSpec("batch"), PartitionSpec()))
+    step = partial(value_and_gradients, partial(op, strides=1, padding="SAME"))
+    sharded = jax.jit(step, in_shardings=(split, whole, split), out_shardings=(split, split, whole))
+    text = sharded.lower(x, kernel, x).compile().as_text()
     assert text.count(" all-reduce(") == 1
-    for other in ("all-gather(", "all-to-all(", "collective-permute("):
-        assert other not in text
-    want = jax.jit(partial(value_and_gradients, op))(x, kernel, x)
-    assert_close(step(x, kernel, x), [np.asarray(a) for a in want])
+    assert not [op for op in ("all-gather(", "all-to-all(", "collective-permute(") if op in text]
+    want = jax.jit(step)(x, kernel, x)
+    assert_close(sharded(x, kernel, x), [np.asarray(a) for a in want])
