@@ -1,9 +1,10 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
 from cnn.models import airbench, convnext, mobilenet, plain, resnet
-from cnn.models.registry import MODELS, Network, build, check_read, resolve
+from cnn.models.registry import COMMON, MODELS, Network, build, check_read, resolve
 
 __all__ = [
+    "COMMON",
     "MODELS",
     "Network",
     "airbench",

@@ -16,7 +16,7 @@ from cnn.layers import (
 )
 from cnn.layers.conv import Conv
 from cnn.layers.convnext import kernel_init
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
 
 
 class ConvNeXt(nn.Module):
@@ -106,5 +106,6 @@ for _name, _depths in (("convnext_t", (3, 3, 9, 3)), ("convnext_s", (3, 3, 27, 3
                 {"features", "depths", "stem", "stem_downsample", "downsample", "stochastic_depth"}
             ),
             stems=("cifar", "imagenet"),
+            image_shape=IMAGENET_SHAPE,
         ),
     )

@@ -13,7 +13,7 @@ from cnn.layers import (
     operator_of,
     style_of,
 )
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
 
 
 class MobileNet(nn.Module):
@@ -107,6 +107,7 @@ MODELS.add(
         published=_SHARED | {"features": (64, 128, 256, 512, 1024), "depths": (1, 2, 2, 6, 2)},
         reads=frozenset({"features", "depths", "width", "stem", "downsample"}),
         stems=("cifar", "imagenet"),
+        image_shape=IMAGENET_SHAPE,
     ),
 )
 MODELS.add(
@@ -118,5 +119,6 @@ MODELS.add(
         | {"features": (16, 24, 32, 64, 96, 160, 320), "depths": (1, 2, 3, 4, 3, 3, 1)},
         reads=frozenset({"features", "depths", "width", "stem", "downsample"}),
         stems=("cifar", "imagenet"),
+        image_shape=IMAGENET_SHAPE,
     ),
 )

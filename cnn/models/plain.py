@@ -8,7 +8,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, operator_of, style_of
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _add_stages() -> None:
                 "norm": norm,
             }
             about = "Simonyan & Zisserman, ICLR 2015; for small images set model.head=avg"
-            network = Network(_build_vgg, about, published, reads)
+            network = Network(_build_vgg, about, published, reads, image_shape=IMAGENET_SHAPE)
             MODELS.add(f"vgg{depth}{suffix}", network)
 
 
@@ -165,7 +165,8 @@ def _add_fixed() -> None:
         "activation": "tanh",
     }
     about = "LeCun et al. 1998, in today's form: all channels connected, softmax; 28 pixels"
-    MODELS.add("lenet5", Network(_build_lenet, about, lenet, frozenset({"downsample"})))
+    reads, shape = frozenset({"downsample"}), (28, 28, 1)
+    MODELS.add("lenet5", Network(_build_lenet, about, lenet, reads, image_shape=shape))
     forms = {
         "_base": "max(window=3)",
         "_strided": "strided_conv",

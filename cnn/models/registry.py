@@ -17,6 +17,7 @@ COMMON = STYLE_FIELDS | {"name", "head", "dropout"}
 BATCH_NORM = frozenset({"norm_momentum", "ghost_batch"})
 SITES = ("stem_downsample", "downsample", "shortcut_downsample")
 RESIDUAL_SITES = frozenset({*SITES, "shortcut"})
+IMAGENET_SHAPE = (224, 224, 3)
 STYLE = {"norm": "batch", "activation": "relu"}
 
 
@@ -31,6 +32,7 @@ class Network:
         for each stem.
       reads: the fields of config.model that have an effect, besides the common ones.
       stems: the values that model.stem can have.
+      image_shape: that it was published for.
     """
 
     build: Callable[[ConfigDict, int], nn.Module]
@@ -38,6 +40,7 @@ class Network:
     published: dict[str, Any] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     stems: tuple[str, ...] = ()
+    image_shape: tuple[int, ...] = (32, 32, 3)
 
 
 MODELS: Registry[Network] = Registry("network")

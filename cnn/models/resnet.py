@@ -17,7 +17,7 @@ from cnn.layers.residual import (
     Sites,
 )
 from cnn.layers.stochastic_depth import linear_rates
-from cnn.models.registry import MODELS, RESIDUAL_SITES, Network, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, RESIDUAL_SITES, Network, check_stages
 
 
 class Stem(nn.Module):
@@ -152,6 +152,7 @@ def _add(name: str, about: str, builder: _Builder, stem: str, **published: objec
         published=defaults | published,
         reads=reads if builder.form.preactivated else reads | {"zero_scale"},
         stems=("cifar", "imagenet", "deep"),
+        image_shape=(32, 32, 3) if stem == "cifar" else IMAGENET_SHAPE,
     )
     MODELS.add(name, network)
 

@@ -21,7 +21,7 @@ def _borders(layer: Downsample, dialect: str) -> Padding:
 @register(
     "blur",
     Card(
-        formula="y = subsample(x * b), b binomial with `taps` taps an axis",
+        formula="y = subsample(x * b), b binomial with as many taps an axis",
         reference=f"{_ZHANG}: ConvBlurPool behind a convolution, AvgBlurPool in an average's place",
         oracle=("blur",),
         macs="taps**n an output and channel",
@@ -69,7 +69,7 @@ def _max_blur(
 @register(
     "blur_conv",
     Card(
-        formula="y = conv(x * b, strides), b binomial with `taps` taps an axis",
+        formula="y = conv(x * b, strides), b binomial with as many taps an axis",
         reference="ffcv-imagenet (2022), and Composer's BlurPool recipe",
         oracle=("blur", "conv"),
         macs="taps**n a position of the input and channel",

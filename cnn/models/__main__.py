@@ -1,0 +1,42 @@
+"""`python -m cnn.models`: every network, its published choices and the fields that it reads."""
+
+import jax
+import jax.numpy as jnp
+
+from cnn import models
+from cnn.config.entry import Parser, run_command
+from configs import base
+
+
+def parameters(name: str, num_classes: int) -> int:
+    """Returns the number of parameters at the network's own image size, without computing any."""
+    model = base.get_config().model
+    with model.unlocked():
+        model.name = name
+    entry = models.MODELS[name]
+    shape = jax.ShapeDtypeStruct((1, *entry.image_shape), jnp.float32)
+    module = models.build(model, num_classes)
+    variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, False), shape)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the list."""
+    parser = Parser(prog="python -m cnn.models", description=__doc__)
+    parser.add_argument("--count", action="store_true", help="count parameters (10, 1000 classes)")
+    count = parser.parse_args(arguments).count
+    for name, entry in models.MODELS.items():
+        print(f"{name}: {entry.about}")
+        if count:
+            shape = "x".join(map(str, entry.image_shape))
+            ten, thousand = parameters(name, 10), parameters(name, 1000)
+            print(f"    parameters at {shape}: {ten:,} (10 classes), {thousand:,} (1000 classes)")
+        for field, value in sorted(entry.published.items()):
+            print(f"    {field} = {value}")
+        unset = sorted(entry.reads - set(entry.published))
+        print(f"    also reads: {', '.join(unset) or 'the common fields only'}")
+    print(f"\nAll read: {', '.join(sorted(models.COMMON))}")
+
+
+if __name__ == "__main__":
+    run_command(main)
