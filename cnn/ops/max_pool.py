@@ -7,17 +7,18 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.ops.padding import Padding, Size, Window, make_window
-from cnn.ops.windows import offsets, put_offset, take_offset, unpad
+from cnn.ops.windows import offsets, put_back, take_offset, unpad
 
 
 def max_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
     """Largest element of each window (Riesenhuber & Poggio 1999), `[B, *spatial, C]`.
 
     Padding with constants pads with -inf. The gradient goes to the first of equal elements in
-    row-major order: the tie rule of XLA's select-and-scatter, so results match it to the bit. But
-    it is made of slices, comparisons and padding, where select-and-scatter does not compile under
-    `--xla_gpu_deterministic_ops=true` and takes 16 times as long on CPU. (Gradients of `jnp.max` or
-    `jnp.maximum` split ties, which trains differently: after a ReLU ties of zeros are common.)
+    row-major order: the tie rule of XLA's select-and-scatter, so results match it (to the bit
+    where windows do not overlap). But it is made of slices, comparisons and padding, where
+    select-and-scatter does not compile under `--xla_gpu_deterministic_ops=true` and takes 16 times
+    as long on CPU. (Gradients of `jnp.max` or `jnp.maximum` split ties, which trains differently:
+    after a ReLU ties of zeros are common.)
     """
     return _max_pool(make_window(x, window, strides, padding), x)
 
@@ -40,15 +41,14 @@ def _forward(window: Window, x: Array) -> tuple[Array, tuple[Array, Array]]:
 def _backward(window: Window, saved: tuple[Array, Array], g: Array) -> tuple[Array]:
     x, y = saved
     padded = window.padded(x, -jnp.inf)
-    free, total = jnp.ones(y.shape, bool), None
+    free, parts = jnp.ones(y.shape, bool), {}
     for offset in offsets(window):
         element = take_offset(padded, window, offset)
         # A NaN is unequal to itself and yet the largest.
         hit = free & ((element == y) | (element != element))
         free &= ~hit
-        part = put_offset(jnp.where(hit, g, 0), padded.shape, window, offset)
-        total = part if total is None else total + part
-    return (unpad(total, window),)
+        parts[offset] = jnp.where(hit, g, 0)
+    return (unpad(put_back(parts, padded.shape, window), window),)
 
 
 _max_pool.defvjp(_forward, _backward)

@@ -1,7 +1,7 @@
 """The elements of all windows as one strided slice per offset: what pooling is computed from."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -65,17 +65,37 @@ def take_offset(padded: Array, window: Window, offset: tuple[int, ...]) -> Array
     )
 
 
-def put_offset(
-    values: Array, padded_shape: tuple[int, ...], window: Window, offset: tuple[int, ...]
+def put_back(
+    parts: Mapping[tuple[int, ...], Array], padded_shape: tuple[int, ...], window: Window
 ) -> Array:
-    """Puts `[B, *out, C]` back where `take_offset` took it, zeros elsewhere: its transpose."""
-    zero = jnp.zeros((), values.dtype)
-    config = [(0, 0, 0)]
-    for o, n, s, total in zip(
-        offset, values.shape[1:-1], window.strides, padded_shape[1:-1], strict=True
-    ):
-        config.append((o, total - o - ((n - 1) * s + 1), s - 1))
-    return jax.lax.pad(values, zero, [*config, (0, 0, 0)])
+    """Adds `[B, *out, C]` by offset up where `take_offset` took them: the transpose of all of it.
+
+    Elements whose places agree modulo the strides are summed densely, and the sums interleaved:
+    spreading each offset over the whole input first would be mostly sums of zeros.
+    """
+    spatial, strides = padded_shape[1:-1], window.strides
+    cells = [-(-n // s) for n, s in zip(spatial, strides, strict=True)]
+    dtype = next(iter(parts.values())).dtype
+
+    def interleaved(*phase: int) -> Array:
+        axis = len(phase)
+        if axis == len(strides):
+            return dense(phase)
+        y = jnp.stack([interleaved(*phase, r) for r in range(strides[axis])], axis + 2)
+        return y.reshape(*y.shape[: axis + 1], -1, *y.shape[axis + 3 :])
+
+    def dense(phase: tuple[int, ...]) -> Array:
+        total = jnp.zeros((padded_shape[0], *cells, padded_shape[-1]), dtype)
+        for offset, values in parts.items():
+            if phase == tuple(o % s for o, s in zip(offset, strides, strict=True)):
+                starts = [o // s for o, s in zip(offset, strides, strict=True)]
+                room = zip(starts, cells, values.shape[1:-1], strict=True)
+                pads = [(start, cell - start - n) for start, cell, n in room]
+                total += jnp.pad(values, [(0, 0), *pads, (0, 0)])
+        return total
+
+    y = interleaved()
+    return jax.lax.slice(y, (0,) * y.ndim, padded_shape)
 
 
 def unpad(padded: Array, window: Window) -> Array:

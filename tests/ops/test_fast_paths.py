@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cnn.ops.convolution import conv, depthwise_conv
+from cnn.ops.max_pool import max_pool
 from tests.ops import oracles
 
 # spatial, window, strides, padding
@@ -162,3 +164,45 @@ def test_a_batch_over_devices_meets_in_one_sum(op, kernel_shape):
     assert not [op for op in ("all-gather(", "all-to-all(", "collective-permute(") if op in text]
     want = jax.jit(step)(x, kernel, x)
     assert_close(sharded(x, kernel, x), [np.asarray(a) for a in want])
+
+
+# spatial, window, strides, padding; XLA has no other kind of padding than with -inf.
+POOLS = [
+    ((8, 6), 2, 2, "VALID"),
+    ((7, 6), 3, 2, "SAME"),
+    ((5, 6), 3, 1, "SAME"),
+    ((9, 8), (4, 2), (3, 3), "VALID"),
+    ((11,), 5, 2, "SAME"),
+    ((4, 5, 3), (2, 3, 2), (2, 2, 1), "SAME"),
+]
+
+
+def test_max_pool_gives_ties_to_whom_select_and_scatter_does():
+    rng = np.random.default_rng(0)
+    runs = []
+    for spatial, window, strides, padding in POOLS:
+        ndim = len(spatial)
+        # Few values, so that most windows hold their largest one more than once.
+        x = rng.integers(0, 3, (2, *spatial, 3)).astype(np.float32)
+        sizes = tuple((n,) * ndim if isinstance(n, int) else n for n in (window, strides))
+        native = partial(nn.max_pool, window_shape=sizes[0], strides=sizes[1], padding=padding)
+        ours = partial(max_pool, window=window, strides=strides, padding=padding)
+        # Whole numbers, whose sums are exact in any order.
+        g = rng.integers(-9, 9, jax.eval_shape(native, x).shape).astype(np.float32)
+        runs.append((native, ours, x, g))
+
+    def gradients(pool, x, g):
+        y, pullback = jax.vjp(pool, x)
+        return y, *pullback(g)
+
+    both = jax.jit(lambda: [[gradients(f, x, g) for f in fs] for *fs, x, g in runs])()
+    for want, got in both:
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_max_pool_has_no_select_and_scatter():
+    pool = jax.grad(lambda x: max_pool(x, 3, 2, "SAME").sum())
+    for platform in ("cpu", "cuda", "tpu"):
+        text = jax.jit(pool).trace(jnp.ones((1, 5, 5, 1))).lower(lowering_platforms=(platform,))
+        assert "select_and_scatter" not in text.as_text()
