@@ -17,13 +17,14 @@ def main(arguments: list[str]) -> None:
         dest="_",
         help="change a field, such as --config.optimizer.learning_rate=0.05",
     )
+    parser.add_argument("--hosts", help="one run on many hosts: auto, or ADDRESS:PORT,COUNT,INDEX")
     options = parser.parse_args(rest)
     from cnn.config.load import load
 
     loaded = load(options.config, overrides)
     from cnn.training.start import start
 
-    sys.exit(start(loaded, options.workdir))
+    sys.exit(start(loaded, options.workdir, options.hosts))
 
 
 if __name__ == "__main__":

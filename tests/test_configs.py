@@ -10,6 +10,7 @@ from cnn import models
 from cnn.config.fields import leaves
 from cnn.config.load import load
 from cnn.data import open_dataset
+from cnn.layers import Style
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.plan import resolve
 from configs import base
@@ -66,7 +67,7 @@ def test_a_config_says_what_it_is_for(path):
 def test_every_field_is_read_somewhere():
     code = "".join(p.read_text() for p in (REPOSITORY / "cnn").rglob("*.py"))
     # A section is read whole where its fields are taken by their names (Style).
-    by_name = set(models.registry.Style.__dataclass_fields__)
+    by_name = set(Style.__dataclass_fields__)
     unread = [
         name
         for name, _ in leaves(base.get_config())

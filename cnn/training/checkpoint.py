@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from cnn.config.errors import UserError
+from cnn.training.hosts import is_first, wait_for_all
 from cnn.training.state import TrainState
 
 
@@ -131,8 +132,10 @@ class Checkpoints:
 
     def _put_aside(self, steps: Any) -> None:
         # A later step left in place would make Orbax refuse to save the steps before it.
-        for step in steps:
-            (self.directory / str(step)).rename(self.directory / f"damaged-{step}")
+        if is_first():
+            for step in steps:
+                (self.directory / str(step)).rename(self.directory / f"damaged-{step}")
+        wait_for_all("put aside")
         self._manager.reload()
 
     def wait(self) -> None:

@@ -159,5 +159,7 @@ def network_rows(
 
     params = jax.eval_shape(init, jax.random.key(0))
     sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}
-    names = [*outputs, *(name for name in sizes if name not in outputs)]
+    # Dropout and the like have neither parameters nor an effect on the shape.
+    shown = [n for n in outputs if n in sizes or not n.startswith("Dropout")]
+    names = [*shown, *(name for name in sizes if name not in outputs)]
     return [(n, outputs.get(n, ""), sizes.get(n, 0)) for n in names], sum(sizes.values())

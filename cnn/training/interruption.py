@@ -37,10 +37,12 @@ class Interruption:
         """Gives them back."""
         self._restore()
 
-    def agreed(self) -> bool:
-        """Whether any process was asked to stop; every process must ask at the same step."""
+    def agreed(self, step: int, every: int) -> bool:
+        """Whether any process was asked to stop; several confer every so many steps only."""
         if jax.process_count() == 1:
             return self.signal is not None
+        if step % every:
+            return False
         asked = multihost_utils.process_allgather(np.int32(self.signal or 0))
         self.signal = int(asked.max()) or None
         return self.signal is not None

@@ -7,11 +7,12 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from cnn.training.hosts import is_first
 from cnn.training.run_folder import RunFolder, write_atomically
 
 
 class MetricLog:
-    """Appends figures to the files of a run.
+    """Appends figures to the files of a run, from its first process.
 
     Rows after the step that training starts from belong to work that a crash has undone: they are
     taken out when the log is opened.
@@ -23,15 +24,19 @@ class MetricLog:
     """
 
     def __init__(self, folder: RunFolder, step: int, *, tensorboard: bool):
+        self._file = self._events = None
+        if not is_first():
+            return
         _drop_rows_after(folder.metrics_file, step)
         self._file = open(folder.metrics_file, "a")  # noqa: SIM115 closed by close()
-        self._events = None
         if tensorboard:
             purge = step + 1 if step else None
             self._events = SummaryWriter(str(folder.tensorboard), purge_step=purge)
 
     def write(self, step: int, split: str, figures: dict[str, float]) -> None:
         """Writes one row a figure: {"step", "split", "name", "value", "time"} (Unix seconds)."""
+        if not self._file:
+            return
         now = round(time.time(), 3)
         for name, value in figures.items():
             row = {"step": step, "split": split, "name": name, "value": value, "time": now}
@@ -42,7 +47,8 @@ class MetricLog:
 
     def close(self) -> None:
         """Closes the files."""
-        self._file.close()
+        if self._file:
+            self._file.close()
         if self._events:
             self._events.close()
 

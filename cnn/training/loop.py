@@ -4,7 +4,6 @@ import time
 from dataclasses import asdict
 from typing import Any, NoReturn
 
-import jax
 from ml_collections import ConfigDict
 
 from cnn.config.durations import is_due
@@ -14,6 +13,7 @@ from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_train
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes, evaluate
+from cnn.training.hosts import is_first, wait_for_all
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.logs import MetricLog, figures_at
 from cnn.training.metrics import NonFiniteLossError, Window, summarize
@@ -45,7 +45,7 @@ def train(
       NonFiniteLossError: training diverged.
       InterruptedRun: SIGTERM or SIGINT came.
     """
-    folder, display = RunFolder(workdir), Display(quiet=quiet or jax.process_index() > 0)
+    folder, display = RunFolder(workdir), Display(quiet=quiet or not is_first())
     folder.check(config)
     if result := folder.result():
         display.say(f"this run is finished, at step {result['step']}: nothing to train")
@@ -57,7 +57,9 @@ def train(
     trainer = make_trainer(evaluator, plan)
     # Traces the network, which finds what does not fit before anything is written.
     evaluator.abstract_state()
-    folder.claim(config, asdict(plan) | {"mean": dataset.mean, "std": dataset.std})
+    if is_first():
+        folder.claim(config, asdict(plan) | {"mean": dataset.mean, "std": dataset.std})
+    wait_for_all("claimed")
     display.network(config.model.name, evaluator.model, dataset.image_shape)
     display.plan(plan, evaluator.mesh)
     return _Run(folder, display, evaluator, trainer, plan).run()
@@ -122,7 +124,7 @@ class _Run:
                     self._report(step, progress)
                 with progress.paused():
                     self._evaluate_and_save(step, state)
-                if interruption.agreed() and step < plan.total_steps:
+                if interruption.agreed(step, plan.log_every) and step < plan.total_steps:
                     self._save(step, state)
                     self.checkpoints.wait()
                     raise InterruptedRun(interruption.signal, step)
@@ -189,6 +191,7 @@ class _Run:
         result = {
             "step": step,
             "seed": self.config.seed,
+            "image_shape": self.dataset.image_shape,
             "test": summarize(outcomes, self.dataset.class_names),
             "validation": figures_at(self.folder.metrics_file, step, "validation"),
             "best": self.best and {"step": self.best[0], "accuracy": self.best[1]},
@@ -196,6 +199,7 @@ class _Run:
             "fingerprint": fingerprint(self.config),
             "config": to_plain(self.config),
         } | provenance()
-        self.folder.finish(result, outcomes)
+        if is_first():
+            self.folder.finish(result, outcomes)
         self.display.result(self.folder, result)
         return result

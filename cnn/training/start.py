@@ -5,6 +5,7 @@ import jax
 from cnn import models
 from cnn.config.entry import compilation_cache
 from cnn.config.load import Loaded
+from cnn.training.hosts import abort, is_first, join_hosts
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 
@@ -16,13 +17,26 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def start(loaded: Loaded, workdir: str) -> int:
-    """Trains; returns the exit code: 0, or 128 + the number of the signal that stopped it."""
+def start(loaded: Loaded, workdir: str, hosts: str | None = None) -> int:
+    """Trains; returns the exit code: 0, or 128 + the number of the signal that stopped it.
+
+    Args:
+      loaded: the config.
+      workdir: the run folder, on a file system that all hosts share.
+      hosts: see `hosts.join_hosts`; None for one process.
+    """
     use_compilation_cache()
+    if hosts:
+        join_hosts(hosts)
     models.check_read(loaded.config.model, loaded.set_fields)
     try:
         train(loaded.config, workdir)
     except InterruptedRun as stopped:
-        print(stopped)
+        if is_first():
+            print(stopped)
         return 128 + stopped.signal
+    except Exception as error:
+        if jax.process_count() > 1:
+            abort(error)
+        raise
     return 0

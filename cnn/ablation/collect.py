@@ -1,0 +1,97 @@
+"""Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn import models
+from cnn.ablation.plan import Run, StudyPlan, arms_of
+from cnn.ablation.study_results import Arm, SeedRun, Study
+from cnn.ablation.worker import failure_file
+from cnn.config.errors import UserError
+from cnn.training.logs import read_metrics
+from cnn.training.run_folder import RunFolder
+
+
+def collect(plan: StudyPlan, study_file: str, workdir: Path) -> Study:
+    """Reads every run of a study, finished or not.
+
+    Raises:
+      UserError: no run of the study has been begun.
+    """
+    arms = arms_of(plan, workdir)
+    results = [RunFolder(run.folder).result() for runs in arms.values() for run in runs]
+    finished = [result for result in results if result]
+    if not finished and not any(
+        failure_file(r.folder).exists() for rs in arms.values() for r in rs
+    ):
+        raise UserError(
+            f"--workdir: no run of this study is finished in {workdir}; "
+            f"start it with: python ablate.py run --config={study_file} --workdir={workdir}"
+        )
+    made_with = finished[0] if finished else {}
+    return Study(
+        name=plan.name,
+        config=Path(study_file).read_text(),
+        arms=tuple(_arm(name, plan, runs, workdir) for name, runs in arms.items()),
+        baseline=plan.baseline,
+        margin=plan.margin,
+        aa_arm=plan.aa_arm,
+        versions=made_with.get("versions", {}),
+        hardware=f"{made_with.get('cpu', '')}, {made_with.get('cores', '')} cores, "
+        f"{made_with.get('device', '')}",
+        commit=made_with.get("commit", ""),
+        command=f"python ablate.py run --config={study_file} --workdir={workdir.name}",
+    )
+
+
+def _arm(name: str, plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
+    overrides = tuple(plan.arms[plan.baseline if name == plan.aa_arm else name])
+    return Arm(
+        name=name,
+        overrides=overrides,
+        params=_parameters(runs),
+        seeds=tuple(_seed_run(run, workdir) for run in runs),
+    )
+
+
+def _seed_run(run: Run, workdir: Path) -> SeedRun:
+    folder = RunFolder(run.folder)
+    where = str(run.folder.relative_to(workdir))
+    if failure_file(run.folder).exists():
+        error = json.loads(failure_file(run.folder).read_text())["error"]
+        return SeedRun(run.seed, where, status="failed", error=error)
+    result = folder.result()
+    if result is None:
+        return SeedRun(run.seed, where, status="running")
+    with np.load(folder.predictions_file) as outcomes:
+        correct = outcomes["prediction"] == outcomes["label"]
+    scalars = {n: v for n, v in result["test"].items() if isinstance(v, float)}
+    return SeedRun(run.seed, where, scalars, _history(folder), correct)
+
+
+def _history(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in read_metrics(folder.metrics_file):
+        if row["name"] in ("loss", "accuracy"):
+            curve = curves.setdefault(f"{row['split']}/{row['name']}", [])
+            curve.append((row["step"], row["value"]))
+    return curves
+
+
+def _parameters(runs: list[Run]) -> int | None:
+    """Counts the parameters of an arm's network, from the shape of a finished run's images."""
+    for run in runs:
+        result: dict[str, Any] | None = RunFolder(run.folder).result()
+        if result:
+            shape, classes = result["image_shape"], len(result["test"]["confusion"])
+            module = models.build(run.load().config.model, classes)
+            image = jax.ShapeDtypeStruct((1, *shape), "float32")
+            init = jax.eval_shape(
+                lambda key, x, m=module: m.init(key, x, train=False), jax.random.key(0), image
+            )
+            return sum(x.size for x in jax.tree.leaves(init["params"]))
+    return None

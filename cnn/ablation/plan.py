@@ -1,0 +1,131 @@
+"""A study file -> the runs it asks for, each with the folder it lives in."""
+
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnn.config.errors import UserError, did_you_mean
+from cnn.config.load import Loaded, load
+
+# Seeds of the arm that repeats the baseline; far from any that a study lists.
+_AA_SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study file describes.
+
+    Attributes:
+      name: title of the report.
+      config: the base config file, with ":arg" if it takes one.
+      arms: name -> "field=value" overrides of the base config, one of them the baseline's.
+      baseline: the arm that the others are compared with.
+      seeds: of every arm; seed k means the same streams in every arm, so runs pair by seed.
+      margin: differences in accuracy smaller than this do not matter.
+      repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
+        as no different.
+    """
+
+    name: str
+    config: str
+    arms: Mapping[str, Sequence[str]]
+    baseline: str
+    seeds: Sequence[int]
+    margin: float
+    repeat_baseline: bool = True
+
+    @property
+    def aa_arm(self) -> str | None:
+        """Name of the arm that repeats the baseline."""
+        return f"{self.baseline} again" if self.repeat_baseline else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a study.
+
+    Attributes:
+      arm: its arm.
+      seed: its seed.
+      folder: its run folder.
+      config: the base config file.
+      overrides: of the arm, and the seed.
+    """
+
+    arm: str
+    seed: int
+    folder: Path
+    config: str
+    overrides: tuple[str, ...]
+
+    def load(self) -> Loaded:
+        """Returns the run's config."""
+        return load(self.config, self.overrides)
+
+
+def load_study(path: str) -> StudyPlan:
+    """Reads a study file: Python with `get_study() -> StudyPlan`.
+
+    Raises:
+      UserError: no such file, or one that describes no study that could be judged.
+    """
+    if not Path(path).is_file():
+        files = [str(p) for p in Path("configs/ablations").glob("*.py")]
+        raise UserError(f"--config: there is no file '{path}': {did_you_mean(path, files)}")
+    spec = importlib.util.spec_from_file_location(f"study_{Path(path).stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        plan = module.get_study()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: {type(error).__name__}: {error}".splitlines()[0]) from error
+    _check(plan, path)
+    return plan
+
+
+def _check(plan: StudyPlan, path: str) -> None:
+    if plan.baseline not in plan.arms:
+        near = did_you_mean(plan.baseline, plan.arms)
+        raise UserError(f"{path}: baseline: unknown arm '{plan.baseline}': {near}")
+    if len(set(plan.seeds)) < max(3, len(plan.seeds)):
+        raise UserError(
+            f"{path}: seeds: {list(plan.seeds)} are fewer than 3 different ones; with fewer the "
+            "spread between seeds cannot be told from a difference between arms"
+        )
+    folders = [folder_name(name) for name in plan.arms]
+    if len(set(folders)) < len(folders):
+        raise UserError(f"{path}: arms: two names differ in punctuation alone; rename one")
+    data = {name: load(plan.config, overrides).config.data for name, overrides in plan.arms.items()}
+    for name, section in data.items():
+        if section != data[plan.baseline]:
+            raise UserError(
+                f"{path}: arms: '{name}' changes the data, so it cannot be compared with "
+                f"'{plan.baseline}'; make it a study of its own"
+            )
+
+
+def folder_name(arm: str) -> str:
+    """Returns the name of an arm as a folder is called."""
+    return re.sub(r"[^A-Za-z0-9=+-]+", "_", arm)
+
+
+def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
+    """Returns the runs of every arm, the repeated baseline second."""
+    runs = {}
+    for name, overrides in plan.arms.items():
+        runs[name] = [_run(plan, workdir, name, tuple(overrides), seed) for seed in plan.seeds]
+        if name == plan.baseline and plan.aa_arm:
+            runs[plan.aa_arm] = [
+                _run(plan, workdir, plan.aa_arm, tuple(overrides), _AA_SEEDS + seed)
+                for seed in plan.seeds
+            ]
+    return runs
+
+
+def _run(plan: StudyPlan, workdir: Path, arm: str, overrides: tuple[str, ...], seed: int) -> Run:
+    folder = workdir / folder_name(arm) / f"seed-{seed}"
+    return Run(arm, seed, folder, plan.config, (*overrides, f"seed={seed}"))

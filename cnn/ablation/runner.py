@@ -1,0 +1,99 @@
+"""Runs a study on this machine: a pool of workers, what became of each run, and the time left."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from cnn.ablation.plan import Run, arms_of, load_study
+from cnn.ablation.worker import failure_file, interleave, is_open, record_failure
+from cnn.training.console import format_seconds
+
+_POLL = 0.5  # seconds
+
+
+def run_study(config: str, workdir: Path, workers: int) -> None:
+    """Trains what is not finished, in as many processes; failed runs are tried again.
+
+    Any number of these may work on one folder at the same time, on one host or several.
+    """
+    plan = load_study(config)
+    runs = interleave(arms_of(plan, workdir))
+    for run in runs:
+        failure_file(run.folder).unlink(missing_ok=True)
+    console = Console(highlight=False)
+    console.print(f"{plan.name}: {len(runs)} runs, {sum(map(is_open, runs))} of them to train")
+    pool = _Pool(config, workdir, workers, runs)
+    try:
+        _watch(pool, runs, console)
+    finally:
+        pool.stop()
+
+
+class _Pool:
+    """Worker processes; one that dies of something else than a signal to stop is replaced."""
+
+    def __init__(self, config: str, workdir: Path, workers: int, runs: list[Run]):
+        self._command = [sys.executable, "-m", "cnn.ablation.worker", config, str(workdir)]
+        self._environment = os.environ | _threads(workers)
+        self._runs = runs
+        self._processes = [self._start() for _ in range(workers)]
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(self._command, env=self._environment)
+
+    def poll(self) -> bool:
+        """Replaces dead workers; returns whether any is at work."""
+        for i, process in enumerate(self._processes):
+            if process.poll() not in (None, 0) and self._blame(process):
+                self._processes[i] = self._start()
+        return any(process.poll() is None for process in self._processes)
+
+    def _blame(self, process: subprocess.Popen) -> bool:
+        """Notes the run that a dead worker held as failed; returns whether there was one."""
+        for run in self._runs:
+            claim = run.folder.with_name(run.folder.name + ".claim")
+            if claim.exists() and json.loads(claim.read_text() or "{}").get("pid") == process.pid:
+                record_failure(run, f"its process died with exit code {process.returncode}")
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Asks every worker to stop after its step, and waits for it."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._processes:
+            process.wait()
+
+
+def _watch(pool: _Pool, runs: list[Run], console: Console) -> None:
+    begun, before = time.monotonic(), sum(not is_open(r) for r in runs)
+    columns = (
+        TextColumn("runs"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("runs", total=len(runs), completed=before, left="")
+        while pool.poll():
+            done = sum(not is_open(run) for run in runs)
+            if done > before:
+                seconds = (time.monotonic() - begun) / (done - before) * (len(runs) - done)
+                bar.update(task, completed=done, left=f"{format_seconds(seconds)} left")
+            time.sleep(_POLL)
+        bar.update(task, completed=sum(not is_open(run) for run in runs), left="")
+
+
+def _threads(workers: int) -> dict[str, str]:
+    """Gives each of several workers one thread, so that they do not fight for the cores."""
+    if workers == 1:
+        return {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {"XLA_FLAGS": f"{flags} --xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}

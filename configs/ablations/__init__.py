@@ -1,0 +1,1 @@
+"""Studies: each file describes arms, seeds and a baseline."""

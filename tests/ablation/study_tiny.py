@@ -1,0 +1,20 @@
+"""A study of seconds: three arms, one of which cannot be trained."""
+
+from cnn.ablation.plan import StudyPlan
+from tests.conftest import TINY
+
+
+def get_study() -> StudyPlan:
+    """Returns the study."""
+    return StudyPlan(
+        name="Tiny <study> & co",
+        config="configs/base.py",
+        arms={
+            "max": TINY,
+            "strided": (*TINY, "model.downsample=strided_conv"),
+            "diverges": (*TINY, "optimizer.learning_rate=1e30", "schedule.name=constant"),
+        },
+        baseline="max",
+        seeds=range(3),
+        margin=0.01,
+    )

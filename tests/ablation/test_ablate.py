@@ -1,0 +1,165 @@
+"""A study from the command line: failing arms, dead workers, two runners, and bad study files."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cnn.ablation.claim import Claim
+from cnn.ablation.plan import arms_of, folder_name, load_study
+from cnn.config.errors import UserError
+from tests.conftest import REPOSITORY
+
+STUDY = "tests/ablation/study_tiny.py"
+
+
+def command(name, workdir, *more):
+    return [sys.executable, "ablate.py", name, f"--config={STUDY}", f"--workdir={workdir}", *more]
+
+
+def run(*arguments):
+    return subprocess.run(
+        arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A study whose runner and a worker were killed on the way, and two that then ended it."""
+    workdir = tmp_path_factory.mktemp("studies") / "study"
+    first = subprocess.Popen(
+        command("run", workdir, "--workers=1"),
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not list(workdir.glob("*/seed-*/metrics.jsonl")):
+        assert first.poll() is None
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert list(workdir.glob("*/*.claim"))
+    both = [
+        subprocess.Popen(
+            command("run", workdir, "--workers=1"),
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [p.communicate(timeout=400)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], outputs
+    return workdir, outputs
+
+
+def test_every_run_is_trained_once_whoever_died(finished):
+    workdir, _ = finished
+    for arm, runs in arms_of(load_study(STUDY), workdir).items():
+        for one in runs:
+            rows = (one.folder / "metrics.jsonl").read_text().splitlines()
+            losses = [json.loads(row) for row in rows]
+            steps = [r["step"] for r in losses if r["name"] == "loss" and r["split"] == "train"]
+            assert steps == sorted(set(steps))
+            assert (one.folder / "result.json").exists() == (arm != "diverges")
+    assert not list(workdir.glob("*/*.claim*"))
+
+
+def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
+    workdir, _ = finished
+    report = (workdir / "report.md").read_text()
+    assert "diverges is not ranked" in report
+    assert "max again" in report
+    page = (workdir / "report.html").read_text()
+    assert "Tiny &lt;study&gt; &amp; co" in page
+    assert "the loss is" in page
+
+
+def test_the_same_command_again_trains_only_what_failed(finished):
+    workdir, _ = finished
+    before = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
+    done = run(*command("run", workdir))
+    assert done.returncode == 0, done.stderr
+    assert "12 runs, 3 of them to train" in done.stdout
+    assert before == {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
+
+
+def test_a_report_needs_the_run_folders_alone(finished, tmp_path):
+    workdir, _ = finished
+    copy = tmp_path / "copy"
+    shutil.copytree(workdir, copy, ignore=shutil.ignore_patterns("report.*", "checkpoints"))
+    done = run(*command("report", copy))
+    assert done.returncode == 0, done.stderr
+    csv = (copy / "report.csv").read_text()
+    assert csv == (workdir / "report.csv").read_text()
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    done = run(*command("report", tmp_path))
+    assert done.returncode == 2
+    assert "no run of this study is finished" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("arms={'a': ()}, baseline='b', seeds=range(3)", "unknown arm 'b'"),
+        ("arms={'a': ()}, baseline='a', seeds=range(2)", "fewer than 3"),
+        ("arms={'a': (), 'A ': (), 'A_': ()}, baseline='a', seeds=range(3)", "punctuation"),
+        (
+            "arms={'a': (), 'b': ('data.name=cifar10',)}, baseline='a', seeds=range(3)",
+            "changes the data",
+        ),
+        ("arms={'a': ('seeed=1',)}, baseline='a', seeds=range(3)", "did you mean 'seed'"),
+        ("arms={'a': ()}, seeds=range(3)", "TypeError"),
+    ],
+)
+def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
+    file = tmp_path / "study.py"
+    file.write_text(
+        "from cnn.ablation.plan import StudyPlan\n"
+        "def get_study():\n"
+        f"  return StudyPlan(name='n', config='configs/base.py', margin=0.01, {body})\n"
+    )
+    with pytest.raises(UserError, match=words) as error:
+        load_study(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_every_ready_made_study_loads():
+    files = [p for p in Path("configs/ablations").glob("*.py") if p.name != "__init__.py"]
+    assert files
+    for file in files:
+        plan = load_study(str(file))
+        for runs in arms_of(plan, Path("x")).values():
+            runs[0].load()
+
+
+def test_one_of_several_holds_a_claim_and_a_dead_one_is_taken_over(tmp_path):
+    folder = tmp_path / "arm" / "seed-0"
+    with Claim(folder) as first, Claim(folder) as second:
+        assert first.held
+        assert not second.held
+    with Claim(folder) as third:
+        assert third.held
+    file = folder.with_name("seed-0.claim")
+    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "id": "x"}))
+    with Claim(folder) as fresh:
+        assert not fresh.held
+    old = time.time() - 120
+    os.utime(file, (old, old))
+    with Claim(folder) as takeover:
+        assert takeover.held
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "max blur", "<b>", ".."])
+def test_folder_names_stay_inside(name, tmp_path):
+    folder = (tmp_path / folder_name(name)).resolve()
+    assert folder.parent == tmp_path.resolve()
