@@ -95,8 +95,11 @@ def parse_operator(
 ) -> tuple[str, dict[str, Any]]:
     """Checks "name(option=value)" against a registry and returns the name and its options.
 
+    Numbers of elements begin at 1, but where the default is 0, which turns something off, at 0.
+
     Raises:
-      UserError: unknown operator or option, with the nearest one, or a value of another type.
+      UserError: unknown operator or option, with the nearest one, or a value of another type or
+        below its range.
     """
     name, options = parse_call(text, field)
     defaults = registry.look_up(name, field).defaults()
@@ -104,12 +107,14 @@ def parse_operator(
         if option not in defaults:
             near = did_you_mean(option, defaults) if defaults else "it has none"
             raise UserError(f"{field}: '{name}' has no option '{option}'; {near}")
-        kind = type(defaults[option])
-        if not isinstance(value, (int, float) if kind is float else kind):
-            raise UserError(
-                f"{field}: {option}={value!r} of '{name}' is not of type {kind.__name__}, "
-                f"as {defaults[option]!r} is"
-            )
+        default, said = defaults[option], f"{field}: {option}={value!r} of '{name}'"
+        kind = type(default)
+        # A bool is an int to Python, not to people.
+        if type(value) is not kind and (kind, type(value)) != (float, int):
+            raise UserError(f"{said} is not of type {kind.__name__}, as {default!r} is")
+        lowest = min(default, 1) if kind is int else None
+        if lowest is not None and value < lowest:
+            raise UserError(f"{said} is too small; use a whole number from {lowest} up")
     return name, options
 
 

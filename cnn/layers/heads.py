@@ -232,6 +232,8 @@ def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array
     ),
 )
 def _flatten(layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = ()) -> Array:
+    if not all(isinstance(features, int) and features > 0 for features in hidden):
+        raise UserError(f"hidden={hidden} are not whole numbers from 1 up; use for instance (84,)")
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
         # VGG drops behind each hidden layer; behind the last one the classifier does.

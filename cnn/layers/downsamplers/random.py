@@ -2,6 +2,7 @@
 
 from jax import Array
 
+from cnn.config.errors import UserError
 from cnn.layers.downsample import Card, Downsample, register
 from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
 
@@ -69,6 +70,8 @@ def _fractional(
     ratio: float = 1.4142,
     overlapping: bool = True,
 ):
+    if ratio <= 1:
+        raise UserError(f"ratio={ratio} does not reduce; use a number above 1, such as 1.4142")
     sizes = [max(int(n / ratio), 1) for n in x.shape[1:-1]]
     key = layer.key(train)
     return fractional_max_pool(x, sizes, key=key, train=train, overlapping=overlapping)
