@@ -30,7 +30,7 @@ WIDE = [dict(taps=taps, strides=2, padding="adobe") for taps in (5, 6, 7)]
 
 @pytest.mark.parametrize(
     ("spatial", "cases"),
-    [((9,), CASES), ((8, 9), CASES), ((6, 5, 4), CASES), ((12, 11), WIDE)],
+    [((9,), CASES), ((8, 9), CASES), ((6, 5, 4), CASES[1:4]), ((12, 11), WIDE)],
     ids=["1d", "2d", "3d", "wide"],
 )
 def test_agrees_with_the_oracle(spatial, cases):

@@ -10,11 +10,9 @@ from cnn.ops.max_pool import max_pool
 from tests.ops.cases import compiled, image
 
 CASES = [
-    ((8,), 2, 2, "VALID"),
     ((9,), 3, 2, "SAME"),
-    ((8, 7), 2, 2, "VALID"),
     ((7, 6), (2, 3), (2, 3), "SAME"),
-    ((8, 8), 3, 2, "SAME"),
+    ((8, 7), 2, 2, "VALID"),
     ((7, 8), 3, 2, ((1, 1), (1, 1))),
     ((6, 5), 3, 1, "SAME"),
     ((1, 1), 3, 2, "SAME"),

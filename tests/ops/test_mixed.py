@@ -14,31 +14,21 @@ from tests.ops.cases import assert_agree, image
 from tests.ops.oracles import ORACLES
 
 OURS = {"mixed_pool": mixed_pool, "gated_pool": gated_pool, "tree_pool": tree_pool}
-CASES = [
-    ((9,), 2, 2, "SAME"),
-    ((8, 7), 3, 2, ((1, 1), (1, 1))),
-    ((5, 6), 3, 2, "REFLECT"),
-    ((4, 3, 5), 2, 2, "VALID"),
-    ((1, 1), 1, 1, "VALID"),
-]
 
 
-@pytest.mark.parametrize(("spatial", "window", "strides", "padding"), CASES)
-def test_agrees_with_the_oracle(spatial, window, strides, padding):
-    size = (window,) * len(spatial)
-    filters = [image(size, batch=1, seed=i)[0] for i in range(7)]
-    shared = [f[..., 0] for f in filters]
-    where = (strides, padding)
+@pytest.mark.parametrize("spatial", [(9,), (8, 7), (4, 3, 5)])
+def test_shares_and_filters_by_channel_and_large_trees_agree_with_the_oracle(spatial):
+    size = (2,) * len(spatial)
+    filters = [image(size, batch=1, seed=i)[0] for i in range(15)]
     shares = np.float32([0, 0.3, 1.4])
+    where = (2, "SAME")
 
     def cases(ops):
         return {
-            "mixed": lambda x: ops["mixed_pool"](x, window, *where, share=0.3),
-            "mixed by channel": lambda x: ops["mixed_pool"](x, window, *where, share=shares),
-            "gated": lambda x: ops["gated_pool"](x, shared[0], *where),
+            "mixed by channel": lambda x: ops["mixed_pool"](x, 2, *where, share=shares),
             "gated by channel": lambda x: ops["gated_pool"](x, filters[0], *where),
-            "two leaves": lambda x: ops["tree_pool"](x, shared[:2], shared[2:3], *where),
-            "four leaves": lambda x: ops["tree_pool"](x, filters[:4], filters[4:], *where),
+            "two leaves": lambda x: ops["tree_pool"](x, filters[:2], filters[2:3], *where),
+            "eight leaves": lambda x: ops["tree_pool"](x, filters[:8], filters[8:], *where),
         }
 
     assert_agree(cases(OURS), cases(ORACLES), image(spatial), rtol=1e-5, atol=1e-5)

