@@ -3,7 +3,7 @@
 from jax import Array
 
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, register
 from cnn.ops.adaptive import adaptive_blur
 from cnn.ops.average import subsample
 from cnn.ops.blur import blur
@@ -22,7 +22,7 @@ def _borders(layer: Downsample, dialect: str) -> Padding:
     "blur",
     Card(
         formula="y = subsample(x * b), b binomial with as many taps an axis",
-        reference=f"{_ZHANG}: ConvBlurPool behind a convolution, AvgBlurPool in an average's place",
+        reference=f"{_ZHANG}: BlurPool",
         oracle=("blur",),
         macs="taps**n an output and channel",
         pitfalls="what goes by the name differs: dialects adobe (the paper's; the default, but in "
@@ -40,6 +40,26 @@ def _blur(
     dialect: str = "",
 ):
     return blur(x, taps, layer.strides, _borders(layer, dialect))
+
+
+def _add_names() -> None:
+    """Adds the paper's names of blur at its sites."""
+    for name, formula, published in (
+        ("conv_blur", "y = blur(activation(norm(conv(x, stride 1))))", "ConvBlurPool"),
+        ("avg_blur", "y = blur(x), in the place of an average", "AvgBlurPool"),
+    ):
+        card = Card(
+            formula=formula,
+            reference=f"{_ZHANG}: {published}",
+            oracle=("blur",),
+            macs="taps**n an output and channel",
+            pitfalls="blur by its name at this site, so an arm of each is an A/A comparison. "
+            "blur_conv is another operator: it blurs before the convolution.",
+        )
+        DOWNSAMPLERS.add(name, Operator(_blur, card))
+
+
+_add_names()
 
 
 @register(

@@ -42,17 +42,30 @@ def _gem(
     "lip",
     Card(
         formula="y = sum x exp(l) / sum exp(l), l = 12 sigmoid(instance_norm(conv3x3(x)))",
-        reference="Gao et al., ICCV 2019, the simplified form",
+        reference="Gao et al., ICCV 2019: simplified; bottleneck=128 in ResNet's blocks",
         oracle=("lip", "conv"),
-        parameters="9 C**2 + 2 C in 2-D",
-        macs="9 C**2 a position of the input in 2-D",
+        parameters="9 C**2 + 2 C in 2-D; bottleneck r: 2 r C + 9 r**2 + 4 r + 2 C",
+        macs="9 C**2 a position of the input in 2-D; bottleneck r: 2 r C + 9 r**2",
         pitfalls="costs as much as a convolution at full resolution: compare at equal compute. "
-        "The convolution starts at zero, so it starts as the average.",
+        "The last convolution starts at zero, so it starts as the average. The bottleneck's "
+        "conv1x1, conv3x3, conv1x1 read the operator's input here, the block's as published.",
     ),
 )
-def _lip(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
-    zeros = nn.initializers.zeros
-    logits = Conv(x.shape[-1], 3, layer.style, kernel_init=zeros, name="logits")(x)
+def _lip(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: int = 3,
+    bottleneck: int = 0,
+):
+    y = x
+    for i, size in ((1, 1), (2, 3)) if bottleneck else ():
+        y = Conv(bottleneck, size, layer.style, name=f"logits{i}")(y)
+        y = jax.nn.relu(NORMS["instance"](layer.style, name=f"norm{i}")(y, train))
+    size, zeros = 1 if bottleneck else 3, nn.initializers.zeros
+    logits = Conv(x.shape[-1], size, layer.style, kernel_init=zeros, name="logits")(y)
     logits = NORMS["instance"](layer.style, name="norm")(logits, train)
     logits = 12 * jax.nn.sigmoid(logits)
     return lip(x, logits, window, layer.strides, layer.style.padding)
