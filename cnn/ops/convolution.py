@@ -11,9 +11,9 @@ from functools import partial
 import jax
 from jax import Array
 
-from cnn.ops.kernel_gradient import dense_kernel_gradient, depthwise_kernel_gradient, wide
+from cnn.ops.kernel_gradient import dense_kernel_gradient, depthwise_kernel_gradient
 from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
-from cnn.ops.windows import offsets, take_offset
+from cnn.ops.windows import offsets, take_offset, widened
 
 # Up to here the products written out are quicker on CPU than the native convolution (measured:
 # 1 channel to 32 features, 3 to 16; not 3 to 32).
@@ -77,7 +77,7 @@ def _dense(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -
 
 
 def _few(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
-    padded, taps, total = window.padded(x), wide(kernel), 0
+    padded, taps, total = window.padded(x), widened(kernel), 0
     for index in itertools.product(*map(range, kernel.shape[:-2])):
         offset = tuple(i * d for i, d in zip(index, dilation, strict=True))
         seen = take_offset(padded, window, offset)
@@ -134,7 +134,7 @@ def _grouped(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _shifted(window: Window, x: Array, kernel: Array) -> Array:
-    padded, taps = window.padded(wide(x)), wide(kernel)
+    padded, taps = window.padded(widened(x)), widened(kernel)
     return sum(take_offset(padded, window, o) * taps[o] for o in offsets(window)).astype(x.dtype)
 
 

@@ -14,12 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.ops.padding import Window
-from cnn.ops.windows import offsets, take_offset
-
-
-def wide(x: Array) -> Array:
-    """Returns `x` in float32, or wider if it is: what sums are accumulated in."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+from cnn.ops.precision import working_dtype
+from cnn.ops.windows import offsets, take_offset, widened
 
 
 def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:
@@ -28,10 +24,10 @@ def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:
 
     def add_row(i: Array, totals: list[Array]) -> list[Array]:
         band, g_row = _row(window, padded, g, i)
-        g_row = wide(g_row)
+        g_row = widened(g_row)
         return [t + take_offset(band, window, o) * g_row for t, o in zip(totals, taps, strict=True)]
 
-    zero = wide(jnp.zeros((g.shape[0], 1, *g.shape[2:]), g.dtype))
+    zero = widened(jnp.zeros((g.shape[0], 1, *g.shape[2:]), g.dtype))
     totals = jax.lax.fori_loop(0, g.shape[1], add_row, [zero] * len(taps))
     sums = [total.sum(range(total.ndim - 1)) for total in totals]
     return jnp.stack(sums).reshape(*window.size, -1)
@@ -57,7 +53,7 @@ def dense_kernel_gradient(window: Window, dilation: tuple[int, ...], x: Array, g
             columns = columns.reshape(parts, -1, len(taps) * channels)
             return total + _product(columns, g_row.reshape(parts, -1, features))
 
-        zero = wide(jnp.zeros((parts, len(taps) * channels, features), g.dtype))
+        zero = widened(jnp.zeros((parts, len(taps) * channels, features), g.dtype))
         total = jax.lax.fori_loop(0, g.shape[1], add_row, zero)
     size = [-(-n // d) for n, d in zip(window.size, dilation, strict=True)]
     return total.sum(0).reshape(*size, channels, features)
@@ -70,6 +66,4 @@ def _row(window: Window, padded: Array, g: Array, i: Array) -> tuple[Array, Arra
 
 
 def _product(columns: Array, g: Array) -> Array:
-    return jnp.einsum(
-        "pnk,pnf->pkf", columns, g, preferred_element_type=jnp.promote_types(g.dtype, jnp.float32)
-    )
+    return jnp.einsum("pnk,pnf->pkf", columns, g, preferred_element_type=working_dtype(g))
