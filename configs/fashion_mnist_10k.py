@@ -13,9 +13,11 @@ def get_config() -> ConfigDict:
     config = base.get_config()
     config.data.name = "fashion_mnist_10k"
     config.data.data_dir = "data"
-    config.data.validation = "10%"
+    config.data.validation = "5%"
     config.augment.flip = True
     config.model.name = "plain"
-    config.train.duration = "8 epochs"
+    config.train.duration = "12 epochs"
+    config.train.batch_size = 64
+    config.optimizer.learning_rate = 0.4
     config.schedule.warmup = "10%"
     return config
