@@ -1,0 +1,66 @@
+"""No operator without card and oracle, and docs/operators.md says what the cards say."""
+
+import jax
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.layers import ACTIVATIONS, DOWNSAMPLERS, HEADS, Style, parse_operator
+from cnn.layers.__main__ import main
+from cnn.layers.cards import markdown
+from tests.conftest import REPOSITORY
+from tests.ops import oracles, oracles_frequency, oracles_random, oracles_windowed
+
+ORACLES = (
+    oracles.ORACLES | oracles_frequency.ORACLES | oracles_random.ORACLES | oracles_windowed.ORACLES
+)
+ENTRIES = [(name, entry) for registry in (DOWNSAMPLERS, HEADS) for name, entry in registry.items()]
+# What computes nothing needs no second opinion.
+WITHOUT_ORACLE = {"none", "dilated", "flatten"}
+
+
+@pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=lambda value: str(value)[:20])
+def test_every_entry_has_a_card_and_its_oracles(name, entry):
+    card = entry.card
+    assert all([card.formula, card.reference, card.parameters, card.macs, card.pitfalls])
+    assert bool(card.oracle) != (name in WITHOUT_ORACLE)
+    assert set(card.oracle) <= set(ORACLES)
+
+
+def test_docs_are_current():
+    current = (REPOSITORY / "docs" / "operators.md").read_text()
+    assert current == markdown(), "run: python -m cnn.layers --markdown > docs/operators.md"
+
+
+def test_the_command_lists_every_entry(capsys):
+    main([])
+    printed = capsys.readouterr().out
+    assert all(f"\n  {name}" in printed for name, _ in ENTRIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("maxblur", "unknown operator 'maxblur': did you mean 'max_blur'"),
+        ("max(windw=3)", "'max' has no option 'windw'; did you mean 'window'"),
+        ("none(window=3)", "'none' has no option 'window'; it has none"),
+        ("max(window='3')", "window='3' of 'max' is not of type int"),
+        ("gem(p='x')", "p='x' of 'gem' is not of type float"),
+    ],
+)
+def test_mistakes_in_an_operator_are_told(text, message):
+    with pytest.raises(UserError) as error:
+        parse_operator(text, "model.downsample")
+    assert str(error.value).startswith("model.downsample: ")
+    assert message in str(error.value)
+
+
+def test_a_whole_number_is_a_float_too():
+    assert parse_operator("gem(p=3)", "f") == ("gem", {"p": 3})
+
+
+def test_activations_are_those_of_jax_nn():
+    assert all(callable(getattr(jax.nn, name)) for name in ACTIVATIONS)
+    with pytest.raises(UserError, match=r"model.activation: unknown 'rellu': did you mean 'relu'"):
+        Style(activation="rellu")
+    with pytest.raises(UserError, match=r"model.norm: unknown norm 'bach': did you mean 'batch'"):
+        Style(norm="bach")

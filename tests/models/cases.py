@@ -1,0 +1,63 @@
+"""Configs of small networks, one for each kind of construction."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from cnn.models import MODELS, build
+from configs import base
+
+# One network for each way in which networks are made.
+KINDS = (
+    "plain",
+    "vgg11",
+    "lenet5",
+    "all_cnn_c",
+    "resnet20",
+    "resnet50",
+    "resnet50_v1",
+    "resnet18d",
+    "se_resnet18",
+    "preact_resnet50",
+    "wrn16_4",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "convnext_t",
+    "airbench",
+)
+SHAPE = (2, 16, 16, 3)
+
+
+def model_config(name: str, **fields: Any) -> ConfigDict:
+    """Returns config.model of a network, with other fields."""
+    model = base.get_config().model
+    with model.unlocked():
+        model.update(name=name, **fields)
+    return model
+
+
+def small_config(name: str, **fields: Any) -> ConfigDict:
+    """Returns a config.model of few stages and channels, for images of 16 pixels."""
+    network, small = MODELS[name], {}
+    if "features" in network.reads:
+        stages = len(network.published["features"]) if name.startswith("mobilenet") else 2
+        small |= {"features": (8,) * stages, "depths": (1,) * stages}
+    if name.startswith("vgg"):
+        small["head"] = "flatten(hidden=(8,))"
+    return model_config(name, **(small | fields))
+
+
+def abstract(model: ConfigDict, shape: tuple[int, ...] = SHAPE) -> tuple[Any, Any]:
+    """Returns logits and variables as shapes, in training; nothing is computed."""
+    module = build(model, 10)
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(lambda x: module.init_with_output(rngs, x, True), x)
+
+
+def parameters(variables: Any) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each parameter, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
+    return {"/".join(k.key for k in path): leaf.shape for path, leaf in leaves}

@@ -1,0 +1,225 @@
+"""Every kind of network with every operator; gradients, dtypes, and what each field changes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.layers import DOWNSAMPLERS, operator_of
+from cnn.models import COMMON, MODELS, build, check_read
+from configs import base
+from tests.layers.cases import KEYS, image, moved, quick, score
+from tests.models.cases import (
+    KINDS,
+    SHAPE,
+    abstract,
+    model_config,
+    parameters,
+    small_config,
+)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_is_built_from_its_published_choices(name):
+    build(model_config(name), 10)
+    fields = set(base.get_config().model)
+    assert MODELS[name].reads | set(MODELS[name].published) <= fields
+    assert set(MODELS[name].published) <= MODELS[name].reads | COMMON
+
+
+def test_every_field_is_read_by_a_network():
+    read = COMMON.union(*(entry.reads for entry in MODELS.values()))
+    assert read == set(base.get_config().model)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_network_takes_every_operator(name):
+    for operator, entry in DOWNSAMPLERS.items():
+        fields = {"downsample": operator}
+        if MODELS[name].stems:
+            fields["stem"] = "cifar"
+        if "shortcut" in MODELS[name].reads:
+            fields["shortcut_downsample"] = "subsample" if entry.on_conv else operator
+        logits, _ = abstract(small_config(name, **fields))
+        assert (logits.shape, logits.dtype) == ((2, 10), jnp.float32), operator
+
+
+@pytest.mark.parametrize("name", ["resnet18", "preact_resnet18", "convnext_t"])
+def test_every_operator_works_behind_the_stem(name):
+    for operator, entry in DOWNSAMPLERS.items():
+        if not (entry.on_conv or entry.dilates):
+            model = small_config(name, stem="imagenet", stem_downsample=operator)
+            assert abstract(model, (2, 32, 32, 3))[0].shape == (2, 10), operator
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_parameter_gets_a_gradient(name):
+    module = build(small_config(name), 10)
+
+    @quick
+    def gradients(x):
+        variables = module.init(KEYS, x, False)
+        params = moved(variables["params"])
+
+        def loss(params):
+            given, rngs = variables | {"params": params}, {"dropout": KEYS["dropout"]}
+            return score(module.apply(given, x, True, mutable=["batch_stats"], rngs=rngs)[0])
+
+        return jax.grad(loss)(params)
+
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients(image(*SHAPE))):
+        assert np.isfinite(leaf).all(), path
+        assert np.abs(leaf).max() > 0, path
+
+
+def test_bfloat16_computes_nearly_the_same():
+    @quick
+    def run(x):
+        variables = build(small_config("resnet20"), 10).init(KEYS, x, False)
+        wide, narrow = (build(small_config("resnet20", dtype=d), 10) for d in DTYPES)
+        return wide.apply(variables, x, False), narrow.apply(variables, x, False)
+
+    wide, narrow = run(image(*SHAPE))
+    assert narrow.dtype == jnp.float32
+    np.testing.assert_allclose(narrow, wide, atol=0.05 * np.abs(wide).max())
+    assert (np.asarray(narrow) != wide).any()
+
+
+DTYPES = ("float32", "bfloat16")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_nothing_but_logits_is_float32_in_bfloat16(name):
+    module = build(small_config(name, dtype="bfloat16"), 10)
+    x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+    logits, variables = jax.eval_shape(lambda x: module.init_with_output(KEYS, x, True), x)
+    assert logits.dtype == jnp.float32
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    jaxpr = str(jax.make_jaxpr(lambda x: module.init_with_output(KEYS, x, True)[0])(x))
+    lines = [line for line in jaxpr.splitlines() if "conv_general_dilated[" in line]
+    assert lines
+    assert all("bf16" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet18", "preact_resnet50"])
+def test_a_site_changes_itself_and_nothing_else(name):
+    fields = {"stem": "cifar", "shortcut": "projection"}
+    before = parameters(abstract(small_config(name, **fields))[1])
+    changes = {
+        "stem_downsample": "gem",
+        "downsample": "gem",
+        "shortcut_downsample": "gem",
+        "head": "gem",
+    }
+    places = {
+        "stem_downsample": {"stem/downsample/p"},
+        "downsample": {"stage2_block1/conv1/downsample/p", "stage2_block1/conv2/downsample/p"},
+        "shortcut_downsample": {"stage2_block1/shortcut/downsample/p"},
+        "head": {"head/p"},
+    }
+    if name == "preact_resnet50":
+        places["downsample"] = {"stage2_block1/downsample/p"}
+    for field, operator in changes.items():
+        after = parameters(abstract(small_config(name, **fields, **{field: operator}))[1])
+        assert before.items() <= after.items()
+        added = set(after) - set(before)
+        assert added, field
+        assert added <= places[field]
+
+
+@pytest.mark.parametrize(("stem", "reduction"), [("cifar", 1), ("imagenet", 4), ("deep", 4)])
+def test_a_stem_reduces_by_what_it_says(stem, reduction):
+    model = small_config("resnet18", stem=stem, head="flatten", shortcut="pad")
+    shapes = parameters(abstract(model, (2, 32, 32, 3))[1])
+    side = 32 // reduction // 2
+    assert shapes["head/classifier/kernel"] == (side * side * 8, 10)
+
+
+def test_dilated_networks_keep_the_resolution_and_the_parameters():
+    fields = {"downsample": "dilated", "shortcut_downsample": "none", "head": "flatten"}
+    _, dense = abstract(small_config("resnet20", **fields))
+    _, strided = abstract(small_config("resnet20"))
+    dense, strided = parameters(dense), parameters(strided)
+    assert dense.pop("head/classifier/kernel") == (16 * 16 * 8, 10)
+    strided.pop("head/classifier/kernel")
+    assert dense == strided
+
+
+def test_width_rounds_to_multiples_of_eight():
+    shapes = parameters(abstract(model_config("mobilenet_v2", width=0.35, stem="cifar"))[1])
+    assert shapes["stem/conv/kernel"][-1] == 16
+    assert shapes["last/conv/kernel"][-1] == 1280
+    assert {shape[-1] % 8 for path, shape in shapes.items() if "conv/kernel" in path} == {0}
+
+
+def test_three_dimensions_and_one():
+    for shape in ((2, 16, 3), (2, 8, 8, 8, 3)):
+        assert abstract(small_config("resnet20"), shape)[0].shape == (2, 10)
+
+
+def test_all_cnn_drops_behind_reductions_and_pixels():
+    x = image(64, 16, 16, 3)
+
+    @quick
+    def run(x):
+        plain = build(model_config("all_cnn_c"), 10)
+        variables = plain.init(KEYS, x[:1], False)
+        outputs = []
+        for fields in ({}, {"dropout": 0.5}, {"input_dropout": 0.5}):
+            module = build(model_config("all_cnn_c", **fields), 10)
+            rngs = {"dropout": KEYS["dropout"]}
+            outputs.append(
+                [module.apply(variables, x, train, rngs=rngs) for train in (False, True)]
+            )
+        return outputs
+
+    (base_off, base_on), *others = run(x)
+    np.testing.assert_array_equal(base_off, base_on)
+    for off, on in others:
+        np.testing.assert_array_equal(off, base_off)
+        assert np.abs(on - off).max() > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("resnet21", {}, "model.name: unknown network 'resnet21': did you mean 'resnet2"),
+        ("plain", {"downsample": "maxx"}, "model.downsample: unknown operator 'maxx'"),
+        ("plain", {"head": "avgg"}, "model.head: unknown head 'avgg': did you mean 'avg'"),
+        ("resnet20", {"stem": "imgnet"}, "model.stem: unknown 'imgnet': did you mean 'imagenet'"),
+        ("resnet20", {"shortcut": "b"}, "model.shortcut: unknown 'b'"),
+        ("resnet20", {"depths": (1,)}, "model.depths: .* are 1 stages, but model.features"),
+        ("plain", {"features": (8, 0)}, "model.features: .* are not whole numbers from 1 up"),
+        ("mobilenet_v2", {"features": (8,), "depths": (1,)}, "mobilenet_v2 has 7 stages"),
+        (
+            "resnet20",
+            {"shortcut_downsample": "strided_conv"},
+            "model.shortcut_downsample: 'strided_conv' needs a convolution on the shortcut; set",
+        ),
+        ("resnet18", {"stem_downsample": "strided_conv"}, "model.stem_downsample: .* no effect"),
+        ("resnet20", {"downsample": "none"}, "choose two that agree"),
+        ("resnet20", {"padding": "VALID"}, "choose two that agree"),
+        ("plain", {"downsample": "max(window=40)", "padding": "VALID"}, r"window: \(40, 40\)"),
+        ("plain", {"downsample": "aps", "padding": "CIRCULAR", "features": (4,) * 5}, "divisible"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(name, fields, message):
+    with pytest.raises(UserError, match=message) as error:
+        abstract(model_config(name, **fields))
+    assert "\n" not in str(error.value)
+
+
+def test_fields_that_a_network_does_not_read_are_refused():
+    check_read(model_config("resnet20"), {"model.shortcut", "model.ghost_batch", "train.duration"})
+    with pytest.raises(UserError, match=r"model.shortcut: has no effect on plain; leave it out"):
+        check_read(model_config("plain"), {"model.shortcut"})
+    with pytest.raises(UserError, match=r"model.ghost_batch: has no effect with the norm 'layer'"):
+        check_read(model_config("convnext_t"), {"model.ghost_batch"})
+    check_read(model_config("convnext_t", norm="batch"), {"model.ghost_batch", "model.norm"})
+
+
+def test_an_operator_of_a_site_is_the_one_of_the_field():
+    for name, entry in MODELS.items():
+        published = entry.published.get("downsample")
+        assert published is None or operator_of(published), name
