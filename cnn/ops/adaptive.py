@@ -34,10 +34,8 @@ def adaptive_blur(
             f"adaptive_blur: logits {logits.shape} do not fit; use (*{wanted[:-1]}, groups, "
             f"{len(seen)}) with groups that divide the {channels} channels"
         )
-    weights = jax.nn.softmax(widened(logits), axis=-1)
-    repeats = channels // logits.shape[-2]
-    terms = (
-        jnp.repeat(weights[..., i], repeats, axis=-1, total_repeat_length=channels) * element
-        for i, element in enumerate(seen)
-    )
-    return sum(terms).astype(x.dtype)
+    # With the window's elements first, everything is one pass over arrays of the output's shape.
+    weights = jax.nn.softmax(jnp.moveaxis(widened(logits), -1, 0), axis=0)
+    grouped = (*wanted[:-1], logits.shape[-2], -1)
+    terms = (w[..., None] * e.reshape(grouped) for w, e in zip(weights, seen, strict=True))
+    return sum(terms).reshape(seen[0].shape).astype(x.dtype)

@@ -1,12 +1,14 @@
 """Downsampling by picking, weighting or stacking the polyphase components of an image."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError, did_you_mean
-from cnn.ops.padding import Padding, Size, make_window
-from cnn.ops.windows import elements, widened
+from cnn.ops.padding import Padding, Size, Window, make_window
+from cnn.ops.windows import elements, output_shape, widened
 
 _NORMS = {
     "l1": lambda x, axes: jnp.sum(jnp.abs(x), axes),
@@ -33,6 +35,14 @@ def split_phases(x: Array, strides: Size, padding: Padding) -> Array:
       UserError: circular padding of such sizes: a circle of n elements has no component that
         shifts with it unless strides divide n.
     """
+    return jnp.stack(_cut(x, strides, padding))
+
+
+def _cut(x: Array, strides: Size, padding: Padding) -> list[Array]:
+    return elements(x, _window(x, strides, padding))
+
+
+def _window(x: Array, strides: Size, padding: Padding) -> Window:
     window = make_window(x, strides, strides, padding)
     if padding == "CIRCULAR" and any(map(any, window.pads)):
         raise UserError(
@@ -40,7 +50,7 @@ def split_phases(x: Array, strides: Size, padding: Padding) -> Array:
             "circular shifts change the output; use image sizes that are divisible at every stage, "
             "or another padding"
         )
-    return jnp.stack(elements(x, window))
+    return window
 
 
 def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
@@ -55,8 +65,14 @@ def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
     there need their input channels permuted. SPD-Conv's published block keeps the 3x3 convolution
     in front at full resolution, which is where its gain in compute is.
     """
-    phases = split_phases(x, strides, padding)
-    return jnp.concatenate(list(phases), axis=-1)
+    window, ndim = _window(x, strides, padding), x.ndim - 2
+    padded = window.padded(x)
+    out = output_shape(padded.shape[1:-1], window)
+    cells = list(zip(out, window.strides, strict=True))
+    whole = padded[(slice(None), *(slice(n * s) for n, s in cells))]
+    split = whole.reshape(x.shape[0], *itertools.chain(*cells), x.shape[-1])
+    order = (0, *range(1, 2 * ndim, 2), *range(2, 2 * ndim + 1, 2), 2 * ndim + 1)
+    return split.transpose(order).reshape(x.shape[0], *out, -1)
 
 
 def select_phase(
@@ -92,9 +108,9 @@ def select_phase(
     """
     if norm not in _NORMS:
         raise UserError(f"aps: unknown norm '{norm}': {did_you_mean(norm, NORMS)}")
-    phases = split_phases(x, strides, padding)
-    sizes = _NORMS[norm](widened(phases), tuple(range(2, phases.ndim)))
-    index = jnp.argmax(sizes, axis=0)
+    phases = _cut(x, strides, padding)
+    axes = tuple(range(1, x.ndim))
+    index = jnp.argmax(jnp.stack([_NORMS[norm](widened(p), axes) for p in phases]), axis=0)
     return _pick(phases, index), index
 
 
@@ -110,7 +126,7 @@ def take_phase(x: Array, phase: Array, strides: Size, padding: Padding) -> Array
     Raises:
       UserError: `phase` is of another number of components than strides makes.
     """
-    phases = split_phases(x, strides, padding)
+    phases = _cut(x, strides, padding)
     if phase.ndim == 1:
         return _pick(phases, phase)
     if phase.shape[-1] != len(phases):
@@ -118,16 +134,17 @@ def take_phase(x: Array, phase: Array, strides: Size, padding: Padding) -> Array
             f"polyphase: {phase.shape[-1]} weights for the {len(phases)} components of strides "
             f"{strides}; use the same strides on both paths"
         )
-    weights = widened(phase).T.reshape(phases.shape[:2] + (1,) * (x.ndim - 1))
-    return jnp.sum(weights * widened(phases), axis=0).astype(x.dtype)
+    weights = widened(phase).reshape(*phase.shape, *(1,) * (x.ndim - 1))
+    terms = (weights[:, i] * widened(component) for i, component in enumerate(phases))
+    return sum(terms).astype(x.dtype)
 
 
-def _pick(phases: Array, index: Array) -> Array:
+def _pick(phases: list[Array], index: Array) -> Array:
     # Selecting compiles to one pass, and its gradient to another; a gather's would scatter.
-    index = index.reshape(index.shape + (1,) * (phases.ndim - 2))
+    index = index.reshape(index.shape + (1,) * (phases[0].ndim - 1))
     y = phases[0]
-    for p in range(1, len(phases)):
-        y = jnp.where(index == p, phases[p], y)
+    for p, component in enumerate(phases[1:], 1):
+        y = jnp.where(index == p, component, y)
     return y
 
 
