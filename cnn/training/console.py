@@ -148,8 +148,8 @@ def network_rows(
 
     def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         result = call(*args, **kwargs)
-        array = jax.tree.leaves(result)[0]
         if context.method_name == "__call__" and len(context.module.path) == 1:
+            array = jax.tree.leaves(result)[0]
             outputs[context.module.path[0]] = " x ".join(map(str, array.shape[1:]))
         return result
 
