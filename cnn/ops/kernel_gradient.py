@@ -22,13 +22,15 @@ def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:
     """Returns `[*window, C]` for the input `[B, *spatial, C]` and the output's gradient."""
     padded, taps = window.padded(x), list(offsets(window))
 
-    def add_row(i: Array, totals: list[Array]) -> list[Array]:
+    def products(i: Array | int) -> list[Array]:
         band, g_row = _row(window, padded, g, i)
         g_row = widened(g_row)
-        return [t + take_offset(band, window, o) * g_row for t, o in zip(totals, taps, strict=True)]
+        return [take_offset(band, window, o) * g_row for o in taps]
 
-    zero = widened(jnp.zeros((g.shape[0], 1, *g.shape[2:]), g.dtype))
-    totals = jax.lax.fori_loop(0, g.shape[1], add_row, [zero] * len(taps))
+    def add_row(i: Array, totals: list[Array]) -> list[Array]:
+        return [t + product for t, product in zip(totals, products(i), strict=True)]
+
+    totals = jax.lax.fori_loop(1, g.shape[1], add_row, products(0))
     sums = [total.sum(range(total.ndim - 1)) for total in totals]
     return jnp.stack(sums).reshape(*window.size, -1)
 
@@ -59,7 +61,7 @@ def dense_kernel_gradient(window: Window, dilation: tuple[int, ...], x: Array, g
     return total.sum(0).reshape(*size, channels, features)
 
 
-def _row(window: Window, padded: Array, g: Array, i: Array) -> tuple[Array, Array]:
+def _row(window: Window, padded: Array, g: Array, i: Array | int) -> tuple[Array, Array]:
     """Returns row i of the output's gradient, and the band of the input that it looked at."""
     band = jax.lax.dynamic_slice_in_dim(padded, i * window.strides[0], window.size[0], axis=1)
     return band, jax.lax.dynamic_slice_in_dim(g, i, 1, axis=1)
