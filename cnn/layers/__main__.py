@@ -1,14 +1,27 @@
-"""`python -m cnn.layers`: every downsampling operator and head, with its card."""
+"""`python -m cnn.layers`: every downsampling operator and head, or the card of one."""
+
+import sys
+
+from rich.console import Console
 
 from cnn.config.entry import Parser, run_command
-from cnn.layers.cards import markdown, text
+from cnn.layers.cards import markdown, tables, text
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the cards."""
+    """Prints the list, a card, or docs/operators.md."""
     parser = Parser(prog="python -m cnn.layers", description=__doc__)
+    parser.add_argument("name", nargs="?", help="print the whole card of this operator or head")
     parser.add_argument("--markdown", action="store_true", help="print docs/operators.md")
-    print(markdown() if parser.parse_args(arguments).markdown else text(), end="")
+    given = parser.parse_args(arguments)
+    if given.markdown or given.name:
+        print(markdown() if given.markdown else text(given.name), end="")
+        return
+    # A line an entry where no terminal sets a width, so that it can be searched.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
+    for table in tables():
+        console.print(table)
+    console.print("python -m cnn.layers NAME prints the whole card of one.", markup=False)
 
 
 if __name__ == "__main__":

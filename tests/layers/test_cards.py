@@ -1,13 +1,23 @@
 """No operator without card and oracle, and docs/operators.md says what the cards say."""
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.layers import ACTIVATIONS, DOWNSAMPLERS, HEADS, Style, parse_operator
+from cnn.layers import (
+    ACTIVATIONS,
+    DOWNSAMPLERS,
+    HEADS,
+    DownsamplingConv,
+    Head,
+    Style,
+    parse_operator,
+)
 from cnn.layers.__main__ import main
-from cnn.layers.cards import markdown
+from cnn.layers.cards import markdown, signature
 from tests.conftest import REPOSITORY
+from tests.layers.cases import KEYS
 from tests.ops import oracles, oracles_frequency, oracles_random, oracles_windowed
 
 ORACLES = (
@@ -33,8 +43,39 @@ def test_docs_are_current():
 
 def test_the_command_lists_every_entry(capsys):
     main([])
+    lines = capsys.readouterr().out.splitlines()
+    for name, entry in ENTRIES:
+        start = f"  {signature(name, entry)} "
+        assert any(x.startswith(start) and entry.card.formula in x for x in lines), name
+
+
+def test_the_command_prints_one_card(capsys):
+    main(["max_blur"])
     printed = capsys.readouterr().out
-    assert all(f"\n  {name}" in printed for name, _ in ENTRIES)
+    card = DOWNSAMPLERS["max_blur"].card
+    assert all(words in printed for words in (card.formula, card.reference, card.pitfalls))
+    assert "conv_pool" not in printed
+    # The operator and the head of a name.
+    main(["gem"])
+    assert "model.head" in capsys.readouterr().out
+    with pytest.raises(
+        UserError, match="unknown operator or head 'simpol': did you mean 'simpool'"
+    ):
+        main(["simpol"])
+
+
+@pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=lambda value: str(value)[:20])
+def test_weight_decay_leaves_what_is_no_kernel(name, entry):
+    registry = DOWNSAMPLERS if DOWNSAMPLERS.get(name) is entry else HEADS
+    x = jax.ShapeDtypeStruct((2, 6, 6, 8), jnp.float32)
+    layer = Head(name, 3, Style()) if registry is HEADS else DownsamplingConv(8, 3, Style(), name)
+    params = jax.eval_shape(lambda x: layer.init(KEYS, x, False), x)["params"]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if path[-1].key == "kernel":
+            # Of a convolution or linear map, not of the entry itself: those are not shrunk to 0.
+            owner = path[-2].key if len(path) > 1 else "head"
+            assert owner not in ("head", "downsample"), path
+            assert leaf.ndim in (2, 4), path
 
 
 @pytest.mark.parametrize(
