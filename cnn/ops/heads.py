@@ -23,9 +23,29 @@ def global_max(x: Array) -> Array:
 
     The gradient goes to the first maximum alone, as in `max_pool`; that of `jnp.max` splits ties.
     """
-    flat = _positions(x)
-    first = jnp.argmax(flat, axis=1, keepdims=True) == jnp.arange(flat.shape[1])[:, None]
-    return jnp.where(first, flat, 0).sum(1).astype(x.dtype)
+    return _largest(_positions(x)).astype(x.dtype)
+
+
+@jax.custom_vjp
+def _largest(flat: Array) -> Array:
+    return flat.max(1)
+
+
+def _largest_forward(flat: Array) -> tuple[Array, tuple[Array, Array]]:
+    y = flat.max(1)
+    return y, (flat, y)
+
+
+def _largest_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
+    flat, y = saved
+    index = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
+    # A NaN is unequal to itself and yet the largest.
+    hits = (flat == y[:, None]) | (flat != flat)
+    first = jnp.where(hits, index, flat.shape[1]).min(1, keepdims=True)
+    return (jnp.where(index == first, g[:, None], 0),)
+
+
+_largest.defvjp(_largest_forward, _largest_backward)
 
 
 def global_avg_max(x: Array) -> Array:

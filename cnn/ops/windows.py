@@ -140,5 +140,6 @@ def unpad(padded: Array, window: Window) -> Array:
         return jax.lax.slice(padded, (0, *starts, 0), (padded.shape[0], *stops, padded.shape[-1]))
     spatial = [n - a - b for n, (a, b) in zip(padded.shape[1:-1], window.pads, strict=True)]
     like = jax.ShapeDtypeStruct((padded.shape[0], *spatial, padded.shape[-1]), padded.dtype)
-    (x,) = jax.linear_transpose(window.padded, like)(padded)
+    # Without the barrier XLA computes `padded` once more for every edge, on CPU.
+    (x,) = jax.linear_transpose(window.padded, like)(jax.lax.optimization_barrier(padded))
     return x
