@@ -7,6 +7,7 @@ import pytest
 
 from cnn.layers import DOWNSAMPLERS, Downsample, Style
 from cnn.ops.convolution import conv
+from tests.layers.cases import quick
 
 KEY = jax.random.key(0)
 # Positive, as behind a ReLU, and of even sizes: the windows of both then lie in the same places.
@@ -40,7 +41,7 @@ def applied(operator, x, variables=None, style=None):
 @pytest.fixture(scope="module")
 def outputs():
     texts = sorted({text for a, b, _ in SAME for text in (a, b)})
-    return jax.jit(lambda x: {text: applied(text, x)[0] for text in texts})(X)
+    return quick(lambda x: {text: applied(text, x)[0] for text in texts})(X)
 
 
 @pytest.mark.parametrize(("one", "other", "factor"), SAME)
@@ -54,7 +55,7 @@ def test_names_of_blur_take_the_options_of_blur():
 
 
 def test_average_and_1x1_convolution_commute():
-    @jax.jit
+    @quick
     def run(x):
         y, variables = applied("avg_conv", x)
         return y, applied("conv_avg", x, variables)[0]
@@ -64,7 +65,7 @@ def test_average_and_1x1_convolution_commute():
 
 @pytest.mark.parametrize("window", [1, 3])
 def test_space_to_depth_is_one_larger_strided_convolution(window):
-    @jax.jit
+    @quick
     def run(x):
         style = Style(padding="CIRCULAR")
         y, variables = applied(f"space_to_depth(window={window})", x, style=style)

@@ -9,6 +9,7 @@ from cnn import models
 from cnn.config.load import apply_override
 from cnn.layers import Shortcut
 from configs import base
+from tests.layers.cases import quick
 
 SIZE, IMAGES = 8, 6
 COMMON = ("model.padding=CIRCULAR", "model.head=avg")
@@ -47,7 +48,7 @@ def logits_of_all_shifts(*overrides: str) -> np.ndarray:
     shifts = [np.roll(images, (i, j), (1, 2)) for i in range(SIZE) for j in range(SIZE)]
 
     variables = untrained(network, images[:1])
-    run = jax.jit(lambda x: network.apply(variables, x, False))
+    run = quick(lambda x: network.apply(variables, x, False))
     return np.asarray(run(np.concatenate(shifts))).reshape(SIZE**2, IMAGES, 10)
 
 
