@@ -161,12 +161,14 @@ ENTRIES = {
     ),
     "SoftPool": Entry(lambda x: weighted.soft_pool(x, *HALVES), lambda x: flax_weighted(x, x)),
     "Lp": Entry(
-        lambda x: weighted.lp_pool(x, *HALVES, p=3.0),
-        lambda x: (4 * flax_average(jnp.abs(x) ** 3.0)) ** (1 / 3),
+        lambda x, p: weighted.lp_pool(x, *HALVES, p=3 + p),
+        lambda x, p: (4 * flax_average(jnp.abs(x) ** (3 + p))) ** (1 / (3 + p)),
+        lambda b, h, w, c: [(1,)],
     ),
     "GeM": Entry(
-        lambda x: weighted.gem_pool(x, *HALVES, p=3.0),
-        lambda x: flax_average(jnp.maximum(x, 1e-6) ** 3.0) ** (1 / 3),
+        lambda x, p: weighted.gem_pool(x, *HALVES, p=3 + p),
+        lambda x, p: flax_average(jnp.maximum(x, 1e-6) ** (3 + p)) ** (1 / (3 + p)),
+        lambda b, h, w, c: [(1,)],
     ),
     "mixed": Entry(
         lambda x, a: mixed.mixed_pool(x, *HALVES, share=a),
@@ -199,8 +201,9 @@ ENTRIES = {
     "global max": Entry(heads.global_max, lambda x: x.max((1, 2))),
     "global avg + max": Entry(heads.global_avg_max, lambda x: (x.mean((1, 2)) + x.max((1, 2))) / 2),
     "global GeM": Entry(
-        lambda x: heads.global_gem(x, p=3.0),
-        lambda x: (jnp.maximum(x, 1e-6) ** 3.0).mean((1, 2)) ** (1 / 3),
+        lambda x, p: heads.global_gem(x, p=3 + p),
+        lambda x, p: (jnp.maximum(x, 1e-6) ** (3 + p)).mean((1, 2)) ** (1 / (3 + p)),
+        lambda b, h, w, c: [(1,)],
     ),
     "global log-sum-exp": Entry(
         lambda x: heads.global_log_sum_exp(x, r=10.0),
