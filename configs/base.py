@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
             zero_scale=False,  # start the last norm of each residual branch at scale 0
             activation="",  # any activation of jax.nn
             padding="SAME",  # SAME | torch | CIRCULAR | REFLECT | VALID, see cnn/ops/padding.py
-            dropout=0.0,  # rate, before the classifier
+            dropout=0.0,  # rate, before the classifier; All-CNN: behind each reduction
             input_dropout=0.0,  # All-CNN: rate, of the pixels
             stochastic_depth=0.0,  # rate of dropping the last residual branch; the first: near 0
             dtype="float32",  # of the computation: float32 | bfloat16; parameters stay float32

@@ -72,7 +72,7 @@ def rounded(width: float, divisor: int = 8) -> int:
 
 
 def _build(model: ConfigDict, num_classes: int, strides: tuple[int, ...], last: int) -> MobileNet:
-    check_stages(model, stages=(len(strides),))
+    check_stages(model, most=len(strides))
     style = style_of(model)
     widths = [32, *model.features]
     # V2 never narrows what the classifier sees.
@@ -80,7 +80,7 @@ def _build(model: ConfigDict, num_classes: int, strides: tuple[int, ...], last: 
     return MobileNet(
         features=(*(rounded(w * model.width) for w in widths), last if last > 8 else 0),
         depths=tuple(model.depths),
-        strides=strides,
+        strides=strides[: len(model.depths)],
         inverted=model.name == "mobilenet_v2",
         stem_strides={"cifar": 1, "imagenet": 2}[model.stem],
         downsample=model.downsample,

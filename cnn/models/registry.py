@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
-from cnn.layers import DOWNSAMPLERS, HEADS, STYLE_FIELDS, operator_of, parse_operator
+from cnn.layers import DOWNSAMPLERS, HEADS, NORMS, STYLE_FIELDS, operator_of, parse_operator
 from cnn.layers.residual import SHORTCUTS
 
-# Fields of config.model that every network reads, and those that only batch norm does.
+# Fields of config.model that every network reads, and those that only batch norm or any norm does.
 COMMON = STYLE_FIELDS | {"name", "head", "dropout"}
 BATCH_NORM = frozenset({"norm_momentum", "ghost_batch"})
+ANY_NORM = frozenset({"norm_epsilon", "zero_scale"})
 SITES = ("stem_downsample", "downsample", "shortcut_downsample")
 RESIDUAL_SITES = frozenset({*SITES, "shortcut"})
 IMAGENET_SHAPE = (224, 224, 3)
@@ -93,12 +94,12 @@ def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UserError(f"model.{name}: unknown '{value}': {did_you_mean(value, allowed)}")
 
 
-def check_stages(model: ConfigDict, stages: tuple[int, ...] = ()) -> None:
+def check_stages(model: ConfigDict, most: int | None = None) -> None:
     """Refuses widths and depths that do not make stages.
 
     Args:
       model: resolved config.model.
-      stages: the numbers of stages that the network can have; (): any.
+      most: stages that the network can have; None: any number.
 
     Raises:
       UserError: names the field.
@@ -112,10 +113,10 @@ def check_stages(model: ConfigDict, stages: tuple[int, ...] = ()) -> None:
             f"model.depths: {depths} are {len(depths)} stages, but model.features {features} are "
             f"{len(features)}; set both to the same number"
         )
-    if stages and len(features) not in stages:
+    if most and len(features) > most:
         raise UserError(
-            f"model.features: {model.name} has {' or '.join(map(str, stages))} stages, not "
-            f"{len(features)}; give as many"
+            f"model.features: {model.name} has at most {most} stages, not {len(features)}; "
+            "give fewer"
         )
 
 
@@ -152,7 +153,8 @@ def check_read(model: ConfigDict, fields: Iterable[str]) -> None:
                 f"{name}: has no effect on {model.name}; leave it out, or choose another network "
                 f"(this one reads {', '.join(sorted(network.reads)) or 'the common fields only'})"
             )
-        if short in BATCH_NORM and filled.norm != "batch":
+        norms = {"batch"} if short in BATCH_NORM else set(NORMS) - {"none"}
+        if short in BATCH_NORM | ANY_NORM and filled.norm not in norms:
             raise UserError(
                 f"{name}: has no effect with the norm '{filled.norm}' of {model.name}; leave it "
                 "out, or set model.norm=batch"

@@ -42,8 +42,7 @@ def small_config(name: str, **fields: Any) -> ConfigDict:
     """Returns a config.model of few stages and channels, for images of 16 pixels."""
     network, small = MODELS[name], {}
     if "features" in network.reads:
-        stages = len(network.published["features"]) if name.startswith("mobilenet") else 2
-        small |= {"features": (8,) * stages, "depths": (1,) * stages}
+        small |= {"features": (8, 8), "depths": (1, 1)}
     if name.startswith("vgg"):
         small["head"] = "flatten(hidden=(8,))"
     return model_config(name, **(small | fields))

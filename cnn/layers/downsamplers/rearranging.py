@@ -56,7 +56,7 @@ def _aps(
         " l = mean conv3x3(relu(conv3x3(phase)))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
         oracle=("split_phases", "take_phase", "conv"),
-        parameters="18 C**2 in 2-D",
+        parameters="18 C**2 + C in 2-D",
         macs="18 C**2 a position of the input in 2-D",
         pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
         "temperature, here it is fixed. The conditions of aps hold.",
@@ -77,10 +77,10 @@ def _lps(
     if phase is None:
         phases = split_phases(x, layer.strides, padding)
         y = phases.reshape(-1, *phases.shape[2:])
-        for name in ("logits1", "logits2"):
-            y = y if name == "logits1" else jax.nn.relu(y)
-            conv = Conv(x.shape[-1], 3, layer.style, padding="CIRCULAR", name=name)
-            y = conv(y)
+        shared = dict(window=3, style=layer.style, padding="CIRCULAR")
+        # A bias of the second would be added to all logits alike, and change nothing.
+        y = jax.nn.relu(Conv(x.shape[-1], use_bias=True, name="logits1", **shared)(y))
+        y = Conv(x.shape[-1], name="logits2", **shared)(y)
         logits = y.reshape(*phases.shape[:2], -1).mean(-1, dtype="float32").T
         phase = phase_weights(logits, layer.key(train), temperature)
     return take_phase(_blurred(layer, x, taps), phase, layer.strides, padding), phase
