@@ -1,18 +1,15 @@
 """Two processes that share a run, over the network of this machine, end where one does."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
 from tests.conftest import REPOSITORY, TINY
 
@@ -71,21 +68,6 @@ def test_two_processes_train_as_one(tmp_path, one_process, placement):
     assert got["test"]["loss"] == pytest.approx(wanted["test"]["loss"], rel=1e-3)
     one, two = (jax.device_get(open_run(w).variables) for w in (one_process, workdir))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), one, two)
-
-
-def test_a_stopped_run_of_two_goes_on(tmp_path):
-    workdir = tmp_path / "two"
-    slow = ("train.duration=2000 steps", "evaluation.every=2000 steps", "log.every=5 steps")
-    processes = start(workdir, 2, *slow, "checkpoint.every=1000 steps")
-    while not read_metrics(RunFolder(workdir).metrics_file):
-        assert all(p.poll() is None for p in processes)
-        time.sleep(0.05)
-    processes[1].send_signal(signal.SIGTERM)
-    outputs, codes = finish(processes)
-    assert codes == [128 + signal.SIGTERM] * 2, outputs
-    assert "stopped after step" in outputs[0]
-    stopped = int(outputs[0].split("stopped after step ")[1].split(",")[0])
-    assert open_run(workdir).step == stopped
 
 
 def test_a_mistake_ends_every_process(tmp_path):

@@ -4,8 +4,6 @@ import signal
 from types import FrameType
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 
 class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
@@ -19,6 +17,9 @@ class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
 class Interruption:
     """Context that notes the first stopping signal; a second one acts as usual.
 
+    Only where one process trains: several would have to stop after the same step, and the runtime
+    that connects them takes the signals for itself.
+
     Attributes:
       signal: the number of the signal, or None.
     """
@@ -29,6 +30,8 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         """Takes over the signals."""
+        if jax.process_count() > 1:
+            return self
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._note)
         return self
@@ -36,16 +39,6 @@ class Interruption:
     def __exit__(self, *_: object) -> None:
         """Gives them back."""
         self._restore()
-
-    def agreed(self, step: int, every: int) -> bool:
-        """Whether any process was asked to stop; several confer every so many steps only."""
-        if jax.process_count() == 1:
-            return self.signal is not None
-        if step % every:
-            return False
-        asked = multihost_utils.process_allgather(np.int32(self.signal or 0))
-        self.signal = int(asked.max()) or None
-        return self.signal is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number

@@ -124,7 +124,7 @@ class _Run:
                     self._report(step, progress)
                 with progress.paused():
                     self._evaluate_and_save(step, state)
-                if interruption.agreed(step, plan.log_every) and step < plan.total_steps:
+                if interruption.signal is not None and step < plan.total_steps:
                     self._save(step, state)
                     self.checkpoints.wait()
                     raise InterruptedRun(interruption.signal, step)
