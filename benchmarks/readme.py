@@ -13,13 +13,13 @@ def first_run() -> str:
     """Returns what `make train` reached: one sentence over the seeds' result files."""
     results = [json.loads(p.read_text()) for p in sorted(FIRST_RUN.glob("seed-*.json"))]
     accuracies = [r["test"]["accuracy"] for r in results]
-    seconds = [r["seconds"] for r in results]
+    seconds = sorted(r["seconds"] for r in results)
     versions, one = results[0]["versions"], results[0]
     return (
         f"Test accuracy {statistics.mean(accuracies):.4f} as the mean of {len(results)} seeds "
-        f"({', '.join(f'{a:.4f}' for a in accuracies)}), in {statistics.mean(seconds):.0f} seconds "
-        f"on {one['cores']} cores of an {one['cpu']} (jax {versions['jax']}, Python "
-        f"{versions['python']}, fingerprint {one['fingerprint']}; results/first_run)."
+        f"({', '.join(f'{a:.4f}' for a in accuracies)}).\nOn {one['cores']} cores of an {one['cpu']} "
+        f"a run took {seconds[0]:.0f} seconds, and up to {seconds[-1]:.0f} while others shared\nthem "
+        f"(jax {versions['jax']}, Python {versions['python']}; [results/first_run](results/first_run))."
     )
 
 
