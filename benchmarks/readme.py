@@ -15,11 +15,14 @@ def first_run() -> str:
     accuracies = [r["test"]["accuracy"] for r in results]
     seconds = sorted(r["seconds"] for r in results)
     versions, one = results[0]["versions"], results[0]
+    listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
     return (
         f"Test accuracy {statistics.mean(accuracies):.4f} as the mean of {len(results)} seeds "
-        f"({', '.join(f'{a:.4f}' for a in accuracies)}).\nOn {one['cores']} cores of an {one['cpu']} "
-        f"a run took {seconds[0]:.0f} seconds, and up to {seconds[-1]:.0f} while others shared\nthem "
-        f"(jax {versions['jax']}, Python {versions['python']}; [results/first_run](results/first_run))."
+        f"({listed}).\n"
+        f"On {one['cores']} cores of an {one['cpu']} a run took {seconds[0]:.0f} seconds, and up to "
+        f"{seconds[-1]:.0f} while others shared\n"
+        f"them (jax {versions['jax']}, Python {versions['python']}; "
+        "[results/first_run](results/first_run))."
     )
 
 
