@@ -1,6 +1,7 @@
 """How a command begins and ends: arguments, exit codes, and a mistake told in one sentence."""
 
 import argparse
+import ctypes
 import logging
 import os
 import sys
@@ -44,6 +45,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     A run that was stopped by a signal leaves with 128 + its number, as a shell would report it.
     """
     _quieten_libraries()
+    _keep_freed_memory()
     try:
         main(sys.argv[1:])
     except UserError as error:
@@ -67,6 +69,22 @@ def _ignore_closed_loops(unraisable: Any) -> None:
     """Passes over what the reads that Orbax abandons, of a damaged checkpoint, call back into."""
     if "Event loop is closed" not in str(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
+
+
+def _keep_freed_memory() -> None:
+    """Tells glibc to keep the memory of large buffers instead of returning it to the kernel.
+
+    XLA on CPU takes and frees one buffer for all temporaries of a step; given back, each of its
+    pages is faulted in again at every step (`benchmarks/NOTES.md`). It has to be said before the
+    first thread starts. Elsewhere than under glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is None:
+        return
+    arena_max, mmap_threshold, trim_threshold = -8, -3, -1
+    largest = 2**31 - 1
+    for parameter, value in ((arena_max, 1), (mmap_threshold, largest), (trim_threshold, largest)):
+        mallopt(parameter, value)
 
 
 def compilation_cache() -> str:
