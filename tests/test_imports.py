@@ -15,8 +15,8 @@ ORDER = (
     "models",
     "data",
     "training",
-    "evaluation",
     "cost",
+    "evaluation",
     "ablation",
 )
 MODULES = sorted((REPOSITORY / "cnn").rglob("*.py"))
