@@ -9,6 +9,7 @@ import numpy as np
 
 from cnn import models
 from cnn.ablation.plan import Run, StudyPlan, arms_of
+from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.study_results import Arm, SeedRun, Study
 from cnn.ablation.worker import failure_file
 from cnn.config.errors import UserError
@@ -16,12 +17,13 @@ from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
 
 
-def collect(plan: StudyPlan, study_file: str, workdir: Path) -> Study:
+def collect(folder: StudyFolder) -> Study:
     """Reads every run of a study, finished or not.
 
     Raises:
-      UserError: no run of the study has been begun.
+      UserError: no run of the study has ended.
     """
+    plan, workdir = folder.plan(), folder.path
     arms = arms_of(plan, workdir)
     results = [RunFolder(run.folder).result() for runs in arms.values() for run in runs]
     finished = [result for result in results if result]
@@ -30,21 +32,24 @@ def collect(plan: StudyPlan, study_file: str, workdir: Path) -> Study:
     ):
         raise UserError(
             f"--workdir: no run of this study is finished in {workdir}; "
-            f"start it with: python ablate.py run --config={study_file} --workdir={workdir}"
+            f"start it with: {folder.command()}"
         )
     made_with = finished[0] if finished else {}
     return Study(
         name=plan.name,
-        config=Path(study_file).read_text(),
+        config=folder.description()["text"],
         arms=tuple(_arm(name, plan, runs, workdir) for name, runs in arms.items()),
         baseline=plan.baseline,
         margin=plan.margin,
+        metric=plan.metric,
+        higher_is_better=plan.higher_is_better,
+        looks=tuple(plan.looks),
         aa_arm=plan.aa_arm,
         versions=made_with.get("versions", {}),
         hardware=f"{made_with.get('cpu', '')}, {made_with.get('cores', '')} cores, "
         f"{made_with.get('device', '')}",
         commit=made_with.get("commit", ""),
-        command=f"python ablate.py run --config={study_file} --workdir={workdir.name}",
+        command=folder.command(),
     )
 
 
@@ -88,7 +93,7 @@ def _parameters(runs: list[Run]) -> int | None:
         result: dict[str, Any] | None = RunFolder(run.folder).result()
         if result:
             shape, classes = result["image_shape"], len(result["test"]["confusion"])
-            module = models.build(run.load().config.model, classes)
+            module = models.build(RunFolder(run.folder).config().model, classes)
             image = jax.ShapeDtypeStruct((1, *shape), "float32")
             init = jax.eval_shape(
                 lambda key, x, m=module: m.init(key, x, train=False), jax.random.key(0), image

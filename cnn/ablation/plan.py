@@ -3,9 +3,10 @@
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cnn import models
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load
 
@@ -21,9 +22,14 @@ class StudyPlan:
       name: title of the report.
       config: the base config file, with ":arg" if it takes one.
       arms: name -> "field=value" overrides of the base config, one of them the baseline's.
+      shared: overrides of every arm, applied before its own.
       baseline: the arm that the others are compared with.
       seeds: of every arm; seed k means the same streams in every arm, so runs pair by seed.
-      margin: differences in accuracy smaller than this do not matter.
+      margin: differences of the metric smaller than this do not matter.
+      metric: figure of the test set that decides.
+      higher_is_better: direction of the metric.
+      looks: numbers of seeds at which the study may be stopped, the last one the planned total; ():
+        it is judged once, when all seeds are in.
       repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
         as no different.
     """
@@ -34,6 +40,10 @@ class StudyPlan:
     baseline: str
     seeds: Sequence[int]
     margin: float
+    shared: Sequence[str] = ()
+    metric: str = "accuracy"
+    higher_is_better: bool = True
+    looks: Sequence[int] = ()
     repeat_baseline: bool = True
 
     @property
@@ -65,26 +75,45 @@ class Run:
         return load(self.config, self.overrides)
 
 
-def load_study(path: str) -> StudyPlan:
-    """Reads a study file: Python with `get_study() -> StudyPlan`.
+def load_study(path: str, overrides: Sequence[str] = ()) -> StudyPlan:
+    """Reads a study file: Python with `get_study() -> StudyPlan`, which may take an argument.
+
+    Args:
+      path: "configs/ablations/x.py", or "configs/ablations/x.py:argument".
+      overrides: "field=value" texts for every arm, on top of the study's own shared ones.
 
     Raises:
       UserError: no such file, or one that describes no study that could be judged.
     """
-    if not Path(path).is_file():
+    file, _, argument = path.partition(":")
+    if not Path(file).is_file():
         files = [str(p) for p in Path("configs/ablations").glob("*.py")]
-        raise UserError(f"--config: there is no file '{path}': {did_you_mean(path, files)}")
-    spec = importlib.util.spec_from_file_location(f"study_{Path(path).stem}", path)
+        raise UserError(f"--config: there is no file '{file}': {did_you_mean(file, files)}")
+    spec = importlib.util.spec_from_file_location(f"study_{Path(file).stem}", file)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-        plan = module.get_study()
+        plan = module.get_study(argument) if argument else module.get_study()
     except UserError:
         raise
     except Exception as error:
         raise UserError(f"{path}: {type(error).__name__}: {error}".splitlines()[0]) from error
+    plan = replace(plan, shared=(*plan.shared, *overrides))
+    _check_overrides(plan, overrides)
     _check(plan, path)
     return plan
+
+
+def _check_overrides(plan: StudyPlan, overrides: Sequence[str]) -> None:
+    given = {text.partition("=")[0] for text in overrides}
+    for name, own in plan.arms.items():
+        for field in given & {text.partition("=")[0] for text in own}:
+            raise UserError(
+                f"--config.{field}: arm '{name}' sets it itself, so it would have no effect there; "
+                "leave it out, or change the study file"
+            )
+    if "seed" in given:
+        raise UserError("--config.seed: a study runs every seed that it lists; change its seeds")
 
 
 def _check(plan: StudyPlan, path: str) -> None:
@@ -99,7 +128,11 @@ def _check(plan: StudyPlan, path: str) -> None:
     folders = [folder_name(name) for name in plan.arms]
     if len(set(folders)) < len(folders):
         raise UserError(f"{path}: arms: two names differ in punctuation alone; rename one")
-    data = {name: load(plan.config, overrides).config.data for name, overrides in plan.arms.items()}
+    data = {}
+    for name, own in plan.arms.items():
+        loaded = load(plan.config, (*plan.shared, *own))
+        models.check_read(loaded.config.model, loaded.set_fields)
+        data[name] = loaded.config.data
     for name, section in data.items():
         if section != data[plan.baseline]:
             raise UserError(
@@ -128,4 +161,4 @@ def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
 
 def _run(plan: StudyPlan, workdir: Path, arm: str, overrides: tuple[str, ...], seed: int) -> Run:
     folder = workdir / folder_name(arm) / f"seed-{seed}"
-    return Run(arm, seed, folder, plan.config, (*overrides, f"seed={seed}"))
+    return Run(arm, seed, folder, plan.config, (*plan.shared, *overrides, f"seed={seed}"))

@@ -10,25 +10,26 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cnn.ablation.plan import Run, arms_of, load_study
+from cnn.ablation.plan import Run, arms_of
+from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.worker import failure_file, interleave, is_open, record_failure
 from cnn.training.console import format_seconds
 
 _POLL = 0.5  # seconds
 
 
-def run_study(config: str, workdir: Path, workers: int) -> None:
+def run_study(folder: StudyFolder, workers: int) -> None:
     """Trains what is not finished, in as many processes; failed runs are tried again.
 
     Any number of these may work on one folder at the same time, on one host or several.
     """
-    plan = load_study(config)
-    runs = interleave(arms_of(plan, workdir))
+    plan = folder.plan()
+    runs = interleave(arms_of(plan, folder.path))
     for run in runs:
         failure_file(run.folder).unlink(missing_ok=True)
     console = Console(highlight=False)
     console.print(f"{plan.name}: {len(runs)} runs, {sum(map(is_open, runs))} of them to train")
-    pool = _Pool(config, workdir, workers, runs)
+    pool = _Pool(folder.path, workers, runs)
     try:
         _watch(pool, runs, console)
     finally:
@@ -38,8 +39,8 @@ def run_study(config: str, workdir: Path, workers: int) -> None:
 class _Pool:
     """Worker processes; one that dies of something else than a signal to stop is replaced."""
 
-    def __init__(self, config: str, workdir: Path, workers: int, runs: list[Run]):
-        self._command = [sys.executable, "-m", "cnn.ablation.worker", config, str(workdir)]
+    def __init__(self, workdir: Path, workers: int, runs: list[Run]):
+        self._command = [sys.executable, "-m", "cnn.ablation.worker", str(workdir)]
         self._environment = os.environ | _threads(workers)
         self._runs = runs
         self._processes = [self._start() for _ in range(workers)]

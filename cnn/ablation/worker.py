@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from cnn.ablation.claim import Claim
-from cnn.ablation.plan import Run, arms_of, load_study
+from cnn.ablation.plan import Run, arms_of
+from cnn.ablation.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
@@ -54,10 +55,11 @@ def interleave(arms: dict[str, list[Run]]) -> list[Run]:
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
-def main(config: str, workdir: str) -> int:
-    """Works on the study of a file."""
+def main(workdir: str) -> int:
+    """Works on the study of a folder."""
     use_compilation_cache()
-    return work(interleave(arms_of(load_study(config), Path(workdir))))
+    folder = StudyFolder(Path(workdir))
+    return work(interleave(arms_of(folder.plan(), folder.path)))
 
 
 if __name__ == "__main__":

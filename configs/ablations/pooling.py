@@ -27,7 +27,8 @@ def get_study() -> StudyPlan:
     return StudyPlan(
         name="Downsampling in the plain block network, on 10,000 images of Fashion-MNIST",
         config="configs/fashion_mnist_10k.py",
-        arms={name: (*SHORT, f"model.downsample={text}") for name, text in operators.items()},
+        shared=SHORT,
+        arms={name: (f"model.downsample={text}",) for name, text in operators.items()},
         baseline="max",
         seeds=range(10),
         margin=0.005,

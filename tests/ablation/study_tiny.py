@@ -9,10 +9,11 @@ def get_study() -> StudyPlan:
     return StudyPlan(
         name="Tiny <study> & co",
         config="configs/base.py",
+        shared=TINY,
         arms={
-            "max": TINY,
-            "strided": (*TINY, "model.downsample=strided_conv"),
-            "diverges": (*TINY, "optimizer.learning_rate=1e30", "schedule.name=constant"),
+            "max": (),
+            "strided": ("model.downsample=strided_conv",),
+            "diverges": ("optimizer.learning_rate=1e30", "schedule.name=constant"),
         },
         baseline="max",
         seeds=range(3),

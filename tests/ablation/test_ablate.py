@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from cnn.ablation.claim import Claim
+from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
+from cnn.ablation.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from tests.conftest import REPOSITORY
 
@@ -20,7 +22,8 @@ STUDY = "tests/ablation/study_tiny.py"
 
 
 def command(name, workdir, *more):
-    return [sys.executable, "ablate.py", name, f"--config={STUDY}", f"--workdir={workdir}", *more]
+    study = [f"--config={STUDY}"] if name == "run" else []
+    return [sys.executable, "ablate.py", name, *study, f"--workdir={workdir}", *more]
 
 
 def run(*arguments):
@@ -104,7 +107,36 @@ def test_a_report_needs_the_run_folders_alone(finished, tmp_path):
 def test_a_report_of_nothing_is_refused(tmp_path):
     done = run(*command("report", tmp_path))
     assert done.returncode == 2
-    assert "no run of this study is finished" in done.stderr
+    assert "there is no study" in done.stderr
+    folder = StudyFolder(tmp_path / "begun")
+    folder.begin(load_study(STUDY), STUDY, [])
+    with pytest.raises(UserError, match="no run of this study is finished"):
+        collect(folder)
+
+
+def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
+    given = ["train.duration=5 steps"]
+    folder = StudyFolder(tmp_path)
+    folder.begin(load_study(STUDY, given), STUDY, given)
+    for runs in arms_of(folder.plan(), tmp_path).values():
+        assert runs[0].load().config.train.duration == "5 steps"
+    assert "'--config.train.duration=5 steps'" in folder.command()
+    for text, words in (
+        ("model.downsample=avg", "arm 'strided' sets it itself"),
+        ("seed=3", "runs every seed"),
+        ("train.duraton=5 steps", "did you mean 'train.duration'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_study(STUDY, [text])
+
+
+def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds no study"):
+        StudyFolder(tmp_path).begin(load_study(STUDY), STUDY, [])
+    longer = load_study(STUDY, ["train.duration=13 steps"])
+    with pytest.raises(UserError, match=r"train\.duration: '12 steps' -> '13 steps'"):
+        StudyFolder(finished[0]).begin(longer, STUDY, [])
 
 
 @pytest.mark.parametrize(
@@ -116,6 +148,10 @@ def test_a_report_of_nothing_is_refused(tmp_path):
         (
             "arms={'a': (), 'b': ('data.name=cifar10',)}, baseline='a', seeds=range(3)",
             "changes the data",
+        ),
+        (
+            "arms={'a': ('model.features=4,8', 'model.width=2.0')}, baseline='a', seeds=range(3)",
+            "model.width: has no effect on plain",
         ),
         ("arms={'a': ('seeed=1',)}, baseline='a', seeds=range(3)", "did you mean 'seed'"),
         ("arms={'a': ()}, seeds=range(3)", "TypeError"),
