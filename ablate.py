@@ -1,4 +1,4 @@
-"""Studies of arms: python ablate.py run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
+"""Studies: python ablate.py plan|run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
 
 import os
 
@@ -9,24 +9,25 @@ def main(arguments: list[str]) -> None:
     """Reads the arguments and runs the command."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="ablate.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="plan|run|report")
+    plan = commands.add_parser("plan", help="what a study would take and could tell")
     run = commands.add_parser("run", help="train what is not finished, and report")
     report = commands.add_parser("report", help="render the report from the run folders alone")
-    run.add_argument(
-        "--config", required=True, help="study file; --config.FIELD=VALUE for all arms"
-    )
-    for command in (run, report):
-        command.add_argument("--workdir", required=True, help="folder of the study's runs")
-    run.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (one a core)")
-    options = parser.parse_args(rest)
-    if options.command == "run":
-        from cnn.ablation.start import run
+    for command in (plan, run):
+        command.add_argument("--config", required=True, help="study (--config.FIELD=X: every arm)")
+        command.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    for command in (plan, run, report):
+        required = command is not plan
+        command.add_argument("--workdir", required=required, help="folder of the study's runs")
+    plan.add_argument("--delta", type=float, help="percentage points to plan seeds for")
+    plan.add_argument("--accuracy", type=float, default=90.0, help="percent, before any run")
+    options = vars(parser.parse_args(rest))
+    command = options.pop("command")
+    if command != "report":
+        options["overrides"] = overrides
+    from cnn.ablation import start
 
-        run(options.config, options.workdir, options.workers, overrides)
-    else:
-        from cnn.ablation.start import report
-
-        report(options.workdir)
+    getattr(start, command)(**options)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class _Pool:
 
     def __init__(self, workdir: Path, workers: int, runs: list[Run]):
         self._command = [sys.executable, "-m", "cnn.ablation.worker", str(workdir)]
-        self._environment = os.environ | _threads(workers)
+        self._environment = os.environ | threads(workers)
         self._runs = runs
         self._processes = [self._start() for _ in range(workers)]
 
@@ -92,7 +92,7 @@ def _watch(pool: _Pool, runs: list[Run], console: Console) -> None:
         bar.update(task, completed=sum(not is_open(run) for run in runs), left="")
 
 
-def _threads(workers: int) -> dict[str, str]:
+def threads(workers: int) -> dict[str, str]:
     """Gives each of several workers one thread, so that they do not fight for the cores."""
     if workers == 1:
         return {}
