@@ -6,7 +6,8 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.padding import Padding, Size, make_window
-from cnn.ops.windows import elements, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import elements
 
 
 def adaptive_blur(

@@ -6,7 +6,8 @@ import jax
 from jax import Array
 
 from cnn.ops.padding import Padding, Size, make_pool, make_window
-from cnn.ops.windows import elements, inside, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import elements, inside
 
 
 def avg_pool(

@@ -14,7 +14,8 @@ from jax import Array
 
 from cnn.ops.kernel_gradient import dense_kernel_gradient, depthwise_kernel_gradient
 from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
-from cnn.ops.windows import by_phase, cells, interleave, offsets, take_offset, unpad, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import by_phase, cells, interleave, offsets, take_offset, unpad
 
 # Up to here the products written out are quicker on CPU than the native convolution (measured:
 # 1 channel to 32 features, 3 to 16; not 3 to 32).

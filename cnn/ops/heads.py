@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError
+from cnn.ops.precision import widened
 from cnn.ops.weighted import check_power
-from cnn.ops.windows import widened
 
 
 def global_avg(x: Array) -> Array:

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.ops.padding import Window
-from cnn.ops.precision import working_dtype
-from cnn.ops.windows import offsets, take_offset, widened
+from cnn.ops.precision import widened, working_dtype
+from cnn.ops.windows import offsets, take_offset
 
 
 def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:

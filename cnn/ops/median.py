@@ -5,7 +5,8 @@ import numpy as np
 from jax import Array
 
 from cnn.ops.padding import Padding, Size, make_pool
-from cnn.ops.windows import elements, inside, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import elements, inside
 
 
 def median_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
@@ -13,7 +14,8 @@ def median_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Arra
 
     Padding with constants does not count. Found by ranks (an element's rank is the number of those
     before it in sorted order, equal ones in row-major order), so the gradient goes to one or two
-    elements and nothing is scattered. The work is quadratic in the number of elements of a window.
+    elements and nothing is scattered. A NaN makes its windows NaN. The work is quadratic in the
+    number of elements of a window.
 
     Pitfalls: SciPy's and timm's mirror the border; the lower of the middle two is another operator.
     """
@@ -29,4 +31,5 @@ def median_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Arra
         rank = sum((o.astype(jnp.int32) for o in others), start=jnp.zeros((), jnp.int32))
         share = (0.5 * (rank == low) + 0.5 * (rank == high)).astype(y.dtype)
         y += jnp.where(share > 0, share * element, 0)
-    return y.astype(x.dtype)
+    unordered = sum((jnp.isnan(e) for e in seen), start=jnp.zeros((), bool))
+    return jnp.where(unordered, jnp.nan, y).astype(x.dtype)

@@ -16,7 +16,7 @@ from cnn.ops.average import avg_pool
 from cnn.ops.convolution import depthwise_conv
 from cnn.ops.max_pool import max_pool
 from cnn.ops.padding import Padding, Size
-from cnn.ops.windows import widened
+from cnn.ops.precision import widened
 
 
 def mixed_pool(

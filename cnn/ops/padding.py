@@ -28,6 +28,7 @@ class FilledPads:
 Padding = str | Sequence[tuple[int, int]] | FilledPads
 
 MODES = ("SAME", "VALID", "torch", "CIRCULAR", "REFLECT")
+_VERBS = {"wrap": "wrapped around", "reflect": "mirrored"}
 _VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
 
@@ -111,7 +112,9 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
         limit = {"wrap": n, "reflect": n - 1}.get(values, before + after)
         if max(before, after) > limit:
             raise UserError(
-                f"padding: {padding} of a window {size} needs an input larger than {spatial}"
+                f"padding: {max(before, after)} elements cannot be {_VERBS[values]} for a window "
+                f"{size}, which needs an input larger than {spatial}; use larger images, fewer "
+                "stages or a padding of zeros"
             )
     return Window(size, steps, pads, values)
 

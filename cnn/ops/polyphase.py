@@ -8,7 +8,8 @@ from jax import Array
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.ops.padding import Padding, Size, Window, make_window
-from cnn.ops.windows import elements, output_shape, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import elements, output_shape
 
 _NORMS = {
     "l1": lambda x, axes: jnp.sum(jnp.abs(x), axes),

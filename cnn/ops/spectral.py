@@ -14,7 +14,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.padding import Size, per_axis
-from cnn.ops.precision import working_dtype
+from cnn.ops.precision import widened, working_dtype
 
 # (n, m, axis) -> factors of the bins 0 to m // 2, None for ones.
 _Weights = Callable[[int, int, int], Array | None]
@@ -52,7 +52,7 @@ def flc_pool(x: Array, strides: Size) -> Array:
     """
     sizes = _output_sizes(x, strides)
     axes = tuple(range(1, x.ndim - 1))
-    spectrum = jnp.fft.fftn(x.astype(working_dtype(x)), axes=axes, norm="forward")
+    spectrum = jnp.fft.fftn(widened(x), axes=axes, norm="forward")
     for axis, m in zip(axes, sizes, strict=True):
         n = x.shape[axis]
         low = jax.lax.slice_in_dim(spectrum, 0, (m + 1) // 2, axis=axis)
@@ -132,7 +132,7 @@ def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.
 
 
 def _separable(x: Array, strides: Size, weights: _Weights) -> Array:
-    y = x.astype(working_dtype(x))
+    y = widened(x)
     for axis, m in enumerate(_output_sizes(x, strides), start=1):
         y = _low_pass(y, axis, m, weights(x.shape[axis], m, axis))
     return y.astype(x.dtype)

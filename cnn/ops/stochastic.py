@@ -15,7 +15,7 @@ from cnn.config.errors import UserError
 from cnn.ops.average import avg_pool
 from cnn.ops.max_pool import max_pool
 from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
-from cnn.ops.precision import working_dtype
+from cnn.ops.precision import widened
 from cnn.ops.windows import offsets, take_offset
 
 
@@ -47,14 +47,14 @@ def stochastic_pool(
     padded = w.padded(x)
     if train:
         return _sample(padded, w, key)
-    size = jax.nn.relu(padded.astype(working_dtype(x)))
+    size = jax.nn.relu(widened(padded))
     elements = [take_offset(size, w, offset) for offset in offsets(w)]
     total = sum(elements)
     return (sum(e * e for e in elements) / jnp.where(total > 0, total, 1)).astype(x.dtype)
 
 
 def _sample(padded: Array, window: Window, key: Array) -> Array:
-    size = jax.nn.relu(jax.lax.stop_gradient(padded).astype(working_dtype(padded)))
+    size = jax.nn.relu(widened(jax.lax.stop_gradient(padded)))
     total = sum(take_offset(size, window, offset) for offset in offsets(window))
     limit = total * _uniform(key, total.shape, total.dtype)
     y = jnp.zeros(total.shape, padded.dtype)

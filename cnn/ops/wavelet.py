@@ -9,7 +9,7 @@ from jax import Array
 from cnn.config.errors import UserError, did_you_mean
 from cnn.ops.convolution import depthwise_conv
 from cnn.ops.padding import Size, per_axis
-from cnn.ops.precision import working_dtype
+from cnn.ops.precision import widened
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def wavelet_pool(x: Array, strides: Size, *, wavelet: str = "haar") -> Array:
     """
     if wavelet not in WAVELETS:
         raise UserError(f"wavelet: unknown '{wavelet}': {did_you_mean(wavelet, WAVELETS)}")
-    y = x.astype(working_dtype(x))
+    y = widened(x)
     for axis, stride in enumerate(per_axis(strides, x.ndim - 2, "strides"), start=1):
         if stride & (stride - 1):
             raise UserError(f"strides: {strides} of wavelet pooling; use powers of 2")

@@ -13,7 +13,8 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.padding import Padding, Size, Window, make_pool
-from cnn.ops.windows import elements, inside, widened
+from cnn.ops.precision import widened
+from cnn.ops.windows import elements, inside
 
 
 def lip(x: Array, logits: Array, window: Size, strides: Size, padding: Padding) -> Array:

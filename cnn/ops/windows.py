@@ -10,12 +10,6 @@ import numpy as np
 from jax import Array
 
 from cnn.ops.padding import Window
-from cnn.ops.precision import working_dtype
-
-
-def widened(x: Array) -> Array:
-    """Returns x in the type in which sums, exponentials and powers are taken: float32 or wider."""
-    return x.astype(working_dtype(x))
 
 
 def elements(x: Array, window: Window, constant: float = 0.0) -> list[Array]:
@@ -140,6 +134,5 @@ def unpad(padded: Array, window: Window) -> Array:
         return jax.lax.slice(padded, (0, *starts, 0), (padded.shape[0], *stops, padded.shape[-1]))
     spatial = [n - a - b for n, (a, b) in zip(padded.shape[1:-1], window.pads, strict=True)]
     like = jax.ShapeDtypeStruct((padded.shape[0], *spatial, padded.shape[-1]), padded.dtype)
-    # Without the barrier XLA computes `padded` once more for every edge, on CPU.
-    (x,) = jax.linear_transpose(window.padded, like)(jax.lax.optimization_barrier(padded))
+    (x,) = jax.linear_transpose(window.padded, like)(padded)
     return x

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.models import MODELS, build
@@ -60,3 +61,16 @@ def parameters(variables: Any) -> dict[str, tuple[int, ...]]:
     """Returns the shape of each parameter, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(variables["params"])
     return {"/".join(k.key for k in path): leaf.shape for path, leaf in leaves}
+
+
+def untrained(shapes: Any) -> Any:
+    """Returns He-normal kernels, biases and means 0, and the rest 1, without compiling."""
+    rng = np.random.default_rng(1)
+
+    def value(path: Any, leaf: Any) -> np.ndarray:
+        if path[-1].key == "kernel":
+            fan_in = np.prod(leaf.shape[:-1])
+            return rng.normal(0, np.sqrt(2 / fan_in), leaf.shape).astype(np.float32)
+        return np.full(leaf.shape, path[-1].key not in ("bias", "mean"), np.float32)
+
+    return jax.tree_util.tree_map_with_path(value, shapes)

@@ -1,9 +1,14 @@
 """Every kind of network with every operator; gradients, dtypes, and what each field changes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import Array
+from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.layers import DOWNSAMPLERS
@@ -17,6 +22,7 @@ from tests.models.cases import (
     model_config,
     parameters,
     small_config,
+    untrained,
 )
 
 
@@ -37,16 +43,54 @@ def test_every_field_is_read_by_a_network():
 MODULES = sorted({*KINDS} - {"vgg11", "resnet50_v1", "resnet18d", "wrn16_4"})
 
 
+def with_operator(name: str, operator: str) -> ConfigDict:
+    """Returns a small config.model that reduces by an operator wherever it can."""
+    fields = {"downsample": operator}
+    if MODELS[name].stems:
+        fields["stem"] = "cifar"
+    if "shortcut" in MODELS[name].reads:
+        on_conv = DOWNSAMPLERS[operator].on_conv
+        fields["shortcut_downsample"] = "subsample" if on_conv else operator
+    return small_config(name, **fields)
+
+
+def update(model: ConfigDict) -> Callable[[Any, Array], tuple[Any, Array]]:
+    """Returns a plain gradient step: (variables, images) -> (variables, logits)."""
+    module = build(model, 10)
+    rngs = {"dropout": KEYS["dropout"]}
+
+    def step(variables: Any, x: Array) -> tuple[Any, Array]:
+        def loss(params: Any) -> tuple[Array, tuple[Any, Array]]:
+            given = variables | {"params": params}
+            logits, changed = module.apply(given, x, True, mutable=["batch_stats"], rngs=rngs)
+            return score(logits), (changed, logits)
+
+        gradients, (changed, logits) = jax.grad(loss, has_aux=True)(variables["params"])
+        params = jax.tree.map(lambda p, g: p - 0.01 * g, variables["params"], gradients)
+        return variables | changed | {"params": params}, logits
+
+    return step
+
+
 @pytest.mark.parametrize("name", MODULES)
-def test_every_network_takes_every_operator(name):
-    for operator, entry in DOWNSAMPLERS.items():
-        fields = {"downsample": operator}
-        if MODELS[name].stems:
-            fields["stem"] = "cifar"
-        if "shortcut" in MODELS[name].reads:
-            fields["shortcut_downsample"] = "subsample" if entry.on_conv else operator
-        logits, _ = abstract(small_config(name, **fields))
+def test_every_network_takes_a_step_with_every_operator(name):
+    for operator in DOWNSAMPLERS:
+        model = with_operator(name, operator)
+        variables = abstract(model)[1]
+        x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+        after, logits = jax.eval_shape(update(model), variables, x)
         assert (logits.shape, logits.dtype) == ((2, 10), jnp.float32), operator
+        assert after == variables, operator
+
+
+@pytest.mark.parametrize(("index", "operator"), [*enumerate(DOWNSAMPLERS)])
+def test_every_operator_is_run_in_a_network_and_every_network_with_some(index, operator):
+    model = with_operator(MODULES[index % len(MODULES)], operator)
+    variables = untrained(abstract(model)[1])
+    after, logits = quick(update(model))(variables, image(*SHAPE))
+    assert np.isfinite(logits).all()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(after):
+        assert np.isfinite(leaf).all(), path
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_t"])

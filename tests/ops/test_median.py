@@ -44,6 +44,11 @@ def test_the_gradient_goes_to_the_middle_and_of_equals_to_one():
     np.testing.assert_array_equal(gradient[0, 6:, 0], [0, 0.5, 0, 0.5])
 
 
+def test_a_nan_is_not_hidden():
+    x = jnp.array([1.0, jnp.nan, 2.0, 3.0, 5.0, 4.0])[None, :, None]
+    np.testing.assert_array_equal(median_pool(x, 3, 3, "VALID")[0, :, 0], [jnp.nan, 4])
+
+
 def test_padding_as_large_as_the_window_is_refused():
     with pytest.raises(UserError, match="hold nothing of the input"):
         median_pool(jnp.ones((1, 4, 1)), 2, 2, ((2, 0),))

@@ -10,7 +10,7 @@ from cnn.ops import heads
 from cnn.ops.average import subsample
 from cnn.ops.blur import blur
 from cnn.ops.polyphase import phase_weights, select_phase, space_to_depth, split_phases, take_phase
-from cnn.ops.windows import widened
+from cnn.ops.precision import widened
 from tests.ops.cases import image
 
 CHANNELS = 4

@@ -118,7 +118,9 @@ def _blur_conv(
         oracle=("adaptive_blur", "conv"),
         parameters="window**(2 n) C groups, and the norm's",
         macs="window**(2 n) C groups a position of the input",
-        pitfalls="costs a convolution at full resolution. Where `groups` does not divide the "
+        pitfalls="costs a convolution at full resolution. A softmax a group, as the paper has it: "
+        "the authors' code takes one over the taps of all groups together, so that its filters "
+        "do not sum to 1. Where `groups` does not divide the "
         "channels the next smaller number that does is taken. Mirrored borders, as published, but "
         "circular in circular networks.",
     ),
