@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> None:
     for command in (plan, run, report):
         required = command is not plan
         command.add_argument("--workdir", required=required, help="folder of the study's runs")
+    run.add_argument("--task", help="i/n: task i, from 0, of n that share the folder")
     plan.add_argument("--delta", type=float, help="percentage points to plan seeds for")
     plan.add_argument("--accuracy", type=float, default=90.0, help="percent, before any run")
     options = vars(parser.parse_args(rest))

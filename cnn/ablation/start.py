@@ -6,6 +6,7 @@ from pathlib import Path
 from cnn.ablation.plan import load_study
 from cnn.ablation.runner import run_study, threads
 from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.task import find_task
 from cnn.config.errors import UserError
 
 
@@ -49,12 +50,23 @@ def plan(
     )
 
 
-def run(config: str, workdir: str, workers: int, overrides: list[str]) -> None:
-    """Trains what is not finished, and reports."""
+def run(
+    config: str, workdir: str, workers: int, overrides: list[str], task: str | None = None
+) -> None:
+    """Trains what is not finished, and reports.
+
+    Args:
+      config: study file.
+      workdir: folder of the study.
+      workers: processes that train.
+      overrides: of every arm.
+      task: "i/n", which of several such commands this is; None: as the cluster says.
+    """
     _check_workers(workers)
+    shared = find_task(task)
     folder = StudyFolder(Path(workdir).absolute())
     folder.begin(load_study(config, overrides), config, overrides)
-    run_study(folder, workers)
+    run_study(folder, workers, shared)
     report(workdir)
 
 

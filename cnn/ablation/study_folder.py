@@ -33,7 +33,10 @@ class StudyFolder:
         Raises:
           UserError: the folder holds runs of another config by the same names, or something else.
         """
-        if self.path.exists() and not self.file.exists() and any(self.path.iterdir()):
+        there = self.path.iterdir() if self.path.exists() else ()
+        # Another task of the same study may be writing its description right now.
+        strangers = any(file.suffix != ".partial" for file in there)
+        if strangers and not self.file.exists():
             raise UserError(
                 f"--workdir: {self.path} is not empty and holds no study; choose another folder"
             )

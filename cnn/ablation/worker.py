@@ -2,11 +2,13 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
-from cnn.ablation.claim import Claim
+from cnn.ablation.claim import HEARTBEAT, Claim
 from cnn.ablation.plan import Run, arms_of
 from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.task import parse_task
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
@@ -33,21 +35,35 @@ def work(runs: list[Run]) -> int:
     """Trains every open run that is not claimed; returns an exit code.
 
     A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
-    which the study's runner knows what it died of.
+    which the study's runner knows what it died of. Others that show no sign of life are waited
+    for, until they do or count as dead.
     """
+    while True:
+        code, waiting = _pass(runs)
+        if code or not waiting:
+            return code
+        time.sleep(HEARTBEAT)
+
+
+def _pass(runs: list[Run]) -> tuple[int, bool]:
+    """Goes through all runs once; returns an exit code, and whether some worker may be dead."""
+    waiting = False
     for run in runs:
+        if not is_open(run):
+            continue
         with Claim(run.folder) as claim:
+            waiting |= claim.silent
             if not claim.held or not is_open(run):
                 continue
             try:
                 train(run.load().config, str(run.folder), quiet=True)
             except InterruptedRun as stopped:
-                return 128 + stopped.signal
+                return 128 + stopped.signal, waiting
             except UserError as error:
                 record_failure(run, str(error))
             except Exception as error:
                 record_failure(run, f"{type(error).__name__}: {error}".splitlines()[0])
-    return 0
+    return 0, waiting
 
 
 def interleave(arms: dict[str, list[Run]]) -> list[Run]:
@@ -55,11 +71,11 @@ def interleave(arms: dict[str, list[Run]]) -> list[Run]:
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
-def main(workdir: str) -> int:
+def main(workdir: str, task: str) -> int:
     """Works on the study of a folder."""
     use_compilation_cache()
     folder = StudyFolder(Path(workdir))
-    return work(interleave(arms_of(folder.plan(), folder.path)))
+    return work(parse_task(task).order(interleave(arms_of(folder.plan(), folder.path))))
 
 
 if __name__ == "__main__":

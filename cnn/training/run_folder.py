@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class RunFolder:
 def write_atomically(path: Path, text: str) -> None:
     """Replaces a file in one step: a reader sees the old text or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    # Several processes may write one file at the same time.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     with open(partial, "w") as file:
         file.write(text)
         file.flush()

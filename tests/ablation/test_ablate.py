@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from cnn.ablation.claim import Claim
 from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
@@ -34,7 +33,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A study whose runner and a worker were killed on the way, and two that then ended it."""
+    """A study whose runner and a worker were killed on the way, and two tasks that ended it."""
     workdir = tmp_path_factory.mktemp("studies") / "study"
     first = subprocess.Popen(
         command("run", workdir, "--workers=1"),
@@ -50,13 +49,13 @@ def finished(tmp_path_factory):
     assert list(workdir.glob("*/*.claim"))
     both = [
         subprocess.Popen(
-            command("run", workdir, "--workers=1"),
+            command("run", workdir, "--workers=1", f"--task={i}/2"),
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for _ in range(2)
+        for i in range(2)
     ]
     outputs = [p.communicate(timeout=400)[0] for p in both]
     assert [p.returncode for p in both] == [0, 0], outputs
@@ -176,23 +175,6 @@ def test_every_ready_made_study_loads():
         plan = load_study(str(file))
         for runs in arms_of(plan, Path("x")).values():
             runs[0].load()
-
-
-def test_one_of_several_holds_a_claim_and_a_dead_one_is_taken_over(tmp_path):
-    folder = tmp_path / "arm" / "seed-0"
-    with Claim(folder) as first, Claim(folder) as second:
-        assert first.held
-        assert not second.held
-    with Claim(folder) as third:
-        assert third.held
-    file = folder.with_name("seed-0.claim")
-    file.write_text(json.dumps({"host": "elsewhere", "pid": 1, "id": "x"}))
-    with Claim(folder) as fresh:
-        assert not fresh.held
-    old = time.time() - 120
-    os.utime(file, (old, old))
-    with Claim(folder) as takeover:
-        assert takeover.held
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "max blur", "<b>", ".."])

@@ -1,0 +1,136 @@
+"""Claims: one worker a run, and the runs of dead workers are taken over once."""
+
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from cnn.ablation import claim
+from cnn.ablation.claim import Claim, claim_file, is_held_by
+
+ELSEWHERE = {"machine": "another host", "pid": 1, "id": "x"}
+
+
+def leave(folder, owner, age=0.0):
+    """Writes a claim as a worker leaves it that was seen last `age` seconds ago."""
+    file = claim_file(folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(owner))
+    then = time.time() - age
+    os.utime(file, (then, then))
+
+
+def here(pid):
+    return {"machine": claim._machine(), "pid": pid, "id": "y"}
+
+
+def dead_pid():
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return pid
+
+
+def test_one_of_several_holds_a_run_and_gives_it_back(tmp_path):
+    folder = tmp_path / "arm" / "seed-0"
+    with Claim(folder) as first, Claim(folder) as second:
+        assert first.held
+        assert not second.held
+        assert is_held_by(folder, os.getpid())
+        assert not is_held_by(folder, os.getpid() + 1)
+    with Claim(folder) as third:
+        assert third.held
+    assert not list(folder.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("owner", "age", "held", "silent"),
+    [
+        (ELSEWHERE, 0, False, False),
+        (ELSEWHERE, 30, False, True),
+        (ELSEWHERE, 120, True, False),
+        (here(os.getpid()), 0, False, False),
+        (here(dead_pid()), 0, True, False),
+        (ELSEWHERE | {"pid": dead_pid()}, 0, False, False),
+    ],
+)
+def test_a_claim_is_taken_over_when_its_worker_is_dead(tmp_path, owner, age, held, silent):
+    folder = tmp_path / "seed-0"
+    leave(folder, owner, age)
+    with Claim(folder) as mine:
+        assert (mine.held, mine.silent) == (held, silent)
+    assert claim_file(folder).exists() != held
+    assert set(tmp_path.iterdir()) <= {claim_file(folder)}
+
+
+def test_without_links_claims_work_too(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = tmp_path / "seed-0"
+    with Claim(folder) as first, Claim(folder) as second:
+        assert (first.held, second.held) == (True, False)
+    claim_file(folder).write_text("")
+    with Claim(folder) as fresh:
+        assert not fresh.held
+    os.utime(claim_file(folder), (0, 0))
+    with Claim(folder) as takeover:
+        assert takeover.held
+
+
+def test_one_of_many_takes_a_dead_claim_over(tmp_path):
+    workers, rounds = 8, 20
+    for i in range(rounds):
+        folder = tmp_path / f"seed-{i}"
+        leave(folder, ELSEWHERE, 120)
+        barrier, held = threading.Barrier(workers), []
+
+        def compete(folder=folder, barrier=barrier, held=held):
+            barrier.wait()
+            with Claim(folder) as mine:
+                held.append(mine.held)
+                barrier.wait()
+
+        threads = [threading.Thread(target=compete) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sum(held) == 1
+
+
+def test_a_late_heir_leaves_the_new_claim_alone(tmp_path):
+    folder = tmp_path / "seed-0"
+    leave(folder, ELSEWHERE, 120)
+    slow = Claim(folder)
+    with Claim(folder) as quick:
+        slow._take_over(ELSEWHERE)  # judged dead before `quick` took over
+        assert quick.held
+        assert not slow.held
+        assert is_held_by(folder, os.getpid())
+
+
+def test_a_worker_that_slept_too_long_learns_that_its_run_is_anothers(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "HEARTBEAT", 0.01)
+    folder, lost = tmp_path / "seed-0", threading.Event()
+    with Claim(folder, lost.set) as sleeper:
+        assert sleeper.held
+        leave(folder, ELSEWHERE)
+        assert lost.wait(20)
+    assert json.loads(claim_file(folder).read_text()) == ELSEWHERE
+
+
+def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "HEARTBEAT", 0.01)
+    folder = tmp_path / "seed-0"
+    with Claim(folder):
+        old = time.time() - 1000
+        os.utime(claim_file(folder), (old, old))
+        deadline = time.monotonic() + 20
+        while claim_file(folder).stat().st_mtime < old + 500:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
