@@ -2,12 +2,20 @@
 PYTHON ?= python3
 CONFIG ?= configs/fashion_mnist_10k.py
 WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
+STUDY ?= configs/ablations/quick.py
+STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
 RUN := .venv/bin/python
 
-.PHONY: train test lint clean
+.PHONY: train ablation report test lint clean
 
 train: .venv/installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
+
+ablation: .venv/installed
+	$(RUN) ablate.py run --config=$(STUDY) --workdir=$(STUDY_WORKDIR) $(ARGS)
+
+report: .venv/installed
+	$(RUN) ablate.py report --workdir=$(STUDY_WORKDIR)
 
 test: .venv/installed-test
 	$(RUN) -m pytest -n 2 $(ARGS)

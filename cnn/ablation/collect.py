@@ -38,7 +38,7 @@ def collect(folder: StudyFolder) -> Study:
     return Study(
         name=plan.name,
         config=folder.description()["text"],
-        arms=tuple(_arm(name, plan, runs, workdir) for name, runs in arms.items()),
+        arms=tuple(_arm(plan, runs, workdir) for runs in arms.values()),
         baseline=plan.baseline,
         margin=plan.margin,
         metric=plan.metric,
@@ -53,12 +53,14 @@ def collect(folder: StudyFolder) -> Study:
     )
 
 
-def _arm(name: str, plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
-    overrides = tuple(plan.arms[plan.baseline if name == plan.aa_arm else name])
+def _arm(plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
+    name = runs[0].arm
     return Arm(
         name=name,
-        overrides=overrides,
+        overrides=tuple(plan.arms[plan.baseline if name == plan.aa_arm else name]),
+        network=runs[0].network,
         params=_parameters(runs),
+        step_time_ms=_step_time(runs),
         seeds=tuple(_seed_run(run, workdir) for run in runs),
     )
 
@@ -85,6 +87,21 @@ def _history(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
             curve = curves.setdefault(f"{row['split']}/{row['name']}", [])
             curve.append((row["step"], row["value"]))
     return curves
+
+
+def _step_time(runs: list[Run]) -> float | None:
+    """Returns the median over runs of each run's median time of a training step, in ms.
+
+    Of the logged speeds, which leave compilation, evaluation and checkpoints out.
+    """
+    medians = []
+    for run in runs:
+        folder = RunFolder(run.folder)
+        rows = [r for r in read_metrics(folder.metrics_file) if r["name"] == "images_per_second"]
+        if rows:
+            batch = folder.config().train.batch_size
+            medians.append(np.median([1000 * batch / row["value"] for row in rows]))
+    return float(np.median(medians)) if medians else None
 
 
 def _parameters(runs: list[Run]) -> int | None:

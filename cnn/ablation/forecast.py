@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn.ablation.plan import StudyPlan, arms_of
+from cnn.ablation.plan import Run, StudyPlan, arms_of
 from cnn.ablation.probe import ArmTime, probe_arms, same_functions, time_arms
 from cnn.ablation.statistics.power import (
     noise_floor,
@@ -41,7 +41,9 @@ class Forecast:
 
     Attributes:
       plan: of the study.
-      times: of every arm that works; the arm that repeats the baseline takes the baseline's.
+      arms: name -> overrides of every arm of every network that is trained.
+      repeats: of every arm that repeats a baseline, the name of that.
+      times: of every other arm that works.
       broken: arm -> why it cannot be trained.
       same: (arm, other arm, why) of arms that are one function.
       workers: processes that train.
@@ -51,6 +53,8 @@ class Forecast:
     """
 
     plan: StudyPlan
+    arms: dict[str, tuple[str, ...]]
+    repeats: dict[str, str]
     times: dict[str, ArmTime]
     broken: dict[str, str]
     same: list[tuple[str, str, str]]
@@ -61,23 +65,24 @@ class Forecast:
 
     @property
     def comparisons(self) -> int:
-        """Arms that are compared with the baseline, its repetition among them."""
-        return len(self.plan.arms) - 1 + self.plan.repeat_baseline
+        """Arms that are compared with the baseline of their network, its repetition among them."""
+        return len(self.arms) - max(1, len(self.plan.networks))
 
     @property
     def runs(self) -> int:
         """Trainings in all."""
-        return (self.comparisons + 1) * len(self.plan.seeds)
+        return len(self.arms) * len(self.plan.seeds)
 
     @property
     def seconds(self) -> float:
         """Expected time of the whole study."""
-        arms = [self.times[name] for name in self.times]
-        if self.plan.aa_arm and self.plan.baseline in self.times:
-            arms.append(self.times[self.plan.baseline])
-        training = len(self.plan.seeds) * sum(time.run for time in arms)
+        each = [self.times[self.repeats.get(name, name)] for name in self.arms if self._works(name)]
+        training = len(self.plan.seeds) * sum(time.run for time in each)
         compiling = sum(time.compile for time in self.times.values())
         return (training + compiling) / self.workers
+
+    def _works(self, name: str) -> bool:
+        return self.repeats.get(name, name) in self.times
 
     @property
     def noise_floor(self) -> float:
@@ -115,16 +120,19 @@ def forecast(
     Raises:
       UserError: no arm can be trained, or the metric's spread is not known.
     """
-    runs = arms_of(plan, workdir or Path("."))
-    loaded = {name: runs[name][0].load() for name in plan.arms}
-    dataset = open_dataset(loaded[plan.baseline].config.data)
+    first = {name: runs[0] for name, runs in arms_of(plan, workdir or Path()).items()}
+    loaded = {name: run.load() for name, run in first.items() if run.arm != plan.aa_arm}
+    dataset = open_dataset(next(iter(loaded.values())).config.data)
     examples = len(dataset.test)
     spread = _measured(plan, workdir) if workdir else None
     probes, broken = probe_arms(loaded, dataset)
     if not probes:
-        raise UserError(f"arms: none can be trained; '{plan.baseline}': {broken[plan.baseline]}")
+        name, why = next(iter(broken.items()))
+        raise UserError(f"arms: none can be trained; '{name}': {why}")
     return Forecast(
         plan=plan,
+        arms={name: run.overrides for name, run in first.items()},
+        repeats=_repeats(plan, first),
         times=time_arms(probes, dataset),
         broken=broken,
         same=same_functions(probes),
@@ -133,6 +141,11 @@ def forecast(
         spread=spread or _assumed(plan, accuracy, examples),
         delta=delta,
     )
+
+
+def _repeats(plan: StudyPlan, first: dict[str, Run]) -> dict[str, str]:
+    baselines = {run.network: name for name, run in first.items() if run.arm == plan.baseline}
+    return {name: baselines[r.network] for name, r in first.items() if r.arm == plan.aa_arm}
 
 
 def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Spread:

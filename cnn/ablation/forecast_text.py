@@ -25,16 +25,15 @@ def _table(forecast: Forecast) -> Table:
     table.add_column("overrides", overflow="fold")
     for head in ("compiling", "a step", "a run"):
         table.add_column(head, justify="right")
-    for name in forecast.plan.arms:
-        time = forecast.times.get(name)
-        figures = (
-            (format_seconds(time.compile), f"{1000 * time.step:.1f} ms", format_seconds(time.run))
-            if time
-            else ("", "", "cannot be trained")
-        )
-        table.add_row(escape(name), escape(" ".join(forecast.plan.arms[name])), *figures)
-    if forecast.plan.aa_arm:
-        table.add_row(escape(forecast.plan.aa_arm), "the baseline with other seeds", "", "", "")
+    for name, overrides in forecast.arms.items():
+        own = [text for text in overrides[:-1] if text not in forecast.plan.shared]
+        if name in forecast.times:
+            time = forecast.times[name]
+            seconds = format_seconds(time.compile), f"{1000 * time.step:.1f} ms"
+            figures = (*seconds, format_seconds(time.run))
+        else:
+            figures = ("", "", "cannot be trained" if name in forecast.broken else "")
+        table.add_row(escape(name), escape(" ".join(own)), *figures)
     return table
 
 
@@ -45,7 +44,7 @@ def sentences(forecast: Forecast) -> list[str]:
     needed = forecast.seeds_for_delta
     wanted = "no number of seeds shows it" if needed is None else f"{needed} seeds an arm"
     told = [
-        f"{forecast.comparisons + 1} arms x {seeds} seeds = {forecast.runs} runs; expected time "
+        f"{len(forecast.arms)} arms x {seeds} seeds = {forecast.runs} runs; expected time "
         f"{format_seconds(forecast.seconds)} in {forecast.workers} processes, from {REPEATS} steps "
         "of each arm, taken one process at a time; compiling counts once an arm, checkpoints and "
         "starting processes not at all",

@@ -3,7 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnn import models
@@ -23,6 +23,8 @@ class StudyPlan:
       config: the base config file, with ":arg" if it takes one.
       arms: name -> "field=value" overrides of the base config, one of them the baseline's.
       shared: overrides of every arm, applied before its own.
+      networks: name -> overrides, applied between the two; every arm is trained in each network and
+        compared with the baseline of its network. {}: one network, the config's.
       baseline: the arm that the others are compared with.
       seeds: of every arm; seed k means the same streams in every arm, so runs pair by seed.
       margin: differences of the metric smaller than this do not matter.
@@ -41,6 +43,7 @@ class StudyPlan:
     seeds: Sequence[int]
     margin: float
     shared: Sequence[str] = ()
+    networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     metric: str = "accuracy"
     higher_is_better: bool = True
     looks: Sequence[int] = ()
@@ -61,7 +64,8 @@ class Run:
       seed: its seed.
       folder: its run folder.
       config: the base config file.
-      overrides: of the arm, and the seed.
+      overrides: shared, of the network, of the arm, and the seed.
+      network: its network; "" in a study of one.
     """
 
     arm: str
@@ -69,6 +73,7 @@ class Run:
     folder: Path
     config: str
     overrides: tuple[str, ...]
+    network: str = ""
 
     def load(self) -> Loaded:
         """Returns the run's config."""
@@ -106,10 +111,10 @@ def load_study(path: str, overrides: Sequence[str] = ()) -> StudyPlan:
 
 def _check_overrides(plan: StudyPlan, overrides: Sequence[str]) -> None:
     given = {text.partition("=")[0] for text in overrides}
-    for name, own in plan.arms.items():
-        for field in given & {text.partition("=")[0] for text in own}:
+    for name, own in (*plan.arms.items(), *plan.networks.items()):
+        for changed in given & {text.partition("=")[0] for text in own}:
             raise UserError(
-                f"--config.{field}: arm '{name}' sets it itself, so it would have no effect there; "
+                f"--config.{changed}: '{name}' sets it itself, so it would have no effect there; "
                 "leave it out, or change the study file"
             )
     if "seed" in given:
@@ -125,19 +130,20 @@ def _check(plan: StudyPlan, path: str) -> None:
             f"{path}: seeds: {list(plan.seeds)} are fewer than 3 different ones; with fewer the "
             "spread between seeds cannot be told from a difference between arms"
         )
-    folders = [folder_name(name) for name in plan.arms]
-    if len(set(folders)) < len(folders):
-        raise UserError(f"{path}: arms: two names differ in punctuation alone; rename one")
+    for kind, names in (("arms", plan.arms), ("networks", plan.networks)):
+        if len({folder_name(name) for name in names}) < len(names):
+            raise UserError(f"{path}: {kind}: two names differ in punctuation alone; rename one")
     data = {}
-    for name, own in plan.arms.items():
-        loaded = load(plan.config, (*plan.shared, *own))
+    for name, runs in arms_of(plan, Path()).items():
+        loaded = runs[0].load()
         models.check_read(loaded.config.model, loaded.set_fields)
         data[name] = loaded.config.data
+    first = next(iter(data))
     for name, section in data.items():
-        if section != data[plan.baseline]:
+        if section != data[first]:
             raise UserError(
                 f"{path}: arms: '{name}' changes the data, so it cannot be compared with "
-                f"'{plan.baseline}'; make it a study of its own"
+                f"'{first}'; make it a study of its own"
             )
 
 
@@ -147,18 +153,33 @@ def folder_name(arm: str) -> str:
 
 
 def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
-    """Returns the runs of every arm, the repeated baseline second."""
+    """Returns the runs of every arm of every network, the repeated baseline second."""
     runs = {}
-    for name, overrides in plan.arms.items():
-        runs[name] = [_run(plan, workdir, name, tuple(overrides), seed) for seed in plan.seeds]
-        if name == plan.baseline and plan.aa_arm:
-            runs[plan.aa_arm] = [
-                _run(plan, workdir, plan.aa_arm, tuple(overrides), _AA_SEEDS + seed)
-                for seed in plan.seeds
-            ]
+    for network in plan.networks or ("",):
+        for name in plan.arms:
+            runs[_full_name(network, name)] = _runs(plan, workdir, network, name, 0)
+            if name == plan.baseline and plan.aa_arm:
+                again = _runs(plan, workdir, network, name, _AA_SEEDS)
+                runs[_full_name(network, plan.aa_arm)] = again
     return runs
 
 
-def _run(plan: StudyPlan, workdir: Path, arm: str, overrides: tuple[str, ...], seed: int) -> Run:
-    folder = workdir / folder_name(arm) / f"seed-{seed}"
-    return Run(arm, seed, folder, plan.config, (*plan.shared, *overrides, f"seed={seed}"))
+def _full_name(network: str, arm: str) -> str:
+    return f"{network}: {arm}" if network else arm
+
+
+def _runs(plan: StudyPlan, workdir: Path, network: str, arm: str, first: int) -> list[Run]:
+    name = plan.aa_arm if first else arm
+    folder = workdir / folder_name(network) / folder_name(name)
+    own = (*plan.shared, *plan.networks.get(network, ()), *plan.arms[arm])
+    return [
+        Run(
+            arm=name,
+            seed=first + seed,
+            folder=folder / f"seed-{first + seed}",
+            config=plan.config,
+            overrides=(*own, f"seed={first + seed}"),
+            network=network,
+        )
+        for seed in plan.seeds
+    ]

@@ -4,10 +4,10 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +15,7 @@ from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
 from cnn.config.errors import UserError
+from cnn.training.logs import read_metrics
 from tests.conftest import REPOSITORY
 
 STUDY = "tests/ablation/study_tiny.py"
@@ -84,6 +85,20 @@ def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
     assert "the loss is" in page
 
 
+def test_the_time_of_a_step_is_that_of_the_logs(finished):
+    workdir, _ = finished
+    for arm in collect(StudyFolder(workdir)).arms:
+        medians = []
+        for one in arm.seeds:
+            rows = read_metrics(workdir / one.run_dir / "metrics.jsonl")
+            speeds = [r["value"] for r in rows if r["name"] == "images_per_second"]
+            if speeds:
+                medians.append(statistics.median(1000 * 16 / v for v in speeds))
+        assert (arm.step_time_ms is None) == (not medians) == (arm.name == "diverges")
+        if medians:
+            assert arm.step_time_ms == pytest.approx(statistics.median(medians))
+
+
 def test_the_same_command_again_trains_only_what_failed(finished):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
@@ -121,7 +136,7 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
         assert runs[0].load().config.train.duration == "5 steps"
     assert "'--config.train.duration=5 steps'" in folder.command()
     for text, words in (
-        ("model.downsample=avg", "arm 'strided' sets it itself"),
+        ("model.downsample=avg", "'strided' sets it itself"),
         ("seed=3", "runs every seed"),
         ("train.duraton=5 steps", "did you mean 'train.duration'"),
     ):
@@ -152,6 +167,12 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
             "arms={'a': ('model.features=4,8', 'model.width=2.0')}, baseline='a', seeds=range(3)",
             "model.width: has no effect on plain",
         ),
+        (
+            "arms={'a': ()}, networks={'n': (), 'N_': ('model.name=x',)}, baseline='a', "
+            "seeds=range(3)",
+            "unknown network 'x'",
+        ),
+        ("arms={'a': ()}, networks={'n.': (), 'n,': ()}, baseline='a', seeds=range(3)", "networks"),
         ("arms={'a': ('seeed=1',)}, baseline='a', seeds=range(3)", "did you mean 'seed'"),
         ("arms={'a': ()}, seeds=range(3)", "TypeError"),
     ],
@@ -166,15 +187,6 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     with pytest.raises(UserError, match=words) as error:
         load_study(str(file))
     assert "\n" not in str(error.value)
-
-
-def test_every_ready_made_study_loads():
-    files = [p for p in Path("configs/ablations").glob("*.py") if p.name != "__init__.py"]
-    assert files
-    for file in files:
-        plan = load_study(str(file))
-        for runs in arms_of(plan, Path("x")).values():
-            runs[0].load()
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "max blur", "<b>", ".."])

@@ -1,0 +1,23 @@
+"""What stands beyond the border? The plain block network with strided convolutions.
+
+    python ablate.py run --config=configs/ablations/padding.py --workdir=runs/padding
+
+With strides 1, `SAME` and `torch` are one thing; with strides 2 they cut the image differently.
+"""
+
+from cnn.ablation.plan import StudyPlan
+from cnn.ops.padding import MODES
+from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
+
+
+def get_study() -> StudyPlan:
+    """Returns the study."""
+    return StudyPlan(
+        name="Padding, on 10,000 images of Fashion-MNIST",
+        config=CONFIG,
+        shared=(*SHORT, "model.features=16,32,64", "model.downsample=strided_conv"),
+        arms={mode: (f"model.padding={mode}",) for mode in MODES},
+        baseline="SAME",
+        seeds=SEEDS,
+        margin=MARGIN,
+    )

@@ -1,0 +1,12 @@
+"""What the ready-made studies share: short trainings on the embedded images."""
+
+CONFIG = "configs/fashion_mnist_10k.py"
+SHORT = (
+    "train.batch_size=64",
+    "train.duration=6 epochs",
+    "evaluation.every=2 epochs",
+    "checkpoint.every=2 epochs",
+    "log.tensorboard=False",
+)
+SEEDS = range(10)
+MARGIN = 0.005

@@ -1,0 +1,87 @@
+"""Every arm of every ready-made study can be trained on the embedded images."""
+
+from pathlib import Path
+
+import jax
+import pytest
+
+from cnn import models
+from cnn.ablation.plan import arms_of, load_study
+from cnn.config.errors import UserError
+from cnn.data import open_dataset
+from cnn.layers import DOWNSAMPLERS, HEADS
+from cnn.training.assembly import make_evaluator
+from cnn.training.plan import resolve
+from configs import base
+from configs.ablations.downsamplers import SAME
+from tests.conftest import REPOSITORY
+
+FOLDER = REPOSITORY / "configs" / "ablations"
+FILES = sorted(p.name for p in FOLDER.glob("*.py") if p.name not in ("__init__.py", "short.py"))
+NAMES = [*FILES, "pooling.py:vgg11", "pooling.py:resnet20"]
+
+
+def study(name):
+    return load_study(f"configs/ablations/{name}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_fits_the_embedded_images(name, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    plan, shapes = study(name), {}
+    dataset = None
+    for arm, runs in arms_of(plan, Path("x")).items():
+        assert len(runs) == len(plan.seeds)
+        if runs[0].arm == plan.aa_arm:
+            continue
+        config = runs[0].load().config
+        dataset = dataset or open_dataset(config.data)
+        evaluator = make_evaluator(config, dataset)
+        resolve(config, len(dataset.train), evaluator.mesh.size)
+        image = jax.ShapeDtypeStruct((2, *dataset.image_shape), "float32")
+        state = evaluator.abstract_state()
+        shapes[arm] = jax.eval_shape(
+            lambda variables, x, module=evaluator.model: module.apply(variables, x, train=False),
+            state.variables(),
+            image,
+        )
+    assert {x.shape for x in shapes.values()} == {(2, 10)}
+    assert len(dataset.test) == 2000
+    assert plan.aa_arm
+    assert len(plan.seeds) >= 10
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_study_says_how_it_is_started(name):
+    text = (FOLDER / name).read_text()
+    said = f"--config=configs/ablations/{name}", "make ablation"
+    assert any(words in text for words in said)
+
+
+def test_studies_of_a_registry_have_every_entry():
+    operators = {name for name, _ in DOWNSAMPLERS.items()}
+    assert set(study("downsamplers.py").arms) | set(SAME) == operators
+    assert set(study("heads.py").arms) == {name for name, _ in HEADS.items()}
+
+
+def test_springenbergs_table_is_that_of_the_registered_networks():
+    def network(*overrides):
+        model = base.get_config().model
+        with model.unlocked():
+            for text in overrides:
+                field, _, value = text.partition("=")
+                model[field.removeprefix("model.")] = value
+        return models.build(model, 10)
+
+    plan = study("allcnn.py")
+    suffixes = {"base": "_base", "strided": "_strided", "conv pool": "_conv_pool", "all conv": ""}
+    assert list(plan.networks) == ["A", "B", "C"]
+    for letter, (named,) in plan.networks.items():
+        for form, suffix in suffixes.items():
+            published = network(f"model.name=all_cnn_{letter.lower()}{suffix}")
+            assert network(named, *plan.arms[form]) == published
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(UserError, match="did you mean 'vgg11'"):
+        study("pooling.py:vgg12")
