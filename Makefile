@@ -6,7 +6,7 @@ STUDY ?= configs/ablations/quick.py
 STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
 RUN := .venv/bin/python
 
-.PHONY: train ablation report test lint clean
+.PHONY: train ablation report bench test lint clean
 
 train: .venv/installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
@@ -16,6 +16,11 @@ ablation: .venv/installed
 
 report: .venv/installed
 	$(RUN) ablate.py report --workdir=$(STUDY_WORKDIR)
+
+bench: .venv/installed
+	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
+	$(RUN) benchmarks/training.py --out=benchmarks/results/training.json
+	$(RUN) benchmarks/tables.py
 
 test: .venv/installed-test
 	$(RUN) -m pytest -n 2 $(ARGS)

@@ -6,9 +6,6 @@ Each operator and its stock form are timed in turns, beside the 2x2 average pool
 of cost. Only the ratios mean something on a machine that others use too.
 """
 
-import datetime
-import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from benchmarks import record
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.cost.timing import interleave
@@ -32,7 +30,6 @@ from cnn.ops.convolution import conv, depthwise_conv
 from cnn.ops.max_pool import max_pool
 from cnn.ops.median import median_pool
 from cnn.ops.wavelet import wavelet_pool
-from cnn.training.provenance import provenance
 
 HALVES = (2, 2, "VALID")
 STEM = (3, 2, "SAME")
@@ -248,19 +245,7 @@ def measure(entry: Entry, shape: Sequence[int], repeats: int) -> dict[str, dict[
         found[pass_] = {"milliseconds": 1e3 * ours, "times_avg_2x2": ours / seconds["unit"]}
         if entry.stock is not None:
             found[pass_]["stock_over_ours"] = seconds["stock"] / ours
-    return {p: {k: float(f"{v:.3g}") for k, v in row.items()} for p, row in found.items()}
-
-
-def conditions(shape: Sequence[int], repeats: int) -> dict[str, object]:
-    """Returns what the figures were made with."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "shape": list(shape),
-        "dtype": "float32",
-        "repeats": repeats,
-        "load_at_start": round(os.getloadavg()[0], 1),
-        **provenance(),
-    }
+    return {p: record.rounded(row) for p, row in found.items()}
 
 
 def main(arguments: list[str]) -> None:
@@ -283,13 +268,13 @@ def main(arguments: list[str]) -> None:
     names = [name for name in ENTRIES if flags.only in name]
     if not names:
         raise UserError(f"--only: no operator is named like '{flags.only}'")
-    result = {"conditions": conditions(shape, flags.repeats), "operators": {}}
+    made = record.conditions(shape=shape, repeats=flags.repeats)
+    result = {"conditions": made, "operators": {}}
     print(f"{'operator':20} {'ms':>8} {'x avg':>7} {'stock/ours':>11}   the same with gradients")
     for name in names:
         result["operators"][name] = measure(ENTRIES[name], shape, flags.repeats)
         print(f"{name:20} {'   '.join(map(cells, result['operators'][name].values()))}", flush=True)
-    if flags.out:
-        Path(flags.out).write_text(json.dumps(result, indent=1) + "\n")
+    record.write(flags.out, result)
 
 
 def cells(row: dict[str, float]) -> str:

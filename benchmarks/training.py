@@ -6,9 +6,6 @@
 number of parameters, or the benchmark refuses.
 """
 
-import datetime
-import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from benchmarks import record
 from cnn import models
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
@@ -31,7 +29,6 @@ from cnn.cost.timing import interleave
 from cnn.layers import Head, Style
 from cnn.models.mobilenet import MobileNet
 from cnn.training.optimizer import decay_mask, make_optimizer
-from cnn.training.provenance import provenance
 from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_train_step
 from configs import base
@@ -216,7 +213,7 @@ def measure(pair: Pair, batch: int, repeats: int) -> dict[str, float]:
         "stock_over_ours": seconds["stock"] / seconds["ours"],
         "goal": pair.goal,
     }
-    return {k: v if isinstance(v, int) else float(f"{v:.3g}") for k, v in figures.items()}
+    return record.rounded(figures)
 
 
 def main(arguments: list[str]) -> None:
@@ -230,22 +227,14 @@ def main(arguments: list[str]) -> None:
     names = [name for name in PAIRS if flags.only in name]
     if not names or flags.batch < 1:
         raise UserError(f"--only, --batch: use one of {', '.join(PAIRS)}, and 1 image or more")
-    conditions = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "batch": flags.batch,
-        "dtype": "float32",
-        "repeats": flags.repeats,
-        "load_at_start": round(os.getloadavg()[0], 1),
-        **provenance(),
-    }
-    result = {"conditions": conditions, "networks": {}}
+    made = record.conditions(batch=flags.batch, repeats=flags.repeats)
+    result = {"conditions": made, "networks": {}}
     print(f"{'network':12} {'ours img/s':>11} {'stock img/s':>12} {'ratio':>7} {'goal':>6}")
     for name in names:
         row = result["networks"][name] = measure(PAIRS[name], flags.batch, flags.repeats)
         _, ours, stock, ratio, goal = row.values()
         print(f"{name:12} {ours:11.0f} {stock:12.0f} {ratio:7.2f} {goal:6.1f}", flush=True)
-    if flags.out:
-        Path(flags.out).write_text(json.dumps(result, indent=1) + "\n")
+    record.write(flags.out, result)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,23 @@
 import json
 import re
 
-from benchmarks.readme import FIRST_RUN, README, fill
+import pytest
+
+from benchmarks.tables import FIRST_RUN, PAGES, fill
 from cnn.config.fields import leaves
 from cnn.config.load import load
 from cnn.config.record import fingerprint
 from configs import base
 from tests.conftest import REPOSITORY
 
-TEXT = README.read_text()
+TEXT = PAGES[0].read_text()
 
 
-def test_figures_are_those_of_the_result_files():
-    assert fill(TEXT) == TEXT
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_figures_are_those_of_the_result_files(page):
+    text = page.read_text()
+    assert fill(text) == text
+    assert "<!-- end " in text
 
 
 def test_the_first_run_was_made_with_the_config_as_it_is():

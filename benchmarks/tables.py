@@ -1,0 +1,106 @@
+"""Writes the figures of README.md and docs/speed.md from committed result files.
+
+python benchmarks/tables.py
+"""
+
+import json
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+FIRST_RUN = ROOT / "results" / "first_run"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def first_run() -> str:
+    """Returns what `make train` reached: one sentence over the seeds' result files."""
+    results = [json.loads(p.read_text()) for p in sorted(FIRST_RUN.glob("seed-*.json"))]
+    accuracies = [r["test"]["accuracy"] for r in results]
+    seconds = sorted(r["seconds"] for r in results)
+    versions, one = results[0]["versions"], results[0]
+    listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+    return (
+        f"Test accuracy {statistics.mean(accuracies):.4f} as the mean of {len(results)} seeds "
+        f"({listed}).\n"
+        f"On {one['cores']} cores of an {one['cpu']} a run took {seconds[0]:.0f} seconds, up "
+        f"to {seconds[-1]:.0f} while others shared\n"
+        f"them (jax {versions['jax']}, Python {versions['python']}; "
+        "[results/first_run](results/first_run))."
+    )
+
+
+def training() -> str:
+    """Returns images a second of training steps beside stock flax."""
+    result = _read("training.json")
+    rows = (
+        (
+            name,
+            f"{row['parameters']:,}",
+            f"{row['ours_images_per_second']:.0f}",
+            f"{row['stock_images_per_second']:.0f}",
+            f"{row['stock_over_ours']:.2f}",
+        )
+        for name, row in result["networks"].items()
+    )
+    head = ("network", "parameters", "images/s", "stock flax, images/s", "ratio")
+    return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
+
+
+def operators() -> str:
+    """Returns the cost of every operator, in units of 2x2 average pooling and beside stock."""
+    result = _read("operators_cpu.json")
+
+    def row(name: str, passes: dict[str, dict[str, float]]) -> Iterable[str]:
+        yield name
+        for figures in passes.values():
+            yield f"{figures['milliseconds']:.3g}"
+            yield f"{figures['times_avg_2x2']:.2g}"
+            yield f"{figures['stock_over_ours']:.2f}" if "stock_over_ours" in figures else ""
+
+    head = ("operator", "ms", "times avg", "stock/ours", "ms", "times avg", "stock/ours")
+    rows = (tuple(row(*item)) for item in result["operators"].items())
+    return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / name).read_text())
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    align = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, align, *rows))
+
+
+def _conditions(made: dict[str, Any]) -> str:
+    what = f"images {made['shape']}" if "shape" in made else f"batch {made['batch']}"
+    return (
+        f"{made['cores']} cores of an {made['cpu']}, {what}, {made['dtype']}, medians of "
+        f"{made['repeats']} in turns, load {made['load_at_start']} at the start, "
+        f"jax {made['versions']['jax']}, flax {made['versions']['flax']}, {made['date']}."
+    )
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "first run": first_run,
+    "training": training,
+    "operators": operators,
+}
+
+
+def fill(text: str) -> str:
+    """Replaces what stands between the markers of every section that a page has."""
+    for name, render in SECTIONS.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
+        if begin in text:
+            before, rest = text.split(begin)
+            text = f"{before}{begin}{render()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(fill(page.read_text()))
