@@ -1,7 +1,5 @@
 """Studies: python ablate.py plan|run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
 
-import os
-
 from cnn.config.entry import Parser, run_command, split_overrides
 
 
@@ -15,11 +13,16 @@ def main(arguments: list[str]) -> None:
     report = commands.add_parser("report", help="render the report from the run folders alone")
     for command in (plan, run):
         command.add_argument("--config", required=True, help="study (--config.FIELD=X: every arm)")
-        command.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+        command.add_argument("--workers", type=int, help="processes (default: one a core)")
     for command in (plan, run, report):
         required = command is not plan
         command.add_argument("--workdir", required=required, help="folder of the study's runs")
     run.add_argument("--task", help="i/n: task i, from 0, of n that share the folder")
+    run.add_argument(
+        "--engine", default="local", help="local | ray: on the cluster of $RAY_ADDRESS"
+    )
+    run.add_argument("--gpus", type=float, help="ray: GPUs of a run, or a share of one")
+    run.add_argument("--retries", type=int, help="ray: of a run that was lost with its node")
     plan.add_argument("--delta", type=float, help="percentage points to plan seeds for")
     plan.add_argument("--accuracy", type=float, default=90.0, help="percent, before any run")
     options = vars(parser.parse_args(rest))

@@ -1,19 +1,23 @@
 """The commands of ablate.py: plan, run and report."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from cnn.ablation.plan import load_study
-from cnn.ablation.runner import run_study, threads
+from cnn.ablation.local_pool import LocalPool, threads
+from cnn.ablation.plan import Run, load_study
+from cnn.ablation.runner import Pool, run_study
 from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.task import find_task
-from cnn.config.errors import UserError
+from cnn.ablation.task import Task, find_task
+from cnn.config.errors import UserError, did_you_mean
+
+ENGINES = ("local", "ray")
 
 
 def plan(
     config: str,
     overrides: list[str],
-    workers: int,
+    workers: int | None,
     delta: float | None,
     accuracy: float,
     workdir: str | None,
@@ -23,11 +27,12 @@ def plan(
     Args:
       config: study file.
       overrides: of every arm.
-      workers: processes that would train.
+      workers: processes that would train; None: one a core.
       delta: difference to plan seeds for, in percentage points; None: the study's margin.
       accuracy: that is assumed where no run is finished, in percent.
       workdir: of the study, whose finished runs tell how much seeds differ.
     """
+    workers = os.cpu_count() if workers is None else workers
     _check_workers(workers)
     if delta is not None and not 0 < delta < 100:
         raise UserError(f"--delta: {delta} is not a difference; give percentage points above 0")
@@ -51,23 +56,61 @@ def plan(
 
 
 def run(
-    config: str, workdir: str, workers: int, overrides: list[str], task: str | None = None
+    config: str,
+    workdir: str,
+    overrides: list[str],
+    workers: int | None = None,
+    task: str | None = None,
+    engine: str = "local",
+    gpus: float | None = None,
+    retries: int | None = None,
 ) -> None:
     """Trains what is not finished, and reports.
 
     Args:
       config: study file.
       workdir: folder of the study.
-      workers: processes that train.
       overrides: of every arm.
+      workers: local: processes that train; None: one a core.
       task: "i/n", which of several such commands this is; None: as the cluster says.
+      engine: "local" or "ray".
+      gpus: ray: that a run is given; None: 0.
+      retries: ray: how often a run is started again that was lost; None: 3.
     """
-    _check_workers(workers)
     shared = find_task(task)
+    start_pool = _engine(engine, Path(workdir).absolute(), shared, workers, gpus, retries)
     folder = StudyFolder(Path(workdir).absolute())
     folder.begin(load_study(config, overrides), config, overrides)
-    run_study(folder, workers, shared)
+    run_study(folder, start_pool, shared)
     report(workdir)
+
+
+def _engine(
+    name: str,
+    folder: Path,
+    task: Task,
+    workers: int | None,
+    gpus: float | None,
+    retries: int | None,
+) -> Callable[[list[Run]], Pool]:
+    """Returns what starts the workers of an engine; refuses options that it does not read."""
+    if name not in ENGINES:
+        raise UserError(f"--engine: unknown '{name}': {did_you_mean(name, ENGINES)}")
+    unread = {"workers": workers} if name == "ray" else {"gpus": gpus, "retries": retries}
+    for option, value in unread.items():
+        if value is not None:
+            raise UserError(f"--{option}: has no effect with --engine={name}; leave it out")
+    if name == "local":
+        count = os.cpu_count() if workers is None else workers
+        _check_workers(count)
+        return lambda runs: LocalPool(folder, count, runs, task)
+    for option, value in {"gpus": gpus, "retries": retries}.items():
+        if value is not None and value < 0:
+            raise UserError(f"--{option}: {value} is less than 0")
+    from cnn.ablation.ray_pool import RayPool
+
+    again = 3 if retries is None else retries
+    return lambda runs: RayPool(task.order(runs), gpus or 0, again)
 
 
 def report(workdir: str) -> None:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from cnn.ablation import start
 from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
@@ -187,6 +188,24 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     with pytest.raises(UserError, match=words) as error:
         load_study(str(file))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"engine": "rey"}, "did you mean 'ray'"),
+        ({"engine": "ray", "workers": 2}, "--workers: has no effect"),
+        ({"gpus": 1.0}, "--gpus: has no effect"),
+        ({"retries": 1}, "--retries: has no effect"),
+        ({"engine": "ray", "gpus": -1.0}, "less than 0"),
+        ({"workers": 0}, "less than 1"),
+        ({"task": "3/2"}, "--task"),
+    ],
+)
+def test_options_that_go_nowhere_are_refused(tmp_path, options, words):
+    with pytest.raises(UserError, match=words):
+        start.run(STUDY, str(tmp_path / "study"), [], **options)
+    assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "max blur", "<b>", ".."])

@@ -1,0 +1,64 @@
+"""Runs a study in processes of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from cnn.ablation.claim import LOST, claim_file, is_held_by
+from cnn.ablation.plan import Run
+from cnn.ablation.task import Task
+from cnn.ablation.worker import record_failure
+
+
+class LocalPool:
+    """Worker processes; one that dies of something else than a signal to stop is replaced."""
+
+    def __init__(self, workdir: Path, workers: int, runs: list[Run], task: Task):
+        self._command = [sys.executable, "-m", "cnn.ablation.worker", str(workdir), str(task)]
+        self._environment = os.environ | threads(workers)
+        self._runs = runs
+        self._processes = [self._start() for _ in range(workers)]
+
+    def _start(self) -> subprocess.Popen:
+        return subprocess.Popen(self._command, env=self._environment)
+
+    def poll(self) -> bool:
+        """Replaces dead workers; returns whether any is at work."""
+        for i, process in enumerate(self._processes):
+            if process.poll() not in (None, 0) and self._blame(process):
+                self._processes[i] = self._start()
+        return any(process.poll() is None for process in self._processes)
+
+    def _blame(self, process: subprocess.Popen) -> bool:
+        """Notes the run that a dead worker held as failed; returns whether there was one."""
+        for run in self._runs:
+            if is_held_by(run.folder, process.pid):
+                record_failure(run, f"its process died {_of(process.returncode)}")
+                claim_file(run.folder).unlink(missing_ok=True)
+                return True
+        return process.returncode == LOST
+
+    def stop(self) -> None:
+        """Asks every worker to stop after its step, and waits for it."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self._processes:
+            process.wait()
+
+
+def _of(code: int) -> str:
+    """Says what a process died of."""
+    if code == -signal.SIGKILL:
+        return "of signal 9 (SIGKILL), which is what a machine sends that is out of memory"
+    return f"of signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+def threads(workers: int) -> dict[str, str]:
+    """Gives each of several workers one thread, so that they do not fight for the cores."""
+    if workers == 1:
+        return {}
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {"XLA_FLAGS": f"{flags} --xla_cpu_multi_thread_eigen=false", "OMP_NUM_THREADS": "1"}
