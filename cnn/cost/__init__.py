@@ -1,1 +1,5 @@
 """What a network costs: counted, planned and measured."""
+
+from cnn.cost.count import LayerCost, NetworkCost, count, macs, network_cost
+
+__all__ = ["LayerCost", "NetworkCost", "count", "macs", "network_cost"]

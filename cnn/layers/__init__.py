@@ -5,6 +5,7 @@ from cnn.layers.conv import Conv, ConvBlock
 from cnn.layers.convnext import ConvNeXtBlock, ConvNeXtReduction
 from cnn.layers.downsample import (
     DOWNSAMPLERS,
+    BeforeConv,
     Card,
     Downsample,
     DownsamplingConv,
@@ -27,6 +28,7 @@ __all__ = [
     "HEADS",
     "NORMS",
     "STYLE_FIELDS",
+    "BeforeConv",
     "BlockForm",
     "Card",
     "Conv",

@@ -226,6 +226,24 @@ class DownsamplingConv(nn.Module):
         return Downsample(self.operator, self.strides, self.style, name="downsample")(x, train)
 
 
+class BeforeConv(nn.Module):
+    """What an operator that is `on_conv` puts before the strided convolution of its site.
+
+    Attributes:
+      operator: of the registry, with an `apply`.
+      style: of the network.
+    """
+
+    operator: str
+    style: Style
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        """Returns what the convolution of the site takes, at the resolution of `x`."""
+        name, options = parse_operator(self.operator, "operator")
+        return DOWNSAMPLERS[name].apply(self, x, train, None, **options)
+
+
 def before_conv(layer: nn.Module, text: str, x: Array, train: bool) -> Array:
     """Applies what an operator that is `on_conv` puts before the strided convolution, if anything.
 
@@ -235,6 +253,6 @@ def before_conv(layer: nn.Module, text: str, x: Array, train: bool) -> Array:
       x: the convolution's input.
       train: see `Downsample`.
     """
-    name, options = parse_operator(text, "operator")
-    apply = DOWNSAMPLERS[name].apply
-    return x if apply is None else apply(layer, x, train, None, **options)
+    if operator_of(text).apply is None:
+        return x
+    return BeforeConv(text, layer.style)(x, train)

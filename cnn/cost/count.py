@@ -1,0 +1,175 @@
+"""What a network takes, counted layer by layer from shapes alone; no array is ever made.
+
+Layers are counted by what they are, not by how they are lowered: XLA's own count depends on how a
+convolution was written, and is off where it is padded.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from cnn import models
+from cnn.cost.operators import HEADS, OPERATORS, Site, Work
+from cnn.layers import DOWNSAMPLERS as DOWNSAMPLING
+from cnn.layers import HEADS as POOLING
+from cnn.layers import BeforeConv, Conv, Downsample, Head
+from cnn.layers.downsample import parse_operator
+from cnn.ops.padding import per_axis
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer on one image.
+
+    Attributes:
+      name: path of the module.
+      kind: "conv 3x3 /2", "dense", the operator, or the class of what only has parameters.
+      output: shape without the batch.
+      parameters: its own.
+      macs: multiply-accumulates; additions of a bias and norms count nothing.
+      operations: other operations of operators: comparisons, means, exponentials, transforms.
+      activations: elements that convolutions and linear maps write (as fvcore and pycls count).
+      bytes: of the output in the compute dtype.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+    operations: int
+    activations: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """All layers in the order of their calls."""
+
+    layers: tuple[LayerCost, ...]
+
+    def total(self, figure: str) -> int:
+        """Returns the sum of a figure of `LayerCost` over the layers."""
+        return sum(getattr(layer, figure) for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return self.total("macs")
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers."""
+        return self.total("parameters")
+
+    def by_module(self) -> "NetworkCost":
+        """Returns the sums of each module of the network itself, such as a block or the head."""
+        groups: dict[str, list[LayerCost]] = {}
+        for layer in self.layers:
+            groups.setdefault(layer.name.partition("/")[0], []).append(layer)
+        return NetworkCost(tuple(_sum(name, layers) for name, layers in groups.items()))
+
+
+def _sum(name: str, layers: list[LayerCost]) -> LayerCost:
+    figures = ("parameters", "macs", "operations", "activations", "bytes")
+    totals = {figure: sum(getattr(layer, figure) for layer in layers) for figure in figures}
+    kinds = f"{len(layers)} layers" if len(layers) > 1 else layers[0].kind
+    return LayerCost(name=name, kind=kinds, output=layers[-1].output, **totals)
+
+
+def count(model: nn.Module, image_shape: tuple[int, ...]) -> NetworkCost:
+    """Counts a network for one image `[*spatial, C]`, in evaluation.
+
+    Conventions: one multiply-accumulate is one (some call it two FLOPs); a convolution takes
+    outputs * window * C / groups of them, whatever part of the windows is padding; a grouped or
+    depthwise one is counted as such. Norms, activations, biases and sums are left out, as in the
+    published figures of the networks.
+    """
+    calls: list[tuple[str, nn.Module, Any, Any]] = []
+
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        place = len(calls)
+        result = call(*args, **kwargs)
+        if context.method_name == "__call__" and args and hasattr(args[0], "shape"):
+            name, output = "/".join(context.module.path), jax.tree.leaves(result)[0]
+            calls.insert(place, (name, context.module, args[0].shape, output))
+        return result
+
+    def init(image: jax.Array) -> Any:
+        rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+        with nn.intercept_methods(note):
+            return model.init(rngs, image, False)["params"]
+
+    params = jax.eval_shape(init, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+    own = dict(_own_parameters(params))
+    layers = [layer for call in calls if (layer := _layer(*call, own.pop(call[0], 0)))]
+    # A module that gives its parameters away instead of being called with an array.
+    layers += [LayerCost(name, "parameters", (), size, 0, 0, 0, 0) for name, size in own.items()]
+    return NetworkCost(tuple(layers))
+
+
+def network_cost(model: ConfigDict, image_shape: tuple[int, ...], num_classes: int) -> NetworkCost:
+    """Counts the network that `config.model` describes; see `count`."""
+    return count(models.build(model, num_classes), image_shape)
+
+
+def macs(model: ConfigDict, image_shape: tuple[int, ...], num_classes: int) -> int:
+    """Returns the multiply-accumulates of one image `[*spatial, C]` through `config.model`."""
+    return network_cost(model, image_shape, num_classes).macs
+
+
+def _own_parameters(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
+    own = sum(leaf.size for leaf in tree.values() if not isinstance(leaf, dict))
+    if own:
+        yield "/".join(path), own
+    for name, child in tree.items():
+        if isinstance(child, dict):
+            yield from _own_parameters(child, (*path, name))
+
+
+def _layer(
+    name: str, module: nn.Module, before: tuple[int, ...], output: Any, parameters: int
+) -> LayerCost | None:
+    after, kind, work, activations = output.shape, type(module).__name__, Work(), 0
+    if isinstance(module, Conv):
+        size = per_axis(module.window, len(before) - 2, "window")
+        inputs = before[-1] // module.groups
+        kind, activations = _conv_kind(module, before, size), math.prod(after)
+        work = Work(macs=math.prod(after) * math.prod(size) * inputs)
+    elif isinstance(module, nn.Dense):
+        kind, activations = "dense", math.prod(after)
+        work = Work(macs=before[-1] * math.prod(after))
+    elif isinstance(module, Downsample | BeforeConv):
+        kind = module.operator
+        work = _work(OPERATORS, DOWNSAMPLING, module.operator, before, after)
+    elif isinstance(module, Head):
+        kind, work = module.pooling, _work(HEADS, POOLING, module.pooling, before, after)
+    if not (parameters or activations or work.macs or work.operations):
+        return None
+    written = math.prod(after) * output.dtype.itemsize
+    return LayerCost(
+        name, kind, after[1:], parameters, work.macs, work.operations, activations, written
+    )
+
+
+def _conv_kind(module: Conv, before: tuple[int, ...], size: tuple[int, ...]) -> str:
+    depthwise = module.groups == before[-1] > 1
+    words = ["depthwise" if depthwise else "conv", "x".join(map(str, size))]
+    strides = per_axis(module.strides, len(size), "strides")
+    if max(strides) > 1:
+        words.append("/" + "x".join(map(str, dict.fromkeys(strides))))
+    if module.groups > 1 and not depthwise:
+        words.append(f"in {module.groups} groups")
+    return " ".join(words)
+
+
+def _work(counts: Any, registry: Any, text: str, before: Any, after: Any) -> Work:
+    name, options = parse_operator(text, "operator", registry)
+    site = Site(tuple(before[1:]), tuple(after[1:]), registry[name].defaults() | options)
+    return counts[name](site)

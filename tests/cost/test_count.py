@@ -1,0 +1,121 @@
+"""Counts against published figures, against XLA's own where it is right, and against parameters."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from cnn import models
+from cnn.cost import count, macs, network_cost
+from cnn.cost.operators import HEADS, OPERATORS, Site
+from cnn.layers import DOWNSAMPLERS, Downsample, Style
+from cnn.layers import HEADS as POOLING
+from configs import base
+
+
+def config_of(name, **fields):
+    model = base.get_config().model
+    with model.unlocked():
+        model.update({"name": name, **fields})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "expected"),
+    [
+        ("resnet20", {}, 40_551_040),
+        ("resnet20", {"shortcut": "projection"}, 40_813_184),
+        ("resnet56", {"shortcut": "projection"}, 125_747_840),
+        ("resnet50", {}, 4_089_184_256),  # v1.5
+        ("resnet50_v1", {}, 3_857_973_248),
+        ("vgg16", {}, 15_470_264_320),
+        ("mobilenet_v2", {}, 300_774_272),
+    ],
+)
+def test_published_networks(name, fields, expected):
+    shape = models.MODELS[name].image_shape
+    assert macs(config_of(name, **fields), shape, 10 if shape[0] == 32 else 1000) == expected
+
+
+@pytest.mark.parametrize("name", ["se_resnet18", "convnext_t", "airbench", "wrn16_4", "lenet5"])
+def test_every_parameter_belongs_to_one_layer(name):
+    shape = models.MODELS[name].image_shape
+    model = models.build(config_of(name), 10)
+    tree = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), jnp.zeros((1, *shape)), False)["params"]
+    )
+    cost = count(model, shape)
+    assert cost.parameters == sum(leaf.size for leaf in jax.tree.leaves(tree))
+    assert cost.by_module().macs == cost.macs
+    assert len(cost.by_module().layers) < len(cost.layers)
+
+
+def test_a_head_whose_maps_are_no_layers():
+    cost = network_cost(config_of("plain", features=(4, 8), head="attention"), (8, 8, 3), 5)
+    convs = 64 * 9 * 3 * 4 + 16 * 9 * 4 * 8
+    tokens, channels = 2 * 2 + 1, 8
+    head = (2 * tokens + 2) * channels**2 + 2 * tokens * channels
+    assert cost.macs == convs + head + 8 * 5
+
+
+def test_dilation_keeps_the_resolution_and_pays_for_it():
+    shape = (32, 32, 3)
+    strided = network_cost(config_of("resnet20"), shape, 10)
+    fields = {"downsample": "dilated", "shortcut_downsample": "none"}
+    dilated = network_cost(config_of("resnet20", **fields), shape, 10)
+    assert dilated.parameters == strided.parameters
+    assert dilated.layers[-1].output == strided.layers[-1].output
+    last = [
+        next(m.macs for m in cost.by_module().layers if m.name == "stage3_block3")
+        for cost in (strided, dilated)
+    ]
+    assert last[1] == 16 * last[0]
+
+
+@pytest.mark.parametrize("spatial", [(16,), (16, 16), (8, 8, 8)])
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_every_operator_counts_at_every_number_of_axes(operator, spatial):
+    entry = DOWNSAMPLERS[operator]
+    if len(spatial) not in entry.ndims or entry.on_conv:
+        return
+    model = Downsample(operator, 2, Style())
+    cost = count(_Called(model), (*spatial, 4))
+    after = jax.eval_shape(
+        lambda: model.init(jax.random.key(0), jnp.zeros((1, *spatial, 4)), False)
+    )
+    learned = sum(x.size for x in jax.tree.leaves(after.get("params", {})))
+    assert cost.parameters == learned
+    work = cost.macs + cost.total("operations")
+    assert (work > 0) == (operator not in ("subsample", "none", "dilated"))
+
+
+class _Called:
+    """Lets `count` initialise an operator alone."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def init(self, rngs, x, train):
+        return {"params": {}} | self.layer.init(rngs, x, train)
+
+
+def test_filters_count_as_the_depthwise_convolutions_they_are():
+    site = Site((8, 8, 3), (4, 4, 3), {"taps": 4, "window": 2, "levels": 1})
+    assert OPERATORS["blur"](site).macs == 16 * 4 * 4 * 3
+    assert OPERATORS["max_blur"](site).macs == 16 * 4 * 4 * 3
+    assert OPERATORS["max_blur"](site).operations == 4 * 8 * 8 * 3
+    assert OPERATORS["tree"](site).macs == 3 * 4 * 4 * 4 * 3
+    haar = Site((8, 8, 3), (4, 4, 3), {"wavelet": "haar"})
+    # Rows first, 2 taps for 4 x 8 outputs; then columns, 2 taps for 4 x 4.
+    assert OPERATORS["wavelet"](haar).macs == 2 * (4 * 8 + 4 * 4) * 3
+
+
+def test_blur_before_a_strided_convolution_is_counted():
+    plain = config_of("plain", features=(4, 8), downsample="strided_conv")
+    blurred = config_of("plain", features=(4, 8), downsample="blur_conv(taps=3)")
+    added = macs(blurred, (8, 8, 3), 5) - macs(plain, (8, 8, 3), 5)
+    assert added == 9 * (8 * 8 * 3 + 4 * 4 * 4)
+
+
+def test_every_operator_and_head_has_a_count():
+    assert OPERATORS.keys() == DOWNSAMPLERS.keys()
+    assert HEADS.keys() == POOLING.keys()
