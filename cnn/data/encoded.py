@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.decode import ImageFormat
-from cnn.data.split import Crop
+from cnn.data.split import Crop, Split
 
 # Positions in the split -> of each example the encoded image, the label and what to call it.
 Fetch = Callable[[Sequence[int]], Sequence[tuple[bytes, int, str]]]
@@ -16,7 +16,7 @@ Fetch = Callable[[Sequence[int]], Sequence[tuple[bytes, int, str]]]
 StoredShape = tuple[int | None, int | None, int | None]
 
 
-class EncodedSplit:
+class EncodedSplit(Split):
     """Decodes what `fetch` brings.
 
     Args:
@@ -46,11 +46,6 @@ class EncodedSplit:
         self._num_examples = num_examples
         self._format = image_format
         self._fetch = fetch
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
 
     def __len__(self) -> int:
         return self._num_examples

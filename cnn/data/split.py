@@ -1,7 +1,7 @@
 """One split of a data set: random access to decoded images and labels."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from cnn.config.errors import UserError
 Crop = Callable[[int, int], tuple[int, int, int, int]]
 
 
-class Split(Protocol):
+class Split(ABC):
     """Random access to one split; `read` may be called from many threads at once."""
 
     name: str
@@ -22,9 +22,12 @@ class Split(Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes."""
+        return len(self.class_names)
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def read(
         self, indices: np.ndarray, crops: Sequence[Crop] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +40,7 @@ class Split(Protocol):
         """
 
 
-class ArraySplit:
+class ArraySplit(Split):
     """Images and labels in memory.
 
     Args:
@@ -67,11 +70,6 @@ class ArraySplit:
         self._labels = labels.astype(np.int32)
         self.image_shape = tuple(self._images.shape[1:])
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
-
     def __len__(self) -> int:
         return len(self._labels)
 
@@ -84,7 +82,7 @@ class ArraySplit:
         return self._images[indices], self._labels[indices]
 
 
-class Subset:
+class Subset(Split):
     """Some examples of another split, in a fixed order."""
 
     def __init__(self, split: Split, indices: np.ndarray, name: str):
@@ -94,11 +92,6 @@ class Subset:
         self.varying = split.varying
         self._split = split
         self._indices = np.asarray(indices)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -8,12 +8,12 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.data.order import random_bits
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
-from cnn.data.split import Crop
+from cnn.data.split import Crop, Split
 
 _NOISE = 48  # largest deviation of a pixel from its class's pattern
 
 
-class SyntheticSplit:
+class SyntheticSplit(Split):
     """A coarse pattern of squares for each class, plus uniform noise for each example.
 
     Args:
@@ -33,11 +33,6 @@ class SyntheticSplit:
         self.class_names = tuple(f"class {k}" for k in range(num_classes))
         self._num_examples = num_examples
         self._patterns = np.stack([_pattern(k, image_shape) for k in range(num_classes)])
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_names)
 
     def __len__(self) -> int:
         return self._num_examples
