@@ -1,23 +1,37 @@
-"""Evaluates a checkpoint: python eval.py --workdir=DIR [--step=best|last|N] [--split=test]."""
+"""Evaluates checkpoints: python eval.py --workdir=DIR [--workdir=B ...] [--suite=A,B|all]."""
 
 from cnn.config.entry import Parser, run_command, split_overrides
 
 
 def main(arguments: list[str]) -> None:
-    """Reads the arguments, opens the run and prints its figures."""
+    """Reads the arguments, opens the runs, and prints and writes what was measured."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="eval.py", description=__doc__)
-    parser.add_argument("--workdir", help="run folder that train.py wrote; needs nothing else")
+    parser.add_argument(
+        "--workdir", action="append", default=[], help="run folder that train.py wrote; several"
+    )
     parser.add_argument("--checkpoint", help="DIR/checkpoints/N, the same as --workdir and --step")
     parser.add_argument("--step", help="last (the default), best on validation, or a number")
     parser.add_argument("--split", default="test", help="test, validation or train")
+    parser.add_argument("--suite", default="accuracy", help="what to measure, or all")
     parser.add_argument("--out", help="file to write the JSON line to as well")
-    options = parser.parse_args(rest)
+    parser.add_argument("--page", help="the page; default: evaluation/eval.html in the first run")
+    given = parser.parse_args(rest)
 
-    from cnn.evaluation.start import locate, start
+    from cnn.evaluation.start import Request, start
 
-    workdir, step = locate(options.workdir, options.checkpoint, options.step)
-    start(workdir, step, options.split, options.out, overrides)
+    start(
+        Request(
+            workdirs=tuple(given.workdir),
+            checkpoint=given.checkpoint,
+            step=given.step,
+            split=given.split,
+            suite=given.suite,
+            out=given.out,
+            page=given.page,
+            overrides=tuple(overrides),
+        )
+    )
 
 
 if __name__ == "__main__":

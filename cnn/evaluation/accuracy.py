@@ -1,25 +1,28 @@
 """The figures of a split, as a table for people and one JSON line for programs."""
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.page import Cell, Column, Html, details, sortable_table
+from cnn.evaluation.suite import Figures, Measured, Progress
 from cnn.training.metrics import summarize
-from cnn.training.run_folder import write_atomically
 
 
-def accuracy(run: CheckpointedRun, split: str) -> dict[str, Any]:
-    """Evaluates a checkpoint on a split: what `metrics.summarize` returns, and what it is of."""
-    figures = summarize(run.outcomes(split), run.evaluator.dataset.class_names)
-    return {"workdir": str(run.folder.path), "step": run.step, "split": split} | figures
+def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+    """Evaluates a checkpoint on every example of a split once; see `metrics.summarize`.
+
+    On a CPU these are training's final figures to the bit.
+    """
+    return summarize(run.outcomes(split), run.evaluator.dataset.class_names)
 
 
-def print_figures(figures: dict[str, Any], out: str | None = None) -> None:
-    """Prints a table and, as the last line, one JSON object; writes the object to `out` too."""
+def print_figures(figures: dict[str, Any]) -> None:
+    """Prints `measure`'s figures, with `step` and `split` beside them, as a table."""
     table = Table(title=f"{figures['split']} split, step {figures['step']}")
     table.add_column("figure")
     table.add_column("value", justify="right")
@@ -31,7 +34,37 @@ def print_figures(figures: dict[str, Any], out: str | None = None) -> None:
     for name, value in figures["accuracy_per_class"].items():
         table.add_row(name, "no example" if value is None else f"{value:.4f}")
     Console().print(table)
-    line = json.dumps(figures)
-    if out:
-        write_atomically(Path(out), line + "\n")
-    print(line)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """A table of the runs, and one of the classes."""
+    columns = [
+        Column("run"),
+        Column("examples", figures=True),
+        Column("accuracy", figures=True),
+        Column("top-5", figures=True),
+        Column("loss", figures=True, hint="mean, in nats"),
+    ]
+    rows = [
+        [
+            Cell(run.name),
+            Cell(f"{run.figures['count']:,}", run.figures["count"]),
+            *(_cell(run.figures.get(name)) for name in ("accuracy", "top5_accuracy", "loss")),
+        ]
+        for run in runs
+    ]
+    names = list(dict.fromkeys(n for run in runs for n in run.figures["accuracy_per_class"]))
+    classes = sortable_table(
+        [Column("class"), *(Column(run.name, figures=True) for run in runs)],
+        [
+            [Cell(name), *(_cell(run.figures["accuracy_per_class"].get(name)) for run in runs)]
+            for name in names
+        ],
+    )
+    return page.section(
+        "Accuracy", sortable_table(columns, rows), details("Accuracy of each class", classes)
+    )
+
+
+def _cell(value: float | None) -> Cell:
+    return Cell("none" if value is None else f"{value:.4f}", value)

@@ -5,6 +5,7 @@ a name from a config file cannot turn into a tag. The page loads nothing: style 
 within, and the fonts are those of the reader's system.
 """
 
+import base64
 import html
 import re
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ class Html(str):
 
 
 Child = str | int | float | None
-VOID = {"br", "hr", "col", "meta"}
+VOID = {"br", "hr", "col", "img", "meta"}
 
 
 def escaped(child: Child) -> Html:
@@ -133,6 +134,13 @@ def definitions(pairs: Sequence[tuple[str, Child]]) -> Html:
     """A list of terms and what they are."""
     rows = [element("div", element("dt", term), element("dd", meaning)) for term, meaning in pairs]
     return element("dl", *rows)
+
+
+def picture(path: Path, description: str, caption: Child = None, **attributes: str) -> Html:
+    """A PNG that lies within the page; `description` is for readers who cannot see it."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    image = element("img", src=f"data:image/png;base64,{data}", alt=description, **attributes)
+    return element("figure", image, element("figcaption", caption) if caption else None)
 
 
 def details(summary: str, *children: Child) -> Html:

@@ -1,38 +1,119 @@
 """Evaluates from the command line."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from cnn.config.errors import UserError
-from cnn.evaluation.accuracy import accuracy, print_figures
-from cnn.evaluation.checkpointed_run import open_run
+from cnn.evaluation.accuracy import print_figures
+from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
+from cnn.evaluation.measuring import measure
+from cnn.evaluation.report import write_page
+from cnn.evaluation.suite import ResultFile
+from cnn.evaluation.suites import chosen
+from cnn.training.run_folder import write_atomically
 from cnn.training.start import use_compilation_cache
 
 
-def locate(workdir: str | None, checkpoint: str | None, step: str | None) -> tuple[str, str]:
-    """Returns the run folder and the step from --workdir, or from --checkpoint=DIR/checkpoints/N.
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+      workdirs: run folders.
+      checkpoint: DIR/checkpoints/N, instead of a run folder and a step.
+      step: last, best or a number.
+      split: test, validation or train.
+      suite: names with commas between, or all.
+      out: file for the last line, as well.
+      page: file for the page; None: in the first run's folder.
+      overrides: "field=value", for all runs.
+    """
+
+    workdirs: tuple[str, ...]
+    checkpoint: str | None
+    step: str | None
+    split: str
+    suite: str
+    out: str | None
+    page: str | None
+    overrides: tuple[str, ...]
+
+
+def locate(
+    workdirs: Sequence[str], checkpoint: str | None, step: str | None
+) -> tuple[tuple[str, ...], str]:
+    """Returns the run folders and the step, from --workdir or from --checkpoint=DIR/checkpoints/N.
 
     Raises:
-      UserError: neither says where the run is, or both are given.
+      UserError: neither says where the run is, both are given, or a folder is given twice.
     """
     if checkpoint is None:
-        if workdir is None:
+        if not workdirs:
             raise UserError("--workdir: is missing; give the run folder that train.py wrote")
-        return workdir, step or "last"
+        if len({Path(w).resolve() for w in workdirs}) < len(workdirs):
+            raise UserError("--workdir: the same folder is given twice; give each run once")
+        return tuple(workdirs), step or "last"
     path = Path(checkpoint).absolute()
     run = path.parent.parent
-    if workdir or step:
+    if workdirs or step:
         raise UserError("--checkpoint: says the folder and the step; leave --workdir, --step out")
     if not (run / "config.json").is_file():
         raise UserError(
             f"--checkpoint: {checkpoint} does not lie in a run folder, and a checkpoint needs its "
             "run's config.json; give --workdir=DIR, where DIR holds config.json and checkpoints/"
         )
-    return str(run), path.name
+    return (str(run),), path.name
 
 
-def start(workdir: str, step: str, split: str, out: str | None, overrides: Sequence[str]) -> None:
-    """Evaluates a checkpoint on a split and prints its figures."""
+def start(request: Request) -> None:
+    """Measures every run by every suite, writes the page, and prints one JSON line last."""
+    suites = chosen(request.suite)
+    workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
     use_compilation_cache()
-    run = open_run(workdir, step, split, overrides)
-    print_figures(accuracy(run, split), out)
+    runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
+    page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
+    for name in suites:
+        for run in runs:
+            _measure(run, request, name)
+            # After each, so that the page holds what was done when somebody interrupts.
+            write_page(page, runs, request.split)
+    line = json.dumps(_last_line(runs, request.split, suites, page))
+    if request.out:
+        write_atomically(Path(request.out), line + "\n")
+    print(line)
+
+
+def _measure(run: CheckpointedRun, request: Request, suite: str) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if request.suite != suite or len(request.workdirs) > 1:
+        console.print(f"{suite} of {run.folder.path}", markup=False)
+    try:
+        figures = measure(run, request.split, suite)
+    except UserError as error:
+        if request.suite != "all":
+            raise
+        # What does not fit this run or data set; the other suites may.
+        console.print(f"{suite} is left out: {error}", markup=False)
+        return
+    if suite == "accuracy":
+        print_figures({"step": run.step, "split": request.split} | figures)
+
+
+def _last_line(
+    runs: Sequence[CheckpointedRun], split: str, suites: Sequence[str], page: Path
+) -> dict[str, object]:
+    """One run's accuracy as it is; otherwise where the results lie."""
+    if len(runs) == 1 and tuple(suites) == ("accuracy",):
+        run = runs[0]
+        figures = ResultFile(run.folder, "accuracy").read(run.step, split)
+        return {"workdir": str(run.folder.path), "step": run.step, "split": split} | figures
+    results = {}
+    for run in runs:
+        files = [ResultFile(run.folder, name) for name in suites]
+        found = {f.suite: str(f.path) for f in files if f.read(run.step, split) is not None}
+        results[str(run.folder.path)] = {"step": run.step, "files": found}
+    return {"split": split, "page": str(page.absolute()), "runs": results}

@@ -1,0 +1,44 @@
+"""One suite on one run: progress on the screen, results and partial results on disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.suite import Figures, Progress, ResultFile
+from cnn.evaluation.suites import SUITES
+
+
+def measure(run: CheckpointedRun, split: str, suite: str) -> Figures:
+    """Measures, writes `<run folder>/evaluation/<suite>.json` and returns the figures.
+
+    An interruption leaves the figures that the suite asked to keep, marked as incomplete.
+    """
+    file = ResultFile(run.folder, suite)
+    with _bar(suite) as show:
+        progress = Progress(
+            folder=file.folder,
+            show=show,
+            keep=lambda figures: file.write(run.step, split, figures, complete=False),
+        )
+        figures = SUITES[suite].measure(run, split, progress)
+    file.write(run.step, split, figures, complete=True)
+    return figures
+
+
+@contextmanager
+def _bar(suite: str) -> Iterator:
+    """Shows a bar on a terminal, and nothing elsewhere."""
+    console = Console()
+    columns = (
+        TextColumn(suite),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(suite, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,113 @@
+"""What a suite of measurements is, and where its results lie in a run folder."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cnn.config.errors import UserError
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.page import Html
+from cnn.training.run_folder import RunFolder, write_atomically
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a suite found on one run, as its section of the page gets it.
+
+    Attributes:
+      name: of the run, short and unlike those of the others.
+      figures: what `measure` returned, read back from JSON.
+      folder: that holds the pictures.
+    """
+
+    name: str
+    figures: Figures
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a measurement tells while it works.
+
+    Attributes:
+      folder: for its pictures.
+      show: (done, total), of whatever is counted.
+      keep: takes the figures so far, so that an interruption loses little.
+    """
+
+    folder: Path
+    show: Callable[[int, int], None] = lambda done, total: None
+    keep: Callable[[Figures], None] = lambda figures: None
+
+    def picture(self, name: str) -> Path:
+        """Returns where to save a picture; the folder exists then."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / name
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A group of measurements, and its part of the page.
+
+    Attributes:
+      about: one line.
+      measure: (run, split, progress) -> figures, plain JSON values.
+      section: the results of one or more runs -> a `page.section`, the runs side by side.
+    """
+
+    about: str
+    measure: Callable[[CheckpointedRun, str, Progress], Figures]
+    section: Callable[[Sequence[Measured]], Html]
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """`<run folder>/evaluation/<suite>.json`, and the pictures in the folder of that name.
+
+    Attributes:
+      run: the run folder.
+      suite: its name.
+    """
+
+    run: RunFolder
+    suite: str
+    folder: Path = field(init=False)
+    path: Path = field(init=False)
+
+    def __post_init__(self):
+        folder = self.run.path / "evaluation" / self.suite
+        object.__setattr__(self, "folder", folder)
+        object.__setattr__(self, "path", folder.with_suffix(".json"))
+
+    def write(self, step: int, split: str, figures: Figures, *, complete: bool) -> None:
+        """Replaces the file in one step.
+
+        Raises:
+          UserError: the run folder cannot be written to.
+        """
+        record = {
+            "suite": self.suite,
+            "step": step,
+            "split": split,
+            "fingerprint": self.run.record()["fingerprint"],
+            "complete": complete,
+            "figures": figures,
+        }
+        try:
+            write_atomically(self.path, json.dumps(record, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"--workdir: cannot write {self.path} ({error.strerror}); "
+                "make the run folder writable, or copy it"
+            ) from error
+
+    def read(self, step: int, split: str) -> Figures | None:
+        """Returns the figures of this step and split, complete or not, or None."""
+        if not self.path.is_file():
+            return None
+        record = json.loads(self.path.read_text())
+        return record["figures"] if (record["step"], record["split"]) == (step, split) else None

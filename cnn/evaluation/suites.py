@@ -1,0 +1,29 @@
+"""The suites by name. To add one: a file with `measure` and `section`, and a line here."""
+
+from cnn.config.errors import UserError
+from cnn.config.registry import Registry
+from cnn.evaluation import accuracy
+from cnn.evaluation.suite import Suite
+
+SUITES: Registry[Suite] = Registry("suite")
+
+SUITES.add(
+    "accuracy",
+    Suite("loss, accuracy, per class, confusion", accuracy.measure, accuracy.section),
+)
+
+
+def chosen(text: str) -> tuple[str, ...]:
+    """Returns the names in "a,b", or all of them for "all", each once and in the order given.
+
+    Raises:
+      UserError: there is no such suite, or none was named.
+    """
+    if text == "all":
+        return tuple(SUITES)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"--suite: names none; allowed: all, {', '.join(SUITES)}")
+    for name in names:
+        SUITES.look_up(name, "--suite")
+    return tuple(dict.fromkeys(names))

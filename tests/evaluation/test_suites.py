@@ -1,0 +1,142 @@
+"""Suites from the command line on: results, partial results, pictures and the page."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnn.config.errors import UserError
+from cnn.evaluation import page, suites
+from cnn.evaluation.start import Request, start
+from cnn.evaluation.suite import Suite
+from cnn.training.loop import train
+from tests.conftest import tiny_config
+
+
+def request(*workdirs, suite="accuracy", **fields):
+    defaults = dict(checkpoint=None, step=None, split="test", out=None, page=None, overrides=())
+    return Request(tuple(map(str, workdirs)), suite=suite, **(defaults | fields))
+
+
+def result(workdir, suite):
+    return json.loads((workdir / "evaluation" / f"{suite}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "one"
+    train(tiny_config("train.duration=3 steps"), str(workdir))
+    return workdir
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "one")
+
+
+def draw(run, split, progress):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(progress.picture("black.png"))
+    progress.show(1, 1)
+    return {"step": run.step}
+
+
+def show(runs):
+    drawn = [page.picture(run.folder / "black.png", f"black of {run.name}") for run in runs]
+    return page.section("Drawn", *drawn)
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    monkeypatch.setitem(suites.SUITES._entries, "drawing", Suite("a square", draw, show))
+
+
+def stop(run, split, progress):
+    progress.keep({"count": 3})
+    raise KeyboardInterrupt
+
+
+def test_accuracy_alone_prints_and_writes_training_s_own_figures(run, capsys):
+    start(request(run))
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    final = json.loads((run / "result.json").read_text())["test"]
+    assert {name: line[name] for name in final} == final
+    record = result(run, "accuracy")
+    assert record["figures"] == final
+    assert (record["step"], record["split"], record["complete"]) == (3, "test", True)
+    stored = json.loads((run / "config.json").read_text())
+    assert record["fingerprint"] == stored["fingerprint"]
+    assert not list(run.rglob("*.partial"))
+
+
+def test_several_runs_side_by_side_on_one_page_that_loads_nothing(run, tmp_path, drawing, capsys):
+    other, file = shutil.copytree(run, tmp_path / "two"), tmp_path / "page.html"
+    start(request(run, other, suite="accuracy,drawing", page=str(file)))
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["page"] == str(file)
+    assert line["runs"][str(other)]["files"].keys() == {"accuracy", "drawing"}
+    text = file.read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert "black of one" in text
+    assert "black of two" in text
+    assert "http" not in text
+    assert not (run / "evaluation" / "eval.html").exists()
+
+
+def test_the_page_keeps_what_was_measured_before_at_the_same_step_and_split(run, drawing):
+    start(request(run, suite="drawing"))
+    start(request(run))
+    text = (run / "evaluation" / "eval.html").read_text()
+    assert "Drawn" in text
+    assert "Accuracy" in text
+    start(request(run, split="validation"))
+    assert "Drawn" not in (run / "evaluation" / "eval.html").read_text()
+
+
+def test_an_interruption_keeps_what_was_done(run, drawing, monkeypatch):
+    monkeypatch.setitem(suites.SUITES._entries, "stopped", Suite("stops", stop, show))
+    with pytest.raises(KeyboardInterrupt):
+        start(request(run, suite="drawing,stopped"))
+    assert result(run, "drawing")["complete"]
+    assert result(run, "stopped")["figures"] == {"count": 3}
+    assert not result(run, "stopped")["complete"]
+    assert "Drawn" in (run / "evaluation" / "eval.html").read_text()
+
+
+def test_all_leaves_out_what_does_not_fit_and_says_so(run, drawing, monkeypatch, capsys):
+    def refuse(run, split, progress):
+        raise UserError("images: too small; use larger ones")
+
+    entries = {"misfit": Suite("", refuse, show), "drawing": suites.SUITES["drawing"]}
+    monkeypatch.setattr(suites.SUITES, "_entries", entries)
+    start(request(run, suite="all"))
+    assert "misfit is left out: images: too small" in capsys.readouterr().out
+    assert result(run, "drawing")["complete"]
+    with pytest.raises(UserError, match="too small"):
+        start(request(run, suite="misfit"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"suite": "acuracy"}, ["--suite", "did you mean 'accuracy'"]),
+        ({"suite": ","}, ["--suite", "all, accuracy"]),
+        ({"page": "/proc/none/eval.html"}, ["--page", "another file"]),
+    ],
+)
+def test_bad_requests_are_one_sentence(run, fields, words):
+    with pytest.raises(UserError) as refused:
+        start(request(run, **fields))
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_runs_that_cannot_be_measured(run, tmp_path):
+    with pytest.raises(UserError, match="twice"):
+        start(request(run, run))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(run / "config.json", empty)
+    with pytest.raises(UserError, match="no checkpoint"):
+        start(request(run, empty))
+    assert not (run / "evaluation").exists()
