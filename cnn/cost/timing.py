@@ -27,7 +27,33 @@ def interleave(functions: Mapping[str, Callable[[], object]], repeats: int) -> d
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            start = time.perf_counter()
-            jax.block_until_ready(function())
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(seconds_of(function))
     return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """Returns the seconds until the result of one call is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def sample(
+    function: Callable[[], object], least: int = 30, most: int = 300, budget: float = 10.0
+) -> list[float]:
+    """Times calls one after the other, after two untimed ones.
+
+    Args:
+      function: to be timed.
+      least, most: calls.
+      budget: seconds after which no further call begins, once there are `least`.
+
+    Returns:
+      Seconds of each call.
+    """
+    for _ in range(2):
+        jax.block_until_ready(function())
+    found: list[float] = []
+    while len(found) < least or (len(found) < most and sum(found) < budget):
+        found.append(seconds_of(function))
+    return found

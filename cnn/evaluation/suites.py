@@ -2,7 +2,7 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy
+from cnn.evaluation import accuracy, cost
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -10,6 +10,10 @@ SUITES: Registry[Suite] = Registry("suite")
 SUITES.add(
     "accuracy",
     Suite("loss, accuracy, per class, confusion", accuracy.measure, accuracy.section),
+)
+SUITES.add(
+    "cost",
+    Suite("multiply-accumulates, parameters, memory, speed", cost.measure, cost.section),
 )
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.cost import timing
-from cnn.cost.timing import interleave
+from cnn.cost.timing import interleave, sample
 
 
 class Clock:
@@ -47,3 +47,9 @@ def test_waits_for_asynchronous_results(monkeypatch):
 def test_refuses_zero_repeats():
     with pytest.raises(UserError, match=r"^repeats: 0 .* use 1 or more$"):
         interleave({}, 0)
+
+
+def test_sample_leaves_out_the_first_two_and_stops_at_the_budget(clock):
+    assert sample(clock.task("a", 9, 9, 1, 2, 3), least=2, most=5, budget=6) == [1, 2, 3]
+    assert sample(clock.task("a", 9, 9, 5, 5), least=2, most=5, budget=1) == [5, 5]
+    assert sample(clock.task("a", *range(9)), least=2, most=4, budget=1e9) == [2, 3, 4, 5]

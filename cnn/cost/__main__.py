@@ -1,0 +1,49 @@
+"""`python -m cnn.cost --config.model.name=NAME`: what a network takes, layer by layer."""
+
+import sys
+
+from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the table; no array is made, so it takes seconds for any network."""
+    overrides, rest = split_overrides(arguments)
+    parser = Parser(prog="python -m cnn.cost", description=__doc__)
+    parser.add_argument("--config", default="configs/base.py", help="config file")
+    parser.add_argument("--image", help="such as 224,224,3; default: what it was published for")
+    parser.add_argument("--classes", type=int, help="default: 10, or 1000 for ImageNet's networks")
+    parser.add_argument("--layers", action="store_true", help="every layer, not every block")
+    options = parser.parse_args(rest)
+
+    from rich.console import Console
+
+    from cnn import models
+    from cnn.config.load import load
+    from cnn.cost.count import network_cost
+    from cnn.cost.table import cost_table
+
+    loaded = load(options.config, overrides)
+    model = loaded.config.model
+    models.check_read(model, loaded.set_fields)
+    published = models.MODELS.look_up(model.name, "model.name").image_shape
+    shape = _shape(options.image) if options.image else published
+    classes = options.classes or (1000 if published[0] >= 224 else 10)
+    cost = network_cost(model, shape, classes)
+    name = f"{model.name}, {'x'.join(map(str, shape))}, {classes} classes"
+    # Pipes and files are as wide as it takes.
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(cost_table(name, cost if options.layers else cost.by_module()))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not 2 <= len(parts) <= 4 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
+        raise UserError(
+            f"--image: '{text}' is not 1 to 3 sizes and the channels; write for instance 224,224,3"
+        )
+    return tuple(map(int, parts))
+
+
+if __name__ == "__main__":
+    run_command(main)

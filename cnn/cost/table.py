@@ -1,0 +1,24 @@
+"""The layers of a network and what each takes, for the terminal."""
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from cnn.cost.count import NetworkCost
+
+FIGURES = ("parameters", "macs", "operations", "activations", "bytes")
+
+
+def cost_table(title: str, cost: NetworkCost) -> Table:
+    """Returns a table with a row for each layer, of one image, and the totals."""
+    table = Table(title=title, box=SIMPLE, title_justify="left")
+    for column in ("layer", "kind", "output"):
+        table.add_column(column, no_wrap=True)
+    for column in ("parameters", "MACs", "other ops", "activations", "bytes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for layer in cost.layers:
+        shape = " x ".join(map(str, layer.output))
+        figures = (f"{getattr(layer, figure):,}" for figure in FIGURES)
+        table.add_row(layer.name, layer.kind, shape, *figures)
+    table.add_section()
+    table.add_row("total", "", "", *(f"{cost.total(figure):,}" for figure in FIGURES))
+    return table

@@ -1,0 +1,99 @@
+"""What a run's network costs: counted from shapes, and measured on this machine."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from cnn.cost.count import count
+from cnn.cost.measure import measure as measure_speed
+from cnn.cost.table import FIGURES
+from cnn.evaluation import page
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.page import Cell, Column, Html, breakable, details, sortable_table
+from cnn.evaluation.suite import Figures, Measured, Progress
+
+NOTE = (
+    "MACs are multiply-accumulates of convolutions, linear maps and filters for one image, counted "
+    "from shapes; norms, activations and sums are left out. Other operations are comparisons, "
+    "means, exponentials and transforms of operators. Speed is of one device, data reading left "
+    "out: medians of calls timed one by one; compare only figures of one device. Memory is what "
+    "XLA planned for one call."
+)
+
+
+def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+    """Counts the network, then measures it; see `cnn.cost.count` and `cnn.cost.measure`.
+
+    The split is not read: costs do not depend on it.
+    """
+    cost = count(run.evaluator.model, run.evaluator.dataset.image_shape)
+    counted = {
+        "image_shape": list(run.evaluator.dataset.image_shape),
+        "total": {figure: cost.total(figure) for figure in FIGURES},
+        "layers": [asdict(layer) for layer in cost.layers],
+    }
+    progress.keep(counted)
+    return counted | {"measured": measure_speed(run.evaluator, run.variables, progress.show)}
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """A table of the runs, and for each run one of its layers."""
+    columns = [
+        Column("run"),
+        *(
+            Column(label, figures=True, hint=hint)
+            for label, hint in (
+                ("MACs", "of one image"),
+                ("parameters", None),
+                ("activations", "elements that convolutions and linear maps write"),
+                ("images/s", "throughput at evaluation.batch_size"),
+                ("latency, ms", "of one image, median"),
+                ("p99, ms", "of the latency"),
+                ("training step, ms", "at train.batch_size, median"),
+                ("training memory, MiB", "as XLA planned it"),
+                ("peak memory, MiB", "of the process, where the backend tells"),
+            )
+        ),
+        Column("device"),
+    ]
+    rows = [_row(run) for run in runs]
+    layers = [details(f"Layers of {run.name}", _layers(run.figures)) for run in runs]
+    return page.section("Cost", sortable_table(columns, rows), *layers, note=NOTE)
+
+
+def _row(run: Measured) -> list[Cell]:
+    total, measured = run.figures["total"], run.figures.get("measured")
+    cells = [Cell(breakable(run.name))]
+    cells += [Cell(_short(total[n]), total[n]) for n in ("macs", "parameters", "activations")]
+    if measured is None:
+        return [*cells, *([Cell("not yet")] * 6), Cell("")]
+    latency, step = measured["latency"], measured["train_step"]
+    throughput = measured["throughput"]["images_per_second"]
+    cells.append(Cell(f"{throughput:,.0f}", throughput))
+    for seconds in (latency["median"], latency["p99"], step["median"]):
+        cells.append(Cell(f"{1e3 * seconds:,.2f}", seconds))
+    for size in (measured["planned_bytes"]["training"], measured["peak_bytes"]):
+        cells.append(Cell("not told" if size is None else f"{size / 2**20:,.1f}", size))
+    return [*cells, Cell(measured["device"])]
+
+
+def _short(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.2f} {unit}"
+    return f"{value:,}"
+
+
+def _layers(figures: Figures) -> Html:
+    names = ("parameters", "MACs", "other operations", "activations", "bytes")
+    columns = [Column("layer"), Column("kind"), Column("output")]
+    columns += [Column(name, figures=True) for name in names]
+    rows = [
+        [
+            Cell(breakable(layer["name"])),
+            Cell(layer["kind"]),
+            Cell(" x ".join(map(str, layer["output"]))),
+            *(Cell(f"{layer[figure]:,}", layer[figure]) for figure in FIGURES),
+        ]
+        for layer in figures["layers"]
+    ]
+    return sortable_table(columns, rows)
