@@ -156,11 +156,16 @@ def page(title: str, kicker: str, *children: Child) -> str:
         element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name_="color-scheme", content="light dark"),
         element("title", title),
-        element("style", Html(_asset("page.css"))),
+        element("style", palette(), Html(_asset("page.css"))),
     )
     header = element("header", element("p", kicker, class_="kicker"), element("h1", title))
     body = element("body", element("main", header, *children), _script())
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
+
+
+def palette() -> Html:
+    """The colours of page and figures, light and dark, as CSS variables."""
+    return Html(_asset("palette.css"))
 
 
 def _script() -> Html:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from cnn.ablation.report import (
     render_html,
     render_latex,
     render_markdown,
+    render_svg,
     write_report,
 )
 from cnn.ablation.report.latex import escape_latex
@@ -341,3 +343,17 @@ def test_an_arm_far_off_does_not_squeeze_the_others():
     style = next(v for t, n, v in attributes if n == "style" and v.startswith("--zero"))
     width = float(re.search(r"--width:([\d.]+)%", style)[1])
     assert width > 4  # the margin of 0.5 points beside a difference of 60
+
+
+def test_the_figure_is_well_formed_and_shows_every_finished_seed(full):
+    hostile = replace(full.arms[1], name="<b>&\"blur'")
+    drawn = ElementTree.fromstring(
+        render_svg(replace(full, arms=(full.arms[0], hostile, *full.arms[2:])))
+    )
+    tags = [element.tag.rpartition("}")[2] for element in drawn.iter()]
+    texts = ["".join(element.itertext()) for element in drawn.iter()]
+    finished = [run for arm in full.arms for run in arm.seeds if run.status == "finished"]
+    assert tags.count("circle") == len(finished)
+    assert "<b>&\"blur'" in texts
+    assert full.name in texts
+    assert not {"script", "image", "foreignObject"} & set(tags)

@@ -1,7 +1,8 @@
-"""A judged study for readers: one page, and the same as Markdown, CSV and LaTeX."""
+"""A judged study for readers: one page, and the same as Markdown, CSV, LaTeX and a figure."""
 
 from pathlib import Path
 
+from cnn.ablation.report.figure import render_svg
 from cnn.ablation.report.html import render_html
 from cnn.ablation.report.latex import render_latex
 from cnn.ablation.report.markdown import render_markdown
@@ -14,6 +15,7 @@ FORMATS = {
     "report.md": render_markdown,
     "report.csv": render_csv,
     "report.tex": render_latex,
+    "report.svg": render_svg,
 }
 
 
@@ -37,5 +39,6 @@ __all__ = [
     "render_html",
     "render_latex",
     "render_markdown",
+    "render_svg",
     "write_report",
 ]

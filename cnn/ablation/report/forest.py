@@ -22,17 +22,14 @@ HEIGHT = 34
 def forest(judgement: Judgement, network: str) -> Html:
     """One row an arm of the network, the largest difference first, on one axis."""
     study, unit = judgement.study, unit_of(judgement.study.metric)
-    sign = 1 if study.higher_is_better else -1
-    baseline = judgement.summaries[network, study.baseline]
-    arms = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
-    arms.sort(key=lambda s: -sign * s.mean if s.runs else math.inf)
-    x = _axis(judgement, arms, baseline)
+    arms, baseline = ranked(judgement, network)
+    x = axis(judgement, arms, baseline)
     rows = [_row(judgement, summary, baseline, x, unit) for summary in arms]
     ticks = [
         element("span", unit.difference(v, unit=False) if v else "0", style=f"left:{x(v)}%")
         for v in x.ticks(5)
     ]
-    label = f"{study.metric}, difference from {study.baseline}{' in pp' if unit.percent else ''}"
+    label = axis_label(judgement)
     foot = element(
         "div",
         element("div", *ticks, class_="ticks across"),
@@ -44,7 +41,23 @@ def forest(judgement: Judgement, network: str) -> Html:
     return element("figure", element("div", *rows, foot, class_="forest", style=places))
 
 
-def _axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
+def ranked(judgement: Judgement, network: str) -> tuple[list[Summary], Summary]:
+    """Returns the arms of a network, the best first, and the baseline among them."""
+    study = judgement.study
+    sign = 1 if study.higher_is_better else -1
+    arms = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
+    arms.sort(key=lambda s: -sign * s.mean if s.runs else math.inf)
+    return arms, judgement.summaries[network, study.baseline]
+
+
+def axis_label(judgement: Judgement) -> str:
+    """Says what the axis shows."""
+    study = judgement.study
+    in_points = " in pp" if unit_of(study.metric).percent else ""
+    return f"{study.metric}, difference from {study.baseline}{in_points}"
+
+
+def axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
     """A scale for all arms but those so far off that the others would become a point."""
     margin = judgement.study.margin
     reach = [_extent(judgement, summary, baseline) for summary in arms if summary.runs]
@@ -63,16 +76,22 @@ def _extent(judgement: Judgement, summary: Summary, baseline: Summary) -> tuple[
     return min(finite), max(finite)
 
 
+def said_of(judgement: Judgement, summary: Summary) -> tuple[str, str, str]:
+    """Returns an arm's kind of verdict, its difference (or the baseline's value), and the words."""
+    arm, unit = summary.arm, unit_of(judgement.study.metric)
+    comparison = judgement.comparisons.get((arm.network, arm.name))
+    if comparison is None:
+        return "baseline", unit.value(summary.mean), "the baseline"
+    verdict = comparison.verdict
+    known = verdict.difference and verdict.kind != "unranked"
+    figure = unit.difference(verdict.difference.estimate) if known else NONE
+    return verdict.kind, figure, verdict_words(judgement, comparison)
+
+
 def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Html:
     arm, study = summary.arm, judgement.study
     comparison = judgement.comparisons.get((arm.network, arm.name))
-    kind = comparison.verdict.kind if comparison else "baseline"
-    known = comparison and comparison.verdict.difference and kind != "unranked"
-    if comparison is None:
-        words, figure = "the baseline", unit.value(summary.mean)
-    else:
-        words = verdict_words(judgement, comparison)
-        figure = unit.difference(comparison.verdict.difference.estimate) if known else NONE
+    kind, figure, words = said_of(judgement, summary)
     name = element("span", breakable(arm.name), class_="forest-name")
     if arm.name == study.aa_arm:
         name = element("span", breakable(arm.name), element("small", " A/A"), class_="forest-name")
@@ -80,10 +99,10 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
         "span", element("span", f"{SYMBOLS[kind]} ", class_="symbol"), words, class_="forest-words"
     )
     hint = None
-    if known:
+    if figure != NONE and comparison:
         level = "adjusted p " + p_value(comparison.verdict.adjusted_p)
         hint = f"{unit.interval(comparison.verdict.interval)}, {level}"
-    chart = svg(HEIGHT, *_marks(judgement, summary, baseline, x, unit), label=None)
+    chart = svg(HEIGHT, *marks(judgement, summary, baseline, x, unit), label=None)
     return element(
         "div",
         name,
@@ -94,9 +113,10 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
     )
 
 
-def _marks(
+def marks(
     judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit
 ) -> list[Html]:
+    """Draws an arm's seeds, intervals and estimate, at places in percent and 36 % from the top."""
     comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
     drawn = []
     if baseline.runs:

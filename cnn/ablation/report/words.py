@@ -115,9 +115,13 @@ def verdict_words(judgement: Judgement, comparison: Comparison) -> str:
 def split_verdict(judgement: Judgement, comparison: Comparison) -> tuple[str, str]:
     """The verdict as one word or two, and the rest of it."""
     kind = comparison.verdict.kind
-    word = "not ranked" if kind == "unranked" else kind
-    rest = verdict_words(judgement, comparison).removeprefix(word).lstrip(": ")
-    return word, "" if kind in ("better", "worse") else rest
+    rest = verdict_words(judgement, comparison).removeprefix(word(kind)).lstrip(": ")
+    return word(kind), "" if kind in ("better", "worse") else rest
+
+
+def word(kind: str) -> str:
+    """The kind of a verdict as it is called in the report."""
+    return "not ranked" if kind == "unranked" else kind
 
 
 def why_unranked(judgement: Judgement, comparison: Comparison) -> str:
