@@ -1,20 +1,24 @@
 """Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from cnn import models
 from cnn.ablation.plan import Run, StudyPlan, arms_of
 from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.study_results import Arm, SeedRun, Study
 from cnn.ablation.worker import failure_file
 from cnn.config.errors import UserError
+from cnn.cost.count import NetworkCost, network_cost
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
+
+# The figure itself, or its mean where it comes with an interval.
+_CONSISTENCY = re.compile(r"consistency(, mean)?$")
 
 
 def collect(folder: StudyFolder) -> Study:
@@ -54,12 +58,13 @@ def collect(folder: StudyFolder) -> Study:
 
 
 def _arm(plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
-    name = runs[0].arm
+    name, cost = runs[0].arm, _cost(runs)
     return Arm(
         name=name,
         overrides=tuple(plan.arms[plan.baseline if name == plan.aa_arm else name]),
         network=runs[0].network,
-        params=_parameters(runs),
+        params=cost and cost.parameters,
+        macs=cost and cost.macs,
         step_time_ms=_step_time(runs),
         seeds=tuple(_seed_run(run, workdir) for run in runs),
     )
@@ -77,6 +82,7 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     with np.load(folder.predictions_file) as outcomes:
         correct = outcomes["prediction"] == outcomes["label"]
     scalars = {n: v for n, v in result["test"].items() if isinstance(v, float)}
+    scalars |= _consistencies(folder, result["step"])
     return SeedRun(run.seed, where, scalars, _history(folder), correct)
 
 
@@ -104,16 +110,30 @@ def _step_time(runs: list[Run]) -> float | None:
     return float(np.median(medians)) if medians else None
 
 
-def _parameters(runs: list[Run]) -> int | None:
-    """Counts the parameters of an arm's network, from the shape of a finished run's images."""
+def _cost(runs: list[Run]) -> NetworkCost | None:
+    """Counts an arm's network, from the shape of a finished run's images."""
     for run in runs:
-        result: dict[str, Any] | None = RunFolder(run.folder).result()
+        folder = RunFolder(run.folder)
+        result: dict[str, Any] | None = folder.result()
         if result:
-            shape, classes = result["image_shape"], len(result["test"]["confusion"])
-            module = models.build(RunFolder(run.folder).config().model, classes)
-            image = jax.ShapeDtypeStruct((1, *shape), "float32")
-            init = jax.eval_shape(
-                lambda key, x, m=module: m.init(key, x, train=False), jax.random.key(0), image
-            )
-            return sum(x.size for x in jax.tree.leaves(init["params"]))
+            classes = len(result["test"]["confusion"])
+            return network_cost(folder.config().model, tuple(result["image_shape"]), classes)
     return None
+
+
+def _consistencies(folder: RunFolder, step: int) -> dict[str, float]:
+    """Returns the consistencies that suites of eval.py measured on the final checkpoint."""
+    found = {}
+    for file in sorted((folder.path / "evaluation").glob("*.json")):
+        record = json.loads(file.read_text())
+        if record["complete"] and (record["step"], record["split"]) == (step, "test"):
+            found |= dict(_numbers(record["figures"]))
+    return {name: value for name, value in found.items() if _CONSISTENCY.search(name)}
+
+
+def _numbers(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}{name}, ")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value

@@ -100,6 +100,34 @@ def test_the_time_of_a_step_is_that_of_the_logs(finished):
             assert arm.step_time_ms == pytest.approx(statistics.median(medians))
 
 
+def test_the_cost_of_an_arm_is_counted(finished):
+    arms = {arm.name: arm for arm in collect(StudyFolder(finished[0])).arms}
+    # 8 x 8 images: 3x3 convolutions at 8 and 4 pixels, then a 6 to 7 linear map.
+    assert arms["max"].macs == 64 * 9 * 3 * 4 + 16 * 9 * 4 * 6 + 6 * 7
+    assert arms["strided"].macs == 16 * 9 * 3 * 4 + 4 * 9 * 4 * 6 + 6 * 7
+    assert arms["max"].params == 9 * 3 * 4 + 2 * 4 + 9 * 4 * 6 + 2 * 6 + 6 * 7 + 7
+    assert arms["diverges"].macs is None
+
+
+def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
+    figures = {
+        "shifted": {"consistency": 0.75, "accuracy": 0.5},
+        "consistency": {"mean": 0.5, "low": 0.4},
+    }
+    for i, folder in enumerate(sorted((copy / "max").glob("seed-*/"))):
+        said = {"complete": True, "step": 12, "split": "test"}
+        stale = [{}, {"step": 9}, {"complete": False}][i]
+        record = said | stale | {"figures": figures}
+        (folder / "evaluation").mkdir()
+        (folder / "evaluation" / "shift.json").write_text(json.dumps(record))
+    runs = next(arm.seeds for arm in collect(StudyFolder(copy)).arms if arm.name == "max")
+    seen = [{n: v for n, v in run.metrics.items() if "consistency" in n} for run in runs]
+    assert seen == [{"shifted, consistency": 0.75, "consistency, mean": 0.5}, {}, {}]
+    assert 0 < runs[0].metrics["accuracy"] < 1
+
+
 def test_the_same_command_again_trains_only_what_failed(finished):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
