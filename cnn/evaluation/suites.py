@@ -2,7 +2,7 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, cost
+from cnn.evaluation import accuracy, cost, shift
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -14,6 +14,10 @@ SUITES.add(
 SUITES.add(
     "cost",
     Suite("multiply-accumulates, parameters, memory, speed", cost.measure, cost.section),
+)
+SUITES.add(
+    "shift",
+    Suite("consistency under shifts, by published protocols", shift.measure, shift.section),
 )
 
 

@@ -1,0 +1,49 @@
+"""Circular consistency over all shifts of an image: the rows of a batch are shifts of one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from cnn.evaluation.shift.measure import Tally, make_probe
+from cnn.evaluation.shift.moves import roll
+from cnn.evaluation.shift.protocols import circular_grid, square
+from cnn.evaluation.subject import Subject
+
+
+def measure_all_shifts(
+    subject: Subject, examples: int, batch_size: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Measures all H * W circular shifts of the first examples of a split.
+
+    Args:
+      subject: network and examples.
+      examples: how many, at most.
+      batch_size: rows that the network gets at once.
+
+    Yields:
+      After each example, how many were seen and `Tally.figures` over them.
+    """
+    height, width, _ = subject.image_shape
+    shifts = square(np.arange(height), np.arange(width)).astype(np.int32)
+    examples = min(examples, len(subject.feed.split))
+    about = f"all {len(shifts)} circular shifts of the first {examples} examples"
+    tally = Tally(circular_grid(shifts, about))
+    probe = make_probe(subject, roll)
+    images, labels = subject.feed.split.read(np.arange(examples))
+    for i, label in enumerate(labels):
+        predictions, probabilities = [], []
+        for start in range(0, len(shifts), batch_size):
+            # The last batch keeps its size, or the network would be compiled once more.
+            rows = np.minimum(np.arange(start, start + batch_size), len(shifts) - 1)
+            batch = {
+                "image": np.broadcast_to(images[i], (batch_size, *images[i].shape)),
+                "label": np.full(batch_size, label, np.int32),
+            }
+            outcome = probe(subject.variables, (), batch, shifts[rows])
+            predictions.append(np.asarray(outcome["prediction"]))
+            probabilities.append(np.asarray(outcome["probability"]))
+        kept = slice(len(shifts))
+        tables = [np.concatenate(t)[kept, None] for t in (predictions, probabilities)]
+        tally.add(*tables, labels[i : i + 1])
+        yield i + 1, tally.figures()

@@ -1,0 +1,140 @@
+"""Runs a network over the shifts of a protocol; memory is that of a batch."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cnn.data import load
+from cnn.evaluation.shift.protocols import Protocol
+from cnn.evaluation.shift.scores import clustered, grid_scores, pair_scores, path_scores, wilson
+from cnn.evaluation.subject import Subject
+
+Probe = Callable[..., dict[str, Array]]
+
+
+def make_probe(subject: Subject, move: Callable[[Array, Array], Array]) -> Probe:
+    """Returns jitted (variables, arrays, batch, offsets `[B, 2]`) -> outcomes of moved images.
+
+    Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
+    one). Images are normalised before they move. One compilation serves all offsets.
+    """
+
+    def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
+        data = load(arrays, batch)
+        images = move(subject.normalize(data["image"]), offsets)
+        logits = subject.logits(variables, images)
+        own = jnp.take_along_axis(jax.nn.softmax(logits), data["label"][:, None], axis=1)[:, 0]
+        return {
+            "prediction": logits.argmax(-1).astype(jnp.int32),
+            "probability": own,
+            "label": data["label"],
+        }
+
+    return jax.jit(probe)
+
+
+class Tally:
+    """Sums over the images seen so far, for one protocol.
+
+    Args:
+      protocol: that the tables come from.
+    """
+
+    def __init__(self, protocol: Protocol):
+        self._protocol = protocol
+        self._count = 0
+        self._sums: dict[str, float] = {}
+        self._shift_sums: dict[str, np.ndarray] = {}
+        self._clusters: list[tuple[float, int]] = []
+
+    def add(self, predictions: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> None:
+        """Takes tables `[S, B]` of the images of a batch, and their labels `[B]`."""
+        kind, count = self._protocol.kind, len(labels)
+        if kind == "pairs":
+            scores = pair_scores(predictions.reshape(-1, 2, count))
+            self._clusters.append((float(scores["consistency"].mean()), count))
+        else:
+            scores = grid_scores(predictions, labels)
+            if kind == "path":
+                scores |= path_scores(predictions, probabilities)
+            self._add_shift("accuracy", (predictions == labels).sum(1))
+            self._add_shift("probability", probabilities.sum(1, dtype=np.float64))
+        for name, values in scores.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
+        self._count += count
+
+    def _add_shift(self, name: str, values: np.ndarray) -> None:
+        self._shift_sums[name] = self._shift_sums.get(name, 0) + values
+
+    def figures(self) -> dict[str, Any]:
+        """Returns the means over the images, with 95 % intervals, and the mean at each shift."""
+        figures: dict[str, Any] = {"about": self._protocol.about, "count": self._count}
+        for name, total in self._sums.items():
+            figures[name] = total / self._count
+        for name in set(self._sums) - {"deviation", "flips"}:
+            figures[f"{name}_interval"] = self._interval(name)
+        if self._protocol.grid is not None:
+            figures["shifts"] = self._protocol.grid.tolist()
+            for name, sums in self._shift_sums.items():
+                figures[f"{name}_at"] = (sums / self._count).tolist()
+        return figures
+
+    def _interval(self, name: str) -> tuple[float, float] | None:
+        if self._protocol.shared:
+            return clustered(*zip(*self._clusters, strict=True))
+        return wilson(min(self._sums[name] / self._count, 1.0), self._count)
+
+
+def measure_shifts(
+    subject: Subject, protocols: Mapping[str, Protocol]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Measures protocols on every example of a split, batch by batch.
+
+    Args:
+      subject: network and examples.
+      protocols: by name.
+
+    Yields:
+      After each batch, the number of examples seen and the figures of each protocol over them:
+      `Tally.figures`. The last ones are of the whole split.
+    """
+    tallies = {name: Tally(protocol) for name, protocol in protocols.items()}
+    # Protocols that move images in the same way share a compiled function.
+    probes = _shared_probes(subject, protocols)
+    seen = 0
+    for batch in subject.feed.batches():
+        mask = np.asarray(batch["mask"]).astype(bool)
+        for name, protocol in protocols.items():
+            offsets = protocol.offsets(seen, len(mask))
+            tables = run_offsets(probes[name], subject, batch, offsets)
+            tallies[name].add(*(t[..., mask] for t in tables))
+        seen += int(mask.sum())
+        yield seen, {name: tally.figures() for name, tally in tallies.items()}
+
+
+def run_offsets(
+    probe: Probe, subject: Subject, batch: Any, offsets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns predictions and probabilities `[S, B]` at offsets `[S, B, 2]`, and labels `[B]`."""
+    rows = [probe(subject.variables, subject.feed.arrays, batch, o) for o in offsets]
+    rows = jax.device_get(rows)
+    tables = [np.stack([row[name] for row in rows]) for name in ("prediction", "probability")]
+    return tables[0], tables[1], rows[0]["label"]
+
+
+def _shared_probes(subject: Subject, protocols: Mapping[str, Protocol]) -> dict[str, Probe]:
+    made: dict[Any, Probe] = {}
+    for protocol in protocols.values():
+        key = _identity(protocol.move)
+        if key not in made:
+            made[key] = make_probe(subject, protocol.move)
+    return {name: made[_identity(p.move)] for name, p in protocols.items()}
+
+
+def _identity(move: Any) -> Any:
+    function = getattr(move, "func", move)
+    return function, tuple(sorted(getattr(move, "keywords", {}).items()))

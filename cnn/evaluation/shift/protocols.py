@@ -1,0 +1,129 @@
+"""The published protocols: which shifts each image gets, and how they are made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import numpy as np
+from jax import Array
+
+from cnn.config.errors import UserError
+from cnn.evaluation.shift.moves import crop, fourier_shift, roll
+
+SEED = 0
+PASSES = 5  # Zhang's validate_shift passes over the validation set
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A set of shifts for every image.
+
+    Attributes:
+      kind: "pairs" of random shifts, a "grid" of all, or a "path" through neighbours.
+      move: (images, offsets `[B, 2]`) -> moved images, to be traced.
+      offsets: (examples before this batch, rows B) -> `[S, B, 2]`; of pairs, 2 p and 2 p + 1 belong
+        together.
+      about: the protocol in words, for the page.
+      shared: whether the images of a batch share their random shifts.
+      grid: the shifts `[S, 2]` in pixels, of a grid or a path.
+    """
+
+    kind: str
+    move: Callable[[Array, Array], Array]
+    offsets: Callable[[int, int], np.ndarray]
+    about: str
+    shared: bool = False
+    grid: np.ndarray | None = None
+
+
+def circular_pairs(reach: int, *, shared: bool, passes: int = PASSES) -> Protocol:
+    """Circular consistency of adaptive polyphase sampling (Chaman & Dokmanic, CVPR 2021).
+
+    Two independent circular shifts, each axis uniform over -reach .. reach - 1: as in the authors'
+    code, where the upper end is excluded (there reach is 3 for CIFAR-10 and the shifts are drawn
+    once a batch, which is `shared`).
+    """
+    whose = "drawn once a batch, as published" if shared else "drawn for each image"
+    about = f"two circular shifts of -{reach} to {reach - 1} pixels, {whose}; {passes} passes"
+    return Protocol(
+        "pairs", roll, partial(_pairs, -reach, reach, shared, passes), about, shared=shared
+    )
+
+
+def crop_pairs(
+    image: tuple[int, int], reach: int, *, shared: bool, passes: int = PASSES
+) -> Protocol:
+    """Shift consistency as Zhang defines it (ICML 2019).
+
+    Two crops of `image` minus `reach` pixels, each corner uniform over 0 .. reach - 1 on both axes,
+    over several passes; agreement of the predicted class. Published for ImageNet: reach 32, crops
+    of 224 out of 256 pixels, 5 passes; the authors' code draws the corners once a batch, which is
+    `shared`.
+
+    Raises:
+      UserError: the crops would have no pixels.
+    """
+    move = _cropping(image, reach)
+    whose = "drawn once a batch, as in the published code" if shared else "drawn for each image"
+    size = f"{image[0] - reach}x{image[1] - reach}"
+    about = f"two crops of {size} at corners of 0 to {reach - 1} pixels, {whose}; {passes} passes"
+    return Protocol("pairs", move, partial(_pairs, 0, reach, shared, passes), about, shared=shared)
+
+
+def circular_grid(shifts: np.ndarray, about: str) -> Protocol:
+    """All circular shifts int `[S, 2]`, on every image."""
+    return Protocol("grid", roll, partial(_same, shifts.astype(np.int32)), about, grid=shifts)
+
+
+def fractional_grid(parts: int) -> Protocol:
+    """All circular shifts by multiples of 1 / parts of a pixel below one, on both axes.
+
+    By trigonometric interpolation, as in Michaeli et al. (CVPR 2023) for circular fractional
+    shifts.
+    """
+    values = np.arange(parts) / parts
+    shifts = square(values, values)
+    about = f"circular shifts by multiples of 1/{parts} pixel on both axes, Fourier interpolation"
+    offsets = partial(_same, shifts.astype(np.float32))
+    return Protocol("grid", fourier_shift, offsets, about, grid=shifts)
+
+
+def diagonal(image: tuple[int, int], reach: int) -> Protocol:
+    """The reach + 1 crops whose corners lie on the diagonal (Zhang's validate_diagonal: 33).
+
+    Raises:
+      UserError: the crops would have no pixels.
+    """
+    shifts = np.repeat(np.arange(reach + 1)[:, None], 2, 1)
+    about = f"{reach + 1} crops of {image[0] - reach}x{image[1] - reach} along the diagonal"
+    offsets = partial(_same, shifts.astype(np.int32))
+    return Protocol("path", _cropping(image, reach), offsets, about, grid=shifts)
+
+
+def square(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Returns all pairs `[S, 2]`, row by row."""
+    return np.array(list(product(rows, columns)))
+
+
+def _cropping(image: tuple[int, int], reach: int) -> Callable[[Array, Array], Array]:
+    if reach < 1 or reach >= min(image):
+        raise UserError(
+            f"--suite=shift: images of {image[0]}x{image[1]} pixels cannot be cropped by "
+            f"{reach} pixels; use images larger than the shifts"
+        )
+    return partial(crop, height=image[0] - reach, width=image[1] - reach)
+
+
+def _pairs(low: int, high: int, shared: bool, passes: int, start: int, rows: int) -> np.ndarray:
+    # Each example has its own stream, so that its shifts do not depend on the batch size.
+    owners = [start] if shared else range(start, start + rows)
+    drawn = [
+        np.random.default_rng((SEED, owner)).integers(low, high, (2 * passes, 2), np.int32)
+        for owner in owners
+    ]
+    return np.broadcast_to(np.stack(drawn, 1), (2 * passes, rows, 2))
+
+
+def _same(shifts: np.ndarray, start: int, rows: int) -> np.ndarray:
+    return np.broadcast_to(shifts[:, None], (len(shifts), rows, 2))

@@ -1,0 +1,103 @@
+"""The part of the page about shifts: a table of all figures, curves and the grid as a heat map."""
+
+from collections.abc import Sequence
+
+from cnn.evaluation import page
+from cnn.evaluation.curves import Curve, curves, heat_map
+from cnn.evaluation.page import Cell, Column, Html, details, element, sortable_table
+from cnn.evaluation.suite import Figures, Measured
+
+NAMES = {
+    "circular_per_batch": "Circular pairs, shifts per batch",
+    "circular_per_image": "Circular pairs, shifts per image",
+    "circular_grid": "Circular grid",
+    "all_shifts": "All circular shifts",
+    "fractional_grid": "Fractions of a pixel",
+    "crop_per_batch": "Crops, corners per batch",
+    "crop_per_image": "Crops, corners per image",
+    "diagonal": "Crops along the diagonal",
+}
+COLUMNS = {
+    "consistency": ("consistency", "two random shifts give the same class"),
+    "accuracy": ("accuracy", "mean over the shifts"),
+    "joint": ("joint", "two random shifts both give the right class"),
+    "worst_case": ("worst case", "right at every shift"),
+    "stable": ("stable", "one class at every shift, right or wrong"),
+    "flips": ("flips", "changes of the prediction along the diagonal, an image"),
+    "deviation": ("SD of p", "of the right class's probability along the diagonal"),
+}
+NOTE = (
+    "Shares of images in percent, with 95 % intervals: Wilson's over images, or Student's over "
+    "batches where the images of a batch share their shifts. They speak for other images, "
+    "not for other trainings."
+)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """Returns the section of one or more runs."""
+    heads = [Column("run"), Column("protocol")]
+    heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
+    rows = [
+        [Cell(run.name), Cell(NAMES[name]), *(_cell(run.figures[name], c) for c in COLUMNS)]
+        for run in runs
+        for name in NAMES
+        if name in run.figures
+    ]
+    abouts = {NAMES[n]: run.figures[n]["about"] for run in runs for n in NAMES if n in run.figures}
+    remarks = [
+        element("p", f"{run.name}: {why}", class_="note")
+        for run in runs
+        for why in run.figures["left_out"]
+    ]
+    protocols = details("The protocols", page.definitions(list(abouts.items())))
+    return page.section(
+        "Shifts", sortable_table(heads, rows), protocols, *remarks, *_charts(runs), note=NOTE
+    )
+
+
+def _cell(figures: Figures, name: str) -> Cell:
+    value = figures.get(name)
+    if value is None:
+        return Cell("")
+    if name in ("flips", "deviation"):
+        return Cell(f"{value:.3f}", value)
+    interval = figures.get(f"{name}_interval")
+    ends = f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
+    return Cell(f"{100 * value:.2f}{ends}", value)
+
+
+def _charts(runs: Sequence[Measured]) -> list[Html]:
+    charts = []
+    lines = [
+        Curve(run.name, _diagonal(run.figures["diagonal"]))
+        for run in runs
+        if "diagonal" in run.figures
+    ]
+    if lines:
+        chart = curves(
+            lines,
+            x_format=lambda v: f"{v:g}",
+            y_format=lambda v: f"{v:.3g}",
+            x_label="offset of the crop along the diagonal, in pixels",
+            y_label="accuracy in percent",
+            description="accuracy at each crop along the diagonal",
+        )
+        charts += [element("h3", "Accuracy along the diagonal"), chart]
+    for run in runs:
+        for name in ("circular_grid", "fractional_grid"):
+            if name in run.figures:
+                title = f"{NAMES[name]}: accuracy in percent at each shift, {run.name}"
+                charts += [element("h3", title), _map(run.figures[name])]
+    return charts
+
+
+def _diagonal(figures: Figures) -> list[tuple[float, float]]:
+    pairs = zip(figures["shifts"], figures["accuracy_at"], strict=True)
+    return [(shift[0], 100 * accuracy) for shift, accuracy in pairs]
+
+
+def _map(figures: Figures) -> Html:
+    at = {tuple(s): 100 * a for s, a in zip(figures["shifts"], figures["accuracy_at"], strict=True)}
+    down, across = (sorted({shift[axis] for shift in at}) for axis in (0, 1))
+    rows = [(f"{i:g} down", [at[i, j] for j in across]) for i in down]
+    return heat_map([f"{j:g} right" for j in across], rows, lambda v: f"{v:.1f}")

@@ -1,0 +1,60 @@
+"""What a measurement works on: a network with its variables, and the batches of a split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from cnn.data import EvalFeed, Split, normalize
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network as a function, and the examples it is measured on.
+
+    Attributes:
+      logits: (variables, normalized images `[B, H, W, C]`) -> logits `[B, K]`, to be traced.
+      normalize: pixels 0 to 255 -> float32 images.
+      variables: of the network.
+      feed: every example of the split once, in order.
+    """
+
+    logits: Callable[[Any, Array], Array]
+    normalize: Callable[[Array], Array]
+    variables: Any
+    feed: EvalFeed
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.feed.split.image_shape
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the network accepts images of another size; nothing is computed."""
+        shape = (1, height, width, self.image_shape[2])
+        try:
+            jax.eval_shape(self.logits, self.variables, jax.ShapeDtypeStruct(shape, np.float32))
+        except Exception:
+            return False
+        return True
+
+
+def subject_of(run: CheckpointedRun, split: Split) -> Subject:
+    """Returns a checkpoint and the batches of a split, as measurements take them."""
+    evaluator = run.evaluator
+    dataset = evaluator.dataset
+    return Subject(
+        logits=partial(_logits, evaluator.model),
+        normalize=partial(normalize, mean=dataset.mean, std=dataset.std),
+        variables=run.variables,
+        feed=evaluator.feed(split),
+    )
+
+
+def _logits(model: Any, variables: Any, images: Array) -> Array:
+    return model.apply(variables, images, train=False)
