@@ -2,7 +2,7 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, cost, shift
+from cnn.evaluation import accuracy, calibration, cost, equivariance, shift
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -18,6 +18,16 @@ SUITES.add(
 SUITES.add(
     "shift",
     Suite("consistency under shifts, by published protocols", shift.measure, shift.section),
+)
+SUITES.add(
+    "equivariance",
+    Suite(
+        "error of each layer's map of a shifted image", equivariance.measure, equivariance.section
+    ),
+)
+SUITES.add(
+    "calibration",
+    Suite("ECE, NLL, Brier, temperature", calibration.measure, calibration.section),
 )
 
 

@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from cnn.evaluation import calibration
+from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.start import Request, start
+from cnn.evaluation.suite import Measured, Progress
 from cnn.training.loop import train
 from tests.conftest import tiny_config
 
@@ -37,3 +40,29 @@ def test_shift(run):
     assert figures["all_shifts"]["count"] == figures["diagonal"]["count"] == 19
     assert "Accuracy along the diagonal" in page
     assert "Crops, corners per batch" in page
+
+
+def test_equivariance(run):
+    figures, page = measured(run, "equivariance")
+    assert figures["count"] == 19
+    strides = {name: layer["stride"] for name, layer in figures["layers"].items()}
+    assert strides == {"stage1_block1": 2, "stage2_block1": 4}
+    assert "stage2_block1" in page
+
+
+def test_calibration(run):
+    figures, page = measured(run, "calibration")
+    assert figures["before"]["count"] == 19
+    assert figures["fitted_on"] == 10
+    assert figures["after"]["accuracy"] == figures["before"]["accuracy"]
+    assert "Reliability diagram" in page
+
+
+def test_calibration_without_validation_says_why(run, tmp_path):
+    opened = open_run(str(run))
+    with opened.evaluator.config.data.unlocked():
+        opened.evaluator.config.data.validation = "0%"
+    figures = calibration.measure(opened, "test", Progress(tmp_path))
+    assert figures["temperature"] is None
+    assert "no validation part to fit a temperature on" in figures["why"]
+    assert figures["why"] in calibration.section([Measured("one", figures, tmp_path)])

@@ -82,7 +82,8 @@ def protocols_for(subject: Subject) -> tuple[dict[str, Protocol], list[str]]:
     }
     image = (height, width)
     cut = next(
-        (c for c in range(max(smaller // 8, 2), smaller // 2 + 1) if takes_cropped(subject, c)), None
+        (c for c in range(max(smaller // 8, 2), smaller // 2 + 1) if takes_cropped(subject, c)),
+        None,
     )
     if cut is None:
         return protocols, ["Crops: the network takes no images that are smaller."]

@@ -1,0 +1,70 @@
+"""The part of the page about calibration: a table and reliability diagrams."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cnn.evaluation import page
+from cnn.evaluation.charts import Scale, line, mark, plot, rule
+from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
+from cnn.evaluation.suite import Measured
+
+COLUMNS = {
+    "accuracy": ("accuracy", "share of right predictions"),
+    "confidence": ("confidence", "mean of the largest probability"),
+    "ece": ("ECE", "15 bins of equal width (Guo et al., 2017)"),
+    "ece_equal_mass": ("ECE, equal mass", "15 bins of equally many examples"),
+    "nll": ("NLL", "mean, in nats"),
+    "brier": ("Brier", "mean of the squared distance to the right class, from 0 to 2"),
+}
+NOTE = (
+    "ECE is the mean gap between confidence and accuracy. The temperature is fitted on the "
+    "validation part alone, and changes no prediction."
+)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """Returns the section of one or more runs."""
+    heads = [Column("run"), Column("temperature", figures=True)]
+    heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
+    rows, rest = [], []
+    for run in runs:
+        rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["before"])])
+        after, temperature = run.figures["after"], run.figures["temperature"]
+        if after:
+            cell = Cell(f"{temperature:.3f}", temperature)
+            rows.append([Cell(run.name), cell, *_cells(after)])
+        else:
+            rest.append(element("p", f"{run.name}: {run.figures['why']}", class_="note"))
+        diagram = reliability_diagram(run.figures["before"]["equal_width"])
+        rest += [element("h3", f"Reliability diagram, {run.name}"), diagram]
+    return page.section("Calibration", sortable_table(heads, rows), *rest, note=NOTE)
+
+
+def _cells(figures: dict[str, Any]) -> list[Cell]:
+    return [Cell(f"{figures[name]:.4f}", figures[name]) for name in COLUMNS]
+
+
+def reliability_diagram(bins: dict[str, list]) -> Html:
+    """Accuracy against confidence of each bin, with the gap to the diagonal as a whisker."""
+    scale = Scale(0, 1)
+    marks = [line([(0, 100), (100, 0)], "line reference")]
+    places = []
+    columns = (bins["confidence"], bins["accuracy"], bins["counts"])
+    for confidence, accuracy, count in zip(*columns, strict=True):
+        if count:
+            x, y = scale(confidence), 100 - scale(accuracy)
+            hint = f"{count:,} examples: confidence {confidence:.3f}, accuracy {accuracy:.3f}"
+            places.append((x, y))
+            marks += [rule(x, y, x, 100 - x, "whisker"), mark("disc", x, y, "tone0", hint)]
+    marks.insert(1, line(places, "line tone0"))
+    return plot(
+        scale,
+        scale,
+        *marks,
+        height=260,
+        x_format=lambda v: f"{v:g}",
+        y_format=lambda v: f"{v:g}",
+        x_label="confidence",
+        y_label="accuracy",
+        description="accuracy by confidence, in bins of equal width",
+    )

@@ -1,0 +1,219 @@
+"""The suite `equivariance`: does a shifted image give a shifted feature map, layer by layer?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import Array
+
+from cnn.config.errors import UserError
+from cnn.data import load
+from cnn.evaluation import page
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.curves import Curve, curves
+from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
+from cnn.evaluation.shift.moves import fourier_shift, roll
+from cnn.evaluation.subject import Subject, subject_of
+from cnn.evaluation.suite import Figures, Measured, Progress
+
+EXAMPLES = 1024  # enough for a mean; a whole split would change its third digit
+Maps = dict[str, Array]
+
+
+def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+    """Measures the equivariance error of every layer directly below the network.
+
+    Returns:
+      {"count": examples seen, "layers": {name: figures}, "left_out": names of layers whose map is
+      no whole fraction of the image}. Figures of a layer: `stride` S, and `error`, a list of
+      (shift d, mean error) for d = 1 .. S; see `measure_equivariance`.
+
+    Raises:
+      UserError: no layer has a map that can be compared.
+    """
+    subject = subject_of(run, run.split(split))
+    maps = feature_maps(run.evaluator.model)
+    strides, left_out = strides_of(subject, maps)
+    if not strides:
+        raise UserError(
+            "--suite=equivariance: no layer of this network has a feature map that divides the "
+            f"images' {subject.image_shape[0]}x{subject.image_shape[1]} pixels; "
+            "choose another model.padding"
+        )
+    figures: Figures = {}
+    total = min(EXAMPLES, len(subject.feed.split))
+    for seen, found in measure_equivariance(subject, maps, strides, total):
+        figures = {"count": seen, "layers": found, "left_out": left_out}
+        progress.show(min(seen, total), total)
+        progress.keep(figures)
+    return figures
+
+
+def feature_maps(model: nn.Module) -> Callable[[Any, Array], Maps]:
+    """Returns (variables, normalized images) -> outputs `[B, h, w, C]` of the model's submodules.
+
+    Those directly below the model, by name, in evaluation. Of a submodule that returns several
+    arrays the first one counts; one that is called several times is taken at its first call.
+    Dropout is left out: it does nothing here.
+    """
+
+    def maps(variables: Any, images: Array) -> Maps:
+        _, state = model.apply(
+            variables,
+            images,
+            train=False,
+            capture_intermediates=lambda module, method: (
+                method == "__call__"
+                and len(module.path) == 1
+                and not isinstance(module, nn.Dropout)
+            ),
+            mutable=["intermediates"],
+        )
+        outputs = {
+            name: jax.tree.leaves(calls["__call__"][0])[0]
+            for name, calls in state["intermediates"].items()
+            if "__call__" in calls
+        }
+        return {name: y for name, y in outputs.items() if y.ndim == images.ndim}
+
+    return maps
+
+
+def strides_of(
+    subject: Subject, maps: Callable[[Any, Array], Maps]
+) -> tuple[dict[str, int], list[str]]:
+    """Returns the stride of each layer (pixels between neighbours of its map), and the rest.
+
+    The rest are layers whose map is no whole fraction of the image, the same on both axes: borders
+    that are cut off move its centre.
+    """
+    images = jax.ShapeDtypeStruct((1, *subject.image_shape), np.float32)
+    shapes = jax.eval_shape(maps, subject.variables, images)
+    strides, left_out = {}, []
+    for name, shape in shapes.items():
+        size, small = subject.image_shape[:2], shape.shape[1:3]
+        ratios = {a / b for a, b in zip(size, small, strict=True)}
+        if len(ratios) == 1 and (ratio := ratios.pop()) == int(ratio):
+            strides[name] = int(ratio)
+        else:
+            left_out.append(name)
+    return strides, left_out
+
+
+def measure_equivariance(
+    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int], examples: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Measures ||f(T_d x) - T_{d/S} f(x)|| / ||f(x)|| of each layer f, for d = 1 .. its stride S.
+
+    T_d moves images circularly by d pixels down and d to the right. T_{d/S} moves the map by as
+    much: by trigonometric interpolation (`fourier_shift`), so for d that S does not divide the
+    error also holds what a map of that resolution cannot tell. Norms are of whole maps, the ratio
+    is averaged over images; images whose map is all zero are left out of it. A network whose
+    borders are not circular errs there too.
+
+    Args:
+      subject: network and examples.
+      maps: `feature_maps` of the network.
+      strides: of the layers that are measured.
+      examples: how many, at most: whole batches until they are reached.
+
+    Yields:
+      After each batch, the examples seen and {name: {"stride": S, "error": [(d, mean), ...]}},
+      None for a mean over no image.
+    """
+    errors = make_errors(subject, maps, strides)
+    furthest = max(strides.values())
+    sums = {name: np.zeros((stride, 2)) for name, stride in strides.items()}
+    seen = 0
+    for batch in subject.feed.batches():
+        mask = np.asarray(batch["mask"]).astype(bool)
+        for d in range(1, furthest + 1):
+            found = errors(subject.variables, subject.feed.arrays, batch, np.int32(d))
+            for name, values in jax.device_get(found).items():
+                if d <= strides[name]:
+                    kept = values[mask & np.isfinite(values)].astype(np.float64)
+                    sums[name][d - 1] += kept.sum(), kept.size
+        seen += int(mask.sum())
+        yield seen, {name: _layer(strides[name], table) for name, table in sums.items()}
+        if seen >= examples:
+            return
+
+
+def make_errors(
+    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
+) -> Callable[..., dict[str, Array]]:
+    """Returns jitted (variables, arrays, batch, d) -> {layer: error of each image `[B]`}.
+
+    The error of an all-zero map is NaN.
+    """
+
+    def errors(variables: Any, arrays: Any, batch: Any, d: Array) -> dict[str, Array]:
+        images = subject.normalize(load(arrays, batch)["image"])
+        offsets = jnp.full((len(images), 2), d)
+        # One pass over both: batch statistics are the running ones, so images do not interact.
+        together = maps(variables, jnp.concatenate([images, roll(images, offsets)]))
+        found = {}
+        for name, stride in strides.items():
+            still, moved = jnp.split(together[name].astype(jnp.float32), 2)
+            expected = fourier_shift(still, offsets / stride)
+            found[name] = _norm(moved - expected) / _norm(still)
+        return found
+
+    return jax.jit(errors)
+
+
+def _norm(x: Array) -> Array:
+    return jnp.sqrt(jnp.sum(x * x, axis=tuple(range(1, x.ndim))))
+
+
+def _layer(stride: int, table: np.ndarray) -> dict[str, Any]:
+    means = [float(total / count) if count else None for total, count in table]
+    return {"stride": stride, "error": list(enumerate(means, start=1))}
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """A curve for each layer, and a table of the errors at whole strides."""
+    columns = [
+        Column("run"),
+        Column("layer"),
+        Column("stride", figures=True),
+        Column("at the stride", figures=True, hint="the map moves by one element"),
+        Column("worst", figures=True, hint="largest mean error of all shifts up to the stride"),
+    ]
+    rows, charts = [], []
+    for run in runs:
+        lines = []
+        for name, layer in run.figures["layers"].items():
+            points = [(d, e) for d, e in layer["error"] if e is not None]
+            if not points:
+                continue
+            worst = max(e for _, e in points)
+            cells = (Cell(f"{e:.2e}", e) for e in (points[-1][1], worst))
+            rows.append([Cell(run.name), Cell(name), Cell(layer["stride"]), *cells])
+            lines.append(Curve(name, points))
+        charts += [element("h3", f"Error of each layer, {run.name}"), _chart(lines)]
+        if run.figures["left_out"]:
+            names = ", ".join(run.figures["left_out"])
+            why = f"{run.name}: left out, as their maps do not divide the image: {names}"
+            charts.append(element("p", why, class_="note"))
+    note = (
+        "How far a layer's map of a shifted image is from its shifted map, relative to the map: "
+        "||f(T_d x) - T_{d/S} f(x)|| / ||f(x)||, for circular shifts by d pixels along the "
+        "diagonal. Maps are moved by Fourier interpolation. Mean over "
+        f"{min(run.figures['count'] for run in runs):,} images or more."
+    )
+    return page.section("Equivariance", sortable_table(columns, rows), *charts, note=note)
+
+
+def _chart(lines: Sequence[Curve]) -> Html:
+    return curves(
+        lines,
+        x_format=lambda v: f"{v:g}",
+        y_format=lambda v: f"{v:.2g}",
+        x_label="shift of the image in pixels",
+        y_label="relative error",
+        description="equivariance error of each layer by shift",
+    )
