@@ -32,6 +32,8 @@ class StudyPlan:
       higher_is_better: direction of the metric.
       looks: numbers of seeds at which the study may be stopped, the last one the planned total; ():
         it is judged once, when all seeds are in.
+      match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
+        those of the baseline, see `matching.py`; "": nothing.
       repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
         as no different.
     """
@@ -47,6 +49,7 @@ class StudyPlan:
     metric: str = "accuracy"
     higher_is_better: bool = True
     looks: Sequence[int] = ()
+    match: str = ""
     repeat_baseline: bool = True
 
     @property

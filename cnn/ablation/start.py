@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnn.ablation.local_pool import LocalPool, threads
-from cnn.ablation.plan import Run, load_study
+from cnn.ablation.plan import Run, StudyPlan, load_study
 from cnn.ablation.runner import Pool, run_study
 from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.task import Task, find_task
@@ -47,7 +47,7 @@ def plan(
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
-    study = load_study(config, overrides)
+    study = _load(config, overrides)
     wanted = study.margin if delta is None else delta / 100
     folder = Path(workdir).absolute() if workdir else None
     print_forecast(
@@ -80,7 +80,7 @@ def run(
     shared = find_task(task)
     start_pool = _engine(engine, Path(workdir).absolute(), shared, workers, gpus, retries)
     folder = StudyFolder(Path(workdir).absolute())
-    folder.begin(load_study(config, overrides), config, overrides)
+    folder.begin(_load(config, overrides), config, overrides)
     run_study(folder, start_pool, shared)
     report(workdir)
 
@@ -123,6 +123,14 @@ def report(workdir: str) -> None:
     files = write_report(study, folder.path)
     print(render_markdown(study))
     print("\n".join(str(file) for file in files))
+
+
+def _load(config: str, overrides: list[str]) -> StudyPlan:
+    """Reads a study and matches its arms, if it asks for that."""
+    from cnn.ablation.matching import matched
+
+    study = load_study(config, overrides)
+    return matched(study) if study.match else study
 
 
 def _check_workers(workers: int) -> None:

@@ -1,6 +1,9 @@
-"""Plain, residual or separable blocks? Two a stage.
+"""Plain, residual or separable blocks, at the same computation? Two convolutions or blocks a stage.
 
-python ablate.py run --config=configs/ablations/blocks.py --workdir=runs/blocks
+    python ablate.py run --config=configs/ablations/blocks.py --workdir=runs/blocks
+
+The widths below are where the search starts: they are changed until all arms take as many
+multiply-accumulates as the plain network.
 """
 
 from cnn.ablation.plan import StudyPlan
@@ -15,16 +18,17 @@ def get_study() -> StudyPlan:
         shared=(*SHORT, "model.downsample=strided_conv"),
         arms={
             "plain": ("model.name=plain", "model.features=16,32,64", "model.depths=2,2,2"),
-            "residual": ("model.name=resnet20", "model.features=16,32,64", "model.depths=1,1,1"),
+            "residual": ("model.name=resnet20", "model.features=10,19,38", "model.depths=1,1,1"),
             "separable": (
                 "model.name=mobilenet_v1",
                 "model.stem=cifar",
                 "model.activation=relu",
-                "model.features=48,96,192",
+                "model.features=25,50,109",
                 "model.depths=2,2,2",
             ),
         },
         baseline="plain",
         seeds=SEEDS,
         margin=MARGIN,
+        match="width",
     )

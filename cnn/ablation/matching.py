@@ -1,0 +1,122 @@
+"""Arms made to take as much computation as their baseline, by their width or their epochs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ml_collections import ConfigDict
+
+from cnn import models
+from cnn.ablation.plan import StudyPlan
+from cnn.config.errors import UserError, did_you_mean
+from cnn.config.load import Loaded, load
+from cnn.cost.count import macs
+from cnn.data import Dataset, open_dataset
+from cnn.training.plan import resolve
+
+TOLERANCE = 0.02  # relative
+FIELDS = ("width", "epochs")
+_STEPS = (1, 2, 4, 8)  # channels that one stage is changed by in the last search
+_ROUNDS = 12
+
+
+def matched(plan: StudyPlan) -> StudyPlan:
+    """Returns the plan with each arm's width or duration set as `plan.match` says.
+
+    By "width", the multiply-accumulates of one image agree with those of the baseline within 2 %;
+    by "epochs", those of the whole training do.
+
+    Raises:
+      UserError: no such field, a network has no widths to change, no width comes near enough, or
+        there are several networks.
+    """
+    if plan.match not in FIELDS:
+        raise UserError(f"match: unknown '{plan.match}': {did_you_mean(plan.match, FIELDS)}")
+    if plan.networks:
+        raise UserError("match: works in a study of one network; leave networks out")
+    loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}
+    dataset = open_dataset(loaded[plan.baseline].config.data)
+    change = {"width": _match_width, "epochs": _match_epochs}[plan.match]
+    arms = dict(plan.arms)
+    for name, one in loaded.items():
+        if name != plan.baseline:
+            text = change(name, one, loaded[plan.baseline], dataset)
+            field = text.partition("=")[0]
+            own = (known for known in arms[name] if known.partition("=")[0] != field)
+            arms[name] = (*own, text)
+    return replace(plan, arms=arms)
+
+
+def _match_epochs(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> str:
+    def an_epoch(config: ConfigDict) -> int:
+        return _macs(config.model, dataset) * config.train.batch_size
+
+    def steps(config: ConfigDict) -> int:
+        return resolve(config, len(dataset.train), 1).total_steps
+
+    wanted = an_epoch(baseline.config) * steps(baseline.config)
+    found = max(1, round(wanted / an_epoch(arm.config)))
+    _check(name, found * an_epoch(arm.config), wanted, f"{found} steps")
+    return f"train.duration={found} steps"
+
+
+def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> str:
+    if "features" not in models.MODELS[arm.config.model.name].reads:
+        raise UserError(
+            f"match: arm '{name}': {arm.config.model.name} has fixed widths; match by epochs"
+        )
+    wanted = _macs(baseline.config.model, dataset)
+    known: dict[tuple[int, ...], int] = {}
+
+    def cost(widths: tuple[int, ...]) -> int:
+        if widths not in known:
+            model = arm.config.model.copy_and_resolve_references()
+            with model.unlocked():
+                model.features = widths
+            known[widths] = _macs(model, dataset)
+        return known[widths]
+
+    def misses(widths: tuple[int, ...]) -> float:
+        return abs(cost(widths) / wanted - 1)
+
+    widths = tuple(models.resolve(arm.config.model).features)
+    start, scale = widths, 1.0
+    while misses(widths) > TOLERANCE and len(known) <= _ROUNDS:
+        # Convolutions take the square of the width.
+        scale *= (wanted / cost(widths)) ** 0.5
+        scaled = tuple(max(1, round(width * scale)) for width in start)
+        if scaled in known:
+            break
+        widths = scaled
+    widths = min(known, key=misses)
+    for _ in range(_ROUNDS):
+        if misses(widths) <= TOLERANCE:
+            break
+        nearer = min(_near(widths), key=misses)
+        if nearer == widths:
+            break
+        widths = nearer
+    told = ",".join(map(str, widths))
+    _check(name, cost(widths), wanted, f"model.features={told}")
+    return f"model.features={told}"
+
+
+def _near(widths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    yield widths
+    for i, width in enumerate(widths):
+        for step in _STEPS:
+            for changed in (width - step, width + step):
+                if changed > 0:
+                    yield (*widths[:i], changed, *widths[i + 1 :])
+
+
+def _macs(model: ConfigDict, dataset: Dataset) -> int:
+    return macs(model, dataset.image_shape, dataset.num_classes)
+
+
+def _check(name: str, found: int, wanted: int, nearest: str) -> None:
+    if abs(found - wanted) > TOLERANCE * wanted:
+        raise UserError(
+            f"match: arm '{name}' cannot be matched within {100 * TOLERANCE:g} %: the nearest, "
+            f"{nearest}, takes {found / wanted:.2f} times the baseline's MACs; start it "
+            "from other widths, or a longer training"
+        )
