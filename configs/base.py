@@ -111,6 +111,7 @@ def get_config() -> ConfigDict:
         dict(
             every="1 epochs",  # on the validation part, when there is one
             batch_size=256,  # any size gives the same figures
+            cifar_c="",  # eval.py: folder of CIFAR-10-C's files; "": corruptions are generated
         )
     )
     config.checkpoint = ConfigDict(

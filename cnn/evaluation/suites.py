@@ -2,7 +2,7 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, calibration, cost, equivariance, shift
+from cnn.evaluation import accuracy, calibration, corruption, cost, equivariance, shift
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -28,6 +28,10 @@ SUITES.add(
 SUITES.add(
     "calibration",
     Suite("ECE, NLL, Brier, temperature", calibration.measure, calibration.section),
+)
+SUITES.add(
+    "corruption",
+    Suite("errors under 15 corruptions", corruption.measure, corruption.section),
 )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cnn.config.errors import UserError
 from cnn.evaluation import calibration
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.start import Request, start
@@ -66,3 +67,23 @@ def test_calibration_without_validation_says_why(run, tmp_path):
     assert figures["temperature"] is None
     assert "no validation part to fit a temperature on" in figures["why"]
     assert figures["why"] in calibration.section([Measured("one", figures, tmp_path)])
+
+
+def test_corruption(run):
+    figures, page = measured(run, "corruption")
+    assert len(figures["errors"]) == 15
+    assert figures["count"] == 19
+    assert figures["mce"] is None
+    assert "CIFAR-C" in figures["source"]
+    assert "jpeg compression" in page
+
+
+def test_corruption_of_a_folder_without_the_files(run, tmp_path):
+    with pytest.raises(UserError, match=r"lacks gaussian_noise\.npy"):
+        measured(run, "corruption", (f"evaluation.cifar_c={tmp_path}",))
+
+
+def test_all_suites_put_their_figures_on_one_page(run):
+    page = (run / "evaluation" / "eval.html").read_text()
+    for title in ("Shifts", "Equivariance", "Calibration", "Corruptions"):
+        assert f"<h2>{title}</h2>" in page

@@ -1,0 +1,6 @@
+"""What noise, blur, weather and digital faults cost."""
+
+from cnn.evaluation.corruption.section import section
+from cnn.evaluation.corruption.suite import measure
+
+__all__ = ["measure", "section"]

@@ -1,0 +1,110 @@
+"""Errors by corruption as one figure, against a named baseline, and CIFAR-10-C's own files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cnn.config.errors import UserError
+from cnn.evaluation.corruption.corruptions import CORRUPTIONS, SEVERITIES
+
+# Mean error of AlexNet over the five severities of ImageNet-C (Hendrycks & Dietterich, ICLR 2019,
+# and their repository).
+ALEXNET = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+BASELINES = {"AlexNet": ALEXNET}
+
+
+def mean_error(errors: Mapping[str, Sequence[float]]) -> float:
+    """Returns the plain mean over corruptions and severities, as usual for CIFAR-10-C.
+
+    Args:
+      errors: {corruption: error at each severity}.
+    """
+    return float(np.mean([np.mean(values) for values in errors.values()]))
+
+
+def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: str) -> float:
+    """Returns mCE (Hendrycks & Dietterich, ICLR 2019), 1 for the baseline itself.
+
+    The mean over the 15 corruptions of the errors' sum over severities, divided by that of the
+    baseline. AlexNet's table is of ImageNet's 1000 classes: it says something of such networks
+    alone.
+
+    Args:
+      errors: {corruption: error at each of the five severities}.
+      baseline: a name in `BASELINES`.
+
+    Raises:
+      UserError: no such baseline, or a corruption is missing.
+    """
+    if baseline not in BASELINES:
+        raise UserError(f"baseline: unknown '{baseline}'; allowed: {', '.join(BASELINES)}")
+    table = BASELINES[baseline]
+    if missing := sorted(set(table) - set(errors)):
+        raise UserError(f"baseline: mCE needs all 15 corruptions; {', '.join(missing)} is missing")
+    return float(np.mean([np.mean(errors[name]) / table[name] for name in table]))
+
+
+@dataclass(frozen=True)
+class CifarC:
+    """CIFAR-10-C or CIFAR-100-C as published: one .npy file a corruption, and labels.npy.
+
+    Attributes:
+      folder: that holds them.
+      labels: `[N]`, of each severity.
+    """
+
+    folder: Path
+    labels: np.ndarray
+
+    def images(self, name: str, severity: int) -> np.ndarray:
+        """Returns uint8 `[N, 32, 32, 3]`, mapped from the file and not read yet."""
+        stored = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        count = len(self.labels)
+        return stored[(severity - 1) * count : severity * count]
+
+
+def open_cifar_c(folder: str, image_shape: tuple[int, ...]) -> CifarC:
+    """Opens a folder of CIFAR-10-C.
+
+    Args:
+      folder: as unpacked from the authors' archive.
+      image_shape: that the network was trained on.
+
+    Raises:
+      UserError: files are missing, or their shapes do not fit.
+    """
+    path = Path(folder)
+    missing = [n for n in (*CORRUPTIONS, "labels") if not (path / f"{n}.npy").is_file()]
+    if missing:
+        raise UserError(
+            f"evaluation.cifar_c: {folder} lacks {', '.join(f'{n}.npy' for n in missing)}; "
+            "give the folder of CIFAR-10-C's unpacked archive"
+        )
+    labels = np.load(path / "labels.npy")
+    count = len(labels) // len(SEVERITIES)
+    for name in CORRUPTIONS:
+        shape = np.load(path / f"{name}.npy", mmap_mode="r").shape
+        if shape != (len(SEVERITIES) * count, *image_shape):
+            raise UserError(
+                f"evaluation.cifar_c: {name}.npy holds {shape}, but labels.npy and the network "
+                f"want {(len(SEVERITIES) * count, *image_shape)}; give files of the same data"
+            )
+    return CifarC(path, labels[:count].astype(np.int32))

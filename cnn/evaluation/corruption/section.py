@@ -1,0 +1,45 @@
+"""The part of the page about corruptions: the figures, and errors by corruption and severity."""
+
+from collections.abc import Sequence
+
+from cnn.evaluation import page
+from cnn.evaluation.corruption.corruptions import SEVERITIES
+from cnn.evaluation.curves import heat_map
+from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
+from cnn.evaluation.suite import Measured
+
+NOTE = (
+    "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
+    "severities. Generated ones have the published parameters and noise of their own; frost is a "
+    "generated texture instead of the benchmark's photographs, so its figures cannot be compared "
+    "with published ones. mCE (ImageNet's 1000 classes only) is relative to AlexNet, 100 %."
+)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """Returns the section of one or more runs."""
+    columns = [
+        Column("run"),
+        Column("corruptions"),
+        Column("examples", figures=True),
+        Column("clean error", figures=True),
+        Column("mean error", figures=True, hint="over all corruptions and severities"),
+        Column("mCE", figures=True, hint="relative to AlexNet"),
+    ]
+    rows, maps = [], []
+    for run in runs:
+        figures = run.figures
+        shares = (_cell(figures.get(name)) for name in ("clean", "mean_error", "mce"))
+        count = Cell(f"{figures['count']:,}", figures["count"])
+        rows.append([Cell(run.name), Cell(figures["source"]), count, *shares])
+        errors = [
+            (name.replace("_", " "), [100 * e for e in values])
+            for name, values in figures["errors"].items()
+        ]
+        table = heat_map([str(s) for s in SEVERITIES], errors, lambda v: f"{v:.1f}")
+        maps += [element("h3", f"Error by severity, {run.name}"), table]
+    return page.section("Corruptions", sortable_table(columns, rows), *maps, note=NOTE)
+
+
+def _cell(value: float | None) -> Cell:
+    return Cell("") if value is None else Cell(f"{100 * value:.2f}", value)
