@@ -2,7 +2,7 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, calibration, corruption, cost, equivariance, shift
+from cnn.evaluation import accuracy, calibration, corruption, cost, equivariance, receptive, shift
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -32,6 +32,10 @@ SUITES.add(
 SUITES.add(
     "corruption",
     Suite("errors under 15 corruptions", corruption.measure, corruption.section),
+)
+SUITES.add(
+    "receptive_field",
+    Suite("theoretical and effective receptive fields", receptive.measure, receptive.section),
 )
 
 

@@ -1,0 +1,342 @@
+"""Which inputs along one axis each element of a program can depend on.
+
+The program is read equation by equation (a jaxpr), and every array carries, for each of its
+elements, the first and the last input position that its derivative can be non-zero for. So
+whatever a network is made of is followed as it is: windows, slices, shifted sums, transforms.
+Comparisons, roundings and indices have no derivative and end a path.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+Low, High = np.inf, -np.inf
+
+
+@dataclass(frozen=True)
+class Reach:
+    """First and last input position of each element; (inf, -inf) where there is none.
+
+    Attributes:
+      low, high: float32 arrays of the shape of the value.
+      skew: least and greatest distance of the centre of a path from the middle of the hull of all
+        paths, in input positions.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    skew: tuple[float, float] = (0.0, 0.0)
+
+    def each(self, function: Callable[[np.ndarray, float], np.ndarray]) -> "Reach":
+        """Applies a rearrangement to both ends; it gets what stands for no input."""
+        return replace(self, low=function(self.low, Low), high=function(self.high, High))
+
+    def middle(self) -> tuple[float, float] | None:
+        """Returns the hull of all channels in the middle, if it depends on any input."""
+        place = tuple(n // 2 for n in self.low.shape[:-1])
+        low, high = float(self.low[place].min()), float(self.high[place].max())
+        return (low, high) if low <= high else None
+
+
+Value = Reach | None  # None: depends on no input
+Rule = Callable[[Any, Sequence[Value]], Value]
+RULES: dict[str, Rule] = {}
+
+
+def join(values: Sequence[Value]) -> Value:
+    """Returns what depends on any of some values of one shape."""
+    found = [v for v in values if v is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    low = np.minimum.reduce([v.low for v in found])
+    high = np.maximum.reduce([v.high for v in found])
+    joined = Reach(low, high)
+    whole = joined.middle()
+    parts = [(v.middle(), v.skew) for v in found]
+    centres = [sum(hull) / 2 + s for hull, skew in parts if hull for s in skew]
+    if whole is None or not centres:
+        return joined
+    middle = sum(whole) / 2
+    return replace(joined, skew=(min(centres) - middle, max(centres) - middle))
+
+
+def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
+    """Returns what can depend on all that the values depend on, whatever their shapes."""
+    found = [v for v in values if v is not None]
+    if not found:
+        return None
+    low, high = min(v.low.min() for v in found), max(v.high.max() for v in found)
+    return Reach(np.full(shape, low, np.float32), np.full(shape, high, np.float32))
+
+
+def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> list[Value]:
+    """Runs a program on reaches.
+
+    Args:
+      jaxpr: without constants that depend on the input.
+      inputs: of its arguments.
+      marks: (parameters, operands) -> the value of a "layer" equation.
+
+    Returns:
+      The reaches of its results.
+    """
+    known: dict[Any, Value] = dict(zip(jaxpr.invars, inputs, strict=True))
+    platforms = set()
+
+    def read(variable: Any) -> Value:
+        return None if hasattr(variable, "val") else known.get(variable)
+
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "platform_index":
+            platforms.update(equation.outvars)
+        operands = [read(v) for v in equation.invars]
+        if all(o is None for o in operands):
+            continue
+        inner = _inner(equation)
+        if equation.primitive.name == "cond" and equation.invars[0] in platforms:
+            # All lowerings of one function; the last is the one for any platform.
+            inner = inner[-1:]
+        if equation.primitive.name == "layer":
+            results = [marks(equation.params, operands)]
+        elif inner:
+            taken = operands[len(operands) - len(inner[0].invars) :]
+            each = [follow(program, taken, marks) for program in inner]
+            results = [join(values) for values in zip(*each, strict=True)]
+        else:
+            rule = RULES.get(equation.primitive.name, _unknown)
+            results = [rule(equation, operands)] * len(equation.outvars)
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(v) for v in jaxpr.outvars]
+
+
+def _inner(equation: Any) -> list[Any]:
+    """The programs within an equation: of a call, or of each branch."""
+    params = equation.params
+    if equation.primitive.name == "cond":
+        return [branch.jaxpr for branch in params["branches"]]
+    if equation.primitive.name in ("scan", "while"):
+        return []
+    program = params.get("jaxpr") or params.get("call_jaxpr") or params.get("fun_jaxpr")
+    return [getattr(program, "jaxpr", program)] if program is not None else []
+
+
+def _shape(equation: Any) -> tuple[int, ...]:
+    return equation.outvars[0].aval.shape
+
+
+def _unknown(equation: Any, operands: Sequence[Value]) -> Value:
+    return everything(_shape(equation), operands)
+
+
+def _rule(*names: str) -> Callable[[Rule], Rule]:
+    def add(rule: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, rule))
+        return rule
+
+    return add
+
+
+@_rule("eq", "ne", "lt", "le", "gt", "ge", "sign", "floor", "ceil", "round", "argmax", "argmin")
+@_rule("stop_gradient", "is_finite", "and", "or", "not", "xor")
+def _no_derivative(equation: Any, operands: Sequence[Value]) -> Value:
+    return None
+
+
+@_rule("add", "add_any", "sub", "mul", "div", "max", "min", "pow", "atan2", "complex", "rem")
+@_rule("neg", "exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "erf", "erfc", "sqrt")
+@_rule("rsqrt", "cbrt", "square", "abs", "integer_pow", "sin", "cos", "real", "imag", "conj")
+@_rule("convert_element_type", "reduce_precision", "copy", "clamp", "optimization_barrier")
+def _elementwise(equation: Any, operands: Sequence[Value]) -> Value:
+    return join([_of_shape(o, _shape(equation)) for o in operands])
+
+
+@_rule("select_n")
+def _select(equation: Any, operands: Sequence[Value]) -> Value:
+    # The choice itself has no derivative.
+    return join([_of_shape(o, _shape(equation)) for o in operands[1:]])
+
+
+def _of_shape(value: Value, shape: tuple[int, ...]) -> Value:
+    return None if value is None else value.each(lambda a, _: np.broadcast_to(a, shape))
+
+
+@_rule("broadcast_in_dim")
+def _broadcast(equation: Any, operands: Sequence[Value]) -> Value:
+    dims, shape = equation.params["broadcast_dimensions"], _shape(equation)
+    inner = [1] * len(shape)
+    for place, size in zip(dims, operands[0].low.shape, strict=True):
+        inner[place] = size
+    return operands[0].each(lambda a, _: np.broadcast_to(a.reshape(inner), shape))
+
+
+@_rule("reshape", "squeeze", "expand_dims")
+def _reshape(equation: Any, operands: Sequence[Value]) -> Value:
+    return operands[0].each(lambda a, _: a.reshape(_shape(equation)))
+
+
+@_rule("transpose")
+def _transpose(equation: Any, operands: Sequence[Value]) -> Value:
+    return operands[0].each(lambda a, _: a.transpose(equation.params["permutation"]))
+
+
+@_rule("rev")
+def _reverse(equation: Any, operands: Sequence[Value]) -> Value:
+    return operands[0].each(lambda a, _: np.flip(a, equation.params["dimensions"]))
+
+
+@_rule("slice")
+def _slice(equation: Any, operands: Sequence[Value]) -> Value:
+    p = equation.params
+    strides = p["strides"] or (1,) * len(p["start_indices"])
+    places = tuple(map(slice, p["start_indices"], p["limit_indices"], strides))
+    return operands[0].each(lambda a, _: a[places])
+
+
+@_rule("pad")
+def _pad(equation: Any, operands: Sequence[Value]) -> Value:
+    config = equation.params["padding_config"]
+    return operands[0].each(lambda a, none: _padded(a, config, none))
+
+
+def _padded(a: np.ndarray, config: Sequence[tuple[int, int, int]], none: float) -> np.ndarray:
+    spread = [max((n - 1) * (i + 1) + 1, 0) for n, (_, _, i) in zip(a.shape, config, strict=True)]
+    wide = np.full(spread, none, np.float32)
+    wide[tuple(slice(None, None, i + 1) for _, _, i in config)] = a
+    grown = [(max(low, 0), max(high, 0)) for low, high, _ in config]
+    wide = np.pad(wide, grown, constant_values=none)
+    cut = [
+        slice(max(-low, 0), n - max(-high, 0))
+        for n, (low, high, _) in zip(wide.shape, config, strict=True)
+    ]
+    return wide[tuple(cut)]
+
+
+def _absent(value: Value, variable: Any) -> Reach:
+    if value is not None:
+        return value
+    shape = variable.aval.shape
+    none = (np.broadcast_to(np.float32(end), shape) for end in (Low, High))
+    return Reach(*none)
+
+
+@_rule("concatenate")
+def _concatenate(equation: Any, operands: Sequence[Value]) -> Value:
+    return _side_by_side(np.concatenate, equation.params["dimension"], equation, operands)
+
+
+@_rule("stack")
+def _stack(equation: Any, operands: Sequence[Value]) -> Value:
+    axis = equation.params.get("axis", equation.params.get("dimension"))
+    return _side_by_side(np.stack, axis, equation, operands)
+
+
+def _side_by_side(put: Any, axis: int, equation: Any, operands: Sequence[Value]) -> Value:
+    parts = [_absent(o, v) for o, v in zip(operands, equation.invars, strict=True)]
+    known = [o for o in operands if o is not None]
+    skew = min(o.skew[0] for o in known), max(o.skew[1] for o in known)
+    return Reach(put([p.low for p in parts], axis), put([p.high for p in parts], axis), skew)
+
+
+@_rule("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
+def _reduce(equation: Any, operands: Sequence[Value]) -> Value:
+    axes = tuple(equation.params["axes"])
+    low, high = operands[0].low.min(axes), operands[0].high.max(axes)
+    return Reach(low, high, operands[0].skew)
+
+
+@_rule("sort", "cumsum", "cummax", "cumlogsumexp")
+def _along(equation: Any, operands: Sequence[Value]) -> Value:
+    name = "dimension" if "dimension" in equation.params else "axis"
+    return _whole_axes(join(operands), (equation.params[name],))
+
+
+@_rule("fft")
+def _transform(equation: Any, operands: Sequence[Value]) -> Value:
+    ndim = len(equation.params["fft_lengths"])
+    whole = _whole_axes(operands[0], tuple(range(-ndim, 0)))
+    first = whole.each(lambda a, _: a[(..., *(slice(0, 1),) * ndim)])
+    return _of_shape(first, _shape(equation))
+
+
+def _whole_axes(value: Reach, axes: tuple[int, ...]) -> Reach:
+    shape = value.low.shape
+    low, high = value.low.min(axes, keepdims=True), value.high.max(axes, keepdims=True)
+    return Reach(np.broadcast_to(low, shape), np.broadcast_to(high, shape), value.skew)
+
+
+@_rule("conv_general_dilated")
+def _convolution(equation: Any, operands: Sequence[Value]) -> Value:
+    if operands[0] is None:
+        return _unknown(equation, operands)
+    p = equation.params
+    numbers, kernel = p["dimension_numbers"], equation.invars[1].aval.shape
+    batch, channel, *spatial = numbers.lhs_spec
+    x = operands[0].each(lambda a, _: a.transpose(batch, *spatial, channel))
+    # All channels alike, of grouped convolutions too: an upper bound where they differ.
+    x = Reach(x.low.min(-1), x.high.max(-1), x.skew)
+    size = [kernel[i] for i in numbers.rhs_spec[2:]]
+    y = _windows(x, size, p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"])
+    order = np.argsort([numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]])
+    return _of_shape(y.each(lambda a, _: a[..., None].transpose(order)), _shape(equation))
+
+
+@_rule("reduce_window_max", "reduce_window_min", "reduce_window_sum")
+def _pool(equation: Any, operands: Sequence[Value]) -> Value:
+    p, x = equation.params, operands[0].each(lambda a, _: a[None])
+    size, strides = p["window_dimensions"], p["window_strides"]
+    y = _windows(x, size, strides, p["padding"], p["base_dilation"], p["window_dilation"])
+    return y.each(lambda a, _: a[0])
+
+
+def _windows(x: Reach, size: Any, strides: Any, padding: Any, inner: Any, dilation: Any) -> Reach:
+    """Joins over windows of all axes but the first, one axis after the other."""
+    for axis, (k, s, (low, high), i, d) in enumerate(
+        zip(size, strides, padding, inner, dilation, strict=True), 1
+    ):
+        config = [(0, 0, 0)] * x.low.ndim
+        config[axis] = (low, high, i - 1)
+        x = x.each(lambda a, none, config=config: _padded(a, config, none))
+        count = (x.low.shape[axis] - d * (k - 1) - 1) // s + 1
+
+        def taps(a: np.ndarray, axis=axis, k=k, s=s, d=d, count=count) -> list[np.ndarray]:
+            before = (slice(None),) * axis
+            return [a[(*before, slice(t * d, t * d + s * (count - 1) + 1, s))] for t in range(k)]
+
+        low_end, high_end = np.minimum.reduce(taps(x.low)), np.maximum.reduce(taps(x.high))
+        x = replace(x, low=low_end, high=high_end)
+    return x
+
+
+@_rule("dot_general")
+def _product(equation: Any, operands: Sequence[Value]) -> Value:
+    (contracted, batches), shape = equation.params["dimension_numbers"], _shape(equation)
+    free = [
+        v.aval.ndim - len(c) - len(b)
+        for v, c, b in zip(equation.invars, contracted, batches, strict=True)
+    ]
+    parts = []
+    for side, operand in enumerate(operands):
+        if operand is None:
+            continue
+        ndim, batch, summed = operand.low.ndim, batches[side], contracted[side]
+        rest = [i for i in range(ndim) if i not in batch and i not in summed]
+        reduced = Reach(operand.low.min(tuple(summed)), operand.high.max(tuple(summed)))
+        kept = [i for i in range(ndim) if i not in summed]
+        order = [kept.index(i) for i in (*batch, *rest)]
+        place = len(batch) + (free[0] if side else 0)
+        fill = [*range(len(batch), place)] if side else [*range(place + len(rest), len(shape))]
+        moved = reduced.each(
+            lambda a, _, order=order, fill=fill: np.expand_dims(a.transpose(order), fill)
+        )
+        parts.append(_of_shape(replace(moved, skew=operand.skew), shape))
+    return join(parts)
+
+
+def input_reach(shape: tuple[int, ...], axis: int) -> Reach:
+    """Returns the reach of the input itself: each element is its own place along an axis."""
+    places = np.arange(shape[axis], dtype=np.float32)
+    places = places.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    places = np.broadcast_to(places, shape)
+    return Reach(places, places)

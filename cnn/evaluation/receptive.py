@@ -1,0 +1,167 @@
+"""The receptive field suite: theoretical for every layer, effective before and after training."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from cnn import data
+from cnn.config.errors import UserError
+from cnn.evaluation import page
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.effective_field import effective_field, field_size
+from cnn.evaluation.page import Cell, Column, Html, breakable, details, element, sortable_table
+from cnn.evaluation.receptive_field import Field, receptive_fields
+from cnn.evaluation.suite import Figures, Measured, Progress
+
+IMAGES, BATCH = 64, 16
+NOTE = (
+    "Theoretical: pixels from the first to the last that a unit can depend on, along the rows "
+    "(Araujo et al., Distill 2019), far from borders. Effective: side of the square of as many "
+    "pixels as have more than 4.55 % of the largest mean gradient of the last layer's centre unit "
+    "(Luo et al., NeurIPS 2016). Pictures: the gradient, scaled to its largest value, over one of "
+    "the images; before training, and at the checkpoint."
+)
+
+
+def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+    """Measures fields of the network and, on the first 64 images of a split, of the checkpoint.
+
+    Protocols: `receptive_field.receptive_fields` (along the first axis) and
+    `effective_field.effective_field`, of the last block's centre unit, with the variables of the
+    run's seed before training, and those of the checkpoint.
+
+    Raises:
+      UserError: no layer of the network keeps positions.
+    """
+    evaluator = run.evaluator
+    fields = receptive_fields(evaluator.model, evaluator.dataset.image_shape)
+    figures: Figures = {"layers": [asdict(field) for field in fields]}
+    progress.keep(figures)
+    layer = _last_block(fields)
+    images = _images(run, split)
+    device = evaluator.mesh.devices.flat[0]
+    start = evaluator.new_state()
+    states = {
+        "before": {"params": start.params, "batch_stats": start.batch_stats},
+        "after": run.variables,
+    }
+    effective = {"layer": layer, "images": len(images)}
+    for i, (name, variables) in enumerate(states.items()):
+        field = effective_field(
+            evaluator.model,
+            jax.device_put(variables, device),
+            _batches(run, images),
+            layer,
+            lambda done, i=i: progress.show(i * len(images) + done, 2 * len(images)),
+        )
+        effective[name] = field_size(field)
+        if field.ndim == 2:
+            _overlay(images[0], field).save(progress.picture(f"{name}.png"))
+    return figures | {"effective": effective}
+
+
+def _last_block(fields: Sequence[Field]) -> str:
+    blocks = [field.layer for field in fields if "/" not in field.layer]
+    if not blocks:
+        raise UserError("--suite: receptive_field needs a network whose layers keep positions")
+    return blocks[-1]
+
+
+def _images(run: CheckpointedRun, split: str) -> np.ndarray:
+    examples = run.split(split)
+    return examples.read(np.arange(min(IMAGES, len(examples))))[0]
+
+
+def _batches(run: CheckpointedRun, images: np.ndarray) -> Iterator[jax.Array]:
+    dataset, device = run.evaluator.dataset, run.evaluator.mesh.devices.flat[0]
+    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
+    for start in range(0, len(images), BATCH):
+        yield jnp.asarray(normal(jax.device_put(images[start : start + BATCH], device)))
+
+
+def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
+    """Draws a field over an image `[H, W, C]`: the image in grey, the field as orange light."""
+    grey = image.astype(np.float64).mean(-1, keepdims=True) * 0.5
+    light = (field / max(field.max(), 1e-30))[..., None] ** 0.5
+    colour = np.array([255.0, 140.0, 20.0])
+    mixed = grey * (1 - light) + colour * light
+    picture = Image.fromarray(np.round(mixed).astype(np.uint8))
+    scale = max(1, 224 // max(picture.size))
+    return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """The last layer of each run, pictures of the effective fields, and tables of all layers."""
+    columns = [Column("run"), Column("last layer")]
+    for label, hint in (
+        ("theoretical", "pixels along the rows"),
+        ("before training", "effective, pixels"),
+        ("after training", "effective, pixels"),
+        ("paths apart", "pixels between the centres of paths that are added"),
+    ):
+        columns.append(Column(label, figures=True, hint=hint))
+    pictures = [_pictures(run) for run in runs]
+    tables = [details(f"Layers of {run.name}", _table(run.figures["layers"])) for run in runs]
+    rows = [_row(run) for run in runs]
+    return page.section(
+        "Receptive field", sortable_table(columns, rows), *pictures, *tables, note=NOTE
+    )
+
+
+def _row(run: Measured) -> list[Cell]:
+    blocks = [layer for layer in run.figures["layers"] if "/" not in layer["layer"]]
+    last, effective = blocks[-1], run.figures.get("effective", {})
+    return [
+        Cell(breakable(run.name)),
+        Cell(breakable(last["layer"])),
+        Cell("whole image" if last["whole"] else last["size"], last["size"]),
+        *(_number(effective.get(name)) for name in ("before", "after")),
+        _number(last["misaligned"]),
+    ]
+
+
+def _number(value: float | None) -> Cell:
+    return Cell("" if value is None else f"{value:.4g}", value)
+
+
+def _pictures(run: Measured) -> Html:
+    drawn: list[Any] = []
+    for name, words in (("before", "before training"), ("after", "after training")):
+        path = run.folder / f"{name}.png"
+        if "effective" in run.figures and path.is_file():
+            size = run.figures["effective"][name]
+            drawn.append(
+                page.picture(
+                    path,
+                    f"effective receptive field of {run.name} {words}",
+                    f"{run.name}, {words}: {size:.1f} pixels",
+                    class_="pixels",
+                )
+            )
+    return element("div", *drawn, class_="pair")
+
+
+def _table(layers: Sequence[Figures]) -> Html:
+    columns = [Column("layer")]
+    columns += [
+        Column(name, figures=True)
+        for name in ("size", "stride", "padding", "centre of unit 0", "paths apart")
+    ]
+    names = ("size", "stride", "padding", "centre", "misaligned")
+    rows = [
+        [
+            Cell(breakable(layer["layer"])),
+            *(
+                Cell("whole image") if layer["whole"] and name == "size" else _number(layer[name])
+                for name in names
+            ),
+        ]
+        for layer in layers
+    ]
+    return sortable_table(columns, rows)

@@ -1,0 +1,167 @@
+"""The theoretical receptive field of every layer, from the network itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+
+from cnn.config.errors import UserError
+from cnn.evaluation.reach import Reach, Value, follow, input_reach
+from cnn.layers import NORMS, BeforeConv, Conv, Downsample
+
+_layer = Primitive("layer")
+_layer.def_abstract_eval(lambda y, x, **_: y)
+# Sizes that are the image's plus a multiple of this halve as the image's do, ten times.
+_PERIOD = 1024
+_LARGEST = 4 * _PERIOD
+_POINTWISE = (nn.Dropout, *(norm for norm in NORMS.values() if isinstance(norm, type)))
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of one layer along one axis, in pixels of the input.
+
+    Attributes:
+      layer: path of the module.
+      whole: it depends on all pixels, or on more than 4000; the rest is None then.
+      size: pixels from the first to the last that a unit depends on.
+      stride: pixels between the fields of two neighbouring units.
+      padding: pixels that the field of unit 0 begins before the image.
+      centre: of the field of unit 0, -padding + (size - 1) / 2.
+      misaligned: distance between the centres of the paths that lie the furthest apart; above 0
+        the paths that are added look at different places.
+    """
+
+    layer: str
+    whole: bool
+    size: int | None = None
+    stride: float | None = None
+    padding: float | None = None
+    centre: float | None = None
+    misaligned: float | None = None
+
+
+def receptive_fields(
+    model: nn.Module, image_shape: tuple[int, ...], axis: int = 0
+) -> tuple[Field, ...]:
+    """Returns the field of every convolution, operator and block of a network, in order.
+
+    After Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks"
+    (Distill, 2019): size, effective stride, effective padding and centre; over several paths the
+    hull, and how far their centres are apart. The network is followed as a program on an input so
+    large that borders do not matter, whose size halves as the image's does (SAME pads by size).
+    Counted is where a derivative can be non-zero, in evaluation; which phase an operator picks is
+    not, though it depends on the whole image. What is read by computed indices (`fractional`), and
+    loops, count as depending on everything.
+
+    Args:
+      model: called as `model(x, train)`.
+      image_shape: `[*spatial, C]` of one image, of 1 to 3 spatial axes.
+      axis: the spatial axis.
+
+    Raises:
+      UserError: there is no such axis.
+    """
+    if not 0 <= axis < len(image_shape) - 1:
+        raise UserError(f"axis: {axis} is none of the {len(image_shape) - 1} spatial axes")
+    fields: dict[str, Field] = {}
+    for more in (_PERIOD, _LARGEST):
+        found = _fields(model, image_shape, axis, image_shape[axis] + more)
+        fields.update(found)
+        if not any(field.whole for field in found.values()):
+            break
+    return tuple(fields.values())
+
+
+def _fields(
+    model: nn.Module, image_shape: tuple[int, ...], axis: int, length: int
+) -> dict[str, Field]:
+    shape, program, count = _fitting_program(model, image_shape, axis, length)
+    fields: dict[str, Field] = {}
+
+    def mark(params: dict[str, Any], operands: Sequence[Value]) -> Value:
+        y, x = operands
+        if y is None:
+            return None
+        if params["single"] and x is not None:
+            # One window is one path, however it is lowered.
+            y = Reach(y.low, y.high, x.skew)
+        if params["noted"] and y.low.ndim == len(image_shape) + 1:
+            fields[params["name"]] = _field(params["name"], y, axis + 1, length)
+        return y
+
+    first = input_reach(shape, axis + 1)
+    follow(program, [*([None] * count), first], mark)
+    return fields
+
+
+def _fitting_program(
+    model: nn.Module, image_shape: tuple[int, ...], axis: int, length: int
+) -> tuple[tuple[int, ...], Any, int]:
+    """Returns an input shape, long along one axis and as short as can be along others, and what
+    `_program` returns for it.
+    """
+    for size in (1, 32):
+        spatial = [min(n, size) if i != axis else length for i, n in enumerate(image_shape[:-1])]
+        shape = (1, *spatial, image_shape[-1])
+        try:
+            return shape, *_program(model, shape)
+        except UserError:
+            # Some window does not fit.
+            continue
+    spatial = [n if i != axis else length for i, n in enumerate(image_shape[:-1])]
+    shape = (1, *spatial, image_shape[-1])
+    return shape, *_program(model, shape)
+
+
+def _program(model: nn.Module, shape: tuple[int, ...]) -> tuple[Any, int]:
+    """Returns the network as a program of (variables, image), with its layers marked."""
+    image = jax.ShapeDtypeStruct(shape, jnp.float32)
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = jax.eval_shape(lambda x: model.init(rngs, x, False), image)
+
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        result, path = call(*args, **kwargs), context.module.path
+        single = isinstance(context.module, Conv | Downsample | BeforeConv)
+        noted = single or (len(path) == 1 and not isinstance(context.module, _POINTWISE))
+        if context.method_name != "__call__" or not path or not args:
+            return result
+        leaves, tree = jax.tree.flatten(result)
+        if not hasattr(args[0], "shape") or not leaves:
+            return result
+        options = dict(name="/".join(path), single=single, noted=noted)
+        leaves[0] = _layer.bind(leaves[0], args[0], **options)
+        return jax.tree.unflatten(tree, leaves)
+
+    def run(variables: Any, image: jax.Array) -> jax.Array:
+        with nn.intercept_methods(note):
+            return model.apply(variables, image, False)
+
+    program = jax.make_jaxpr(run)(variables, image).jaxpr
+    return program, len(jax.tree.leaves(variables))
+
+
+def _field(name: str, reach: Reach, axis: int, length: int) -> Field:
+    others = tuple(i for i in range(reach.low.ndim) if i != axis)
+    low, high = reach.low.min(others), reach.high.max(others)
+    unit = low.size // 2
+    if low.size < 4 or low[unit] <= 0 or high[unit] >= length - 1:
+        return Field(name, whole=True)
+    quarter = low.size // 4
+    steps = np.diff(low[quarter : low.size - quarter])
+    size, stride = int(high[unit] - low[unit] + 1), float(np.median(steps))
+    padding = unit * stride - float(low[unit])
+    return Field(
+        name,
+        whole=False,
+        size=size,
+        stride=stride,
+        padding=padding,
+        centre=(size - 1) / 2 - padding,
+        misaligned=reach.skew[1] - reach.skew[0],
+    )
