@@ -2,7 +2,16 @@
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, calibration, corruption, cost, equivariance, receptive, shift
+from cnn.evaluation import (
+    accuracy,
+    calibration,
+    corruption,
+    cost,
+    equivariance,
+    features,
+    receptive,
+    shift,
+)
 from cnn.evaluation.suite import Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -36,6 +45,10 @@ SUITES.add(
 SUITES.add(
     "receptive_field",
     Suite("theoretical and effective receptive fields", receptive.measure, receptive.section),
+)
+SUITES.add(
+    "features",
+    Suite("filters, maps, Grad-CAM, confused classes", features.measure, features.section),
 )
 
 

@@ -1,0 +1,54 @@
+"""Where a network sees its class: class activation maps and Grad-CAM."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def class_maps(
+    model: nn.Module, variables: Any, images: Array, layer: str
+) -> tuple[Array, Array, Array]:
+    """Returns predictions, the maps of a layer, and Grad-CAM of the predicted class on them.
+
+    Selvaraju et al., "Grad-CAM" (ICCV 2017): relu(sum_k a_k A_k), a_k the mean over all positions
+    of the derivative of the class's logit by channel k of the layer's output A. Behind global
+    averaging and one linear layer this is the positive part of the class activation map of Zhou et
+    al. (CVPR 2016), divided by the number of positions.
+
+    Args:
+      model: called as `model(x, train)`.
+      variables: of the model.
+      images: normalised, `[B, H, W, C]`.
+      layer: a submodule of the model that returns `[B, h, w, K]`.
+
+    Returns:
+      int32 `[B]`, float32 `[B, h, w, K]` and float32 `[B, h, w]`.
+    """
+    found: list[Array] = []
+
+    def logits(added: Array | float) -> Array:
+        def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+            result = call(*args, **kwargs)
+            if context.module.path != (layer,) or context.method_name != "__call__":
+                return result
+            leaves, tree = jax.tree.flatten(result)
+            leaves[0] = leaves[0] + added
+            found.append(leaves[0])
+            return jax.tree.unflatten(tree, leaves)
+
+        with nn.intercept_methods(note):
+            return model.apply(variables, images, False)
+
+    prediction = logits(0.0).argmax(-1)
+    maps = found[0]
+
+    def score(added: Array) -> Array:
+        return jnp.take_along_axis(logits(added), prediction[:, None], 1).sum()
+
+    slopes = jax.grad(score)(jnp.zeros_like(maps))
+    weights = slopes.mean((1, 2), keepdims=True, dtype=jnp.float32)
+    seen = jax.nn.relu((weights * maps).sum(-1))
+    return prediction.astype(jnp.int32), maps.astype(jnp.float32), seen

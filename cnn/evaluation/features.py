@@ -1,0 +1,160 @@
+"""The features suite: first filters, maps of each block, Grad-CAM, and what is confused."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from cnn import data
+from cnn.cost.count import count
+from cnn.evaluation import page
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.class_maps import class_maps
+from cnn.evaluation.equivariance import feature_maps
+from cnn.evaluation.page import Html, element
+from cnn.evaluation.suite import Figures, Measured, Progress
+
+IMAGES, CHANNELS, PAIRS, EXAMPLES = 4, 8, 5, 6
+NOTE = (
+    "Filters are scaled to their own range. Maps: the eight channels of each block with the "
+    "largest means on the first image. Grad-CAM (Selvaraju et al., ICCV 2017) of the predicted "
+    "class at the last block, orange over the image. Confused: the pairs of classes with the most "
+    "errors, and the examples of the largest loss."
+)
+
+
+def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+    """Draws what a checkpoint learned, on the first images of a split.
+
+    Returns the names of the pictures with their captions, and the most confused pairs as
+    {"right", "predicted", "count", "examples"} (indices into the split, the largest loss first).
+    """
+    evaluator = run.evaluator
+    examples, names = run.split(split), evaluator.dataset.class_names
+    images = examples.read(np.arange(min(IMAGES, len(examples))))[0]
+    device = evaluator.mesh.devices.flat[0]
+    variables = jax.device_put(run.variables, device)
+    dataset = evaluator.dataset
+    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
+    inputs = normal(jax.device_put(images, device))
+    pictures = []
+
+    def draw(name: str, picture: np.ndarray, caption: str) -> None:
+        _enlarged(picture).save(progress.picture(f"{name}.png"))
+        pictures.append({"file": f"{name}.png", "caption": caption})
+        progress.keep({"pictures": pictures, "confused": []})
+
+    kernel = _first_kernel(run)
+    if kernel is not None:
+        draw("filters", _grid([_unit(kernel[..., i]) for i in range(kernel.shape[-1])]), "filters")
+    maps = jax.jit(feature_maps(evaluator.model))(variables, inputs)
+    for name, block in maps.items():
+        draw(f"maps_{name}", _grid(_strongest(np.asarray(block[0], np.float32))), f"maps of {name}")
+    if maps:
+        see = jax.jit(partial(class_maps, evaluator.model, layer=list(maps)[-1]))
+        found, _, seen = jax.device_get(see(variables, inputs))
+        said = ", ".join(names[i] for i in found)
+        overlays = [_light(image, map_) for image, map_ in zip(images, seen, strict=True)]
+        draw("grad_cam", _grid(overlays), f"Grad-CAM: {said}")
+    confused = _confused(run, split)
+    for i, pair in enumerate(confused):
+        shown = examples.read(np.array(pair["examples"]))[0]
+        caption = f"{pair['right']} taken for {pair['predicted']}, {pair['count']} times"
+        draw(f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption)
+    return {"pictures": pictures, "confused": confused}
+
+
+def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
+    """The kernel `[h, w, C, K]` of the first convolution, if it has 1 or 3 input channels."""
+    layers = count(run.evaluator.model, run.evaluator.dataset.image_shape).layers
+    name = next((layer.name for layer in layers if layer.kind.startswith("conv")), None)
+    if name is None:
+        return None
+    tree: Any = run.variables["params"]
+    for part in name.split("/"):
+        tree = tree[part]
+    kernel = np.asarray(tree["kernel"])
+    return kernel if kernel.ndim == 4 and kernel.shape[2] in (1, 3) else None
+
+
+def _confused(run: CheckpointedRun, split: str) -> list[Figures]:
+    names, outcomes = run.evaluator.dataset.class_names, run.outcomes(split)
+    label, prediction, loss = (outcomes[n] for n in ("label", "prediction", "loss"))
+    pairs, counts = np.unique(
+        np.stack([label, prediction])[:, label != prediction], axis=1, return_counts=True
+    )
+    found = []
+    for i in np.argsort(-counts, kind="stable")[:PAIRS]:
+        right, wrong = pairs[:, i]
+        chosen = np.flatnonzero((label == right) & (prediction == wrong))
+        worst = chosen[np.argsort(-loss[chosen], kind="stable")][:EXAMPLES]
+        found.append(
+            {
+                "right": names[right],
+                "predicted": names[wrong],
+                "count": int(counts[i]),
+                "examples": worst.tolist(),
+            }
+        )
+    return found
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    """Scales values to [0, 1], and gives them three colours."""
+    low, high = values.min(), values.max()
+    return _colour((values - low) / max(high - low, 1e-12))
+
+
+def _colour(values: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(values, (*values.shape[:2], 3))
+
+
+def _strongest(maps: np.ndarray) -> list[np.ndarray]:
+    order = np.argsort(-maps.mean((0, 1)), kind="stable")[:CHANNELS]
+    return [_unit(maps[..., i : i + 1]) for i in order]
+
+
+def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    size = image.shape[1::-1]
+    wide = Image.fromarray(seen.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    light = np.asarray(wide)[..., None] / max(float(seen.max()), 1e-12)
+    grey = _colour(image.astype(np.float64).mean(-1, keepdims=True) / 255)
+    return grey * (1 - 0.6 * light) + 0.6 * light * np.array([1.0, 0.55, 0.08])
+
+
+def _grid(tiles: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
+    """Puts tiles `[h, w, 3]` of values in [0, 1] in rows, a white line between them."""
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // columns)
+    across = min(columns, len(tiles))
+    sheet = np.ones((rows * (height + 1) - 1, across * (width + 1) - 1, 3))
+    for i, tile in enumerate(tiles):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet
+
+
+def _enlarged(sheet: np.ndarray) -> Image.Image:
+    picture = Image.fromarray(np.round(sheet.clip(0, 1) * 255).astype(np.uint8))
+    scale = max(1, 640 // picture.width)
+    return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
+
+
+def section(runs: Sequence[Measured]) -> Html:
+    """The pictures of each run under its name."""
+    parts = []
+    for run in runs:
+        drawn = [
+            page.picture(
+                run.folder / picture["file"],
+                f"{picture['caption']}, of {run.name}",
+                picture["caption"],
+                class_="pixels",
+            )
+            for picture in run.figures["pictures"]
+        ]
+        parts += [element("h3", run.name), element("div", *drawn, class_="pair")]
+    return page.section("Features", *parts, note=NOTE)

@@ -1,0 +1,63 @@
+"""Grad-CAM against the class activation map, and the suite's pictures."""
+
+import json
+
+import flax.linen as nn
+import numpy as np
+from PIL import Image
+
+from cnn.evaluation import features
+from cnn.evaluation.checkpointed_run import open_run
+from cnn.evaluation.class_maps import class_maps
+from cnn.evaluation.suite import Measured, Progress
+from cnn.layers import Conv, Head, Style
+from cnn.training.loop import train
+from tests.conftest import tiny_config
+
+
+class Averaged(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        return Head("avg", 3, Style(), name="head")(Conv(4, 3, Style(), name="conv")(x), train)
+
+
+def test_behind_an_average_it_is_the_positive_part_of_the_class_activation_map():
+    draw = np.random.default_rng(0)
+    kernel = draw.normal(size=(4, 3)).astype(np.float32)
+    conv = draw.normal(size=(3, 3, 2, 4)).astype(np.float32)
+    classifier = {"kernel": kernel, "bias": np.zeros(3, np.float32)}
+    params = {"conv": {"kernel": conv}, "head": {"classifier": classifier}}
+    images = draw.normal(size=(2, 5, 6, 2)).astype(np.float32)
+    prediction, maps, seen = class_maps(Averaged(), {"params": params}, images, "conv")
+    logits = np.asarray(maps).mean((1, 2)) @ kernel
+    np.testing.assert_array_equal(prediction, logits.argmax(-1))
+    cam = np.einsum("bhwk,kb->bhw", maps, kernel[:, np.asarray(prediction)])
+    np.testing.assert_allclose(seen, np.maximum(cam, 0) / 30, rtol=1e-4, atol=1e-5)
+
+
+def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
+    workdir = tmp_path / "run"
+    train(tiny_config("train.duration=2 steps"), str(workdir))
+    run, progress = open_run(str(workdir)), Progress(tmp_path / "out")
+    figures = json.loads(json.dumps(features.measure(run, "test", progress)))
+    files = [picture["file"] for picture in figures["pictures"]]
+    assert files[:4] == [
+        "filters.png",
+        "maps_stage1_block1.png",
+        "maps_stage2_block1.png",
+        "grad_cam.png",
+    ]
+    # Four filters of 3x3 with a line between them, enlarged as often as fits 640.
+    with Image.open(progress.folder / "filters.png") as picture:
+        assert picture.size == (15 * 42, 3 * 42)
+    outcomes = run.outcomes("test")
+    names = run.evaluator.dataset.class_names
+    for pair in figures["confused"]:
+        label, prediction = names.index(pair["right"]), names.index(pair["predicted"])
+        wrong = (outcomes["label"] == label) & (outcomes["prediction"] == prediction)
+        assert pair["count"] == wrong.sum() > 0
+        assert pair["examples"][0] == max(np.flatnonzero(wrong), key=lambda i: outcomes["loss"][i])
+    counts = [pair["count"] for pair in figures["confused"]]
+    assert counts == sorted(counts, reverse=True)
+    text = features.section([Measured("one", figures, progress.folder)])
+    assert text.count("data:image/png") == len(files)
