@@ -9,7 +9,7 @@ def get_study() -> StudyPlan:
     return StudyPlan(
         name="Tiny <study> & co",
         config="configs/base.py",
-        shared=TINY,
+        shared=(*TINY, "evaluation.every=6 steps", "checkpoint.every=6 steps"),
         arms={
             "max": (),
             "strided": ("model.downsample=strided_conv",),

@@ -1,5 +1,6 @@
 """A study from the command line: failing arms, dead workers, two runners, and bad study files."""
 
+import csv
 import json
 import os
 import shutil
@@ -11,12 +12,13 @@ import time
 
 import pytest
 
-from cnn.ablation import start
+from cnn.ablation import start, worker
 from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
+from cnn.training.metrics import NonFiniteLossError
 from tests.conftest import REPOSITORY
 
 STUDY = "tests/ablation/study_tiny.py"
@@ -33,9 +35,38 @@ def run(*arguments):
     )
 
 
+def wait_for(found, process):
+    """Returns what `found()` finds, once it does."""
+    while not (result := found()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return result
+
+
+def kill_a_worker(workdir, runner):
+    """Kills the worker of a runner in the middle of a run; returns the file that tells it."""
+
+    def caught():
+        for log in workdir.glob("*/seed-*/metrics.jsonl"):
+            claim = log.parent.with_name(log.parent.name + ".claim")
+            if not claim.exists():
+                continue
+            pid = json.loads(claim.read_text())["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            if claim.exists() and not (log.parent / "result.json").exists():
+                os.kill(pid, signal.SIGKILL)
+                return claim.with_name(claim.name.replace(".claim", ".failure.json"))
+            os.kill(pid, signal.SIGCONT)
+        return None
+
+    failure = wait_for(caught, runner)
+    wait_for(failure.exists, runner)
+    return failure
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A study whose runner and a worker were killed on the way, and two tasks that ended it."""
+    """A study whose worker and runner were killed on the way, and two tasks that ended it."""
     workdir = tmp_path_factory.mktemp("studies") / "study"
     first = subprocess.Popen(
         command("run", workdir, "--workers=1"),
@@ -43,9 +74,10 @@ def finished(tmp_path_factory):
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while not list(workdir.glob("*/seed-*/metrics.jsonl")):
-        assert first.poll() is None
-        time.sleep(0.05)
+    failure = kill_a_worker(workdir, first)
+    assert "signal 9" in json.loads(failure.read_text())["error"]
+    begun = len(list(workdir.glob("*/seed-*/metrics.jsonl")))
+    wait_for(lambda: len(list(workdir.glob("*/seed-*/metrics.jsonl"))) > begun, first)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert list(workdir.glob("*/*.claim"))
@@ -74,6 +106,60 @@ def test_every_run_is_trained_once_whoever_died(finished):
             assert steps == sorted(set(steps))
             assert (one.folder / "result.json").exists() == (arm != "diverges")
     assert not list(workdir.glob("*/*.claim*"))
+
+
+def test_a_study_that_was_never_killed_ends_the_same(finished, tmp_path):
+    done = run(*command("run", tmp_path / "calm", "--workers=1"))
+    assert done.returncode == 0, done.stderr
+
+    def rows(folder):
+        with open(folder / "report.csv") as file:
+            return [row | {"step_time_ms": ""} for row in csv.DictReader(file)]
+
+    assert rows(tmp_path / "calm") == rows(finished[0])
+
+
+def test_a_report_over_unfinished_runs_is_marked_partial(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
+    (copy / "max" / "seed-0" / "result.json").unlink()
+    start.report(str(copy))
+    assert "Partial report" in (copy / "report.html").read_text()
+    assert "Partial report" not in (finished[0] / "report.html").read_text()
+    with open(copy / "report.csv") as file:
+        assert {row["partial"] for row in csv.DictReader(file)} == {"true"}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nof 3 GiB"), "RESOURCE_EXHAUSTED"),
+        (NonFiniteLossError("the loss is nan after step 2"), "the loss is nan"),
+        (UserError("model.features: too wide"), "model.features: too wide"),
+    ],
+)
+def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error, words):
+    trained = []
+
+    def train(config, folder, **_):
+        if "strided" in folder:
+            raise error
+        trained.append(folder)
+
+    monkeypatch.setattr(worker, "train", train)
+    arms = arms_of(load_study(STUDY), tmp_path)
+    assert worker.work(worker.interleave(arms)) == 0
+    failures = {
+        r.folder: worker.failure_file(r.folder).exists() for rs in arms.values() for r in rs
+    }
+    assert len(trained) == 9
+    for folder, failed in failures.items():
+        assert failed == ("strided" in str(folder))
+        if failed:
+            told = json.loads(worker.failure_file(folder).read_text())["error"]
+            assert words in told
+            assert "\n" not in told
 
 
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
@@ -131,7 +217,7 @@ def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_
 def test_the_same_command_again_trains_only_what_failed(finished):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
-    done = run(*command("run", workdir))
+    done = run(*command("run", workdir, "--workers=1"))
     assert done.returncode == 0, done.stderr
     assert "12 runs, 3 of them to train" in done.stdout
     assert before == {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
