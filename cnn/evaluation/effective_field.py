@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cnn.evaluation.equivariance import feature_maps
+
 # Of the largest value: what is left two standard deviations from the middle of a Gaussian
 # (Luo et al. call it 1 - 95.45 %).
 SHARE = 1 - 0.9545
@@ -31,7 +33,7 @@ def effective_field(
       model: called as `model(x, train)`.
       variables: of the model.
       batches: of normalised images `[B, *spatial, C]`.
-      layer: path of a module that returns `[B, *spatial, C]`.
+      layer: a submodule of the model that returns `[B, *spatial, C]`.
       show: told how many images are done.
 
     Returns:
@@ -39,18 +41,9 @@ def effective_field(
     """
 
     def unit(images: jax.Array, variables: Any) -> jax.Array:
-        found: list[jax.Array] = []
-
-        def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-            result = call(*args, **kwargs)
-            if "/".join(context.module.path) == layer and context.method_name == "__call__":
-                found.append(jax.tree.leaves(result)[0])
-            return result
-
-        with nn.intercept_methods(note):
-            model.apply(variables, images, False)
-        middle = tuple(n // 2 for n in found[0].shape[1:-1])
-        return found[0][(slice(None), *middle)].astype(jnp.float32).sum()
+        maps = feature_maps(model)(variables, images)[layer]
+        middle = tuple(n // 2 for n in maps.shape[1:-1])
+        return maps[(slice(None), *middle)].astype(jnp.float32).sum()
 
     @jax.jit
     def total(variables: Any, images: jax.Array) -> jax.Array:
