@@ -17,8 +17,11 @@ from cnn.cost.count import NetworkCost, network_cost
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
 
-# The figure itself, or its mean where it comes with an interval.
-_CONSISTENCY = re.compile(r"consistency(, mean)?$")
+# Those of the many figures of eval.py that say one thing of a network, which a study can compare:
+# the figure itself, or its mean where it comes with an interval.
+_COMPARED = re.compile(
+    r"(consistency|joint|worst_case|stable|ece|ece_equal_mass|nll|brier|mean_error|mce)(, mean)?$"
+)
 
 
 def collect(folder: StudyFolder) -> Study:
@@ -82,7 +85,7 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     with np.load(folder.predictions_file) as outcomes:
         correct = outcomes["prediction"] == outcomes["label"]
     scalars = {n: v for n, v in result["test"].items() if isinstance(v, float)}
-    scalars |= _consistencies(folder, result["step"])
+    scalars |= _measured(folder, result["step"])
     return SeedRun(run.seed, where, scalars, _history(folder), correct)
 
 
@@ -121,14 +124,14 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
     return None
 
 
-def _consistencies(folder: RunFolder, step: int) -> dict[str, float]:
-    """Returns the consistencies that suites of eval.py measured on the final checkpoint."""
+def _measured(folder: RunFolder, step: int) -> dict[str, float]:
+    """Returns what suites of eval.py measured on the final checkpoint, by name."""
     found = {}
     for file in sorted((folder.path / "evaluation").glob("*.json")):
         record = json.loads(file.read_text())
         if record["complete"] and (record["step"], record["split"]) == (step, "test"):
             found |= dict(_numbers(record["figures"]))
-    return {name: value for name, value in found.items() if _CONSISTENCY.search(name)}
+    return {name: value for name, value in found.items() if _COMPARED.search(name)}
 
 
 def _numbers(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

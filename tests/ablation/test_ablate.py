@@ -199,7 +199,7 @@ def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_
     copy = tmp_path / "copy"
     shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
     figures = {
-        "shifted": {"consistency": 0.75, "accuracy": 0.5},
+        "shifted": {"consistency": 0.75, "accuracy": 0.5, "worst_case": 0.25},
         "consistency": {"mean": 0.5, "low": 0.4},
     }
     for i, folder in enumerate(sorted((copy / "max").glob("seed-*/"))):
@@ -212,6 +212,9 @@ def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_
     seen = [{n: v for n, v in run.metrics.items() if "consistency" in n} for run in runs]
     assert seen == [{"shifted, consistency": 0.75, "consistency, mean": 0.5}, {}, {}]
     assert 0 < runs[0].metrics["accuracy"] < 1
+    # Others that a study can be about are there too; details are not.
+    assert runs[0].metrics["shifted, worst_case"] == 0.25
+    assert "shifted, accuracy" not in runs[0].metrics
 
 
 def test_the_same_command_again_trains_only_what_failed(finished):

@@ -53,9 +53,9 @@ def test_equivariance(run):
 
 def test_calibration(run):
     figures, page = measured(run, "calibration")
-    assert figures["before"]["count"] == 19
+    assert figures["as_trained"]["count"] == 19
     assert figures["fitted_on"] == 10
-    assert figures["after"]["accuracy"] == figures["before"]["accuracy"]
+    assert figures["scaled"]["accuracy"] == figures["as_trained"]["accuracy"]
     assert "Reliability diagram" in page
 
 

@@ -28,14 +28,14 @@ def section(runs: Sequence[Measured]) -> Html:
     heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
     rows, rest = [], []
     for run in runs:
-        rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["before"])])
-        after, temperature = run.figures["after"], run.figures["temperature"]
+        rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["as_trained"])])
+        after, temperature = run.figures["scaled"], run.figures["temperature"]
         if after:
             cell = Cell(f"{temperature:.3f}", temperature)
             rows.append([Cell(run.name), cell, *_cells(after)])
         else:
             rest.append(element("p", f"{run.name}: {run.figures['why']}", class_="note"))
-        diagram = reliability_diagram(run.figures["before"]["equal_width"])
+        diagram = reliability_diagram(run.figures["as_trained"]["equal_width"])
         rest += [element("h3", f"Reliability diagram, {run.name}"), diagram]
     return page.section("Calibration", sortable_table(heads, rows), *rest, note=NOTE)
 

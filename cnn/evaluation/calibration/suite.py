@@ -19,13 +19,13 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     """Measures calibration of a split; the temperature is fitted on the validation part alone.
 
     Returns:
-      {"before": `scores.calibration`, "after": the same at "temperature", "fitted_on": its number
-      of examples}. Without a validation part, or when that is what is measured, the last three are
-      None and "why" says so in a sentence.
+      {"as_trained": `scores.calibration`, "scaled": the same at "temperature", "fitted_on": its
+      number of examples}. Without a validation part, or when that is what is measured, the last
+      three are None and "why" says so in a sentence.
     """
     logits, labels = collect(subject_of(run, run.split(split)), progress.show)
-    figures: Figures = {"before": calibration(logits, labels)}
-    figures |= {"after": None, "temperature": None, "fitted_on": None, "why": None}
+    figures: Figures = {"as_trained": calibration(logits, labels)}
+    figures |= {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
     progress.keep(figures)
     try:
         held_out = validation_part(run, split)
@@ -33,7 +33,7 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
         return figures | {"why": str(error)}
     temperature = fit_temperature(*collect(subject_of(run, held_out), progress.show))
     return figures | {
-        "after": calibration(logits, labels, temperature),
+        "scaled": calibration(logits, labels, temperature),
         "temperature": temperature,
         "fitted_on": len(held_out),
     }

@@ -56,9 +56,9 @@ def frost(x: np.ndarray, mixture: tuple[float, float], rngs: Generators) -> np.n
 def frost_texture(scale: float) -> np.ndarray:
     """Returns `[n, n, 3]` in [0, 1], periodic, n = 1024 * scale: bluish ridges of a fractal."""
     rng = np.random.default_rng(0)
-    ridges = 1 - np.abs(2 * plasma(_TEXTURE, 1.9, [rng])[0] - 1)
-    crystals = ridges * (1 - np.abs(2 * plasma(_TEXTURE, 1.5, [rng])[0] - 1))
-    texture = np.clip(1.3 * crystals**2, 0, 1)[..., None] ** (1 / (0.6 + _ICE))
+    ridges = 1 - np.abs(2 * plasma(_TEXTURE, 1.6, [rng])[0] - 1)
+    crystals = ridges * (1 - np.abs(2 * plasma(_TEXTURE, 1.15, [rng])[0] - 1))
+    texture = np.clip(1.6 * crystals**3, 0, 1)[..., None] ** (1 / (0.6 + _ICE))
     return cv2.resize(texture * (0.6 + 0.4 * _ICE), None, None, scale, scale, cv2.INTER_AREA)
 
 
