@@ -92,15 +92,26 @@ def strides_of(
     """
     images = jax.ShapeDtypeStruct((1, *subject.image_shape), np.float32)
     shapes = jax.eval_shape(maps, subject.variables, images)
-    strides, left_out = {}, []
-    for name, shape in shapes.items():
-        size, small = subject.image_shape[:2], shape.shape[1:3]
-        ratios = {a / b for a, b in zip(size, small, strict=True)}
-        if len(ratios) == 1 and (ratio := ratios.pop()) == int(ratio):
-            strides[name] = int(ratio)
-        else:
-            left_out.append(name)
+    sizes = {name: shape.shape[1:3] for name, shape in shapes.items()}
+    whole = _dividing(subject.image_shape[:2], set(sizes.values()))
+    strides = {n: subject.image_shape[0] // size[0] for n, size in sizes.items() if size in whole}
+    left_out = [name for name in sizes if name not in strides]
     return strides, left_out
+
+
+def _dividing(image: tuple[int, int], sizes: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Returns the sizes that divide the next larger one, from the image downwards.
+
+    Of 28, 14, 7 and 4, the last divides 28 but comes from 7 with a border: its neighbours are 8
+    pixels apart.
+    """
+    found, larger = set(), image
+    for size in sorted(sizes, reverse=True):
+        factors = {divmod(a, b) for a, b in zip(larger, size, strict=True)}
+        if len(factors) == 1 and factors.pop()[1] == 0:
+            found.add(size)
+            larger = size
+    return found
 
 
 def measure_equivariance(

@@ -87,3 +87,10 @@ def test_maps_that_do_not_divide_the_image_are_left_out():
     own = subject(None, random_split(3, SIZE), 4)
     maps = lambda variables, x: {"cut": x[:, 1:-1, 1:-1], "whole": x}  # noqa: E731
     assert strides_of(own, maps) == ({"whole": 1}, ["cut"])
+
+
+def test_a_border_on_the_way_is_noticed():
+    own = subject(None, random_split(3, 12), 4)
+    maps = lambda variables, x: {"3": x[:, ::4, ::4], "2": x[:, :2, :2], "6": x[:, ::2, ::2]}  # noqa: E731
+    # 2 divides 12 and 6, but not the 3 it comes from.
+    assert strides_of(own, maps) == ({"3": 4, "6": 2}, ["2"])

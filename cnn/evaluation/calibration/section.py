@@ -47,7 +47,7 @@ def _cells(figures: dict[str, Any]) -> list[Cell]:
 def reliability_diagram(bins: dict[str, list]) -> Html:
     """Accuracy against confidence of each bin, with the gap to the diagonal as a whisker."""
     scale = Scale(0, 1)
-    marks = [line([(0, 100), (100, 0)], "line reference")]
+    marks = [line([(0, 100), (100, 0)], "line reference tone3")]
     places = []
     columns = (bins["confidence"], bins["accuracy"], bins["counts"])
     for confidence, accuracy, count in zip(*columns, strict=True):
@@ -55,7 +55,7 @@ def reliability_diagram(bins: dict[str, list]) -> Html:
             x, y = scale(confidence), 100 - scale(accuracy)
             hint = f"{count:,} examples: confidence {confidence:.3f}, accuracy {accuracy:.3f}"
             places.append((x, y))
-            marks += [rule(x, y, x, 100 - x, "whisker"), mark("disc", x, y, "tone0", hint)]
+            marks += [rule(x, y, x, 100 - x, "whisker tone0"), mark("disc", x, y, "tone0", hint)]
     marks.insert(1, line(places, "line tone0"))
     return plot(
         scale,
