@@ -5,13 +5,23 @@ python benchmarks/tables.py
 
 import json
 import statistics
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cnn.ablation.collect import collect
+from cnn.ablation.judgement import judge
+from cnn.ablation.report.markdown import escape_markdown
+from cnn.ablation.report.words import SYMBOLS, control, headline
+from cnn.ablation.study_folder import StudyFolder
+
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 FIRST_RUN = ROOT / "results" / "first_run"
+POOLING = ROOT / "results" / "pooling"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -29,6 +39,27 @@ def first_run() -> str:
         f"to {seconds[-1]:.0f} while others shared\n"
         f"them (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
+    )
+
+
+def pooling() -> str:
+    """Returns the verdicts of the study under results/pooling, and its forest plot."""
+    judgement = judge(collect(StudyFolder(POOLING)))
+    study, place = judgement.study, POOLING.relative_to(ROOT)
+    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(judgement))
+    finished = sum(len(summary.runs) for summary in judgement.summaries.values())
+    about = (
+        f"{study.name}: {finished} runs on {study.hardware}, jax {study.versions['jax']}.\n"
+        f"`{study.command}`"
+    )
+    return "\n\n".join(
+        (
+            "\n".join(verdicts),
+            escape_markdown(control(judgement)),
+            f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
+            f"{about}\nmade the [report]({place}/report.md) (download "
+            f"[report.html]({place}/report.html) for curves, costs and every seed).",
+        )
     )
 
 
@@ -86,6 +117,7 @@ def _conditions(made: dict[str, Any]) -> str:
 
 SECTIONS: dict[str, Callable[[], str]] = {
     "first run": first_run,
+    "pooling": pooling,
     "training": training,
     "operators": operators,
 }
