@@ -128,7 +128,9 @@ def get_config() -> ConfigDict:
     )
     config.mesh = ConfigDict(
         dict(
-            devices=0,  # devices that share the batch; 0: all
+            # Devices that share the batch; 0: all accelerators, or as many cores of a CPU as get 32
+            # examples each.
+            devices=0,
         )
     )
     return config.lock()

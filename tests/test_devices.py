@@ -1,5 +1,9 @@
 """One device and eight give the same run, and an evaluation does not depend on how it is cut."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -7,9 +11,10 @@ import pytest
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.evaluate import evaluate
+from cnn.training.mesh import make_mesh
 from cnn.training.metrics import summarize
 from cnn.training.plan import resolve
-from tests.conftest import tiny_config
+from tests.conftest import REPOSITORY, tiny_config
 
 # float32 sums of another order; measured differences are a tenth of these.
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
@@ -136,3 +141,25 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation():
         evaluate(evaluator.step, state.variables(), feed)
     assert trainer.update._cache_size() == 1
     assert evaluator.step._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "examples", "devices"), [(0, 256, 8), (0, 64, 2), (0, 96, 3), (0, 12, 1), (8, 16, 8)]
+)
+def test_cores_share_a_batch_that_is_large_enough(asked, examples, devices):
+    assert make_mesh(asked, examples).size == devices
+
+
+def test_every_core_is_a_device_unless_the_environment_says_otherwise():
+    code = (
+        "import jax, os; from cnn.training.mesh import count_cores_as_devices; "
+        "count_cores_as_devices(); print(jax.device_count(), len(os.sched_getaffinity(0)))"
+    )
+    for flags, expected in (("", None), ("--xla_force_host_platform_device_count=3", 3)):
+        environment = os.environ | {"XLA_FLAGS": flags}
+        command = [sys.executable, "-c", code]
+        said = subprocess.run(
+            command, env=environment, cwd=REPOSITORY, capture_output=True, check=True, text=True
+        )
+        devices, cores = map(int, said.stdout.split())
+        assert devices == (expected or cores)

@@ -14,6 +14,7 @@ from cnn.evaluation.measuring import measure
 from cnn.evaluation.report import write_page
 from cnn.evaluation.suite import ResultFile
 from cnn.evaluation.suites import chosen
+from cnn.training.mesh import count_cores_as_devices
 from cnn.training.run_folder import write_atomically
 from cnn.training.start import use_compilation_cache
 
@@ -74,6 +75,7 @@ def start(request: Request) -> None:
     suites = chosen(request.suite)
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
     use_compilation_cache()
+    count_cores_as_devices()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
     for name in suites:

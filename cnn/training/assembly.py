@@ -65,7 +65,8 @@ def make_evaluator(config: ConfigDict, dataset: data.Dataset) -> Evaluator:
     Raises:
       UserError: there are fewer devices than `mesh.devices`, or no such network.
     """
-    mesh = make_mesh(config.mesh.devices)
+    examples = config.train.batch_size // config.train.accumulation
+    mesh = make_mesh(config.mesh.devices, examples)
     model = models.build(config.model, dataset.num_classes)
     normalize = partial(data.normalize, mean=dataset.mean, std=dataset.std)
     step = jax.jit(make_eval_step(model, data.load, normalize), out_shardings=batch_sharding(mesh))

@@ -20,11 +20,15 @@ def provenance() -> dict[str, str | int | dict[str, str]]:
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "commit": _commit(),
     }
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may run on."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _cpu() -> str:

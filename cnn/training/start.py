@@ -8,6 +8,7 @@ from cnn.config.load import Loaded
 from cnn.training.hosts import abort, is_first, join_hosts
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
+from cnn.training.mesh import count_cores_as_devices
 
 
 def use_compilation_cache() -> None:
@@ -28,6 +29,8 @@ def start(loaded: Loaded, workdir: str, hosts: str | None = None) -> int:
     use_compilation_cache()
     if hosts:
         join_hosts(hosts)
+    else:
+        count_cores_as_devices()
     models.check_read(loaded.config.model, loaded.set_fields)
     try:
         train(loaded.config, workdir)

@@ -23,7 +23,7 @@ def make_state(step):
 
 
 def like(devices=1):
-    sharding = replicated(make_mesh(devices))
+    sharding = replicated(make_mesh(devices, 16))
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), make_state(1)
     )
