@@ -25,6 +25,7 @@ from benchmarks import record
 from cnn import models
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
+from cnn.config.seeds import Seeds
 from cnn.cost.timing import interleave
 from cnn.layers import Head, Style
 from cnn.models.mobilenet import MobileNet
@@ -145,8 +146,8 @@ def our_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[
     )
     state = create_state(model, tx, 0, images.shape[1:], ema=False)
     update = jax.jit(make_train_step(recipe), donate_argnums=0)
-    seed, batch = jnp.uint32(0), {"image": images, "label": labels}
-    return _repeatedly(lambda state: update(state, seed, {}, batch), state), _count(state.params)
+    seeds, batch = Seeds.same(jnp.uint32(0)), {"image": images, "label": labels}
+    return _repeatedly(lambda state: update(state, seeds, {}, batch), state), _count(state.params)
 
 
 def stock_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[], Any], int]:

@@ -12,6 +12,14 @@ def get_config() -> ConfigDict:
     """Returns the complete default configuration."""
     config = ConfigDict()
     config.seed = 0  # drives initialisation, data order, augmentation and dropout
+    config.seeds = ConfigDict(
+        dict(
+            init=-1,  # holds one of them at a seed of its own; -1: follows seed
+            order=-1,  # likewise
+            augment=-1,  # likewise
+            dropout=-1,  # likewise
+        )
+    )
 
     config.data = ConfigDict(
         dict(

@@ -23,6 +23,10 @@ CHOICES = {
 # field: (smallest, largest, whether the largest itself is allowed)
 RANGES = {
     "seed": (0, 2**31 - 1, True),
+    "seeds.init": (-1, 2**31 - 1, True),
+    "seeds.order": (-1, 2**31 - 1, True),
+    "seeds.augment": (-1, 2**31 - 1, True),
+    "seeds.dropout": (-1, 2**31 - 1, True),
     "data.workers": (1, 1024, True),
     "data.prefetch": (1, 1024, True),
     "data.image_size": (0, 65536, True),

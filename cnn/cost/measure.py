@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn import data
+from cnn.config.seeds import Seeds
 from cnn.cost.timing import sample
 from cnn.training.assembly import Evaluator
 from cnn.training.optimizer import make_optimizer
@@ -94,15 +95,16 @@ def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
         ema_decay=config.train.ema_decay,
     )
     device = evaluator.mesh.devices.flat[0]
-    state, seed = jax.device_put((evaluator.new_state(), np.uint32(config.seed)), device)
+    seeds = Seeds.same(np.uint32(config.seed))
+    state, seeds = jax.device_put((evaluator.new_state(), seeds), device)
     labels = jax.device_put(np.arange(count, dtype=np.int32) % dataset.num_classes, device)
     batch = {"image": _images(evaluator, count), "label": labels}
     update = jax.jit(make_train_step(recipe), donate_argnums=0)
-    compiled = update.lower(state, seed, (), batch).compile()
+    compiled = update.lower(state, seeds, (), batch).compile()
 
     def step() -> Any:
         nonlocal state
-        state, sums = compiled(state, seed, (), batch)
+        state, sums = compiled(state, seeds, (), batch)
         return state, sums
 
     return step, _planned(compiled)

@@ -4,7 +4,7 @@ import collections
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -39,7 +39,8 @@ class Feed:
     cropped: bool
     _sharding: NamedSharding
     _batch_size: int
-    _seed: int
+    _order_seed: int
+    _crop_seed: int
     _workers: int
     _prefetch: int
     _crop_area: tuple[float, ...]
@@ -47,31 +48,39 @@ class Feed:
     def batches(self, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         """Yields what `load` takes, one for each step in [start, stop).
 
-        A step's batch depends on the seed and the step alone: neither on `start`, nor on the
+        A step's batch depends on the seeds and the step alone: neither on `start`, nor on the
         placement, the number of workers or of processes.
 
         Raises:
           UserError: an image cannot be decoded (from any thread, at the batch that needs it).
         """
+        rows = _addressable_rows(self._sharding, self._batch_size)
+        for values in self.values(start, stop):
+            yield _place(values, rows, self._batch_size, self._sharding)
+
+    def values(self, start: int, stop: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """Yields this process's rows of what `batches` places, still on the host."""
         steps = range(start, stop)
         rows = _addressable_rows(self._sharding, self._batch_size)
         if self.arrays:
             for step in steps:
-                chosen = {"index": self._indices(step)[rows]}
-                yield _place(chosen, rows, self._batch_size, self._sharding)
+                yield {"index": self._indices(step)[rows]}
             return
         tasks = (self._tasks(step, rows) for step in steps)
-        for batch in _decode_ahead(self.split, tasks, self._workers, self._prefetch):
-            yield _place(batch, rows, self._batch_size, self._sharding)
+        yield from _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+
+    def reseeded(self, order_seed: int, crop_seed: int) -> "Feed":
+        """Returns the feed of another run over the same arrays."""
+        return replace(self, _order_seed=order_seed, _crop_seed=crop_seed)
 
     def _indices(self, step: int) -> np.ndarray:
-        return batch_indices(self._seed, step, self._batch_size, len(self.split))
+        return batch_indices(self._order_seed, step, self._batch_size, len(self.split))
 
     def _tasks(self, step: int, rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
         indices = self._indices(step)[rows]
         if not self.cropped:
             return [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
-        crops = decode_crops(self._seed, step, self._batch_size, self._crop_area)
+        crops = decode_crops(self._crop_seed, step, self._batch_size, self._crop_area)
         crops = [crops[row] for row in rows]
         return [
             (indices[i : i + _CHUNK], crops[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)
@@ -86,6 +95,7 @@ def make_feed(
     batch_size: int,
     seed: int,
     random_resized_crop: tuple[float, ...] = (),
+    crop_seed: int | None = None,
 ) -> Feed:
     """Makes the training feed of a split, placed as `data.placement` says.
 
@@ -95,9 +105,10 @@ def make_feed(
       sharding: of the batch axis over the mesh.
       replicated: on the same mesh, for a resident split.
       batch_size: global, divisible by the shards of the batch axis.
-      seed: of the run.
+      seed: of the order of the examples.
       random_resized_crop: `augment.random_resized_crop`; taken while decoding when the stored
         images differ in size, which needs a streaming placement.
+      crop_seed: of those crops; None: the same seed.
 
     Raises:
       UserError: the placement is unknown or cannot be had.
@@ -110,7 +121,8 @@ def make_feed(
         cropped=cropped,
         _sharding=sharding,
         _batch_size=batch_size,
-        _seed=seed,
+        _order_seed=seed,
+        _crop_seed=seed if crop_seed is None else crop_seed,
         _workers=data.workers,
         _prefetch=data.prefetch,
         _crop_area=tuple(random_resized_crop),

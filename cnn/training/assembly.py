@@ -8,10 +8,11 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from cnn import data, models
+from cnn.config.seeds import Seeds
 from cnn.training.mesh import batch_sharding, make_mesh, replicated
 from cnn.training.optimizer import make_optimizer, make_schedule
 from cnn.training.plan import Plan
@@ -42,31 +43,39 @@ class Evaluator:
 
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born replicated over the mesh."""
-        init = jax.jit(self._init, out_shardings=replicated(self.mesh))
-        return init(np.uint32(self.config.seed))
+        init = jax.jit(self.init, out_shardings=replicated(self.mesh))
+        return init(np.uint32(Seeds.of(self.config).init))
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes, dtypes and shardings of a state, as checkpoints are restored into."""
         sharding = replicated(self.mesh)
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(self._init, np.uint32(self.config.seed)),
+            jax.eval_shape(self.init, np.uint32(0)),
         )
 
-    def _init(self, seed: jax.Array) -> TrainState:
+    def init(self, seed: jax.Array) -> TrainState:
+        """Returns the state of an init seed before the first step; to be traced."""
         tx = make_optimizer(self.config.optimizer, self.config.train.clip_norm)
         ema = self.config.train.ema_decay > 0
         return create_state(self.model, tx, seed, self.dataset.image_shape, ema=ema)
 
 
-def make_evaluator(config: ConfigDict, dataset: data.Dataset) -> Evaluator:
+def make_evaluator(
+    config: ConfigDict, dataset: data.Dataset, devices: int | None = None
+) -> Evaluator:
     """Builds what is needed to evaluate checkpoints of a config on a data set.
+
+    Args:
+      config: a complete config.
+      dataset: its data.
+      devices: instead of `mesh.devices`.
 
     Raises:
       UserError: there are fewer devices than `mesh.devices`, or no such network.
     """
     examples = config.train.batch_size // config.train.accumulation
-    mesh = make_mesh(config.mesh.devices, examples)
+    mesh = make_mesh(config.mesh.devices if devices is None else devices, examples)
     model = models.build(config.model, dataset.num_classes)
     normalize = partial(data.normalize, mean=dataset.mean, std=dataset.std)
     step = jax.jit(make_eval_step(model, data.load, normalize), out_shardings=batch_sharding(mesh))
@@ -79,17 +88,17 @@ class Trainer:
 
     Attributes:
       feed: batches by step.
-      seed: uint32 scalar on the mesh.
-      update: jitted (state, seed, arrays, batch) -> (state, sums); it consumes the state.
+      seeds: uint32 scalars on the mesh.
+      update: jitted (state, seeds, arrays, batch) -> (state, sums); it consumes the state.
     """
 
     feed: data.Feed
-    seed: jax.Array
+    seeds: Seeds
     update: Callable[..., tuple[TrainState, dict[str, jax.Array]]] = field(repr=False)
 
     def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         """Makes one update."""
-        return self.update(state, self.seed, self.feed.arrays, batch)
+        return self.update(state, self.seeds, self.feed.arrays, batch)
 
 
 def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
@@ -98,29 +107,46 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     Raises:
       UserError: an augmentation does not fit the images, or a data field the split.
     """
-    config, dataset, mesh = evaluator.config, evaluator.dataset, evaluator.mesh
+    mesh = evaluator.mesh
+    feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
+    step = make_train_step(make_recipe(evaluator, plan, feed.cropped))
+    update = jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+    seeds = Seeds(*map(np.uint32, Seeds.of(evaluator.config)))
+    return Trainer(feed=feed, seeds=jax.device_put(seeds, replicated(mesh)), update=update)
+
+
+def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding) -> data.Feed:
+    """Returns the training batches, the batch axis and a resident split placed as given.
+
+    Raises:
+      UserError: an augmentation does not fit the images, or a data field the split.
+    """
+    config, dataset, seeds = evaluator.config, evaluator.dataset, Seeds.of(evaluator.config)
     data.check_augment(config.augment, dataset.image_shape)
-    feed = data.make_feed(
+    return data.make_feed(
         dataset.train,
         config.data,
-        batch_sharding(mesh),
-        replicated(mesh),
+        sharding,
+        whole,
         config.train.batch_size,
-        config.seed,
+        seeds.order,
         tuple(config.augment.random_resized_crop),
+        seeds.augment,
     )
-    recipe = Recipe(
+
+
+def make_recipe(evaluator: Evaluator, plan: Plan, cropped: bool) -> Recipe:
+    """Returns what one update of the network is made of; `cropped` as its feed says."""
+    config, dataset = evaluator.config, evaluator.dataset
+    return Recipe(
         model=evaluator.model,
         tx=make_optimizer(config.optimizer, config.train.clip_norm),
         schedule=make_schedule(config.schedule, plan),
         load=data.load,
         augment=data.make_augment(
-            config.augment, dataset.num_classes, dataset.mean, dataset.std, cropped=feed.cropped
+            config.augment, dataset.num_classes, dataset.mean, dataset.std, cropped=cropped
         ),
         accumulation=config.train.accumulation,
         label_smoothing=config.train.label_smoothing,
         ema_decay=config.train.ema_decay,
     )
-    update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=replicated(mesh))
-    seed = jax.device_put(np.uint32(config.seed), replicated(mesh))
-    return Trainer(feed=feed, seed=seed, update=update)

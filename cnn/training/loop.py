@@ -1,6 +1,7 @@
 """The spine: one run, from a config to a result."""
 
 import time
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -8,11 +9,11 @@ from ml_collections import ConfigDict
 
 from cnn.config.durations import is_due
 from cnn.config.record import fingerprint, to_plain
-from cnn.data import Dataset, Split, open_dataset
-from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_trainer
+from cnn.data import Dataset, open_dataset
+from cnn.training.assembly import Evaluator, make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.console import Display, StepProgress
-from cnn.training.evaluate import Outcomes, evaluate
+from cnn.training.device import UPDATE, Device, Steps
 from cnn.training.hosts import is_first, wait_for_all
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.logs import MetricLog, figures_at
@@ -20,7 +21,6 @@ from cnn.training.metrics import NonFiniteLossError, Window, summarize
 from cnn.training.plan import Plan, resolve
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder
-from cnn.training.state import TrainState
 
 
 def train(
@@ -54,81 +54,99 @@ def train(
     dataset = dataset or open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
-    trainer = make_trainer(evaluator, plan)
-    # Traces the network, which finds what does not fit before anything is written.
-    evaluator.abstract_state()
-    if is_first():
-        folder.claim(config, asdict(plan) | {"mean": dataset.mean, "std": dataset.std})
-    wait_for_all("claimed")
-    display.network(config.model.name, evaluator.model, dataset.image_shape)
-    display.plan(plan, evaluator.mesh)
-    return _Run(folder, display, evaluator, trainer, plan).run()
+    device = Device(evaluator, make_trainer(evaluator, plan))
+    with Interruption() as interruption:
+        return device.drive(Run(folder, display, evaluator, device, plan, interruption).steps())
 
 
-class _Run:
-    """One run while it is under way."""
+class Run:
+    """One run while it is under way.
+
+    Args:
+      folder: where everything is kept.
+      display: what a person sees.
+      evaluator: the network.
+      device: holds the state.
+      plan: durations in steps.
+      interruption: that ends the run after a step.
+    """
 
     def __init__(
         self,
         folder: RunFolder,
         display: Display,
         evaluator: Evaluator,
-        trainer: Trainer,
+        device: Device,
         plan: Plan,
+        interruption: Interruption,
     ):
         self.config, self.dataset = evaluator.config, evaluator.dataset
         self.folder, self.display, self.plan = folder, display, plan
-        self.evaluator, self.trainer = evaluator, trainer
-        self.checkpoints = Checkpoints(folder.checkpoints, self.config.checkpoint.keep)
-        self.best = self.checkpoints.best()
+        self.evaluator, self.device, self.interruption = evaluator, device, interruption
+        self.window = Window(row=device.row)
         self.saved: int | None = None
-        self.window = Window()
+        self.best: tuple[int, float] | None
+        self.checkpoints: Checkpoints
         self.log: MetricLog
 
-    def run(self) -> dict[str, Any]:
+    def steps(self) -> Steps:
+        """Trains and evaluates, yielding what it needs of the device; returns the result."""
         begun = time.perf_counter()
-        state = self._begin()
-        start = int(state.step)
-        self.log = MetricLog(self.folder, start, tensorboard=self.config.log.tensorboard)
+        self._claim()
+        self.checkpoints = Checkpoints(self.folder.checkpoints, self.config.checkpoint.keep)
         try:
-            with Interruption() as interruption:
-                state = self._train(state, start, interruption)
+            self.best = self.checkpoints.best()
+            start = self._begin()
+            self.log = MetricLog(self.folder, start, tensorboard=self.config.log.tensorboard)
+            try:
+                yield from self._train(start)
                 self.checkpoints.wait()
-                return self._finish(state, begun)
+                return (yield from self._finish(begun))
+            finally:
+                self.log.close()
         finally:
-            self.log.close()
             self.checkpoints.close()
 
-    def _begin(self) -> TrainState:
-        """Restores the newest good checkpoint, or starts at step 0."""
+    def _claim(self) -> None:
+        # Traces the network, which finds what does not fit before anything is written.
+        self.evaluator.abstract_state()
+        if is_first():
+            own = {"mean": self.dataset.mean, "std": self.dataset.std}
+            self.folder.claim(self.config, asdict(self.plan) | own)
+        wait_for_all("claimed")
+        name, shape = self.config.model.name, self.dataset.image_shape
+        self.display.network(name, self.evaluator.model, shape)
+        self.display.plan(self.plan, self.evaluator.mesh)
+
+    def _begin(self) -> int:
+        """Restores the newest good checkpoint, or starts at step 0; returns the step."""
         found, damaged = self.checkpoints.restore_newest(self.evaluator.abstract_state())
         for sentence in damaged:
             self.display.say(f"a damaged checkpoint was put aside: {sentence}")
-        if found is None:
-            return self.evaluator.new_state()
-        state, meta = found
-        self.window = Window(meta["window"])
-        self.saved = int(state.step)
-        self.display.say(f"continuing after step {self.saved}")
-        return state
+        state, start = None, 0
+        if found:
+            state, meta = found
+            self.window = Window(meta["window"], self.device.row)
+            self.saved = start = int(state.step)
+            self.display.say(f"continuing after step {start}")
+        self.device.begin(state, start, self.plan.total_steps)
+        return start
 
-    def _train(self, state: TrainState, start: int, interruption: Interruption) -> TrainState:
+    def _train(self, start: int) -> Generator[Any, Any, None]:
         plan = self.plan
-        batches = self.trainer.feed.batches(start, plan.total_steps)
         with self.display.progress(start, plan.total_steps, self.config) as progress:
-            for step, batch in enumerate(batches, start + 1):
-                state, sums = self.trainer.step(state, batch)
-                self.window.add(step, sums)
+            for step in range(start + 1, plan.total_steps + 1):
+                self.window.add(step, (yield UPDATE))
                 progress.advance(step)
                 if is_due(step, plan.log_every, plan.total_steps):
                     self._report(step, progress)
                 with progress.paused():
-                    self._evaluate_and_save(step, state)
-                if interruption.signal is not None and step < plan.total_steps:
-                    self._save(step, state)
+                    yield from self._evaluate_and_save(step)
+                signal = self.interruption.signal
+                if signal is not None and step < plan.total_steps:
+                    self._save(step)
                     self.checkpoints.wait()
-                    raise InterruptedRun(interruption.signal, step)
-        return state
+                    raise InterruptedRun(signal, step)
 
     def _report(self, step: int, progress: StepProgress) -> None:
         try:
@@ -137,12 +155,11 @@ class _Run:
             self._diverged(error)
         self.log.write(step, "train", figures | progress.report(step, figures))
 
-    def _evaluate_and_save(self, step: int, state: TrainState) -> None:
+    def _evaluate_and_save(self, step: int) -> Generator[Any, Any, None]:
         plan, accuracy, improved = self.plan, None, False
         if self.dataset.validation and is_due(step, plan.evaluate_every, plan.total_steps):
-            figures = summarize(
-                self._evaluate(state, self.dataset.validation), self.dataset.class_names
-            )
+            outcomes = yield self.dataset.validation
+            figures = summarize(outcomes, self.dataset.class_names)
             accuracy = figures["accuracy"]
             improved = self.best is None or accuracy > self.best[1]
             self.display.figures(f"step {step}, validation", figures)
@@ -151,13 +168,9 @@ class _Run:
         if improved:
             self.best = step, accuracy
         if improved or is_due(step, plan.checkpoint_every, plan.total_steps):
-            self._save(step, state, accuracy)
+            self._save(step, accuracy)
 
-    def _evaluate(self, state: TrainState, split: Split) -> Outcomes:
-        feed = self.evaluator.feed(split)
-        return evaluate(self.evaluator.step, state.variables(), feed)
-
-    def _save(self, step: int, state: TrainState, accuracy: float | None = None) -> None:
+    def _save(self, step: int, accuracy: float | None = None) -> None:
         if step == self.saved:
             return
         try:
@@ -172,7 +185,7 @@ class _Run:
             "best": self.best,
             "versions": provenance()["versions"],
         }
-        self.checkpoints.save(step, state, meta, accuracy)
+        self.checkpoints.save(step, self.device.state(), meta, accuracy)
         self.saved = step
 
     def _diverged(self, error: NonFiniteLossError) -> NoReturn:
@@ -185,8 +198,8 @@ class _Run:
             "schedule.warmup or train.clip_norm"
         ) from error
 
-    def _finish(self, state: TrainState, begun: float) -> dict[str, Any]:
-        outcomes = self._evaluate(state, self.dataset.test)
+    def _finish(self, begun: float) -> Steps:
+        outcomes = yield self.dataset.test
         step = self.plan.total_steps
         result = {
             "step": step,

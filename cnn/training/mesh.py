@@ -10,6 +10,7 @@ from cnn.config.errors import UserError
 from cnn.training.provenance import usable_cores
 
 DATA_AXIS = "data"
+REPLICA_AXIS = "replica"
 # Below this many examples a core what the cores tell each other costs more than sharing gains.
 _LEAST_SHARE = 32
 
@@ -48,6 +49,13 @@ def make_mesh(devices: int, examples: int) -> Mesh:
     chosen = np.array(available[: devices or None])
     # Explicit axes, make_mesh's default, refuse vmapped crops of a sharded batch.
     return Mesh(chosen, (DATA_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def make_replica_mesh(replicas: int) -> Mesh:
+    """Returns a mesh over as many devices as hold the same number of replicas each."""
+    available = jax.devices()
+    count = max(n for n in range(1, len(available) + 1) if replicas % n == 0)
+    return Mesh(np.array(available[:count]), (REPLICA_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

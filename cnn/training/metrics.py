@@ -23,9 +23,14 @@ class Window:
     Steps hand in device scalars, which are fetched only when somebody asks, so that the device
     never waits for the host. The totals travel in the checkpoint, so that a resumed run reports
     the same figures as one that was never interrupted.
+
+    Args:
+      totals: of a checkpoint.
+      row: where this run's figures lie in arrays that several runs share; () for scalars.
     """
 
-    def __init__(self, totals: dict[str, float] | None = None):
+    def __init__(self, totals: dict[str, float] | None = None, row: Any = ()):
+        self._row = row
         self._totals = dict(totals or {})
         self._pending: list[tuple[int, dict[str, jax.Array]]] = []
 
@@ -42,10 +47,11 @@ class Window:
           NonFiniteLossError: names the first step whose loss is not finite.
         """
         for step, sums in jax.device_get(self._pending):
-            if not math.isfinite(sums["loss"]):
-                raise NonFiniteLossError(f"the loss is {sums['loss']} at step {step}")
-            for name, value in sums.items():
-                self._totals[name] = self._totals.get(name, 0.0) + float(value)
+            own = {name: float(value[self._row]) for name, value in sums.items()}
+            if not math.isfinite(own["loss"]):
+                raise NonFiniteLossError(f"the loss is {own['loss']} at step {step}")
+            for name, value in own.items():
+                self._totals[name] = self._totals.get(name, 0.0) + value
         self._pending = []
         return dict(self._totals)
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from cnn.config.seeds import Seeds
 from cnn.training.optimizer import Schedule
 from cnn.training.state import TrainState
 from cnn.training.streams import stream_key
@@ -44,7 +45,7 @@ class Recipe:
 
 
 def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
-    """Returns (state, seed, arrays, batch) -> (state, sums), to be jitted.
+    """Returns (state, seeds, arrays, batch) -> (state, sums), to be jitted.
 
     `sums` holds float32 sums over the batch: loss, correct and count. With accumulation the batch
     is cut into micro-batches of every A-th example (so that each device cuts its own part), each
@@ -53,11 +54,11 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     ghost groups of that size gives.
     """
 
-    def train_step(state: TrainState, seed: Array, arrays: Any, batch: Batch):
+    def train_step(state: TrainState, seeds: Seeds, arrays: Any, batch: Batch):
         data = recipe.load(arrays, batch)
-        key = stream_key(seed, "augment", state.step)
+        key = stream_key(seeds.augment, "augment", state.step)
         images, targets = recipe.augment(key, data["image"], data["label"])
-        dropout_key = stream_key(seed, "dropout", state.step)
+        dropout_key = stream_key(seeds.dropout, "dropout", state.step)
         grads, batch_stats, sums = _gradients(recipe, state, images, targets, dropout_key)
         direction, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
         rate = recipe.schedule(state.step)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from cnn.config.seeds import Seeds
 from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
@@ -47,7 +48,7 @@ def run(recipe, steps=1):
     first, states = state, []
     update = jax.jit(make_train_step(recipe))
     for _ in range(steps):
-        state, sums = update(state, jnp.uint32(0), (), make_batch())
+        state, sums = update(state, Seeds.same(jnp.uint32(0)), (), make_batch())
         states.append(state)
     return first, states, sums
 

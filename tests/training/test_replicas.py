@@ -1,0 +1,152 @@
+"""Seeds that share a program leave what single runs of them leave, whatever happens to one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.training import replicas
+from cnn.training.checkpoint import Checkpoints
+from cnn.training.loop import train
+from cnn.training.metrics import NonFiniteLossError
+from cnn.training.replicas import train_replicas
+from cnn.training.run_folder import RunFolder
+from tests.conftest import REPOSITORY, tiny_config
+
+OWN = ("log.tensorboard=false", "augment.flip=true", "model.dropout=0.2")
+SEEDS = (3, 4, 5)
+
+
+def config_of(seed, *more):
+    return tiny_config(*OWN, f"seed={seed}", *more)
+
+
+def left_by(workdir):
+    """Returns what a run folder holds, less the times: record, rows, digest, predictions, test."""
+    folder = RunFolder(workdir)
+    rows = map(json.loads, folder.metrics_file.read_text().splitlines())
+    kept = [(r["step"], r["split"], r["name"], r["value"]) for r in rows if "images" not in r["name"]]
+    checkpoints = Checkpoints(folder.checkpoints, read_only=True)
+    digests = [
+        json.loads((folder.checkpoints / str(step) / "meta" / "metadata").read_text())["sha256"]
+        for step in checkpoints.steps()
+    ]
+    checkpoints.close()
+    with np.load(folder.predictions_file) as file:
+        predictions = {name: file[name].tobytes() for name in file.files}
+    result = folder.result()
+    timeless = {name: result[name] for name in ("step", "seed", "test", "validation", "best")}
+    return folder.record(), kept, digests, predictions, timeless
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Single runs."""
+    root = tmp_path_factory.mktemp("alone")
+    for seed in SEEDS:
+        train(config_of(seed), str(root / str(seed)), quiet=True)
+    return {seed: left_by(root / str(seed)) for seed in SEEDS}
+
+
+def test_replicas_leave_what_single_runs_leave_and_compile_once(alone, tmp_path, monkeypatch):
+    traced = []
+    make = replicas.make_train_step
+
+    def counted(recipe):
+        step = make(recipe)
+        return lambda *arguments: traced.append(1) or step(*arguments)
+
+    monkeypatch.setattr(replicas, "make_train_step", counted)
+    endings = train_replicas([config_of(s) for s in SEEDS], [tmp_path / str(s) for s in SEEDS])
+    assert [e["seed"] for e in endings] == list(SEEDS)
+    for seed in SEEDS:
+        assert left_by(tmp_path / str(seed)) == alone[seed]
+    assert len(traced) == 1
+    # Finished runs are neither trained nor compiled again.
+    again = train_replicas([config_of(s) for s in SEEDS], [tmp_path / str(s) for s in SEEDS])
+    assert again == json.loads(json.dumps(endings))
+    assert len(traced) == 1
+
+
+def test_several_replicas_on_one_device_take_turns(alone, tmp_path, monkeypatch):
+    one = jax.devices()[:1]
+    monkeypatch.setattr(jax, "devices", lambda: one)
+    train_replicas([config_of(s) for s in SEEDS[:2]], [tmp_path / str(s) for s in SEEDS[:2]])
+    for seed in SEEDS[:2]:
+        losses = [value for _, _, name, value in left_by(tmp_path / str(seed))[1] if name == "loss"]
+        wanted = [value for _, _, name, value in alone[seed][1] if name == "loss"]
+        np.testing.assert_allclose(losses, wanted, rtol=1e-4)
+
+
+def test_a_killed_group_goes_on_bit_for_bit(alone, tmp_path):
+    program = (
+        "import sys; from tests.conftest import tiny_config; "
+        "from cnn.training.replicas import train_replicas; "
+        f"train_replicas([tiny_config(*{OWN!r}, f'seed={{s}}') for s in {SEEDS[:2]!r}], "
+        f"[sys.argv[1] + f'/{{s}}' for s in {SEEDS[:2]!r}])"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    process = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True)
+    saved = tmp_path / str(SEEDS[0]) / "checkpoints" / "3"
+    deadline = time.monotonic() + 300
+    while not saved.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    train_replicas([config_of(s) for s in SEEDS[:2]], [tmp_path / str(s) for s in SEEDS[:2]])
+    for seed in SEEDS[:2]:
+        assert left_by(tmp_path / str(seed)) == alone[seed]
+
+
+def test_replicas_at_different_steps_end_as_alone(alone, tmp_path):
+    class Stop(Exception):
+        pass
+
+    folder = tmp_path / str(SEEDS[0])
+    with pytest.MonkeyPatch.context() as patch:
+        save = Checkpoints.save
+
+        def once(self, step, *rest):
+            save(self, step, *rest)
+            self.wait()
+            raise Stop
+
+        patch.setattr(Checkpoints, "save", once)
+        with pytest.raises(Stop):
+            train(config_of(SEEDS[0]), str(folder), quiet=True)
+    train_replicas([config_of(s) for s in SEEDS[:2]], [tmp_path / str(s) for s in SEEDS[:2]])
+    for seed in SEEDS[:2]:
+        assert left_by(tmp_path / str(seed)) == alone[seed]
+
+
+def test_a_seed_that_diverges_takes_no_other_down(alone, tmp_path, monkeypatch):
+    init = replicas.Evaluator.init
+
+    def poisoned(self, seed):
+        state = init(self, seed)
+        bad = jax.numpy.where(seed == SEEDS[1], jax.numpy.nan, 1.0)
+        return state.replace(params=jax.tree.map(lambda x: x * bad, state.params))
+
+    monkeypatch.setattr(replicas.Evaluator, "init", poisoned)
+    endings = train_replicas(
+        [config_of(s) for s in SEEDS[:2]], [tmp_path / str(s) for s in SEEDS[:2]]
+    )
+    assert isinstance(endings[1], NonFiniteLossError)
+    assert not RunFolder(tmp_path / str(SEEDS[1])).result_file.exists()
+    assert left_by(tmp_path / str(SEEDS[0])) == alone[SEEDS[0]]
+
+
+def test_replicas_differ_in_seeds_alone(tmp_path):
+    two = [config_of(0), config_of(1, "optimizer.learning_rate=0.2")]
+    with pytest.raises(UserError, match=r"optimizer\.learning_rate"):
+        train_replicas(two, [tmp_path / "0", tmp_path / "1"])
+    assert not list(tmp_path.iterdir())
