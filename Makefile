@@ -20,6 +20,7 @@ report: .venv/installed
 bench: .venv/installed
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --out=benchmarks/results/training.json
+	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
 	$(RUN) benchmarks/tables.py
 
 test: .venv/installed-test

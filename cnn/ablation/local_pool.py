@@ -15,8 +15,9 @@ from cnn.ablation.worker import record_failure
 class LocalPool:
     """Worker processes; one that dies of something else than a signal to stop is replaced."""
 
-    def __init__(self, workdir: Path, workers: int, runs: list[Run], task: Task):
-        self._command = [sys.executable, "-m", "cnn.ablation.worker", str(workdir), str(task)]
+    def __init__(self, workdir: Path, workers: int, runs: list[Run], task: Task, replicas: int = 0):
+        self._command = [sys.executable, "-m", "cnn.ablation.worker"]
+        self._command += [str(workdir), str(task), str(replicas)]
         self._environment = os.environ | threads(workers)
         self._runs = runs
         self._processes = [self._start() for _ in range(workers)]

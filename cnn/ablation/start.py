@@ -64,6 +64,7 @@ def run(
     engine: str = "local",
     gpus: float | None = None,
     retries: int | None = None,
+    replicas: int | None = None,
 ) -> None:
     """Trains what is not finished, and reports.
 
@@ -76,9 +77,11 @@ def run(
       engine: "local" or "ray".
       gpus: ray: that a run is given; None: 0.
       retries: ray: how often a run is started again that was lost; None: 3.
+      replicas: local: seeds of an arm that a worker trains in one program; None: one an
+        accelerator, and one on CPUs.
     """
     shared = find_task(task)
-    start_pool = _engine(engine, Path(workdir).absolute(), shared, workers, gpus, retries)
+    start_pool = _engine(engine, Path(workdir).absolute(), shared, workers, gpus, retries, replicas)
     folder = StudyFolder(Path(workdir).absolute())
     folder.begin(_load(config, overrides), config, overrides)
     run_study(folder, start_pool, shared)
@@ -92,18 +95,22 @@ def _engine(
     workers: int | None,
     gpus: float | None,
     retries: int | None,
+    replicas: int | None,
 ) -> Callable[[list[Run]], Pool]:
     """Returns what starts the workers of an engine; refuses options that it does not read."""
     if name not in ENGINES:
         raise UserError(f"--engine: unknown '{name}': {did_you_mean(name, ENGINES)}")
-    unread = {"workers": workers} if name == "ray" else {"gpus": gpus, "retries": retries}
+    own = {"workers": workers, "replicas": replicas}
+    unread = own if name == "ray" else {"gpus": gpus, "retries": retries}
     for option, value in unread.items():
         if value is not None:
             raise UserError(f"--{option}: has no effect with --engine={name}; leave it out")
     if name == "local":
-        count = os.cpu_count() if workers is None else workers
+        if replicas is not None and replicas < 1:
+            raise UserError(f"--replicas: {replicas} is less than 1")
+        count = max(1, os.cpu_count() // (replicas or 1)) if workers is None else workers
         _check_workers(count)
-        return lambda runs: LocalPool(folder, count, runs, task)
+        return lambda runs: LocalPool(folder, count, runs, task, replicas or 0)
     for option, value in {"gpus": gpus, "retries": retries}.items():
         if value is not None and value < 0:
             raise UserError(f"--{option}: {value} is less than 0")

@@ -1,9 +1,13 @@
-"""Trains the runs of a study that nobody else trains, one after another."""
+"""Trains the runs of a study that nobody else trains, one or a few seeds at a time."""
 
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import jax
 
 from cnn.ablation.claim import HEARTBEAT, Claim
 from cnn.ablation.plan import Run, arms_of
@@ -12,6 +16,7 @@ from cnn.ablation.task import parse_task
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
+from cnn.training.replicas import Ending, train_replicas
 from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.start import use_compilation_cache
 
@@ -31,39 +36,77 @@ def is_open(run: Run) -> bool:
     return not RunFolder(run.folder).result_file.exists() and not failure_file(run.folder).exists()
 
 
-def work(runs: list[Run]) -> int:
+def work(runs: list[Run], replicas: int = 1) -> int:
     """Trains every open run that is not claimed; returns an exit code.
 
     A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
     which the study's runner knows what it died of. Others that show no sign of life are waited
     for, until they do or count as dead.
+
+    Args:
+      runs: of the study, in the order to train them in.
+      replicas: seeds of one arm that are trained in one program.
     """
     while True:
-        code, waiting = _pass(runs)
+        code, waiting = _pass(runs, replicas)
         if code or not waiting:
             return code
         time.sleep(HEARTBEAT)
 
 
-def _pass(runs: list[Run]) -> tuple[int, bool]:
+def _pass(runs: list[Run], replicas: int) -> tuple[int, bool]:
     """Goes through all runs once; returns an exit code, and whether some worker may be dead."""
     waiting = False
     for run in runs:
         if not is_open(run):
             continue
-        with Claim(run.folder) as claim:
-            waiting |= claim.silent
-            if not claim.held or not is_open(run):
-                continue
+        same = [r for r in runs if (r.network, r.arm) == (run.network, run.arm)]
+        # The run itself first: whoever comes later in the list has a turn of its own.
+        with _claimed([run, *(r for r in same if r is not run)], replicas) as (held, silent):
+            waiting |= silent
             try:
-                train(run.load().config, str(run.folder), quiet=True)
+                endings = _train(held, replicas)
             except InterruptedRun as stopped:
                 return 128 + stopped.signal, waiting
-            except UserError as error:
-                record_failure(run, str(error))
-            except Exception as error:
-                record_failure(run, f"{type(error).__name__}: {error}".splitlines()[0])
+            for one, ending in zip(held, endings, strict=True):
+                if isinstance(ending, Exception):
+                    record_failure(one, _sentence(ending))
     return 0, waiting
+
+
+@contextmanager
+def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
+    """Holds the first open runs that can be had, and tells whether another's worker may be dead."""
+    held, silent = [], False
+    with ExitStack() as claims:
+        for run in filter(is_open, runs):
+            claim = claims.enter_context(Claim(run.folder))
+            silent |= claim.silent
+            if claim.held and is_open(run):
+                held.append(run)
+            if len(held) == most or not held:
+                break
+        yield held, silent
+
+
+def _train(runs: list[Run], replicas: int) -> list[Ending]:
+    """Trains runs of one arm; returns the result of each, or the error that ended it."""
+    try:
+        configs, folders = [run.load().config for run in runs], [run.folder for run in runs]
+        # A seed that is left over has one device too, as the others had.
+        if replicas > 1 and runs:
+            return train_replicas(configs, folders)
+        return [train(*pair, quiet=True) for pair in zip(configs, map(str, folders), strict=True)]
+    except InterruptedRun:
+        raise
+    except Exception as error:
+        return [error] * len(runs)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def interleave(arms: dict[str, list[Run]]) -> list[Run]:
@@ -71,11 +114,15 @@ def interleave(arms: dict[str, list[Run]]) -> list[Run]:
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
-def main(workdir: str, task: str) -> int:
-    """Works on the study of a folder."""
+def main(workdir: str, task: str, replicas: str) -> int:
+    """Works on the study of a folder; replicas "0": one an accelerator, and one on CPUs."""
     use_compilation_cache()
+    if int(replicas):
+        jax.config.update("jax_num_cpu_devices", int(replicas))
     folder = StudyFolder(Path(workdir))
-    return work(parse_task(task).order(interleave(arms_of(folder.plan(), folder.path))))
+    runs = parse_task(task).order(interleave(arms_of(folder.plan(), folder.path)))
+    accelerators = 1 if jax.default_backend() == "cpu" else jax.device_count()
+    return work(runs, int(replicas) or accelerators)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,8 @@ class EvalFeed:
         Batches hold `batch_size` examples, the last one what is left. All have the same number of
         rows: the batch size rounded up to a multiple of the shards.
         """
-        shards = self._sharding.num_devices
+        sharding = self._sharding
+        shards = 1 if sharding.is_fully_replicated else sharding.num_devices
         padded = -(-self._batch_size // shards) * shards
         rows = _addressable_rows(self._sharding, padded)
         chosen = [

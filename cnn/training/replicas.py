@@ -51,14 +51,12 @@ def train_replicas(
       For each run what result.json holds, or the error that ended it and no other.
 
     Raises:
-      UserError: the configs differ in more, or a folder or the data do not go with them.
+      UserError: the configs differ in more, or the data do not go with them.
       InterruptedRun: SIGTERM or SIGINT came.
     """
     _check_alike(configs)
     folders = [RunFolder(workdir) for workdir in workdirs]
-    for folder, config in zip(folders, configs, strict=True):
-        folder.check(config)
-    endings: list[Ending | None] = [folder.result() for folder in folders]
+    endings = [_ended(folder, config) for folder, config in zip(folders, configs, strict=True)]
     open_ = [i for i, ending in enumerate(endings) if ending is None]
     if open_:
         shared = dataset or data.open_dataset(configs[0].data)
@@ -66,6 +64,15 @@ def train_replicas(
         for i, ending in zip(open_, _train(*chosen, shared), strict=True):
             endings[i] = ending
     return endings
+
+
+def _ended(folder: RunFolder, config: ConfigDict) -> Ending | None:
+    """Returns the ending of a run that is not to be trained."""
+    try:
+        folder.check(config)
+    except UserError as error:
+        return error
+    return folder.result()
 
 
 def _check_alike(configs: Sequence[ConfigDict]) -> None:
@@ -175,7 +182,7 @@ class Group:
 
         for row in range(len(runs)):
             send(row, None)
-        self._assemble()
+        self.assemble()
         while asked:
             for row, answer in self._serve(asked).items():
                 send(row, answer)
@@ -185,7 +192,7 @@ class Group:
         """Answers those that ask for an update, or, when nobody does, for the same split."""
         updates = [row for row, request in asked.items() if request is UPDATE]
         if updates:
-            sums = self._next(updates)
+            sums = self.step(updates)
             return dict.fromkeys(updates, sums)
         split = next(iter(asked.values()))
         outcomes = self._evaluate(split)
@@ -195,8 +202,8 @@ class Group:
             if request is split
         }
 
-    def _assemble(self) -> None:
-        """Stacks the restored states and new ones."""
+    def assemble(self) -> None:
+        """Stacks the states that the seats were given, and new ones for the rest."""
         self._state = self._init(self._seeds.init)
         restored = {s.row: jax.device_get(s.restored) for s in self.seats if s.restored}
         if not restored:
@@ -213,7 +220,8 @@ class Group:
         for seat in self.seats:
             seat.restored = None
 
-    def _next(self, rows: list[int]) -> dict[str, jax.Array]:
+    def step(self, rows: list[int]) -> dict[str, jax.Array]:
+        """Makes one update of some replicas; returns the sums of all, `[replicas]`."""
         for row in rows:
             self._batch[row] = next(self.seats[row].values)
         # A replica that rests has to be handed something.

@@ -162,6 +162,23 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
             assert "\n" not in told
 
 
+def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path):
+    runs = {run.seed: run for run in arms_of(load_study(STUDY), tmp_path)["max"]}
+    # A folder that holds something else fails its seed, and no other.
+    runs[1].folder.mkdir(parents=True)
+    (runs[1].folder / "notes.txt").write_text("mine")
+    assert worker.work(list(runs.values()), replicas=3) == 0
+    assert worker.failure_file(runs[1].folder).exists()
+    for seed in (0, 2):
+        mine, theirs = (
+            json.loads((folder / "result.json").read_text())["test"]
+            for folder in (runs[seed].folder, finished[0] / "max" / f"seed-{seed}")
+        )
+        assert mine["confusion"] == theirs["confusion"]
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    assert not list(tmp_path.glob("*/*.claim*"))
+
+
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
     workdir, _ = finished
     report = (workdir / "report.md").read_text()
@@ -312,6 +329,8 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     [
         ({"engine": "rey"}, "did you mean 'ray'"),
         ({"engine": "ray", "workers": 2}, "--workers: has no effect"),
+        ({"engine": "ray", "replicas": 2}, "--replicas: has no effect"),
+        ({"replicas": 0}, "less than 1"),
         ({"gpus": 1.0}, "--gpus: has no effect"),
         ({"retries": 1}, "--retries: has no effect"),
         ({"engine": "ray", "gpus": -1.0}, "less than 0"),

@@ -28,7 +28,9 @@ def effects():
         evaluator = make_evaluator(config, dataset)
         trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
         seen = {
-            "init": np.asarray(jax.tree.leaves(evaluator.new_state().params)[-1]).tobytes(),
+            "init": [
+                x.tobytes() for x in jax.tree.leaves(jax.device_get(evaluator.new_state().params))
+            ],
             "order": next(trainer.feed.values(0, 1))["index"].tobytes(),
         }
         for stream, (step, state, batch, feed) in made.items():

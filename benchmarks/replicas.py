@@ -1,0 +1,165 @@
+"""Two seeds of a network on the CPU: one after another, in two processes, and as replicas.
+
+    python benchmarks/replicas.py [--batch=128] [--repeats=7] [--only=plain] [--out=FILE]
+
+Each turn makes one training step of both seeds, 32x32x3 images, float32. One after another: each
+step has all cores. Processes: one thread each. Replicas: one program over two CPU devices.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import jax
+from ml_collections import ConfigDict
+
+from benchmarks import record
+from cnn.ablation.local_pool import threads
+from cnn.config.entry import Parser, run_command
+from cnn.config.errors import UserError
+from cnn.cost.timing import interleave
+from cnn.data import open_dataset
+from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.plan import resolve
+from cnn.training.replicas import Group
+from configs import base
+
+NETWORKS = ("plain", "resnet20")
+SEEDS = 2
+STEPS = 10_000  # more than are ever made
+
+
+def config_of(network: str, batch: int, seed: int) -> ConfigDict:
+    """Returns the config of one seed."""
+    config = base.get_config()
+    config.seed = seed
+    config.data.source = "synthetic"
+    config.model.name = network
+    config.train.batch_size = batch
+    config.train.duration = f"{STEPS} steps"
+    return config
+
+
+def single_step(config: ConfigDict) -> Callable[[], Any]:
+    """Returns a function that makes one step of a run on one device."""
+    dataset = open_dataset(config.data)
+    evaluator = make_evaluator(config, dataset, devices=1)
+    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
+    state, batches = evaluator.new_state(), trainer.feed.batches(0, STEPS)
+
+    def step() -> Any:
+        nonlocal state
+        state, sums = trainer.step(state, next(batches))
+        return sums
+
+    return step
+
+
+def group_step(configs: list[ConfigDict]) -> Callable[[], Any]:
+    """Returns a function that makes one step of all replicas."""
+    dataset = open_dataset(configs[0].data)
+    evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
+    group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
+    for seat in group.seats:
+        seat.begin(None, 0, STEPS)
+    group.assemble()
+    return lambda: group.step(list(range(len(configs))))
+
+
+class Workers:
+    """Processes with one thread each, that make a step when they are told to."""
+
+    def __init__(self, network: str, batch: int):
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, __file__, f"--only={network}", f"--batch={batch}", f"--seed={i}"],
+                env=os.environ | threads(SEEDS),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for i in range(SEEDS)
+        ]
+
+    def step(self) -> None:
+        """Makes one step of each."""
+        for process in self._processes:
+            process.stdin.write("step\n")
+            process.stdin.flush()
+        for process in self._processes:
+            if process.stdout.readline() != "done\n":
+                raise RuntimeError("a worker process ended")
+
+    def stop(self) -> None:
+        """Ends them."""
+        for process in self._processes:
+            process.stdin.close()
+            process.wait()
+
+
+def serve(config: ConfigDict) -> None:
+    """Makes a step for every line of the input."""
+    step = single_step(config)
+    for _ in sys.stdin:
+        jax.block_until_ready(step())
+        print("done", flush=True)
+
+
+def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
+    """Returns images a second of the three ways, and how they compare with one after another."""
+    configs = [config_of(network, batch, seed) for seed in range(SEEDS)]
+    singles = [single_step(config) for config in configs]
+
+    def one_after_another() -> None:
+        for step in singles:
+            jax.block_until_ready(step())
+
+    workers = Workers(network, batch)
+    ways = {
+        "one_after_another": one_after_another,
+        "processes": workers.step,
+        "replicas": group_step(configs),
+    }
+    try:
+        seconds = interleave(ways, repeats)
+    finally:
+        workers.stop()
+    speeds = {f"{way}_images_per_second": SEEDS * batch / s for way, s in seconds.items()}
+    alone = seconds["one_after_another"]
+    gains = {f"{way}_gain": alone / seconds[way] for way in ("processes", "replicas")}
+    return record.rounded(speeds | gains)
+
+
+def main(arguments: list[str]) -> None:
+    """Times the networks, prints a table and writes the JSON file."""
+    parser = Parser(prog="benchmarks/replicas.py", description=__doc__.split("\n")[0])
+    parser.add_argument("--batch", type=int, default=128, help="images a step and seed")
+    parser.add_argument("--repeats", type=int, default=7, help="timed steps of each way")
+    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--seed", type=int, help="be the worker process of this seed")
+    parser.add_argument("--out", default="", help="JSON file to write")
+    flags = parser.parse_args(arguments)
+    names = [name for name in NETWORKS if flags.only in name]
+    if not names or flags.batch < 1:
+        raise UserError(f"--only, --batch: use one of {', '.join(NETWORKS)}, and 1 image or more")
+    jax.config.update("jax_platforms", "cpu")
+    if flags.seed is not None:
+        serve(config_of(names[0], flags.batch, flags.seed))
+        return
+    jax.config.update("jax_num_cpu_devices", SEEDS)
+    made = record.conditions(batch=flags.batch, repeats=flags.repeats, seeds=SEEDS)
+    result = {"conditions": made, "networks": {}}
+    print(f"{'network':12} {'processes':>10} {'replicas':>10}   times one after another")
+    for name in names:
+        row = result["networks"][name] = measure(name, flags.batch, flags.repeats)
+        print(f"{name:12} {row['processes_gain']:10.2f} {row['replicas_gain']:10.2f}", flush=True)
+    record.write(flags.out, result)
+
+
+if __name__ == "__main__":
+    run_command(main)
