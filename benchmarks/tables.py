@@ -35,9 +35,9 @@ def first_run() -> str:
     return (
         f"Test accuracy {statistics.mean(accuracies):.4f} as the mean of {len(results)} seeds "
         f"({listed}).\n"
-        f"On {one['cores']} cores of an {one['cpu']} a run took {seconds[0]:.0f} seconds, up "
-        f"to {seconds[-1]:.0f} while others shared\n"
-        f"them (jax {versions['jax']}, Python {versions['python']}; "
+        f"On {one['cores']} cores of an {one['cpu']} a run took {seconds[0]:.0f} to "
+        f"{seconds[-1]:.0f} seconds, the longest with everything to\n"
+        f"compile (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
     )
 
