@@ -83,14 +83,14 @@ def interleave(dense: Callable[[tuple[int, ...]], Array], strides: tuple[int, ..
     modulo the strides: spread over the whole input first, it would be mostly sums of zeros.
     """
 
-    def joined(*phase: int) -> Array:
-        axis = len(phase)
-        if axis == len(strides):
-            return dense(phase)
-        y = jnp.stack([joined(*phase, r) for r in range(strides[axis])], axis + 2)
-        return y.reshape(*y.shape[: axis + 1], -1, *y.shape[axis + 3 :])
-
-    return joined()
+    n = len(strides)
+    phases = [dense(phase) for phase in itertools.product(*map(range, strides))]
+    batch, *spatial, features = phases[0].shape
+    y = jnp.stack(phases).reshape(*strides, *phases[0].shape)
+    # [*strides, B, *cells, C] -> [B, cell, stride, cell, stride, ..., C]
+    pairs = [place for axis in range(n) for place in (n + 1 + axis, axis)]
+    whole = [cell * stride for cell, stride in zip(spatial, strides, strict=True)]
+    return y.transpose(n, *pairs, 2 * n + 1).reshape(batch, *whole, features)
 
 
 def cells(padded_shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
@@ -112,14 +112,16 @@ def put_back(
 ) -> Array:
     """Adds `[B, *out, C]` by offset up where `take_offset` took them: its transpose."""
     shape = (padded_shape[0], *cells(padded_shape, window), padded_shape[-1])
+    dtype = next(iter(parts.values())).dtype
 
     def dense(phase: tuple[int, ...]) -> Array:
-        total = jnp.zeros(shape, parts[(0,) * len(phase)].dtype)
+        spread = []
         for offset, starts in by_phase(window, phase).items():
             room = zip(starts, shape[1:-1], parts[offset].shape[1:-1], strict=True)
             pads = [(start, cell - start - n) for start, cell, n in room]
-            total += jnp.pad(parts[offset], [(0, 0), *pads, (0, 0)])
-        return total
+            spread.append(jnp.pad(parts[offset], [(0, 0), *pads, (0, 0)]))
+        # Not from zeros on: XLA keeps `0 + x`, as it is not x where x is -0.
+        return sum(spread[1:], spread[0]) if spread else jnp.zeros(shape, dtype)
 
     y = interleave(dense, window.strides)
     return jax.lax.slice(y, (0,) * y.ndim, padded_shape)
