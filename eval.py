@@ -13,7 +13,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--checkpoint", help="DIR/checkpoints/N, the same as --workdir and --step")
     parser.add_argument("--step", help="last (the default), best on validation, or a number")
     parser.add_argument("--split", default="test", help="test, validation or train")
-    parser.add_argument("--suite", default="accuracy", help="what to measure, or all")
+    parser.add_argument(
+        "--suite", default="accuracy", help="what to measure: python -m cnn.evaluation lists it"
+    )
     parser.add_argument("--out", help="file to write the JSON line to as well")
     parser.add_argument("--page", help="the page; default: evaluation/eval.html in the first run")
     given = parser.parse_args(rest)

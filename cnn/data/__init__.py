@@ -5,7 +5,7 @@ from cnn.data.dataset import Dataset, open_dataset
 from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 from cnn.data.sources import SOURCES
-from cnn.data.split import ArraySplit, Split
+from cnn.data.split import ArraySplit, Split, Subset
 
 __all__ = [
     "SOURCES",
@@ -14,6 +14,7 @@ __all__ = [
     "EvalFeed",
     "Feed",
     "Split",
+    "Subset",
     "batch_indices",
     "check_augment",
     "load",

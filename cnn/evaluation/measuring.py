@@ -8,24 +8,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.suite import Figures, Progress, ResultFile
+from cnn.evaluation.suite import Asked, Figures, Progress, ResultFile
 from cnn.evaluation.suites import SUITES
 
 
-def measure(run: CheckpointedRun, split: str, suite: str) -> Figures:
+def measure(run: CheckpointedRun, split: str, suite: Asked) -> Figures:
     """Measures, writes `<run folder>/evaluation/<suite>.json` and returns the figures.
 
     An interruption leaves the figures that the suite asked to keep, marked as incomplete.
     """
-    file = ResultFile(run.folder, suite)
-    with _bar(suite) as show:
+    entry = SUITES[suite.name]
+    options = entry.defaults() | dict(suite.options)
+    file = ResultFile(run.folder, suite.name)
+    with _bar(suite.name) as show:
         progress = Progress(
             folder=file.folder,
             show=show,
-            keep=lambda figures: file.write(run.step, split, figures, complete=False),
+            keep=lambda figures: file.write(
+                run.step, split, figures, complete=False, options=options
+            ),
         )
-        figures = SUITES[suite].measure(run, split, progress)
-    file.write(run.step, split, figures, complete=True)
+        figures = entry.measure(run, split, progress, **options)
+    file.write(run.step, split, figures, complete=True, options=options)
     return figures
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.evaluation.accuracy import print_figures
 from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
 from cnn.evaluation.measuring import measure
 from cnn.evaluation.report import write_page
-from cnn.evaluation.suite import ResultFile
+from cnn.evaluation.suite import Asked, ResultFile
 from cnn.evaluation.suites import chosen
 from cnn.training.mesh import count_cores_as_devices
 from cnn.training.run_folder import write_atomically
@@ -28,7 +29,7 @@ class Request:
       checkpoint: DIR/checkpoints/N, instead of a run folder and a step.
       step: last, best or a number.
       split: test, validation or train.
-      suite: names with commas between, or all.
+      suite: "a,b(option=value)" or all, see `suites.chosen`.
       out: file for the last line, as well.
       page: file for the page; None: in the first run's folder.
       overrides: "field=value", for all runs.
@@ -78,9 +79,9 @@ def start(request: Request) -> None:
     count_cores_as_devices()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
-    for name in suites:
+    for suite in suites:
         for run in runs:
-            _measure(run, request, name)
+            _measure(run, request, suite, len(suites) + len(runs) > 2)
             # After each, so that the page holds what was done when somebody interrupts.
             write_page(page, runs, request.split)
     line = json.dumps(_last_line(runs, request.split, suites, page))
@@ -89,33 +90,34 @@ def start(request: Request) -> None:
     print(line)
 
 
-def _measure(run: CheckpointedRun, request: Request, suite: str) -> None:
+def _measure(run: CheckpointedRun, request: Request, suite: Asked, several: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    if request.suite != suite or len(request.workdirs) > 1:
-        console.print(f"{suite} of {run.folder.path}", markup=False)
+    if several:
+        console.print(f"{suite.name} of {run.folder.path}", markup=False)
     try:
         figures = measure(run, request.split, suite)
     except UserError as error:
-        if request.suite != "all":
+        if "all" not in split_calls(request.suite):
             raise
         # What does not fit this run or data set; the other suites may.
-        console.print(f"{suite} is left out: {error}", markup=False)
+        console.print(f"{suite.name} is left out: {error}", markup=False)
         return
-    if suite == "accuracy":
+    if suite.name == "accuracy":
         print_figures({"step": run.step, "split": request.split} | figures)
 
 
 def _last_line(
-    runs: Sequence[CheckpointedRun], split: str, suites: Sequence[str], page: Path
+    runs: Sequence[CheckpointedRun], split: str, suites: Sequence[Asked], page: Path
 ) -> dict[str, object]:
     """One run's accuracy as it is; otherwise where the results lie."""
-    if len(runs) == 1 and tuple(suites) == ("accuracy",):
+    names = [suite.name for suite in suites]
+    if len(runs) == 1 and names == ["accuracy"]:
         run = runs[0]
         figures = ResultFile(run.folder, "accuracy").read(run.step, split)
         return {"workdir": str(run.folder.path), "step": run.step, "split": split} | figures
     results = {}
     for run in runs:
-        files = [ResultFile(run.folder, name) for name in suites]
+        files = [ResultFile(run.folder, name) for name in names]
         found = {f.suite: str(f.path) for f in files if f.read(run.step, split) is not None}
         results[str(run.folder.path)] = {"step": run.step, "files": found}
     return {"split": split, "page": str(page.absolute()), "runs": results}

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from cnn.data import EvalFeed, Split, normalize
+from cnn.data import EvalFeed, Split, Subset, normalize
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 
 
@@ -54,6 +54,24 @@ def subject_of(run: CheckpointedRun, split: Split) -> Subject:
         variables=run.variables,
         feed=evaluator.feed(split),
     )
+
+
+def sample(split: Split, images: int) -> Split:
+    """Returns as many examples of a split, spread evenly over it; all of it for 0.
+
+    The first ones would not do: class folders are read class by class.
+    """
+    return split if _whole(split, images) else Subset(split, places(split, images), split.name)
+
+
+def places(split: Split, images: int) -> np.ndarray:
+    """Returns the indices that `sample` takes, in order."""
+    count = len(split) if _whole(split, images) else images
+    return np.arange(count) * len(split) // count
+
+
+def _whole(split: Split, images: int) -> bool:
+    return images == 0 or images >= len(split)
 
 
 def _logits(model: Any, variables: Any, images: Array) -> Array:

@@ -1,13 +1,14 @@
 """What a suite of measurements is, and where its results lie in a run folder."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from cnn.config.call import defaults_of
 from cnn.config.errors import UserError
-from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
 
@@ -55,13 +56,26 @@ class Suite:
 
     Attributes:
       about: one line.
-      measure: (run, split, progress) -> figures, plain JSON values.
+      measure: (run, split, progress, *, option=default, ...) -> figures, plain JSON values. Its
+        keyword-only arguments are what `--suite=name(option=value)` can set.
       section: the results of one or more runs -> a `page.section`, the runs side by side.
     """
 
     about: str
-    measure: Callable[[CheckpointedRun, str, Progress], Figures]
+    measure: Callable[..., Figures]
     section: Callable[[Sequence[Measured]], Html]
+
+    def defaults(self) -> dict[str, Any]:
+        """Returns the options and their defaults."""
+        return defaults_of(self.measure)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A suite that was asked for, and the options it was given."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,15 @@ class ResultFile:
         object.__setattr__(self, "folder", folder)
         object.__setattr__(self, "path", folder.with_suffix(".json"))
 
-    def write(self, step: int, split: str, figures: Figures, *, complete: bool) -> None:
+    def write(
+        self,
+        step: int,
+        split: str,
+        figures: Figures,
+        *,
+        complete: bool,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Replaces the file in one step.
 
         Raises:
@@ -93,6 +115,7 @@ class ResultFile:
             "suite": self.suite,
             "step": step,
             "split": split,
+            "options": dict(options),
             "fingerprint": self.run.record()["fingerprint"],
             "complete": complete,
             "figures": figures,

@@ -1,5 +1,6 @@
-"""The suites by name. To add one: a file with `measure` and `section`, and a line here."""
+"""The suites by name. To add one: a file with `measure` and `section`, and an entry here."""
 
+from cnn.config.call import check_options, parse_call, split_calls
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.evaluation import (
@@ -12,9 +13,10 @@ from cnn.evaluation import (
     receptive,
     shift,
 )
-from cnn.evaluation.suite import Suite
+from cnn.evaluation.suite import Asked, Suite
 
 SUITES: Registry[Suite] = Registry("suite")
+ZEROS = ("images", "exhaustive")  # options that take 0: all, or none
 
 SUITES.add(
     "accuracy",
@@ -52,17 +54,26 @@ SUITES.add(
 )
 
 
-def chosen(text: str) -> tuple[str, ...]:
-    """Returns the names in "a,b", or all of them for "all", each once and in the order given.
+def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
+    """Reads "a,b(option=value)"; "all" stands for every suite, and what comes later wins.
+
+    So "all,shift(images=500)" is every suite, one of them on fewer images.
+
+    Args:
+      text: what to measure.
+      field: that messages name.
 
     Raises:
-      UserError: there is no such suite, or none was named.
+      UserError: there is no such suite or option, or no suite was named.
     """
-    if text == "all":
-        return tuple(SUITES)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise UserError(f"--suite: names none; allowed: all, {', '.join(SUITES)}")
-    for name in names:
-        SUITES.look_up(name, "--suite")
-    return tuple(dict.fromkeys(names))
+    found: dict[str, Asked] = {}
+    for part in split_calls(text):
+        if part == "all":
+            found |= {name: Asked(name) for name in SUITES}
+            continue
+        name, options = parse_call(part, field)
+        check_options(name, options, SUITES.look_up(name, field).defaults(), field, ZEROS)
+        found[name] = Asked(name, options)
+    if not found:
+        raise UserError(f"{field}: names none; allowed: all, {', '.join(SUITES)}")
+    return tuple(found.values())

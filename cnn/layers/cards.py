@@ -6,6 +6,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
+from cnn.config.call import signature
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
 from cnn.layers.downsample import DOWNSAMPLERS, Operator
@@ -63,12 +64,6 @@ sizes that are even:
 | `gated` as it starts | `mixed` as it starts |"""
 
 
-def signature(name: str, entry: Operator) -> str:
-    """Returns "name(option=default, ...)"."""
-    options = ", ".join(f"{key}={value!r}" for key, value in entry.defaults().items())
-    return f"{name}({options})" if options else name
-
-
 def card_lines(entry: Operator) -> Iterator[tuple[str, str]]:
     """Yields what the card says, as (label, text)."""
     card = entry.card
@@ -97,7 +92,9 @@ def tables() -> Iterator[Table]:
         table.add_column("reference")
         for name, entry in _sorted(registry):
             card = entry.card
-            table.add_row(*map(Text, (signature(name, entry), card.formula, card.reference)))
+            table.add_row(
+                *map(Text, (signature(name, entry.defaults()), card.formula, card.reference))
+            )
         yield table
 
 
@@ -110,7 +107,7 @@ def text(name: str) -> str:
     found = [
         "\n".join(
             [
-                f"{signature(name, registry[name])}, {registry.kind} of {fields}",
+                f"{signature(name, registry[name].defaults())}, {registry.kind} of {fields}",
                 *(f"  {label}: {words}" for label, words in card_lines(registry[name])),
             ]
         )
@@ -133,7 +130,7 @@ def markdown() -> str:
             card = "\n".join(
                 f"- {label}: {_quoted(label, words)}" for label, words in card_lines(entry)
             )
-            parts.append(f"### `{signature(name, entry)}`\n\n{card}")
+            parts.append(f"### `{signature(name, entry.defaults())}`\n\n{card}")
     return "\n\n".join(parts) + "\n"
 
 

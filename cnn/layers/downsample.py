@@ -4,7 +4,6 @@ To add an operator: write its function in `cnn/ops`, then an entry in one of the
 `cnn/layers/downsamplers`.
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,8 @@ from typing import Any
 import flax.linen as nn
 from jax import Array
 
-from cnn.config.call import parse_call
-from cnn.config.errors import UserError, did_you_mean
+from cnn.config.call import check_options, defaults_of, parse_call
+from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
@@ -71,10 +70,7 @@ class Operator:
 
     def defaults(self) -> dict[str, Any]:
         """Returns the keyword options and their defaults."""
-        if self.apply is None:
-            return {}
-        found = inspect.signature(self.apply).parameters.values()
-        return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY}
+        return {} if self.apply is None else defaults_of(self.apply)
 
 
 DOWNSAMPLERS: Registry[Operator] = Registry("operator")
@@ -95,26 +91,11 @@ def parse_operator(
 ) -> tuple[str, dict[str, Any]]:
     """Checks "name(option=value)" against a registry and returns the name and its options.
 
-    Numbers of elements begin at 1, but where the default is 0, which turns something off, at 0.
-
     Raises:
-      UserError: unknown operator or option, with the nearest one, or a value of another type or
-        below its range.
+      UserError: unknown operator, with the nearest one, or options as in `check_options`.
     """
     name, options = parse_call(text, field)
-    defaults = registry.look_up(name, field).defaults()
-    for option, value in options.items():
-        if option not in defaults:
-            near = did_you_mean(option, defaults) if defaults else "it has none"
-            raise UserError(f"{field}: '{name}' has no option '{option}'; {near}")
-        default, said = defaults[option], f"{field}: {option}={value!r} of '{name}'"
-        kind = type(default)
-        # A bool is an int to Python, not to people.
-        if type(value) is not kind and (kind, type(value)) != (float, int):
-            raise UserError(f"{said} is not of type {kind.__name__}, as {default!r} is")
-        lowest = min(default, 1) if kind is int else None
-        if lowest is not None and value < lowest:
-            raise UserError(f"{said} is too small; use a whole number from {lowest} up")
+    check_options(name, options, registry.look_up(name, field).defaults(), field)
     return name, options
 
 

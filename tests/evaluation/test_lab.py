@@ -29,7 +29,8 @@ def run(tmp_path_factory):
 def measured(run, suite, overrides=()):
     """Returns the figures in the result file, and the page."""
     start(Request((str(run),), None, None, "test", suite, None, None, overrides))
-    record = json.loads((run / "evaluation" / f"{suite}.json").read_text())
+    name = suite.partition("(")[0]
+    record = json.loads((run / "evaluation" / f"{name}.json").read_text())
     assert record["complete"]
     return record["figures"], (run / "evaluation" / "eval.html").read_text()
 
@@ -41,6 +42,15 @@ def test_shift(run):
     assert figures["all_shifts"]["count"] == figures["diagonal"]["count"] == 19
     assert "Accuracy along the diagonal" in page
     assert "Crops, corners per batch" in page
+    fewer, _ = measured(run, "shift(images=5, exhaustive=2, reach=1, parts=2, passes=3)")
+    assert fewer["circular_grid"]["count"] == 5
+    assert fewer["all_shifts"]["count"] == 2
+    assert len(fewer["circular_grid"]["shifts"]) == 9
+    assert len(fewer["fractional_grid"]["shifts"]) == 4
+    assert "3 passes" in fewer["circular_per_image"]["about"]
+    record = json.loads((run / "evaluation" / "shift.json").read_text())
+    assert record["options"] == dict(images=5, exhaustive=2, reach=1, parts=2, passes=3)
+    assert "exhaustive" not in json.dumps(measured(run, "shift(exhaustive=0)")[0])
 
 
 def test_equivariance(run):

@@ -21,6 +21,7 @@ from cnn.evaluation.shift.protocols import (
     square,
 )
 from cnn.evaluation.shift.suite import protocols_for
+from cnn.evaluation.subject import places, sample
 from tests.evaluation.subjects import CLASSES, network_subject, random_split, subject
 
 SIZE = 8
@@ -176,6 +177,33 @@ def test_sampled_pairs_estimate_the_grid_and_ignore_the_batch_size(split):
     assert one["pairs"]["consistency"] == pytest.approx(one["grid"]["consistency"], abs=0.08)
     low, high = one["grid"]["consistency_interval"]
     assert low < one["grid"]["consistency"] < high
+
+
+def test_shifts_that_protocols_share_are_answered_once(split):
+    passes = []
+
+    def counting(variables, x):
+        jax.debug.callback(lambda: passes.append(1))
+        return corner(variables, x)
+
+    grid = circular_grid(square(np.arange(-3, 4), np.arange(-3, 4)), "all")
+    pairs = {f"pairs {s}": circular_pairs(3, shared=s) for s in (True, False)}
+    together = last(measure_shifts(subject(counting, split, 11), {"grid": grid} | pairs))
+    jax.effects_barrier()
+    assert len(passes) == 49
+    for name, protocol in pairs.items():
+        alone = last(measure_shifts(subject(corner, split, 11), {name: protocol}))
+        assert alone[name] == together[name]
+
+
+def test_examples_are_spread_over_the_split(split):
+    assert places(split, 4).tolist() == [0, 2, 5, 8]
+    assert places(split, 0).tolist() == places(split, 99).tolist() == list(range(11))
+    assert sample(split, 0) is split
+    images, labels = split.read(places(split, 4))
+    taken = sample(split, 4).read(np.arange(4))
+    np.testing.assert_array_equal(taken[0], images)
+    np.testing.assert_array_equal(taken[1], labels)
 
 
 def test_published_ranges():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cnn.config.errors import UserError
 from cnn.evaluation import page, suites
+from cnn.evaluation.__main__ import main
 from cnn.evaluation.start import Request, start
 from cnn.evaluation.suite import Suite
 from cnn.training.loop import train
@@ -117,10 +118,29 @@ def test_all_leaves_out_what_does_not_fit_and_says_so(run, drawing, monkeypatch,
         start(request(run, suite="misfit"))
 
 
+def test_a_list_of_suites_with_options():
+    asked = {a.name: a.options for a in suites.chosen("all, shift(images=5, parts=2)")}
+    assert list(asked) == list(suites.SUITES)
+    assert asked["shift"] == {"images": 5, "parts": 2}
+    assert [a.name for a in suites.chosen("shift,accuracy,shift")] == ["shift", "accuracy"]
+
+
+def test_the_list_for_people_names_every_suite_and_option(capsys):
+    main([])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, suite in suites.SUITES.items():
+        assert name in shown
+        assert all(f"{option}=" in shown for option in suite.defaults())
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"suite": "acuracy"}, ["--suite", "did you mean 'accuracy'"]),
+        ({"suite": "shift(image=5)"}, ["--suite", "did you mean 'images'"]),
+        ({"suite": "all,shift(images=-5)"}, ["--suite", "images=-5", "from 0 up"]),
+        ({"suite": "accuracy(images=5)"}, ["'accuracy' has no option 'images'; it has none"]),
+        ({"suite": "shift(5)"}, ["--suite", "keyword arguments"]),
         ({"suite": ","}, ["--suite", "all, accuracy"]),
         ({"page": "/proc/none/eval.html"}, ["--page", "another file"]),
     ],

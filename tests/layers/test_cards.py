@@ -45,7 +45,7 @@ def test_the_command_lists_every_entry(capsys):
     main([])
     lines = capsys.readouterr().out.splitlines()
     for name, entry in ENTRIES:
-        start = f"  {signature(name, entry)} "
+        start = f"  {signature(name, entry.defaults())} "
         assert any(x.startswith(start) and entry.card.formula in x for x in lines), name
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from cnn.evaluation.shift.measure import Tally, make_probe
 from cnn.evaluation.shift.moves import roll
 from cnn.evaluation.shift.protocols import circular_grid, square
-from cnn.evaluation.subject import Subject
+from cnn.evaluation.subject import Subject, places
 
 
 def measure_all_shifts(
     subject: Subject, examples: int, batch_size: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Measures all H * W circular shifts of the first examples of a split.
+    """Measures all H * W circular shifts of some examples, spread evenly over a split.
 
     Args:
       subject: network and examples.
@@ -27,10 +27,11 @@ def measure_all_shifts(
     height, width, _ = subject.image_shape
     shifts = square(np.arange(height), np.arange(width)).astype(np.int32)
     examples = min(examples, len(subject.feed.split))
-    about = f"all {len(shifts)} circular shifts of the first {examples} examples"
+    about = f"all {len(shifts)} circular shifts of {examples} examples"
     tally = Tally(circular_grid(shifts, about))
     probe = make_probe(subject, roll)
-    images, labels = subject.feed.split.read(np.arange(examples))
+    split = subject.feed.split
+    images, labels = split.read(places(split, examples))
     for i, label in enumerate(labels):
         predictions, probabilities = [], []
         for start in range(0, len(shifts), batch_size):

@@ -1,6 +1,7 @@
 """Runs a network over the shifts of a protocol; memory is that of a batch."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,15 +13,21 @@ from cnn.data import load
 from cnn.evaluation.shift.protocols import Protocol
 from cnn.evaluation.shift.scores import clustered, grid_scores, pair_scores, path_scores, wilson
 from cnn.evaluation.subject import Subject
+from cnn.training.metrics import STEPS_IN_FLIGHT
 
 Probe = Callable[..., dict[str, Array]]
+# Offsets -> predictions and probabilities `[S, B]`, and labels `[B]`.
+Tables = tuple[np.ndarray, np.ndarray, np.ndarray]
+Answer = Callable[[np.ndarray], Tables]
+Group = dict[str, Protocol]  # that move images in the same way, so share a compiled function
 
 
 def make_probe(subject: Subject, move: Callable[[Array, Array], Array]) -> Probe:
-    """Returns jitted (variables, arrays, batch, offsets `[B, 2]`) -> outcomes of moved images.
+    """Returns jitted (variables, arrays, batch, offsets) -> outcomes of moved images.
 
     Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
-    one). Images are normalised before they move. One compilation serves all offsets.
+    one). Images are normalised before they move. One compilation serves all offsets `[B, 2]`, one
+    for each image, and another all `[2]`.
     """
 
     def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
@@ -103,15 +110,17 @@ def measure_shifts(
       `Tally.figures`. The last ones are of the whole split.
     """
     tallies = {name: Tally(protocol) for name, protocol in protocols.items()}
-    # Protocols that move images in the same way share a compiled function.
-    probes = _shared_probes(subject, protocols)
+    groups = [
+        (group, make_probe(subject, next(iter(group.values())).move), _way(group))
+        for group in _groups(protocols)
+    ]
     seen = 0
     for batch in subject.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
-        for name, protocol in protocols.items():
-            offsets = protocol.offsets(seen, len(mask))
-            tables = run_offsets(probes[name], subject, batch, offsets)
-            tallies[name].add(*(t[..., mask] for t in tables))
+        for group, probe, find in groups:
+            answer = partial(run_offsets, probe, subject, batch)
+            for name, tables in find(answer, group, seen, len(mask)):
+                tallies[name].add(*(t[..., mask] for t in tables))
         seen += int(mask.sum())
         yield seen, {name: tally.figures() for name, tally in tallies.items()}
 
@@ -119,20 +128,57 @@ def measure_shifts(
 def run_offsets(
     probe: Probe, subject: Subject, batch: Any, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns predictions and probabilities `[S, B]` at offsets `[S, B, 2]`, and labels `[B]`."""
-    rows = [probe(subject.variables, subject.feed.arrays, batch, o) for o in offsets]
+    """Returns predictions and probabilities `[S, B]` at offsets, and the labels `[B]`.
+
+    Offsets are `[S, B, 2]`, one for each image, or `[S, 2]`, the same for all.
+    """
+    rows: list[dict[str, Array]] = []
+    for offset in offsets:
+        rows.append(probe(subject.variables, subject.feed.arrays, batch, offset))
+        if len(rows) > STEPS_IN_FLIGHT:
+            jax.block_until_ready(rows[-1 - STEPS_IN_FLIGHT])
     rows = jax.device_get(rows)
     tables = [np.stack([row[name] for row in rows]) for name in ("prediction", "probability")]
     return tables[0], tables[1], rows[0]["label"]
 
 
-def _shared_probes(subject: Subject, protocols: Mapping[str, Protocol]) -> dict[str, Probe]:
-    made: dict[Any, Probe] = {}
-    for protocol in protocols.values():
-        key = _identity(protocol.move)
-        if key not in made:
-            made[key] = make_probe(subject, protocol.move)
-    return {name: made[_identity(p.move)] for name, p in protocols.items()}
+def _way(group: Group) -> Callable[..., Iterator[tuple[str, Tables]]]:
+    """Returns what takes the fewest passes over the images."""
+    passes = sum(len(protocol.offsets(0, 1)) for protocol in group.values())
+    return _look_up if len(_shifts(group)) <= passes else _ask
+
+
+def _look_up(answer: Answer, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
+    """Answers every shift of the protocols once, and looks up those that each image gets."""
+    shifts = _shifts(group)
+    predictions, probabilities, labels = answer(shifts)
+    place = {tuple(shift): i for i, shift in enumerate(shifts)}
+    for name, protocol in group.items():
+        offsets = protocol.offsets(seen, rows)
+        flat = [place[tuple(offset)] for offset in offsets.reshape(-1, 2)]
+        index = np.array(flat).reshape(offsets.shape[:2]), np.arange(rows)
+        yield name, (predictions[index], probabilities[index], labels)
+
+
+def _ask(answer: Answer, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
+    """Answers the shifts of each protocol by itself."""
+    for name, protocol in group.items():
+        offsets = protocol.offsets(seen, rows)
+        yield name, answer(offsets[:, 0] if protocol.same_for_all else offsets)
+
+
+def _shifts(group: Group) -> np.ndarray:
+    """Returns the distinct shifts `[D, 2]` of some protocols."""
+    every = np.concatenate([protocol.shifts() for protocol in group.values()])
+    dtype = next(iter(group.values())).offsets(0, 1).dtype
+    return np.unique(every, axis=0).astype(dtype)
+
+
+def _groups(protocols: Mapping[str, Protocol]) -> list[Group]:
+    groups: dict[Any, Group] = {}
+    for name, protocol in protocols.items():
+        groups.setdefault(_identity(protocol.move), {})[name] = protocol
+    return list(groups.values())
 
 
 def _identity(move: Any) -> Any:

@@ -27,6 +27,7 @@ class Protocol:
       about: the protocol in words, for the page.
       shared: whether the images of a batch share their random shifts.
       grid: the shifts `[S, 2]` in pixels, of a grid or a path.
+      domain: all offsets `[D, 2]` that `offsets` can return.
     """
 
     kind: str
@@ -35,6 +36,16 @@ class Protocol:
     about: str
     shared: bool = False
     grid: np.ndarray | None = None
+    domain: np.ndarray | None = None
+
+    @property
+    def same_for_all(self) -> bool:
+        """Whether the images of a batch get the same shifts."""
+        return self.shared or self.grid is not None
+
+    def shifts(self) -> np.ndarray:
+        """Returns every offset that an image can get, `[D, 2]`."""
+        return self.domain if self.grid is None else self.grid
 
 
 def circular_pairs(reach: int, *, shared: bool, passes: int = PASSES) -> Protocol:
@@ -46,9 +57,8 @@ def circular_pairs(reach: int, *, shared: bool, passes: int = PASSES) -> Protoco
     """
     whose = "drawn once a batch, as published" if shared else "drawn for each image"
     about = f"two circular shifts of -{reach} to {reach - 1} pixels, {whose}; {passes} passes"
-    return Protocol(
-        "pairs", roll, partial(_pairs, -reach, reach, shared, passes), about, shared=shared
-    )
+    offsets, axis = partial(_pairs, -reach, reach, shared, passes), np.arange(-reach, reach)
+    return Protocol("pairs", roll, offsets, about, shared=shared, domain=square(axis, axis))
 
 
 def crop_pairs(
@@ -68,7 +78,8 @@ def crop_pairs(
     whose = "drawn once a batch, as in the published code" if shared else "drawn for each image"
     size = f"{image[0] - reach}x{image[1] - reach}"
     about = f"two crops of {size} at corners of 0 to {reach - 1} pixels, {whose}; {passes} passes"
-    return Protocol("pairs", move, partial(_pairs, 0, reach, shared, passes), about, shared=shared)
+    offsets, axis = partial(_pairs, 0, reach, shared, passes), np.arange(reach)
+    return Protocol("pairs", move, offsets, about, shared=shared, domain=square(axis, axis))
 
 
 def circular_grid(shifts: np.ndarray, about: str) -> Protocol:

@@ -7,6 +7,7 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.shift.exhaustive import measure_all_shifts
 from cnn.evaluation.shift.measure import measure_shifts
 from cnn.evaluation.shift.protocols import (
+    PASSES,
     Protocol,
     circular_grid,
     circular_pairs,
@@ -15,16 +16,36 @@ from cnn.evaluation.shift.protocols import (
     fractional_grid,
     square,
 )
-from cnn.evaluation.subject import Subject, subject_of
+from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
-PARTS = 4  # of a pixel, for fractional shifts
-EXHAUSTIVE_EXAMPLES = 64
-EXHAUSTIVE_PASSES = 2**17  # forward passes of single images: more would take longer than the rest
+# Forward passes of single images over all shifts: more would take longer than the rest.
+EXHAUSTIVE_PASSES = 2**16
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+def measure(
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    images: int = 2000,
+    exhaustive: int = 32,
+    reach: int = 0,
+    parts: int = 4,
+    passes: int = PASSES,
+) -> Figures:
     """Measures shift consistency by every protocol of `protocols_for`, and over all shifts.
+
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each batch.
+      images: examples, spread evenly over the split; 0: all.
+      exhaustive: of these, how many are moved by every circular shift, at most as many as take
+        65,536 passes; 0: none.
+      reach: of circular shifts, in pixels; 0: as published, see `protocols_for`.
+      parts: of a pixel, of fractional shifts.
+      passes: pairs of random shifts an image.
 
     Returns:
       {protocol: `Tally.figures`}; "all_shifts" over as many examples as their size allows, and
@@ -33,13 +54,13 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     Raises:
       UserError: the images are smaller than the grid of shifts.
     """
-    subject = subject_of(run, run.split(split))
-    protocols, left_out = protocols_for(subject)
+    subject = subject_of(run, sample(run.split(split), images))
+    protocols, left_out = protocols_for(subject, reach, parts, passes)
     total = len(subject.feed.split)
     height, width, _ = subject.image_shape
-    exhaustive = min(EXHAUSTIVE_EXAMPLES, EXHAUSTIVE_PASSES // (height * width), total)
-    if not exhaustive:
+    if exhaustive and height * width > EXHAUSTIVE_PASSES:
         left_out.append(f"All shifts: {height * width:,} an image are too many.")
+    exhaustive = min(exhaustive, EXHAUSTIVE_PASSES // (height * width), total)
     figures: Figures = {"left_out": left_out}
     for seen, found in measure_shifts(subject, protocols):
         figures |= found
@@ -54,31 +75,34 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     return figures
 
 
-def protocols_for(subject: Subject) -> tuple[dict[str, Protocol], list[str]]:
+def protocols_for(
+    subject: Subject, reach: int = 0, parts: int = 4, passes: int = PASSES
+) -> tuple[dict[str, Protocol], list[str]]:
     """Returns the protocols for images of this size, and what is left out and why.
 
     Circular shifts reach 3 pixels, as published for CIFAR-10, and 32 for images from 128 pixels up,
-    as published for ImageNet; crops leave out an eighth of the shorter side, as 32 of 256 are, or
-    the least beyond it that leaves a size the network takes.
+    as published for ImageNet, or as far as `reach` says; crops leave out an eighth of the shorter
+    side, as 32 of 256 are, or the least beyond it that leaves a size the network takes.
 
     Raises:
       UserError: the images are smaller than the grid of shifts.
     """
     height, width, _ = subject.image_shape
     smaller = min(height, width)
-    reach = 32 if smaller >= 128 else 3
+    reach = reach or (32 if smaller >= 128 else 3)
     if smaller <= 2 * reach:
         raise UserError(
             f"--suite=shift: images of {height}x{width} pixels are smaller than the grid of shifts "
-            f"(-{reach} to {reach}); use images of at least {2 * reach + 1} pixels"
+            f"(-{reach} to {reach}); use images of at least {2 * reach + 1} pixels, or a smaller "
+            "reach, such as --suite='shift(reach=1)'"
         )
     steps = np.arange(-reach, reach + 1, max(1, reach // 4))
     about = f"{len(steps) ** 2} circular shifts: -{reach} to {reach} in steps of "
     protocols = {
-        "circular_per_batch": circular_pairs(reach, shared=True),
-        "circular_per_image": circular_pairs(reach, shared=False),
+        "circular_per_batch": circular_pairs(reach, shared=True, passes=passes),
+        "circular_per_image": circular_pairs(reach, shared=False, passes=passes),
         "circular_grid": circular_grid(square(steps, steps), f"{about}{steps[1] - steps[0]}"),
-        "fractional_grid": fractional_grid(PARTS),
+        "fractional_grid": fractional_grid(parts),
     }
     image = (height, width)
     cut = next(
@@ -88,8 +112,8 @@ def protocols_for(subject: Subject) -> tuple[dict[str, Protocol], list[str]]:
     if cut is None:
         return protocols, ["Crops: the network takes no images that are smaller."]
     return protocols | {
-        "crop_per_batch": crop_pairs(image, cut, shared=True),
-        "crop_per_image": crop_pairs(image, cut, shared=False),
+        "crop_per_batch": crop_pairs(image, cut, shared=True, passes=passes),
+        "crop_per_image": crop_pairs(image, cut, shared=False, passes=passes),
         "diagonal": diagonal(image, cut),
     }, []
 
