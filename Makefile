@@ -2,6 +2,8 @@
 PYTHON ?= python3
 CONFIG ?= configs/fashion_mnist_10k.py
 WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
+# A Python that has torch, for the benchmarks that take PyTorch as a peer.
+TORCH_PYTHON ?=
 STUDY ?= configs/ablations/quick.py
 STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
 RUN := .venv/bin/python
@@ -19,7 +21,7 @@ report: .venv/installed
 
 bench: .venv/installed
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
-	$(RUN) benchmarks/training.py --out=benchmarks/results/training.json
+	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
 	$(RUN) benchmarks/tables.py
 

@@ -6,8 +6,6 @@ Each turn makes one training step of both seeds, 32x32x3 images, float32. One af
 step has all cores. Processes: one thread each. Replicas: one program over two CPU devices.
 """
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import jax
 from ml_collections import ConfigDict
 
 from benchmarks import record
+from benchmarks.peer import Peer, serve
 from cnn.ablation.local_pool import threads
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
@@ -72,42 +71,23 @@ def group_step(configs: list[ConfigDict]) -> Callable[[], Any]:
 
 
 class Workers:
-    """Processes with one thread each, that make a step when they are told to."""
+    """Processes with one thread each, that step at the same time."""
 
     def __init__(self, network: str, batch: int):
-        self._processes = [
-            subprocess.Popen(
-                [sys.executable, __file__, f"--only={network}", f"--batch={batch}", f"--seed={i}"],
-                env=os.environ | threads(SEEDS),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for i in range(SEEDS)
-        ]
+        command = [sys.executable, __file__, f"--only={network}", f"--batch={batch}"]
+        self._peers = [Peer([*command, f"--seed={i}"], threads(SEEDS)) for i in range(SEEDS)]
 
     def step(self) -> None:
         """Makes one step of each."""
-        for process in self._processes:
-            process.stdin.write("step\n")
-            process.stdin.flush()
-        for process in self._processes:
-            if process.stdout.readline() != "done\n":
-                raise RuntimeError("a worker process ended")
+        for peer in self._peers:
+            peer.begin()
+        for peer in self._peers:
+            peer.finish()
 
     def stop(self) -> None:
         """Ends them."""
-        for process in self._processes:
-            process.stdin.close()
-            process.wait()
-
-
-def serve(config: ConfigDict) -> None:
-    """Makes a step for every line of the input."""
-    step = single_step(config)
-    for _ in sys.stdin:
-        jax.block_until_ready(step())
-        print("done", flush=True)
+        for peer in self._peers:
+            peer.stop()
 
 
 def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
@@ -149,7 +129,8 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--only, --batch: use one of {', '.join(NETWORKS)}, and 1 image or more")
     jax.config.update("jax_platforms", "cpu")
     if flags.seed is not None:
-        serve(config_of(names[0], flags.batch, flags.seed))
+        step = single_step(config_of(names[0], flags.batch, flags.seed))
+        serve(lambda: jax.block_until_ready(step()))
         return
     jax.config.update("jax_num_cpu_devices", SEEDS)
     made = record.conditions(batch=flags.batch, repeats=flags.repeats, seeds=SEEDS)

@@ -66,17 +66,20 @@ def pooling() -> str:
 def training() -> str:
     """Returns images a second of training steps beside stock flax."""
     result = _read("training.json")
+    columns = {
+        "ours_images_per_second": ("images/s", ".0f"),
+        "stock_images_per_second": ("stock flax, images/s", ".0f"),
+        "stock_over_ours": ("over stock", ".2f"),
+        "torch_images_per_second": ("PyTorch, images/s", ".0f"),
+        "torch_over_ours": ("over PyTorch", ".2f"),
+    }
+    measured = next(iter(result["networks"].values()))
+    shown = {key: column for key, column in columns.items() if key in measured}
     rows = (
-        (
-            name,
-            f"{row['parameters']:,}",
-            f"{row['ours_images_per_second']:.0f}",
-            f"{row['stock_images_per_second']:.0f}",
-            f"{row['stock_over_ours']:.2f}",
-        )
+        (name, f"{row['parameters']:,}", *(format(row[k], f) for k, (_, f) in shown.items()))
         for name, row in result["networks"].items()
     )
-    head = ("network", "parameters", "images/s", "stock flax, images/s", "ratio")
+    head = ("network", "parameters", *(title for title, _ in shown.values()))
     return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
 
 

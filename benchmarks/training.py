@@ -1,13 +1,17 @@
-"""A full training step of our networks beside the same networks in stock flax, in turns.
+"""A full training step of our networks beside the same in stock flax and in PyTorch, in turns.
 
     python benchmarks/training.py [--batch=128] [--repeats=7] [--only=resnet20] [--out=FILE]
+        [--torch-python=PYTHON-WITH-TORCH]
 
-32x32x3 images, float32, SGD with Nesterov momentum and weight decay. Both sides have the same
-number of parameters, or the benchmark refuses.
+32x32x3 images, float32, SGD with Nesterov momentum and weight decay. All sides have the same number
+of parameters, or the benchmark refuses. Ours shares the batch over the cores as `train.py` does.
 """
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ import optax
 from jax import Array
 
 from benchmarks import record
+from benchmarks.peer import Peer
 from cnn import models
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
@@ -29,6 +34,7 @@ from cnn.config.seeds import Seeds
 from cnn.cost.timing import interleave
 from cnn.layers import Head, Style
 from cnn.models.mobilenet import MobileNet
+from cnn.training.mesh import batch_sharding, count_cores_as_devices, make_mesh, replicated
 from cnn.training.optimizer import decay_mask, make_optimizer
 from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_train_step
@@ -144,9 +150,12 @@ def our_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[
         load=lambda arrays, batch: batch,
         augment=lambda key, image, label: (image, jax.nn.one_hot(label, CLASSES)),
     )
-    state = create_state(model, tx, 0, images.shape[1:], ema=False)
-    update = jax.jit(make_train_step(recipe), donate_argnums=0)
-    seeds, batch = Seeds.same(jnp.uint32(0)), {"image": images, "label": labels}
+    mesh = make_mesh(0, len(images))
+    whole = replicated(mesh)
+    state = jax.device_put(create_state(model, tx, 0, images.shape[1:], ema=False), whole)
+    seeds = jax.device_put(Seeds.same(jnp.uint32(0)), whole)
+    batch = jax.device_put({"image": images, "label": labels}, batch_sharding(mesh))
+    update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=whole)
     return _repeatedly(lambda state: update(state, seeds, {}, batch), state), _count(state.params)
 
 
@@ -190,31 +199,55 @@ def _count(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def measure(pair: Pair, batch: int, repeats: int) -> dict[str, float]:
-    """Returns images a second of both, their ratio and the goal.
+def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str, Any]:
+    """Returns images a second of all sides, their ratios to ours and the goal.
 
     Raises:
-      UserError: the two are not the same network.
+      UserError: they are not the same network.
     """
+    pair = PAIRS[name]
     rng = np.random.default_rng(0)
     images = jnp.asarray(rng.normal(size=(batch, 32, 32, 3)), jnp.float32)
     labels = jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32)
-    ours, our_size = our_step(pair.ours(), images, labels)
-    stock, stock_size = stock_step(pair.stock, images, labels)
-    if our_size != stock_size:
-        raise UserError(
-            f"benchmarks/training.py: {our_size} parameters beside {stock_size} are not the same "
-            "network; change the stock one"
-        )
-    seconds = interleave({"ours": ours, "stock": stock}, repeats)
-    figures = {
-        "parameters": our_size,
-        "ours_images_per_second": batch / seconds["ours"],
-        "stock_images_per_second": batch / seconds["stock"],
-        "stock_over_ours": seconds["stock"] / seconds["ours"],
-        "goal": pair.goal,
-    }
+    sides, sizes = {}, {}
+    sides["ours"], sizes["ours"] = our_step(pair.ours(), images, labels)
+    sides["stock"], sizes["stock"] = stock_step(pair.stock, images, labels)
+    with ExitStack() as stack:
+        if torch_python:
+            script = Path(__file__).with_name("torch_training.py")
+            peer = Peer([torch_python, str(script), f"--network={name}", f"--batch={batch}"])
+            stack.callback(peer.stop)
+            sides["torch"], sizes["torch"] = peer.step, json.loads(peer.says())["parameters"]
+        if len(set(sizes.values())) > 1:
+            raise UserError(
+                f"benchmarks/training.py: {name} has {sizes} parameters, so these are not the same "
+                "network; change the one that differs"
+            )
+        seconds = interleave(sides, repeats)
+    speeds = {f"{side}_images_per_second": batch / taken for side, taken in seconds.items()}
+    peers = [side for side in seconds if side != "ours"]
+    ratios = {f"{side}_over_ours": seconds[side] / seconds["ours"] for side in peers}
+    figures = {"parameters": sizes["ours"], **speeds, **ratios, "goal": pair.goal}
     return record.rounded(figures)
+
+
+def torch_version(python: str) -> dict[str, str]:
+    """Returns the version of PyTorch that a Python has, {} for no Python.
+
+    Raises:
+      UserError: there is no such Python, or no PyTorch in it.
+    """
+    if not python:
+        return {}
+    asked = [python, "-c", "import torch; print(torch.__version__)"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f"--torch-python: '{python}' cannot import torch; give a Python of an environment "
+            "with torch in it, or leave the flag out"
+        ) from error
+    return {"torch": said.strip()}
 
 
 def main(arguments: list[str]) -> None:
@@ -223,18 +256,21 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--repeats", type=int, default=7, help="timed steps of each network")
     parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--torch-python", default="", help="a Python that has torch: the peer")
     parser.add_argument("--out", default="", help="JSON file to write")
     flags = parser.parse_args(arguments)
     names = [name for name in PAIRS if flags.only in name]
     if not names or flags.batch < 1:
         raise UserError(f"--only, --batch: use one of {', '.join(PAIRS)}, and 1 image or more")
+    torch = torch_version(flags.torch_python)
+    count_cores_as_devices()
     made = record.conditions(batch=flags.batch, repeats=flags.repeats)
+    made["versions"] |= torch
     result = {"conditions": made, "networks": {}}
-    print(f"{'network':12} {'ours img/s':>11} {'stock img/s':>12} {'ratio':>7} {'goal':>6}")
     for name in names:
-        row = result["networks"][name] = measure(PAIRS[name], flags.batch, flags.repeats)
-        _, ours, stock, ratio, goal = row.values()
-        print(f"{name:12} {ours:11.0f} {stock:12.0f} {ratio:7.2f} {goal:6.1f}", flush=True)
+        row = measure(name, flags.batch, flags.repeats, flags.torch_python)
+        result["networks"][name] = row
+        print(f"{name}: {', '.join(f'{k} {v}' for k, v in row.items())}", flush=True)
     record.write(flags.out, result)
 
 

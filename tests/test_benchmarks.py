@@ -1,13 +1,15 @@
-"""The benchmark of operators compares the same functions, and tells what it was made with."""
+"""The benchmarks compare the same functions, and tell what they were made with."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import operators
+from benchmarks import operators, training
+from benchmarks.peer import Peer
 from cnn.config.errors import UserError
 
 SHAPE = (2, 8, 8, 8)
@@ -55,3 +57,33 @@ def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):
 def test_mistakes_are_told(flag, message):
     with pytest.raises(UserError, match=message):
         operators.main(["--only=subsample", "--shape=2,8,8,8", flag])
+
+
+@pytest.mark.parametrize("name", training.PAIRS)
+def test_both_sides_of_a_training_step_have_the_same_parameters(name):
+    pair, x = training.PAIRS[name], jnp.zeros((2, 32, 32, 3))
+
+    def sizes(init):
+        params = jax.eval_shape(init, jax.random.key(0))["params"]
+        return sorted(leaf.size for leaf in jax.tree.leaves(params))
+
+    ours = pair.ours()
+    assert sizes(lambda key: ours.init(key, x, False)) == sizes(lambda k: pair.stock.init(k, x))
+
+
+def test_a_python_without_torch_is_told():
+    with pytest.raises(UserError, match="cannot import torch; give a Python"):
+        training.main(["--torch-python=/nowhere/python"])
+
+
+def test_a_peer_steps_when_it_is_told_and_its_end_is_noticed():
+    serving = "from benchmarks.peer import serve; print('ready', flush=True); serve(lambda: None)"
+    peer = Peer([sys.executable, "-c", serving])
+    assert peer.says() == "ready\n"
+    peer.step()
+    peer.step()
+    peer.stop()
+    gone = Peer([sys.executable, "-c", "pass"])
+    with pytest.raises(RuntimeError, match="ended"):
+        gone.says()
+    gone.stop()
