@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from cnn.evaluation.constant_axes import combined, joined, padded, reduced
+
 Low, High = np.inf, -np.inf
 
 
@@ -33,6 +35,10 @@ class Reach:
         """Applies a rearrangement to both ends; it gets what stands for no input."""
         return replace(self, low=function(self.low, Low), high=function(self.high, High))
 
+    def least(self, axes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the first and last position along axes, which vanish."""
+        return reduced(np.minimum, self.low, axes), reduced(np.maximum, self.high, axes)
+
     def middle(self) -> tuple[float, float] | None:
         """Returns the hull of all channels in the middle, if it depends on any input."""
         place = tuple(n // 2 for n in self.low.shape[:-1])
@@ -50,16 +56,16 @@ def join(values: Sequence[Value]) -> Value:
     found = [v for v in values if v is not None]
     if len(found) < 2:
         return found[0] if found else None
-    low = np.minimum.reduce([v.low for v in found])
-    high = np.maximum.reduce([v.high for v in found])
-    joined = Reach(low, high)
-    whole = joined.middle()
+    low = combined(np.minimum, [v.low for v in found])
+    high = combined(np.maximum, [v.high for v in found])
+    both = Reach(low, high)
+    whole = both.middle()
     parts = [(v.middle(), v.skew) for v in found]
     centres = [sum(hull) / 2 + s for hull, skew in parts if hull for s in skew]
     if whole is None or not centres:
-        return joined
+        return both
     middle = sum(whole) / 2
-    return replace(joined, skew=(min(centres) - middle, max(centres) - middle))
+    return replace(both, skew=(min(centres) - middle, max(centres) - middle))
 
 
 def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
@@ -67,8 +73,9 @@ def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
     found = [v for v in values if v is not None]
     if not found:
         return None
-    low, high = min(v.low.min() for v in found), max(v.high.max() for v in found)
-    return Reach(np.full(shape, low, np.float32), np.full(shape, high, np.float32))
+    ends = [v.least(range(v.low.ndim)) for v in found]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    return Reach(*(np.broadcast_to(np.float32(end), shape) for end in (low, high)))
 
 
 def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> list[Value]:
@@ -197,20 +204,7 @@ def _slice(equation: Any, operands: Sequence[Value]) -> Value:
 @_rule("pad")
 def _pad(equation: Any, operands: Sequence[Value]) -> Value:
     config = equation.params["padding_config"]
-    return operands[0].each(lambda a, none: _padded(a, config, none))
-
-
-def _padded(a: np.ndarray, config: Sequence[tuple[int, int, int]], none: float) -> np.ndarray:
-    spread = [max((n - 1) * (i + 1) + 1, 0) for n, (_, _, i) in zip(a.shape, config, strict=True)]
-    wide = np.full(spread, none, np.float32)
-    wide[tuple(slice(None, None, i + 1) for _, _, i in config)] = a
-    grown = [(max(low, 0), max(high, 0)) for low, high, _ in config]
-    wide = np.pad(wide, grown, constant_values=none)
-    cut = [
-        slice(max(-low, 0), n - max(-high, 0))
-        for n, (low, high, _) in zip(wide.shape, config, strict=True)
-    ]
-    return wide[tuple(cut)]
+    return operands[0].each(lambda a, none: padded(a, config, none))
 
 
 def _absent(value: Value, variable: Any) -> Reach:
@@ -236,14 +230,15 @@ def _side_by_side(put: Any, axis: int, equation: Any, operands: Sequence[Value])
     parts = [_absent(o, v) for o, v in zip(operands, equation.invars, strict=True)]
     known = [o for o in operands if o is not None]
     skew = min(o.skew[0] for o in known), max(o.skew[1] for o in known)
-    return Reach(put([p.low for p in parts], axis), put([p.high for p in parts], axis), skew)
+    low, high = (
+        joined(put, ends, axis) for ends in ([p.low for p in parts], [p.high for p in parts])
+    )
+    return Reach(low, high, skew)
 
 
 @_rule("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 def _reduce(equation: Any, operands: Sequence[Value]) -> Value:
-    axes = tuple(equation.params["axes"])
-    low, high = operands[0].low.min(axes), operands[0].high.max(axes)
-    return Reach(low, high, operands[0].skew)
+    return Reach(*operands[0].least(equation.params["axes"]), operands[0].skew)
 
 
 @_rule("sort", "cumsum", "cummax", "cumlogsumexp")
@@ -262,8 +257,9 @@ def _transform(equation: Any, operands: Sequence[Value]) -> Value:
 
 def _whole_axes(value: Reach, axes: tuple[int, ...]) -> Reach:
     shape = value.low.shape
-    low, high = value.low.min(axes, keepdims=True), value.high.max(axes, keepdims=True)
-    return Reach(np.broadcast_to(low, shape), np.broadcast_to(high, shape), value.skew)
+    places = tuple(axis % len(shape) for axis in axes)
+    ends = (np.expand_dims(end, places) for end in value.least(places))
+    return Reach(*(np.broadcast_to(end, shape) for end in ends), value.skew)
 
 
 @_rule("conv_general_dilated")
@@ -275,7 +271,7 @@ def _convolution(equation: Any, operands: Sequence[Value]) -> Value:
     batch, channel, *spatial = numbers.lhs_spec
     x = operands[0].each(lambda a, _: a.transpose(batch, *spatial, channel))
     # All channels alike, of grouped convolutions too: an upper bound where they differ.
-    x = Reach(x.low.min(-1), x.high.max(-1), x.skew)
+    x = Reach(*x.least((-1,)), x.skew)
     size = [kernel[i] for i in numbers.rhs_spec[2:]]
     y = _windows(x, size, p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"])
     order = np.argsort([numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]])
@@ -297,14 +293,14 @@ def _windows(x: Reach, size: Any, strides: Any, padding: Any, inner: Any, dilati
     ):
         config = [(0, 0, 0)] * x.low.ndim
         config[axis] = (low, high, i - 1)
-        x = x.each(lambda a, none, config=config: _padded(a, config, none))
+        x = x.each(lambda a, none, config=config: padded(a, config, none))
         count = (x.low.shape[axis] - d * (k - 1) - 1) // s + 1
 
         def taps(a: np.ndarray, axis=axis, k=k, s=s, d=d, count=count) -> list[np.ndarray]:
             before = (slice(None),) * axis
             return [a[(*before, slice(t * d, t * d + s * (count - 1) + 1, s))] for t in range(k)]
 
-        low_end, high_end = np.minimum.reduce(taps(x.low)), np.maximum.reduce(taps(x.high))
+        low_end, high_end = combined(np.minimum, taps(x.low)), combined(np.maximum, taps(x.high))
         x = replace(x, low=low_end, high=high_end)
     return x
 
@@ -322,12 +318,12 @@ def _product(equation: Any, operands: Sequence[Value]) -> Value:
             continue
         ndim, batch, summed = operand.low.ndim, batches[side], contracted[side]
         rest = [i for i in range(ndim) if i not in batch and i not in summed]
-        reduced = Reach(operand.low.min(tuple(summed)), operand.high.max(tuple(summed)))
+        ends = Reach(*operand.least(summed))
         kept = [i for i in range(ndim) if i not in summed]
         order = [kept.index(i) for i in (*batch, *rest)]
         place = len(batch) + (free[0] if side else 0)
         fill = [*range(len(batch), place)] if side else [*range(place + len(rest), len(shape))]
-        moved = reduced.each(
+        moved = ends.each(
             lambda a, _, order=order, fill=fill: np.expand_dims(a.transpose(order), fill)
         )
         parts.append(_of_shape(replace(moved, skew=operand.skew), shape))

@@ -16,12 +16,13 @@ from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.effective_field import effective_field, field_size
 from cnn.evaluation.page import Cell, Column, Html, breakable, details, element, sortable_table
-from cnn.evaluation.receptive_field import Field, receptive_fields
+from cnn.evaluation.receptive_field import Field, fields_of_axes
+from cnn.evaluation.subject import sample
 from cnn.evaluation.suite import Figures, Measured, Progress
 
-IMAGES, BATCH = 64, 16
+BATCH = 16
 NOTE = (
-    "Theoretical: pixels from the first to the last that a unit can depend on, along the rows "
+    "Theoretical: pixels from the first to the last that a unit can depend on, along each axis "
     "(Araujo et al., Distill 2019), far from borders. Effective: side of the square of as many "
     "pixels as have more than 4.55 % of the largest mean gradient of the last layer's centre unit "
     "(Luo et al., NeurIPS 2016). Pictures: the gradient, scaled to its largest value, over one of "
@@ -29,40 +30,52 @@ NOTE = (
 )
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
-    """Measures fields of the network and, on the first 64 images of a split, of the checkpoint.
+def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int = 64) -> Figures:
+    """Measures fields of the network and, on some images of a split, of the checkpoint.
 
-    Protocols: `receptive_field.receptive_fields` (along the first axis) and
+    Protocols: `receptive_field.receptive_fields` along every axis and
     `effective_field.effective_field`, of the last block's centre unit, with the variables of the
     run's seed before training, and those of the checkpoint.
+
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each batch.
+      images: of the effective field, spread evenly over the split; 0: all.
+
+    Returns:
+      {"axes": {names of axes: [fields]}, see `fields_of_axes`; "effective": {"layer", "images",
+      "before", "after"}, sizes in pixels}.
 
     Raises:
       UserError: no layer of the network keeps positions.
     """
     evaluator = run.evaluator
-    fields = receptive_fields(evaluator.model, evaluator.dataset.image_shape)
-    figures: Figures = {"layers": [asdict(field) for field in fields]}
+    axes = fields_of_axes(evaluator.model, evaluator.dataset.image_shape)
+    layer = _last_block(next(iter(axes.values())))
+    named = {names: [asdict(field) for field in fields] for names, fields in axes.items()}
+    figures: Figures = {"axes": named}
     progress.keep(figures)
-    layer = _last_block(fields)
-    images = _images(run, split)
+    examples = sample(run.split(split), images)
     device = evaluator.mesh.devices.flat[0]
     start = evaluator.new_state()
     states = {
         "before": {"params": start.params, "batch_stats": start.batch_stats},
         "after": run.variables,
     }
-    effective = {"layer": layer, "images": len(images)}
+    count = len(examples)
+    effective = {"layer": layer, "images": count}
     for i, (name, variables) in enumerate(states.items()):
         field = effective_field(
             evaluator.model,
             jax.device_put(variables, device),
-            _batches(run, images),
+            _batches(run, examples),
             layer,
-            lambda done, i=i: progress.show(i * len(images) + done, 2 * len(images)),
+            lambda done, i=i: progress.show(i * count + done, 2 * count),
         )
         effective[name] = field_size(field)
         if field.ndim == 2:
-            _overlay(images[0], field).save(progress.picture(f"{name}.png"))
+            _overlay(examples.read(np.arange(1))[0][0], field).save(progress.picture(f"{name}.png"))
     return figures | {"effective": effective}
 
 
@@ -73,16 +86,12 @@ def _last_block(fields: Sequence[Field]) -> str:
     return blocks[-1]
 
 
-def _images(run: CheckpointedRun, split: str) -> np.ndarray:
-    examples = run.split(split)
-    return examples.read(np.arange(min(IMAGES, len(examples))))[0]
-
-
-def _batches(run: CheckpointedRun, images: np.ndarray) -> Iterator[jax.Array]:
+def _batches(run: CheckpointedRun, examples: data.Split) -> Iterator[jax.Array]:
     dataset, device = run.evaluator.dataset, run.evaluator.mesh.devices.flat[0]
     normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
-    for start in range(0, len(images), BATCH):
-        yield jnp.asarray(normal(jax.device_put(images[start : start + BATCH], device)))
+    for start in range(0, len(examples), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(examples)))
+        yield jnp.asarray(normal(jax.device_put(examples.read(rows)[0], device)))
 
 
 def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
@@ -98,32 +107,54 @@ def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
 
 def section(runs: Sequence[Measured]) -> Html:
     """The last layer of each run, pictures of the effective fields, and tables of all layers."""
-    columns = [Column("run"), Column("last layer")]
+    columns = [Column("run"), Column("last layer"), Column("along")]
     for label, hint in (
-        ("theoretical", "pixels along the rows"),
+        ("theoretical", "pixels along that axis"),
         ("before training", "effective, pixels"),
         ("after training", "effective, pixels"),
         ("paths apart", "pixels between the centres of paths that are added"),
     ):
         columns.append(Column(label, figures=True, hint=hint))
-    pictures = [_pictures(run) for run in runs]
-    tables = [details(f"Layers of {run.name}", _table(run.figures["layers"])) for run in runs]
-    rows = [_row(run) for run in runs]
+    each = [(run, names, layers) for run in runs for names, layers in run.figures["axes"].items()]
+    tables = [
+        details(f"Layers of {run.name}, along {names}", _table(layers))
+        for run, names, layers in each
+    ]
     return page.section(
-        "Receptive field", sortable_table(columns, rows), *pictures, *tables, note=NOTE
+        "Receptive field",
+        sortable_table(columns, [_row(*one) for one in each]),
+        *(_misaligned(*one) for one in each),
+        *map(_pictures, runs),
+        *tables,
+        note=NOTE,
     )
 
 
-def _row(run: Measured) -> list[Cell]:
-    blocks = [layer for layer in run.figures["layers"] if "/" not in layer["layer"]]
-    last, effective = blocks[-1], run.figures.get("effective", {})
+def _row(run: Measured, names: str, layers: Sequence[Figures]) -> list[Cell]:
+    last = [layer for layer in layers if "/" not in layer["layer"]][-1]
+    effective = run.figures.get("effective", {})
     return [
         Cell(breakable(run.name)),
         Cell(breakable(last["layer"])),
-        Cell("whole image" if last["whole"] else last["size"], last["size"]),
+        Cell(names),
+        Cell("whole image") if last["whole"] else Cell(last["size"], last["size"]),
         *(_number(effective.get(name)) for name in ("before", "after")),
         _number(last["misaligned"]),
     ]
+
+
+def _misaligned(run: Measured, names: str, layers: Sequence[Figures]) -> Html | None:
+    """Names the blocks whose paths look at different places."""
+    found = [
+        f"{layer['layer']} ({layer['misaligned']:g})"
+        for layer in layers
+        if layer["misaligned"] and "/" not in layer["layer"]
+    ]
+    if not found:
+        return None
+    words = f"{run.name}, along {names}: the paths that are added look at different places in "
+    where = ", ".join(found)
+    return page.callout("remark", "Misaligned centres.", f"{words}{where}, pixels apart.")
 
 
 def _number(value: float | None) -> Cell:

@@ -16,9 +16,9 @@ from cnn.layers import NORMS, BeforeConv, Conv, Downsample
 
 _layer = Primitive("layer")
 _layer.def_abstract_eval(lambda y, x, **_: y)
-# Sizes that are the image's plus a multiple of this halve as the image's do, ten times.
-_PERIOD = 1024
-_LARGEST = 4 * _PERIOD
+# More pixels, so that borders do not matter; sizes halve as the image's do, as it is 4 * 1024.
+_MORE = 4096
+AXES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 _POINTWISE = (nn.Dropout, *(norm for norm in NORMS.values() if isinstance(norm, type)))
 
 
@@ -69,19 +69,8 @@ def receptive_fields(
     """
     if not 0 <= axis < len(image_shape) - 1:
         raise UserError(f"axis: {axis} is none of the {len(image_shape) - 1} spatial axes")
-    fields: dict[str, Field] = {}
-    for more in (_PERIOD, _LARGEST):
-        found = _fields(model, image_shape, axis, image_shape[axis] + more)
-        fields.update(found)
-        if not any(field.whole for field in found.values()):
-            break
-    return tuple(fields.values())
-
-
-def _fields(
-    model: nn.Module, image_shape: tuple[int, ...], axis: int, length: int
-) -> dict[str, Field]:
-    shape, program, count = _fitting_program(model, image_shape, axis, length)
+    length = image_shape[axis] + _MORE
+    shape, program = _fitting_program(model, image_shape, axis, length)
     fields: dict[str, Field] = {}
 
     def mark(params: dict[str, Any], operands: Sequence[Value]) -> Value:
@@ -95,35 +84,45 @@ def _fields(
             fields[params["name"]] = _field(params["name"], y, axis + 1, length)
         return y
 
-    first = input_reach(shape, axis + 1)
-    follow(program, [*([None] * count), first], mark)
-    return fields
+    follow(program, [input_reach(shape, axis + 1)], mark)
+    return tuple(fields.values())
+
+
+def fields_of_axes(model: nn.Module, image_shape: tuple[int, ...]) -> dict[str, tuple[Field, ...]]:
+    """Returns `receptive_fields` along every axis, by the names of the axes that agree.
+
+    A network that treats its axes alike has one entry, such as "height and width".
+    """
+    names = AXES[len(image_shape) - 1]
+    found: dict[tuple[Field, ...], list[str]] = {}
+    for axis, name in enumerate(names):
+        found.setdefault(receptive_fields(model, image_shape, axis), []).append(name)
+    return {" and ".join(axes): fields for fields, axes in found.items()}
 
 
 def _fitting_program(
     model: nn.Module, image_shape: tuple[int, ...], axis: int, length: int
-) -> tuple[tuple[int, ...], Any, int]:
-    """Returns an input shape, long along one axis and as short as can be along others, and what
-    `_program` returns for it.
+) -> tuple[tuple[int, ...], Any]:
+    """Returns an input shape, long along an axis and as short as can be along others, and a program
+    for it.
     """
     for size in (1, 32):
         spatial = [min(n, size) if i != axis else length for i, n in enumerate(image_shape[:-1])]
         shape = (1, *spatial, image_shape[-1])
         try:
-            return shape, *_program(model, shape)
+            return shape, _program(model, shape)
         except UserError:
             # Some window does not fit.
             continue
     spatial = [n if i != axis else length for i, n in enumerate(image_shape[:-1])]
     shape = (1, *spatial, image_shape[-1])
-    return shape, *_program(model, shape)
+    return shape, _program(model, shape)
 
 
-def _program(model: nn.Module, shape: tuple[int, ...]) -> tuple[Any, int]:
-    """Returns the network as a program of (variables, image), with its layers marked."""
+def _program(model: nn.Module, shape: tuple[int, ...]) -> Any:
+    """Returns the network, its initialisation included, as a program of an image, layers marked."""
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-    variables = jax.eval_shape(lambda x: model.init(rngs, x, False), image)
 
     def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         result, path = call(*args, **kwargs), context.module.path
@@ -138,17 +137,16 @@ def _program(model: nn.Module, shape: tuple[int, ...]) -> tuple[Any, int]:
         leaves[0] = _layer.bind(leaves[0], args[0], **options)
         return jax.tree.unflatten(tree, leaves)
 
-    def run(variables: Any, image: jax.Array) -> jax.Array:
+    def run(image: jax.Array) -> jax.Array:
         with nn.intercept_methods(note):
-            return model.apply(variables, image, False)
+            return model.init_with_output(rngs, image, False)[0]
 
-    program = jax.make_jaxpr(run)(variables, image).jaxpr
-    return program, len(jax.tree.leaves(variables))
+    return jax.make_jaxpr(run)(image).jaxpr
 
 
 def _field(name: str, reach: Reach, axis: int, length: int) -> Field:
     others = tuple(i for i in range(reach.low.ndim) if i != axis)
-    low, high = reach.low.min(others), reach.high.max(others)
+    low, high = reach.least(others)
     unit = low.size // 2
     if low.size < 4 or low[unit] <= 0 or high[unit] >= length - 1:
         return Field(name, whole=True)

@@ -73,14 +73,19 @@ def test_the_suite_draws_the_field_before_and_after_training(tmp_path):
     progress = Progress(tmp_path / "out", lambda *done: shown.append(done), kept.append)
     figures = json.loads(json.dumps(receptive.measure(run, "test", progress)))
     assert shown[-1] == (74, 74)
-    assert kept[0]["layers"] == figures["layers"]
+    assert kept[0]["axes"] == figures["axes"]
     assert figures["effective"]["layer"] == "stage2_block1"
-    assert figures["layers"][-1]["size"] == 10
+    assert list(figures["axes"]) == ["height and width"]
+    layers = figures["axes"]["height and width"]
+    assert layers[-1]["size"] == 10
     assert 0 < figures["effective"]["after"] <= 8
     with Image.open(progress.folder / "after.png") as picture:
         assert picture.size == (224, 224)
     done = Measured("done", figures, progress.folder)
-    stopped = Measured("stopped", {"layers": figures["layers"]}, Path("nowhere"))
+    apart = [layers[-1] | {"misaligned": 1.0}]
+    stopped = Measured("stopped", {"axes": {"height": layers, "width": apart}}, Path("nowhere"))
     text = receptive.section([done, stopped])
     assert text.count("data:image/png") == 2
-    assert text.count("<details>") == 2
+    assert text.count("<details>") == 3
+    assert text.count("Misaligned centres") == 1
+    assert "stopped, along width: the paths that are added" in text
