@@ -10,9 +10,7 @@ from cnn.config.errors import UserError
 
 
 def interleave(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Times functions in turns, A B A B, so that drift and neighbours meet all of them alike.
-
-    Every function runs once untimed first, which compiles it; results are waited for.
+    """Times functions in turns, see `turns`.
 
     Returns:
       Median seconds a call, by name.
@@ -20,15 +18,40 @@ def interleave(functions: Mapping[str, Callable[[], object]], repeats: int) -> d
     Raises:
       UserError: fewer than one repeat.
     """
+    return {name: statistics.median(each) for name, each in turns(functions, repeats).items()}
+
+
+def turns(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    prepare: Mapping[str, Callable[[], object]] | None = None,
+) -> dict[str, list[float]]:
+    """Times functions in turns, A B A B, so that drift and neighbours meet all of them alike.
+
+    Every function runs once untimed first, which compiles it; results are waited for.
+
+    Args:
+      functions: to be timed.
+      repeats: turns.
+      prepare: what is run before a call of that name, untimed.
+
+    Returns:
+      Seconds of each call, by name; the i-th calls of all names followed each other.
+
+    Raises:
+      UserError: fewer than one repeat.
+    """
     if repeats < 1:
         raise UserError(f"repeats: {repeats} leaves nothing to take a median of; use 1 or more")
-    for function in functions.values():
-        jax.block_until_ready(function())
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
+    for turn in range(-1, repeats):
         for name, function in functions.items():
-            seconds[name].append(seconds_of(function))
-    return {name: statistics.median(each) for name, each in seconds.items()}
+            if prepare and name in prepare:
+                jax.block_until_ready(prepare[name]())
+            taken = seconds_of(function)
+            if turn >= 0:
+                seconds[name].append(taken)
+    return seconds
 
 
 def seconds_of(function: Callable[[], object]) -> float:

@@ -1,0 +1,49 @@
+"""`python -m cnn.cost.bench --config=FILE`: what bounds a training run, its data or its network."""
+
+import json
+import sys
+from pathlib import Path
+
+from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    """Measures both placements of the data that the config permits, and prints a table."""
+    overrides, rest = split_overrides(arguments)
+    parser = Parser(prog="python -m cnn.cost.bench", description=__doc__)
+    parser.add_argument("--config", required=True, help="config file, with :arg if it takes one")
+    parser.add_argument("--steps", type=int, default=5, help="steps of a turn")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each kind")
+    parser.add_argument("--out", help="JSON file to write")
+    options = parser.parse_args(rest)
+    for name in ("steps", "repeats"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name}: {getattr(options, name)} is no step at all; use 1 or more")
+    if options.out and not Path(options.out).absolute().parent.is_dir():
+        raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
+    from cnn.config.load import load
+
+    loaded = load(options.config, overrides)
+    from rich.console import Console
+
+    from cnn import models
+    from cnn.cost.bound import measure, table
+    from cnn.training.mesh import count_cores_as_devices
+    from cnn.training.start import use_compilation_cache
+
+    use_compilation_cache()
+    count_cores_as_devices()
+    models.check_read(loaded.config.model, loaded.set_fields)
+    result = measure(loaded.config, options.steps, options.repeats)
+    # Pipes and files are as wide as it takes.
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    console.print(table(result))
+    for placement, figures in result["placements"].items():
+        console.print(f"{placement}: {figures['verdict']}", markup=False, soft_wrap=True)
+    if options.out:
+        Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,266 @@
+"""Data only, compute only and both, in turns: which of the two bounds a training run."""
+
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+from rich.table import Table
+from scipy.stats import binomtest
+
+from cnn import data
+from cnn.config.errors import UserError
+from cnn.config.record import fingerprint, to_plain
+from cnn.cost.timing import turns
+from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_recipe, make_trainer
+from cnn.training.mesh import batch_sharding, replicated
+from cnn.training.plan import Plan, resolve
+from cnn.training.provenance import provenance
+from cnn.training.steps import Recipe, make_train_step
+from cnn.training.streams import stream_key
+
+PLACEMENTS = ("device", "stream")
+# Shares of a step below which the cost of the input is called nothing.
+_NOTHING = 0.02
+
+
+def measure(
+    config: ConfigDict, steps: int, repeats: int, dataset: data.Dataset | None = None
+) -> dict[str, Any]:
+    """Measures a config with its data on the device and streaming.
+
+    Args:
+      config: a complete config.
+      steps: of one turn.
+      repeats: turns of each kind.
+      dataset: instead of the one that `config.data` describes.
+
+    Returns:
+      `placements`: of each one the figures of `bound`, or `{"verdict"}` that says why it cannot be
+      had; `chosen`: the config's own; and what the figures were made with.
+
+    Raises:
+      UserError: the config and its data do not go together.
+    """
+    dataset = dataset or data.open_dataset(config.data)
+    evaluator = make_evaluator(config, dataset)
+    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+    chosen = make_trainer(evaluator, plan)
+    found = {}
+    for placement in PLACEMENTS:
+        if placement == "device" and not chosen.feed.arrays and config.data.placement == "auto":
+            found[placement] = {"verdict": "cannot be had with this config (data.placement=auto)"}
+            continue
+        placed = replace(evaluator, config=_placed(config, placement))
+        try:
+            trainer = make_trainer(placed, plan)
+        except UserError as error:
+            found[placement] = {"verdict": f"cannot be had: {error}"}
+            continue
+        found[placement] = bound(placed, plan, trainer, steps, repeats)
+    return {
+        "placements": found,
+        "chosen": "device" if chosen.feed.arrays else "stream",
+        "batch_size": config.train.batch_size,
+        "steps": steps,
+        "repeats": repeats,
+        "load": round(os.getloadavg()[0], 1),
+        "fingerprint": fingerprint(config),
+        "config": to_plain(config),
+    } | provenance()
+
+
+def _placed(config: ConfigDict, placement: str) -> ConfigDict:
+    other = config.copy_and_resolve_references()
+    with other.unlocked():
+        other.data.placement = placement
+    return other.lock()
+
+
+def bound(
+    evaluator: Evaluator, plan: Plan, trainer: Trainer, steps: int, repeats: int
+) -> dict[str, Any]:
+    """Times four things in turns of some steps each.
+
+    Data only: batches placed on the devices and augmented there. Compute only: the training step
+    without the two, on one batch that lies there augmented. Both: the training step as it is.
+    Plain: the same with nothing but normalisation in place of the augmentation.
+
+    Returns:
+      `images_per_second` of each, medians; `input_share`, by how much the data make a step longer,
+      and the `augmentation_share` of that; `bound` ("data" or "compute", the slower by itself), in
+      how many `turns` of all, the `p_value` of a sign test, and the `verdict` in words.
+    """
+    recipe = make_recipe(evaluator, plan, trainer.feed.cropped)
+    plain = replace(recipe, augment=_normalized(evaluator))
+    functions = {
+        "data": _data_only(evaluator, trainer, recipe),
+        "compute": _compute_only(evaluator, trainer, recipe, steps),
+        "both": _updates(evaluator, trainer, recipe),
+        "plain": _updates(evaluator, trainer, plain),
+    }
+    batches = {name: _Batches(trainer.feed, steps) for name in ("data", "both", "plain")}
+    calls = {name: _bind(call, batches.get(name)) for name, call in functions.items()}
+    opens = {name: each.open for name, each in batches.items()}
+    try:
+        seconds = turns(calls, repeats, opens)
+    finally:
+        for each in batches.values():
+            each.close()
+    return figures(seconds, steps * evaluator.config.train.batch_size)
+
+
+class _Batches:
+    """Batches of a feed, turn by turn: nothing is decoded in the turns of others."""
+
+    def __init__(self, feed: data.Feed, steps: int):
+        self._feed, self._steps, self._start = feed, steps, 0
+        self._batches: Iterator[dict[str, jax.Array]] = iter(())
+
+    def open(self) -> None:
+        """Takes the first batch, which has to be waited for in the first step of a run only."""
+        self.close()
+        stop = self._start + self._steps + 1
+        self._batches, self._start = self._feed.batches(self._start, stop), stop
+        next(self._batches)
+
+    def take(self) -> Iterator[dict[str, jax.Array]]:
+        """Returns the batches of a turn."""
+        return self._batches
+
+    def close(self) -> None:
+        """Ends the threads of the last turn."""
+        if hasattr(self._batches, "close"):
+            self._batches.close()
+
+
+def _bind(call: Callable[..., Any], batches: _Batches | None) -> Callable[[], Any]:
+    return call if batches is None else lambda: call(batches.take())
+
+
+def _normalized(evaluator: Evaluator) -> data.augmentation.Augment:
+    dataset = evaluator.dataset
+
+    def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        images = data.normalize(images, dataset.mean, dataset.std)
+        return images, jax.nn.one_hot(labels, dataset.num_classes, dtype=jnp.float32)
+
+    return apply
+
+
+def _prepare(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
+    """Returns a jitted (batch, step) -> augmented images and targets."""
+
+    def prepare(seeds: Any, arrays: Any, batch: Any, step: jax.Array) -> Any:
+        loaded = recipe.load(arrays, batch)
+        key = stream_key(seeds.augment, "augment", step)
+        return recipe.augment(key, loaded["image"], loaded["label"])
+
+    jitted = jax.jit(prepare, out_shardings=batch_sharding(evaluator.mesh))
+    return lambda batch, step: jitted(trainer.seeds, trainer.feed.arrays, batch, step)
+
+
+def _data_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
+    prepare = _prepare(evaluator, trainer, recipe)
+
+    def run(batches: Iterator[dict[str, jax.Array]]) -> Any:
+        before = last = None
+        for step, batch in enumerate(batches):
+            # As in training, the host runs ahead of the device by little.
+            jax.block_until_ready(before)
+            before, last = last, prepare(batch, jnp.int32(step))
+        return last
+
+    return run
+
+
+def _compute_only(
+    evaluator: Evaluator, trainer: Trainer, recipe: Recipe, steps: int
+) -> Callable[[], Any]:
+    images, targets = _prepare(evaluator, trainer, recipe)(
+        next(trainer.feed.batches(0, 1)), jnp.int32(0)
+    )
+    ready = replace(
+        recipe,
+        load=lambda arrays, batch: batch,
+        augment=lambda key, image, label: (image, label),
+    )
+    update, state = _jitted(evaluator, ready), evaluator.new_state()
+
+    def run() -> Any:
+        nonlocal state
+        for _ in range(steps):
+            state, sums = update(state, trainer.seeds, (), {"image": images, "label": targets})
+        return state, sums
+
+    return run
+
+
+def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
+    update, state = _jitted(evaluator, recipe), evaluator.new_state()
+
+    def run(batches: Iterator[dict[str, jax.Array]]) -> Any:
+        nonlocal state
+        before = last = None
+        for batch in batches:
+            jax.block_until_ready(before)
+            state, sums = update(state, trainer.seeds, trainer.feed.arrays, batch)
+            before, last = last, sums
+        return state
+
+    return run
+
+
+def _jitted(evaluator: Evaluator, recipe: Recipe) -> Callable[..., Any]:
+    step = make_train_step(recipe)
+    return jax.jit(step, donate_argnums=0, out_shardings=replicated(evaluator.mesh))
+
+
+def figures(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
+    """Returns what `bound` returns, from the seconds of each turn of so many images."""
+    median = {name: statistics.median(each) for name, each in seconds.items()}
+    slower = "data" if median["data"] > median["compute"] else "compute"
+    pairs = list(zip(seconds["data"], seconds["compute"], strict=True))
+    wins = sum((d > c) == (slower == "data") for d, c in pairs)
+    found = {
+        "images_per_second": {name: images / each for name, each in median.items()},
+        "input_share": median["both"] / median["compute"] - 1,
+        "augmentation_share": (median["both"] - median["plain"]) / median["compute"],
+        "bound": slower,
+        "turns": wins,
+        "p_value": float(binomtest(wins, len(pairs)).pvalue),
+    }
+    return found | {"verdict": _verdict(found, len(pairs))}
+
+
+def _verdict(found: dict[str, Any], repeats: int) -> str:
+    speeds, slower = found["images_per_second"], found["bound"]
+    other = "compute" if slower == "data" else "data"
+    said = (
+        f"{slower} bounds the run: by itself it is {speeds[other] / speeds[slower]:.3g} times "
+        f"slower than {other}, slower in {found['turns']} of {repeats} turns (sign test, "
+        f"p = {found['p_value']:.2g}); "
+    )
+    share = found["input_share"]
+    if share <= _NOTHING:
+        return said + f"the input costs nothing beside the step ({share:+.1%})"
+    return (
+        said + f"the input makes a step {share:.1%} longer, of which the augmentation "
+        f"{found['augmentation_share']:.1%}"
+    )
+
+
+def table(result: dict[str, Any]) -> Table:
+    """Returns the images a second of every placement as a table."""
+    shown = Table(title=f"images/s, batch {result['batch_size']}, {result['device']}")
+    shown.add_column("placement")
+    for column in ("data only", "compute only", "both", "both, not augmented"):
+        shown.add_column(column, justify="right")
+    for placement, found in result["placements"].items():
+        name = placement + (" (the config's)" if placement == result["chosen"] else "")
+        shown.add_row(name, *(f"{v:,.0f}" for v in found.get("images_per_second", {}).values()))
+    return shown

@@ -1,0 +1,83 @@
+"""`python -m cnn.cost.bench` as a user calls it, and what it concludes from given times."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.cost import bench, bound
+from cnn.data import open_dataset
+from tests.conftest import REPOSITORY, TINY, tiny_config
+
+
+def run(*arguments):
+    fields = [f"--config.{text}" for text in TINY]
+    return subprocess.run(
+        [sys.executable, "-m", "cnn.cost.bench", "--config=configs/base.py", *fields, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_both_placements_are_timed_and_written(tmp_path):
+    out = tmp_path / "bench.json"
+    done = run("--steps=2", "--repeats=2", f"--out={out}", "--config.augment.flip=True")
+    assert done.returncode == 0, done.stderr
+    assert "device (the config's)" in done.stdout
+    result = json.loads(out.read_text())
+    assert (result["chosen"], result["batch_size"]) == ("device", 16)
+    assert result["config"]["augment"]["flip"]
+    assert {"versions", "device", "cores", "load"} <= result.keys()
+    assert set(result["placements"]) == {"device", "stream"}
+    for placement, figures in result["placements"].items():
+        speeds = figures["images_per_second"]
+        assert set(speeds) == {"data", "compute", "both", "plain"}
+        assert min(speeds.values()) > 0
+        assert f"{placement}: {figures['bound']} bounds the run" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config=configs/bse.py"], "did you mean"),
+        (["--config=configs/base.py", "--steps=0"], "--steps: 0 is no step"),
+        (["--config=configs/base.py", "--out=no/such/folder/x"], "there is no folder"),
+        (["--config=configs/base.py", "--config.data.placment=device"], "data.placement"),
+        ([], "--config"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, words):
+    with pytest.raises(UserError, match=words):
+        bench.main(arguments)
+
+
+def test_no_repeat_is_refused_before_anything_is_opened():
+    with pytest.raises(UserError, match="--repeats: 0"):
+        bench.main(["--config=configs/base.py", "--repeats=0"])
+
+
+def test_the_slower_of_the_two_bounds_and_the_augmentation_is_told_apart():
+    seconds = {"data": [2, 2, 9], "compute": [4, 4, 4], "both": [5, 5, 5], "plain": [4.5, 4.5, 1]}
+    figures = bound.figures(seconds, 8)
+    assert figures["images_per_second"] == {"data": 4, "compute": 2, "both": 1.6, "plain": 8 / 4.5}
+    assert (figures["bound"], figures["turns"]) == ("compute", 2)
+    assert figures["input_share"] == 0.25
+    assert figures["augmentation_share"] == 0.125
+    assert figures["p_value"] == 1.0  # two of three is what a coin does
+    assert "slower in 2 of 3 turns" in figures["verdict"]
+    assert "25.0% longer, of which the augmentation 12.5%" in figures["verdict"]
+    free = bound.figures(seconds | {"both": [4.04] * 3}, 8)["verdict"]
+    assert "costs nothing" in free
+
+
+def test_what_does_not_fit_the_device_is_measured_streaming_only():
+    config = tiny_config("data.device_limit=0")
+    found = bound.measure(config, steps=1, repeats=1, dataset=open_dataset(config.data))
+    assert found["chosen"] == "stream"
+    assert found["placements"]["device"].keys() == {"verdict"}
+    assert "images_per_second" in found["placements"]["stream"]
