@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.evaluation.calibration.scores import calibration, fit_temperature
+from cnn.evaluation.calibration import scores
+from cnn.evaluation.calibration.scores import Tally, calibration, fit_temperature
 from cnn.evaluation.calibration.section import reliability_diagram
-from cnn.evaluation.calibration.suite import collect
+from cnn.evaluation.calibration.suite import logits_of
 from tests.evaluation.subjects import random_split, subject
 
 BINS = 15
@@ -58,6 +59,21 @@ def test_agrees_with_loops(answers):
     assert max(figures["equal_mass"]["counts"]) - min(figures["equal_mass"]["counts"]) <= 1
 
 
+def test_batches_add_up_and_a_file_will_do(answers, tmp_path, monkeypatch):
+    logits, labels = answers
+    tally, whole = Tally(1.3), calibration(*answers, 1.3)
+    for start in range(0, 203, 50):
+        tally.add(logits[start : start + 50], labels[start : start + 50])
+    found = tally.figures()
+    for name in ("nll", "brier", "ece", "ece_equal_mass", "accuracy"):
+        assert found[name] == pytest.approx(whole[name], rel=1e-12)
+    assert found["equal_mass"]["counts"] == whole["equal_mass"]["counts"]
+    stored = np.memmap(tmp_path / "logits", np.float64, "w+", shape=logits.shape)
+    stored[:] = logits
+    monkeypatch.setattr(scores, "ROWS", 64)
+    assert fit_temperature(stored, labels) == pytest.approx(fit_temperature(*answers))
+
+
 def test_known_values():
     # Confidence 0.8 in all of 10 examples, of which 6 are right.
     logits = np.log(np.array([[0.8, 0.2]] * 10))
@@ -96,7 +112,9 @@ def test_no_example_to_fit_on():
 
 def test_logits_of_a_split_are_those_of_its_examples():
     split = random_split(11, 4)
-    logits, labels = collect(subject(lambda v, x: x.mean((1, 2)), split, 4))
+    found = list(logits_of(subject(lambda v, x: x.mean((1, 2)), split, 4)))
+    assert [seen for seen, _, _ in found] == [4, 8, 11]
+    logits, labels = (np.concatenate([f[i] for f in found]) for i in (1, 2))
     images, expected = split.read(np.arange(11))
     np.testing.assert_allclose(logits, images.mean((1, 2)) / 255, rtol=1e-5)
     np.testing.assert_array_equal(labels, expected)

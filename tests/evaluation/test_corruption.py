@@ -1,7 +1,10 @@
 """Corruptions against loops and what is known of them; benchmark figures; CIFAR-10-C's files."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn.config.errors import UserError
 from cnn.evaluation.corruption import blur, digital, resample, weather
@@ -11,9 +14,9 @@ from cnn.evaluation.corruption.benchmark import (
     mean_error,
     open_cifar_c,
 )
-from cnn.evaluation.corruption.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from cnn.evaluation.corruption.corruptions import CORRUPTIONS, SEVERITIES, as_filed, corrupt
 from cnn.evaluation.corruption.parameters import CIFAR_C, IMAGENET_C, table_for
-from cnn.evaluation.corruption.suite import error_of
+from cnn.evaluation.corruption.suite import check_severities, error_of
 
 NAMES = tuple(CORRUPTIONS)
 
@@ -164,6 +167,24 @@ def test_frost_is_a_fixed_texture_of_its_own():
     assert texture.std() > 0.05
     assert texture[..., 2].mean() > texture[..., 0].mean()
     assert weather.frost_texture(0.2).shape == (205, 205, 3)
+
+
+def test_imagenet_c_s_files_are_jpeg_of_quality_85():
+    corrupted = corrupt(smooth(2, 64), "gaussian_noise", 1, np.arange(2))
+    filed = as_filed(corrupted)
+    for image, got in zip(corrupted, filed, strict=True):
+        file = BytesIO()
+        Image.fromarray(image).save(file, "JPEG", quality=85, optimize=True)
+        np.testing.assert_array_equal(got, np.asarray(Image.open(file)))
+    assert (filed != corrupted).any()
+    assert as_filed(corrupted[..., :1]).shape == (2, 64, 64, 1)
+
+
+def test_severities_are_some_of_the_five():
+    assert check_severities((5, 1, 5)) == (1, 5)
+    for wrong in ((), (0, 1), (6,), ("1",)):
+        with pytest.raises(UserError, match="not some of 1 to 5"):
+            check_severities(wrong)
 
 
 def test_mean_errors():

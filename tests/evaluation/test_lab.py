@@ -86,6 +86,10 @@ def test_corruption(run):
     assert figures["mce"] is None
     assert "CIFAR-C" in figures["source"]
     assert "jpeg compression" in page
+    fewer, _ = measured(run, "corruption(images=4, severities=(1, 5))")
+    assert fewer["count"] == 4
+    assert fewer["severities"] == [1, 5]
+    assert {len(errors) for errors in fewer["errors"].values()} == {2}
 
 
 def test_corruption_of_a_folder_without_the_files(run, tmp_path):

@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from cnn.config.errors import UserError
 
 BINS = 15
+ROWS = 4096  # logits that are looked at together
 LOG_TEMPERATURE = (-5.0, 5.0)  # natural; beyond 1/148 and 148 nothing changes any more
 
 
@@ -70,37 +71,58 @@ def _grouped(index: np.ndarray, confidence: np.ndarray, correct: np.ndarray, bin
     return Bins(counts, sums[0] / filled, sums[1] / filled)
 
 
-def calibration(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
-    """Computes calibration in float64.
+class Tally:
+    """Calibration of the examples seen so far; holds 9 bytes an example, and sums.
 
     Args:
-      logits: `[N, K]`.
-      labels: `[N]`.
       temperature: that divides the logits.
-
-    Returns:
-      accuracy; nll: mean of -log p(right class), nats; brier: mean of the sum over classes of
-      (p - one-hot)^2, from 0 to 2; ece and ece_equal_mass with 15 bins; confidence: its mean; and
-      `equal_width`, `equal_mass`: {"counts", "confidence", "accuracy"} by bin, None where empty.
     """
-    log_p = log_softmax(logits.astype(np.float64) / temperature, axis=1)
-    p = np.exp(log_p)
-    rows = np.arange(len(labels))
-    right = np.zeros_like(p)
-    right[rows, labels] = 1
-    confidence, correct = p.max(1), p.argmax(1) == labels
-    width, mass = equal_width_bins(confidence, correct), equal_mass_bins(confidence, correct)
-    return {
-        "count": len(labels),
-        "accuracy": float(correct.mean()),
-        "confidence": float(confidence.mean()),
-        "nll": float(-log_p[rows, labels].mean()),
-        "brier": float(((p - right) ** 2).sum(1).mean()),
-        "ece": width.error(),
-        "ece_equal_mass": mass.error(),
-        "equal_width": _plain(width),
-        "equal_mass": _plain(mass),
-    }
+
+    def __init__(self, temperature: float = 1.0):
+        self._temperature = temperature
+        self._nll = self._brier = 0.0
+        self._confidence: list[np.ndarray] = []
+        self._correct: list[np.ndarray] = []
+
+    def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        """Takes logits `[B, K]` and labels `[B]` of a batch; computes in float64."""
+        log_p = log_softmax(logits.astype(np.float64) / self._temperature, axis=1)
+        p, rows = np.exp(log_p), np.arange(len(labels))
+        self._nll -= float(log_p[rows, labels].sum())
+        self._confidence.append(p.max(1))
+        self._correct.append(p.argmax(1) == labels)
+        p[rows, labels] -= 1
+        self._brier += float((p**2).sum())
+
+    def figures(self) -> dict[str, Any]:
+        """Returns the figures over all examples.
+
+        accuracy; nll: mean of -log p(right class), nats; brier: mean of the sum over classes of
+        (p - one-hot)^2, from 0 to 2; ece and ece_equal_mass with 15 bins; confidence: its mean;
+        and `equal_width`, `equal_mass`: {"counts", "confidence", "accuracy"} by bin, None where
+        empty.
+        """
+        confidence, correct = np.concatenate(self._confidence), np.concatenate(self._correct)
+        width, mass = equal_width_bins(confidence, correct), equal_mass_bins(confidence, correct)
+        count = len(correct)
+        return {
+            "count": count,
+            "accuracy": float(correct.mean()),
+            "confidence": float(confidence.mean()),
+            "nll": self._nll / count,
+            "brier": self._brier / count,
+            "ece": width.error(),
+            "ece_equal_mass": mass.error(),
+            "equal_width": _plain(width),
+            "equal_mass": _plain(mass),
+        }
+
+
+def calibration(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
+    """Returns `Tally.figures` of logits `[N, K]` and labels `[N]`, at a temperature."""
+    tally = Tally(temperature)
+    tally.add(logits, labels)
+    return tally.figures()
 
 
 def _plain(bins: Bins) -> dict[str, list]:
@@ -114,7 +136,8 @@ def _plain(bins: Bins) -> dict[str, list]:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature that minimises the NLL (Guo et al., ICML 2017).
 
-    To be fitted on examples that are not measured on. Predictions stay what they are.
+    To be fitted on examples that are not measured on. Predictions stay what they are. Logits are
+    read in blocks of rows, so they may lie in a file.
 
     Args:
       logits: `[N, K]` of the validation part.
@@ -128,11 +151,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             "data.validation: the validation part is empty, so no temperature can be fitted; "
             "train with data.validation, such as 10%"
         )
-    logits, rows = logits.astype(np.float64), np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        log_p = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -log_p[rows, labels].mean()
+        total = 0.0
+        for start in range(0, len(labels), ROWS):
+            own = labels[start : start + ROWS]
+            scaled = logits[start : start + ROWS].astype(np.float64) / np.exp(log_temperature)
+            total -= log_softmax(scaled, axis=1)[np.arange(len(own)), own].sum()
+        return total / len(labels)
 
     # The loss is convex in 1 / T, so it has one minimum in log T.
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded")

@@ -1,6 +1,7 @@
 """The suite `calibration`: errors on a split, before and after a temperature is fitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from tempfile import TemporaryFile
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.data import Split, load, open_dataset
-from cnn.evaluation.calibration.scores import calibration, fit_temperature
+from cnn.evaluation.calibration.scores import Tally, fit_temperature
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.subject import Subject, subject_of
 from cnn.evaluation.suite import Figures, Progress
@@ -18,25 +19,44 @@ from cnn.evaluation.suite import Figures, Progress
 def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     """Measures calibration of a split; the temperature is fitted on the validation part alone.
 
+    Memory is that of a batch and 18 bytes an example. The logits of the validation part lie in a
+    temporary file, 4 bytes a class and example, while the temperature is fitted.
+
     Returns:
-      {"as_trained": `scores.calibration`, "scaled": the same at "temperature", "fitted_on": its
+      {"as_trained": `scores.Tally.figures`, "scaled": the same at "temperature", "fitted_on": its
       number of examples}. Without a validation part, or when that is what is measured, the last
       three are None and "why" says so in a sentence.
     """
-    logits, labels = collect(subject_of(run, run.split(split)), progress.show)
-    figures: Figures = {"as_trained": calibration(logits, labels)}
-    figures |= {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
-    progress.keep(figures)
+    figures: Figures = {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
+    part = run.split(split)
+    tallies = {"as_trained": Tally()}
     try:
         held_out = validation_part(run, split)
     except UserError as error:
-        return figures | {"why": str(error)}
-    temperature = fit_temperature(*collect(subject_of(run, held_out), progress.show))
-    return figures | {
-        "scaled": calibration(logits, labels, temperature),
-        "temperature": temperature,
-        "fitted_on": len(held_out),
-    }
+        figures["why"] = str(error)
+        total, before = len(part), 0
+    else:
+        total, before = len(held_out) + len(part), len(held_out)
+        temperature = _temperature(run, held_out, lambda done: progress.show(done, total))
+        figures |= {"temperature": temperature, "fitted_on": len(held_out)}
+        tallies["scaled"] = Tally(temperature)
+    for seen, logits, labels in logits_of(subject_of(run, part)):
+        for tally in tallies.values():
+            tally.add(logits, labels)
+        progress.show(before + seen, total)
+        progress.keep(figures | {name: tally.figures() for name, tally in tallies.items()})
+    return figures | {name: tally.figures() for name, tally in tallies.items()}
+
+
+def _temperature(run: CheckpointedRun, held_out: Split, show: Callable[[int], None]) -> float:
+    classes, count = run.evaluator.dataset.num_classes, len(held_out)
+    with TemporaryFile() as file:
+        stored = np.memmap(file, np.float32, "w+", shape=(count, classes))
+        labels = np.empty(count, np.int32)
+        for seen, logits, own in logits_of(subject_of(run, held_out)):
+            stored[seen - len(own) : seen], labels[seen - len(own) : seen] = logits, own
+            show(seen)
+        return fit_temperature(stored, labels)
 
 
 def validation_part(run: CheckpointedRun, measured: str) -> Split:
@@ -63,21 +83,15 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     return held_out
 
 
-def collect(
-    subject: Subject, show: Callable[[int, int], None] = lambda done, total: None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns float32 logits `[N, K]` and labels `[N]` of a split; they are held in memory."""
+def logits_of(subject: Subject) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`."""
     step = _logits_step(subject)
-    total = len(subject.feed.split)
-    logits, labels, seen = [], [], 0
+    seen = 0
     for batch in subject.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
-        found = jax.device_get(step(subject.variables, subject.feed.arrays, batch))
-        logits.append(found[0][mask])
-        labels.append(found[1][mask])
+        logits, labels = jax.device_get(step(subject.variables, subject.feed.arrays, batch))
         seen += int(mask.sum())
-        show(seen, total)
-    return np.concatenate(logits), np.concatenate(labels)
+        yield seen, logits[mask], labels[mask]
 
 
 def _logits_step(subject: Subject) -> Callable[..., tuple[Array, Array]]:

@@ -11,6 +11,7 @@ from cnn.evaluation.corruption import blur, digital, noise, weather
 from cnn.evaluation.corruption.parameters import table_for
 
 SEVERITIES = (1, 2, 3, 4, 5)
+FILED_QUALITY = 85  # of ImageNet-C's files, as the authors' code saves them
 LEAST_SIZE = 8  # pixels: below it blurs and zooms leave nothing of an image
 CORRUPTIONS: Registry[Callable[..., np.ndarray]] = Registry("corruption")
 
@@ -38,8 +39,8 @@ def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -
     """Corrupts images as CIFAR-10-C and ImageNet-C are made (Hendrycks & Dietterich, ICLR 2019).
 
     In the parameters of `table_for`'s benchmark at any size. The generators' draws differ from the
-    authors', so figures agree with published ones up to noise; those of `frost` do not (see there),
-    and ImageNet-C's files went through JPEG (quality 85) once more.
+    authors', so figures agree with published ones up to noise; those of `frost` do not (see there).
+    CIFAR-10-C's files hold what this returns; ImageNet-C's are JPEG, see `as_filed`.
 
     Args:
       images: uint8 `[B, H, W, C]` with 1 or 3 channels.
@@ -63,6 +64,15 @@ def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -
     corrupted = np.clip(apply(images / 255.0, parameters, rngs), 0, 1) * 255
     # What is a whole number may come out a rounding below it.
     return np.floor(corrupted + 1e-6).astype(np.uint8)
+
+
+def as_filed(images: np.ndarray) -> np.ndarray:
+    """Returns corrupted images as ImageNet-C's files hold them: JPEG of quality 85.
+
+    Args:
+      images: uint8 `[B, H, W, C]` that `corrupt` returned.
+    """
+    return digital.saved_as_jpeg(images, FILED_QUALITY)
 
 
 def check_images(shape: tuple[int, ...]) -> None:

@@ -1,5 +1,7 @@
 """Digital faults: each takes float images `[B, H, W, C]` in [0, 1], parameters and generators."""
 
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 
 import cv2
@@ -63,17 +65,25 @@ def pixelate(x: np.ndarray, share: float, rngs: Generators) -> np.ndarray:
 
 def jpeg_compression(x: np.ndarray, quality: int, rngs: Generators) -> np.ndarray:
     """Encodes as JPEG of a quality, and decodes."""
-
-    def round_trip(image: Image.Image) -> Image.Image:
-        file = BytesIO()
-        image.save(file, "JPEG", quality=quality)
-        return Image.open(file)
-
-    return _through_pillow(x, round_trip)
+    return _through_pillow(x, partial(_round_trip, quality=quality))
 
 
-def _through_pillow(x: np.ndarray, change) -> np.ndarray:
-    pixels = np.rint(x * 255).astype(np.uint8)
-    squeezed = pixels[..., 0] if x.shape[-1] == 1 else pixels
+def saved_as_jpeg(images: np.ndarray, quality: int) -> np.ndarray:
+    """Returns uint8 images `[B, H, W, C]` as they come back from JPEG files of a quality."""
+    return _changed(images, partial(_round_trip, quality=quality))
+
+
+def _round_trip(image: Image.Image, quality: int) -> Image.Image:
+    file = BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def _through_pillow(x: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    return _changed(np.rint(x * 255).astype(np.uint8), change) / 255
+
+
+def _changed(pixels: np.ndarray, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     changed = [np.asarray(change(Image.fromarray(image))) for image in squeezed]
-    return np.stack(changed).reshape(x.shape) / 255
+    return np.stack(changed).reshape(pixels.shape)

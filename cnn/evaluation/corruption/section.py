@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from cnn.evaluation import page
-from cnn.evaluation.corruption.corruptions import SEVERITIES
 from cnn.evaluation.curves import heat_map
 from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
 from cnn.evaluation.suite import Measured
@@ -12,7 +11,8 @@ NOTE = (
     "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
     "severities. Generated ones have the published parameters and noise of their own; frost is a "
     "generated texture instead of the benchmark's photographs, so its figures cannot be compared "
-    "with published ones. mCE (ImageNet's 1000 classes only) is relative to AlexNet, 100 %."
+    "with published ones. CIFAR-10-C's files hold the pixels as they are, ImageNet-C's are JPEG. "
+    "mCE (ImageNet's 1000 classes only) is relative to AlexNet, 100 %."
 )
 
 
@@ -36,7 +36,7 @@ def section(runs: Sequence[Measured]) -> Html:
             (name.replace("_", " "), [100 * e for e in values])
             for name, values in figures["errors"].items()
         ]
-        table = heat_map([str(s) for s in SEVERITIES], errors, lambda v: f"{v:.1f}")
+        table = heat_map([str(s) for s in figures["severities"]], errors, lambda v: f"{v:.1f}")
         maps += [element("h3", f"Error by severity, {run.name}"), table]
     return page.section("Corruptions", sortable_table(columns, rows), *maps, note=NOTE)
 

@@ -1,11 +1,15 @@
 """The suite `corruption`: the error under each corruption at each severity."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from cnn.config.errors import UserError
+from cnn.data import Split
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.corruption.benchmark import (
     CifarC,
@@ -13,9 +17,16 @@ from cnn.evaluation.corruption.benchmark import (
     mean_error,
     open_cifar_c,
 )
-from cnn.evaluation.corruption.corruptions import CORRUPTIONS, SEVERITIES, check_images, corrupt
+from cnn.evaluation.corruption.corruptions import (
+    CORRUPTIONS,
+    FILED_QUALITY,
+    SEVERITIES,
+    as_filed,
+    check_images,
+    corrupt,
+)
 from cnn.evaluation.corruption.parameters import table_for
-from cnn.evaluation.subject import Subject, subject_of
+from cnn.evaluation.subject import Subject, places, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
 IMAGENET_CLASSES = 1000
@@ -23,45 +34,103 @@ IMAGENET_CLASSES = 1000
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+def measure(
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    images: int = 2000,
+    severities: tuple[int, ...] = SEVERITIES,
+    jpeg: bool = True,
+) -> Figures:
     """Measures the error on a split under 15 corruptions at 5 severities, and without.
 
     The corruptions are generated (`corruptions.corrupt`), or read from `evaluation.cifar_c`, where
     CIFAR-10-C's files lie; these hold its test split, whatever the split asked for.
 
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each corruption.
+      images: to corrupt, spread evenly over the split; 0: all. Files are always read whole.
+      severities: some of 1 to 5.
+      jpeg: pass what has ImageNet-C's parameters through JPEG, as its files were saved.
+
     Returns:
-      "source" of the corruptions, "count" of examples, "errors" {corruption: error by severity},
-      "clean" error (None for files, which have none), "mean_error" over all, and for 1000 classes
-      "mce" against AlexNet, else None. While incomplete, over the corruptions done.
+      "source" of the corruptions, "count" of examples, "severities", "errors" {corruption: error
+      by severity}, "clean" error (None for files, which have none), "mean_error" over all, and for
+      1000 classes and all severities "mce" against AlexNet, else None. While incomplete, over the
+      corruptions done.
 
     Raises:
       UserError: the images cannot be corrupted, or files are missing.
     """
-    folder = run.evaluator.config.evaluation.cifar_c
-    part = run.split(split)
-    subject = subject_of(run, part)
-    rows = run.evaluator.config.evaluation.batch_size
-    if folder:
-        files = open_cifar_c(folder, subject.image_shape)
-        source, count = f"the files in {folder}", len(files.labels)
-        batches = lambda name, severity: _stored(files, name, severity, rows)  # noqa: E731
-    else:
-        check_images(subject.image_shape)
-        benchmark = table_for(*subject.image_shape[:2])[0]
-        source, count = f"generated, with the parameters of {benchmark}", len(part)
-        batches = lambda name, severity: _generated(part, name, severity, rows)  # noqa: E731
+    severities = check_severities(severities)
+    subject = subject_of(run, run.split(split))
+    source = _source(run, subject, images, jpeg)
     predict = make_predict(subject)
-    clean = None if folder else error_of(predict, _clean(part, rows), rows)
-    figures: Figures = {"source": source, "count": count, "clean": clean, "errors": {}}
-    for done, name in enumerate(CORRUPTIONS):
-        found = [error_of(predict, batches(name, s), rows) for s in SEVERITIES]
-        figures["errors"][name] = found
+    rows = run.evaluator.config.evaluation.batch_size
+    clean = error_of(predict, source.clean(rows), rows) if source.clean else None
+    figures: Figures = {"source": source.about, "count": source.count, "clean": clean}
+    figures |= {"severities": list(severities), "errors": {}}
+    total = len(CORRUPTIONS) * len(severities)
+    for name in CORRUPTIONS:
+        found = figures["errors"].setdefault(name, [])
+        for severity in severities:
+            found.append(error_of(predict, source.corrupted(name, severity, rows), rows))
+            done = (len(figures["errors"]) - 1) * len(severities) + len(found)
+            progress.show(done, total)
         figures["mean_error"] = mean_error(figures["errors"])
-        progress.show(done + 1, len(CORRUPTIONS))
         progress.keep(figures)
-    imagenet = run.evaluator.dataset.num_classes == IMAGENET_CLASSES
-    mce = mean_corruption_error(figures["errors"], "AlexNet") if imagenet else None
+    comparable = run.evaluator.dataset.num_classes == IMAGENET_CLASSES and severities == SEVERITIES
+    mce = mean_corruption_error(figures["errors"], "AlexNet") if comparable else None
     return figures | {"mce": mce}
+
+
+def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns the severities in order.
+
+    Raises:
+      UserError: there is none, or one that does not exist.
+    """
+    if not severities or not set(severities) <= set(SEVERITIES):
+        raise UserError(
+            f"--suite=corruption: severities={severities!r} are not some of 1 to 5; "
+            "write it like severities=(1, 3, 5)"
+        )
+    return tuple(sorted(set(severities)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where corrupted images come from.
+
+    Attributes:
+      about: in words.
+      count: of examples.
+      corrupted: (corruption, severity, rows of a batch) -> batches.
+      clean: rows of a batch -> batches of the images as they are; None: there are none.
+    """
+
+    about: str
+    count: int
+    corrupted: Callable[[str, int, int], Batches]
+    clean: Callable[[int], Batches] | None = None
+
+
+def _source(run: CheckpointedRun, subject: Subject, images: int, jpeg: bool) -> Source:
+    if folder := run.evaluator.config.evaluation.cifar_c:
+        files = open_cifar_c(folder, subject.image_shape)
+        return Source(f"the files in {folder}", len(files.labels), partial(_stored, files))
+    check_images(subject.image_shape)
+    part = subject.feed.split
+    benchmark = table_for(*subject.image_shape[:2])[0]
+    about = f"generated, with the parameters of {benchmark}"
+    filed = jpeg and benchmark == "ImageNet-C"
+    about += f", saved as JPEG of quality {FILED_QUALITY}" if filed else ""
+    chosen = places(part, images)
+    generated = partial(_generated, part, chosen, filed)
+    return Source(about, len(chosen), generated, partial(_clean, part, chosen))
 
 
 def make_predict(subject: Subject) -> Callable[[np.ndarray], np.ndarray]:
@@ -87,24 +156,27 @@ def error_of(
     return wrong / count
 
 
-def _clean(split: Any, rows: int) -> Batches:
-    for indices in _indices(len(split), rows):
+def _clean(split: Split, chosen: np.ndarray, rows: int) -> Batches:
+    for indices in _blocks(chosen, rows):
         yield split.read(indices)
 
 
-def _generated(split: Any, name: str, severity: int, rows: int) -> Batches:
-    for indices in _indices(len(split), rows):
+def _generated(
+    split: Split, chosen: np.ndarray, filed: bool, name: str, severity: int, rows: int
+) -> Batches:
+    for indices in _blocks(chosen, rows):
         images, labels = split.read(indices)
-        yield corrupt(images, name, severity, indices), labels
+        corrupted = corrupt(images, name, severity, indices)
+        yield as_filed(corrupted) if filed else corrupted, labels
 
 
 def _stored(files: CifarC, name: str, severity: int, rows: int) -> Batches:
     images = files.images(name, severity)
-    for indices in _indices(len(files.labels), rows):
+    for indices in _blocks(np.arange(len(files.labels)), rows):
         chosen = slice(indices[0], indices[-1] + 1)
         yield np.asarray(images[chosen]), files.labels[chosen]
 
 
-def _indices(count: int, rows: int) -> Iterator[np.ndarray]:
-    for start in range(0, count, rows):
-        yield np.arange(start, min(start + rows, count))
+def _blocks(indices: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(indices), rows):
+        yield indices[start : start + rows]
