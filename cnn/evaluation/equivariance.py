@@ -16,15 +16,21 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.curves import Curve, curves
 from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
 from cnn.evaluation.shift.moves import fourier_shift, roll
-from cnn.evaluation.subject import Subject, subject_of
+from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Measured, Progress
 
-EXAMPLES = 1024  # enough for a mean; a whole split would change its third digit
 Maps = dict[str, Array]
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int = 1024) -> Figures:
     """Measures the equivariance error of every layer directly below the network.
+
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each batch.
+      images: examples, spread evenly over the split; 0: all. The mean over a thousand is that over
+        any more of them to two digits.
 
     Returns:
       {"count": examples seen, "layers": {name: figures}, "left_out": names of layers whose map is
@@ -34,7 +40,7 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     Raises:
       UserError: no layer has a map that can be compared.
     """
-    subject = subject_of(run, run.split(split))
+    subject = subject_of(run, sample(run.split(split), images))
     maps = feature_maps(run.evaluator.model)
     strides, left_out = strides_of(subject, maps)
     if not strides:
@@ -44,10 +50,10 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
             "choose another model.padding"
         )
     figures: Figures = {}
-    total = min(EXAMPLES, len(subject.feed.split))
-    for seen, found in measure_equivariance(subject, maps, strides, total):
+    total = len(subject.feed.split)
+    for seen, found in measure_equivariance(subject, maps, strides):
         figures = {"count": seen, "layers": found, "left_out": left_out}
-        progress.show(min(seen, total), total)
+        progress.show(seen, total)
         progress.keep(figures)
     return figures
 
@@ -115,7 +121,7 @@ def _dividing(image: tuple[int, int], sizes: set[tuple[int, int]]) -> set[tuple[
 
 
 def measure_equivariance(
-    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int], examples: int
+    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures ||f(T_d x) - T_{d/S} f(x)|| / ||f(x)|| of each layer f, for d = 1 .. its stride S.
 
@@ -129,7 +135,6 @@ def measure_equivariance(
       subject: network and examples.
       maps: `feature_maps` of the network.
       strides: of the layers that are measured.
-      examples: how many, at most: whole batches until they are reached.
 
     Yields:
       After each batch, the examples seen and {name: {"stride": S, "error": [(d, mean), ...]}},
@@ -149,8 +154,6 @@ def measure_equivariance(
                     sums[name][d - 1] += kept.sum(), kept.size
         seen += int(mask.sum())
         yield seen, {name: _layer(strides[name], table) for name, table in sums.items()}
-        if seen >= examples:
-            return
 
 
 def make_errors(

@@ -9,62 +9,120 @@ import numpy as np
 from PIL import Image
 
 from cnn import data
+from cnn.config.errors import UserError
 from cnn.cost.count import count
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.class_maps import class_maps
 from cnn.evaluation.equivariance import feature_maps
 from cnn.evaluation.page import Html, element
+from cnn.evaluation.subject import places
 from cnn.evaluation.suite import Figures, Measured, Progress
 
-IMAGES, CHANNELS, PAIRS, EXAMPLES = 4, 8, 5, 6
+PAIRS, EXAMPLES = 5, 6
 NOTE = (
-    "Filters are scaled to their own range. Maps: the eight channels of each block with the "
-    "largest means on the first image. Grad-CAM (Selvaraju et al., ICCV 2017) of the predicted "
-    "class at the last block, orange over the image. Confused: the pairs of classes with the most "
-    "errors, and the examples of the largest loss."
+    "Filters are scaled to their own range. Maps: a row for each image, of the block's channels "
+    "with the largest means over these images. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
+    "predicted class at the last block, beside each image; behind a global average it is the class "
+    "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
+    "with the most errors, and the examples of the largest loss."
 )
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
-    """Draws what a checkpoint learned, on the first images of a split.
+def measure(
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    images: int = 4,
+    examples: tuple[int, ...] = (),
+    channels: int = 8,
+) -> Figures:
+    """Draws what a checkpoint learned, on some images of a split.
 
-    Returns the names of the pictures with their captions, and the most confused pairs as
-    {"right", "predicted", "count", "examples"} (indices into the split, the largest loss first).
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each picture.
+      images: to draw maps of, spread evenly over the split; 0: all of it.
+      examples: instead of these, the places of images in the split.
+      channels: of each block's maps.
+
+    Returns:
+      The names of the pictures with their captions, and the most confused pairs as {"right",
+      "predicted", "count", "examples"} (places in the split, the largest loss first).
+
+    Raises:
+      UserError: the split has no such example.
     """
-    evaluator = run.evaluator
-    examples, names = run.split(split), evaluator.dataset.class_names
-    images = examples.read(np.arange(min(IMAGES, len(examples))))[0]
-    device = evaluator.mesh.devices.flat[0]
-    variables = jax.device_put(run.variables, device)
-    dataset = evaluator.dataset
-    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
-    inputs = normal(jax.device_put(images, device))
+    evaluator, part = run.evaluator, run.split(split)
+    chosen = check_examples(examples, part) if examples else places(part, images)
+    pixels, labels = part.read(chosen)
     pictures = []
+    total = len(feature_shapes(run)) + PAIRS + 2
 
     def draw(name: str, picture: np.ndarray, caption: str) -> None:
         _enlarged(picture).save(progress.picture(f"{name}.png"))
         pictures.append({"file": f"{name}.png", "caption": caption})
+        progress.show(len(pictures), total)
         progress.keep({"pictures": pictures, "confused": []})
 
     kernel = _first_kernel(run)
     if kernel is not None:
-        draw("filters", _grid([_unit(kernel[..., i]) for i in range(kernel.shape[-1])]), "filters")
-    maps = jax.jit(feature_maps(evaluator.model))(variables, inputs)
+        tiles = [_unit(kernel[..., i]) for i in range(kernel.shape[-1])]
+        draw("filters", _grid(tiles), "Filters of the first layer")
+    variables, inputs = _on_device(run, pixels)
+    maps = jax.device_get(jax.jit(feature_maps(evaluator.model))(variables, inputs))
     for name, block in maps.items():
-        draw(f"maps_{name}", _grid(_strongest(np.asarray(block[0], np.float32))), f"maps of {name}")
+        tiles = _strongest(np.asarray(block, np.float32), channels)
+        draw(f"maps_{name}", _grid(tiles, channels), f"Maps of {name}")
     if maps:
         see = jax.jit(partial(class_maps, evaluator.model, layer=list(maps)[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
-        said = ", ".join(names[i] for i in found)
-        overlays = [_light(image, map_) for image, map_ in zip(images, seen, strict=True)]
-        draw("grad_cam", _grid(overlays), f"Grad-CAM: {said}")
+        draw("grad_cam", _beside(pixels, seen), _said(run, labels, found))
     confused = _confused(run, split)
     for i, pair in enumerate(confused):
-        shown = examples.read(np.array(pair["examples"]))[0]
-        caption = f"{pair['right']} taken for {pair['predicted']}, {pair['count']} times"
+        shown = part.read(np.array(pair["examples"]))[0]
+        times = "once" if pair["count"] == 1 else f"{pair['count']} times"
+        caption = f"{pair['right']} taken for {pair['predicted']}, {times}"
         draw(f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption)
     return {"pictures": pictures, "confused": confused}
+
+
+def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
+    """Returns places in a split as an array.
+
+    Raises:
+      UserError: some are none.
+    """
+    wrong = [e for e in examples if type(e) is not int or not 0 <= e < len(part)]
+    if wrong:
+        raise UserError(
+            f"--suite=features: examples={wrong} are no places in the split; "
+            f"use whole numbers from 0 to {len(part) - 1}, such as examples=(0, 7)"
+        )
+    return np.array(examples)
+
+
+def feature_shapes(run: CheckpointedRun) -> dict[str, Any]:
+    """Returns the shapes of the maps of each block, for one image."""
+    image = jax.ShapeDtypeStruct((1, *run.evaluator.dataset.image_shape), np.float32)
+    return jax.eval_shape(feature_maps(run.evaluator.model), run.variables, image)
+
+
+def _on_device(run: CheckpointedRun, images: np.ndarray) -> tuple[Any, jax.Array]:
+    """Returns the variables and the normalised images on one device."""
+    dataset, device = run.evaluator.dataset, run.evaluator.mesh.devices.flat[0]
+    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
+    variables = jax.device_put(run.variables, device)
+    return variables, normal(jax.device_put(images, device))
+
+
+def _said(run: CheckpointedRun, labels: np.ndarray, predictions: np.ndarray) -> str:
+    names = run.evaluator.dataset.class_names
+    pairs = zip(labels, predictions, strict=True)
+    said = [names[p] if p == y else f"{names[p]} (is {names[y]})" for y, p in pairs]
+    return f"Grad-CAM beside each image: {', '.join(said)}"
 
 
 def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
@@ -112,9 +170,17 @@ def _colour(values: np.ndarray) -> np.ndarray:
     return np.broadcast_to(values, (*values.shape[:2], 3))
 
 
-def _strongest(maps: np.ndarray) -> list[np.ndarray]:
-    order = np.argsort(-maps.mean((0, 1)), kind="stable")[:CHANNELS]
-    return [_unit(maps[..., i : i + 1]) for i in order]
+def _strongest(maps: np.ndarray, channels: int) -> list[np.ndarray]:
+    """Tiles of the strongest channels of maps `[B, h, w, C]`, image by image."""
+    order = np.argsort(-maps.mean((0, 1, 2)), kind="stable")[:channels]
+    return [_unit(one[..., i : i + 1]) for one in maps for i in order]
+
+
+def _beside(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Each image `[H, W, C]`, and beside it what is seen `[h, w]` as light over it."""
+    pairs = zip(images, seen, strict=True)
+    tiles = [tile for image, map_ in pairs for tile in (_colour(image / 255), _light(image, map_))]
+    return _grid(tiles)
 
 
 def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

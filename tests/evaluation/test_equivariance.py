@@ -30,7 +30,7 @@ def measured():
     own = subject(None, split, 4, variables)
     maps = feature_maps(network)
     strides, left_out = strides_of(own, maps)
-    *_, (count, layers) = measure_equivariance(own, maps, strides, 100)
+    *_, (count, layers) = measure_equivariance(own, maps, strides)
     assert count == 7
     return strides, left_out, {name: dict(layer["error"]) for name, layer in layers.items()}
 
@@ -56,7 +56,7 @@ def test_agrees_with_float64():
     split = random_split(5, SIZE)
     own = subject(None, split, 2)
     maps = lambda variables, x: {"every second": x[:, ::2, ::2]}  # noqa: E731
-    *_, (_, layers) = measure_equivariance(own, maps, {"every second": 2}, 100)
+    *_, (_, layers) = measure_equivariance(own, maps, {"every second": 2})
     images = split.read(np.arange(5))[0] / 255
     still = images[:, ::2, ::2]
     for d, error in layers["every second"]["error"]:
@@ -79,7 +79,7 @@ def test_agrees_with_float64():
 def test_maps_of_zeros_have_no_error():
     own = subject(None, random_split(3, SIZE), 4)
     maps = lambda variables, x: {"dead": 0 * x}  # noqa: E731
-    *_, (_, layers) = measure_equivariance(own, maps, {"dead": 1}, 100)
+    *_, (_, layers) = measure_equivariance(own, maps, {"dead": 1})
     assert layers["dead"]["error"] == [(1, None)]
 
 

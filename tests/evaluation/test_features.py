@@ -4,8 +4,10 @@ import json
 
 import flax.linen as nn
 import numpy as np
+import pytest
 from PIL import Image
 
+from cnn.config.errors import UserError
 from cnn.evaluation import features
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.class_maps import class_maps
@@ -50,6 +52,22 @@ def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
     # Four filters of 3x3 with a line between them, enlarged as often as fits 640.
     with Image.open(progress.folder / "filters.png") as picture:
         assert picture.size == (15 * 42, 3 * 42)
+    # Two rows of the six channels of a 2x2 map, as asked for by their places.
+    chosen = features.measure(run, "test", Progress(tmp_path / "two"), examples=(7, 3), channels=6)
+    with Image.open(tmp_path / "two" / "maps_stage2_block1.png") as picture:
+        assert picture.size == (17 * 37, 5 * 37)
+    pixels, labels = run.split("test").read(np.array([7, 3]))
+    with Image.open(tmp_path / "two" / "grad_cam.png") as picture:
+        scale = picture.width // 35
+        small = np.asarray(picture)[scale // 2 :: scale, scale // 2 :: scale]
+    np.testing.assert_array_equal(small[:, :8], pixels[0])
+    np.testing.assert_array_equal(small[:, 18:26], pixels[1])
+    assert (small[:, 9:17] != pixels[0]).any()
+    caption = next(p["caption"] for p in chosen["pictures"] if p["file"] == "grad_cam.png")
+    names = run.evaluator.dataset.class_names
+    assert all(names[label] in caption for label in labels)
+    with pytest.raises(UserError, match="from 0 to 36"):
+        features.measure(run, "test", progress, examples=(37,))
     outcomes = run.outcomes("test")
     names = run.evaluator.dataset.class_names
     for pair in figures["confused"]:
