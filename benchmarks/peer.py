@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from cnn.config.errors import UserError
+
 _DONE = "done\n"
 
 
@@ -64,3 +66,22 @@ def serve(step: Callable[[], Any]) -> None:
     for _ in sys.stdin:
         step()
         print(_DONE, end="", flush=True)
+
+
+def torch_version(python: str) -> dict[str, str]:
+    """Returns the version of PyTorch that a Python has, {} for no Python.
+
+    Raises:
+      UserError: there is no such Python, or no PyTorch in it.
+    """
+    if not python:
+        return {}
+    asked = [python, "-c", "import torch; print(torch.__version__)"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(
+            f"--torch-python: '{python}' cannot import torch; give a Python of an environment "
+            "with torch in it, or leave the flag out"
+        ) from error
+    return {"torch": said.strip()}

@@ -8,7 +8,6 @@ of parameters, or the benchmark refuses. Ours shares the batch over the cores as
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ import optax
 from jax import Array
 
 from benchmarks import record
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, torch_version
 from cnn import models
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
@@ -229,25 +228,6 @@ def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str,
     ratios = {f"{side}_over_ours": seconds[side] / seconds["ours"] for side in peers}
     figures = {"parameters": sizes["ours"], **speeds, **ratios, "goal": pair.goal}
     return record.rounded(figures)
-
-
-def torch_version(python: str) -> dict[str, str]:
-    """Returns the version of PyTorch that a Python has, {} for no Python.
-
-    Raises:
-      UserError: there is no such Python, or no PyTorch in it.
-    """
-    if not python:
-        return {}
-    asked = [python, "-c", "import torch; print(torch.__version__)"]
-    try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(
-            f"--torch-python: '{python}' cannot import torch; give a Python of an environment "
-            "with torch in it, or leave the flag out"
-        ) from error
-    return {"torch": said.strip()}
 
 
 def main(arguments: list[str]) -> None:

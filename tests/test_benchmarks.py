@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import operators, training
+from benchmarks import gpu, operators, training
 from benchmarks.peer import Peer
 from cnn.config.errors import UserError
 
@@ -87,3 +87,27 @@ def test_a_peer_steps_when_it_is_told_and_its_end_is_noticed():
     with pytest.raises(RuntimeError, match="ended"):
         gone.says()
     gone.stop()
+
+
+def test_the_benchmark_of_a_gpu_runs_small(tmp_path, monkeypatch):
+    out = tmp_path / "gpu.json"
+    monkeypatch.setattr(gpu, "DOWNSAMPLERS", ("max",))
+    gpu.main(["--smoke", "--seeds=2", "--repeats=1", "--only=c", f"--out={out}"])
+    result = json.loads(out.read_text())
+    assert result["conditions"]["smoke"]
+    assert min(result["ceilings"].values()) > 0
+    runs = result["cifar10"]["max"]
+    assert len(runs["accuracies"]) == runs["seeds"] == 2
+    assert runs["train_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--only=ceilings"], "jax sees no accelerator; use --smoke"),
+        (["--smoke", "--only=resnet51"], "use one of ceilings, resnet50"),
+    ],
+)
+def test_mistakes_with_the_benchmark_of_a_gpu_are_told(flags, message):
+    with pytest.raises(UserError, match=message):
+        gpu.main(flags)
