@@ -51,7 +51,7 @@ LIMIT = 60.0  # seconds
 def config_of(network: str, batch: int) -> ConfigDict:
     """Returns a config that trains a network on images of its published size."""
     config = base.get_config()
-    shape = models.MODELS.look_up(network, "--only").image_shape
+    shape = models.MODELS.look_up(network, "--only").input_shape
     classes = 1000 if shape[0] >= 224 else 10
     config.model.name = network
     config.train.batch_size = batch
@@ -72,7 +72,7 @@ def lower_step(config: ConfigDict) -> jax.stages.Lowered:
     trainer = make_trainer(evaluator, resolve(config, len(dataset.train), evaluator.mesh.size))
     size, sharding = config.train.batch_size, batch_sharding(evaluator.mesh)
     batch = {
-        "image": jax.ShapeDtypeStruct((size, *dataset.image_shape), jnp.uint8, sharding=sharding),
+        "input": jax.ShapeDtypeStruct((size, *dataset.input_shape), jnp.uint8, sharding=sharding),
         "label": jax.ShapeDtypeStruct((size,), jnp.int32, sharding=sharding),
     }
     return trainer.update.lower(evaluator.abstract_state(), trainer.seeds, (), batch)

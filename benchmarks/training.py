@@ -153,7 +153,7 @@ def our_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[
     whole = replicated(mesh)
     state = jax.device_put(create_state(model, tx, 0, images.shape[1:], ema=False), whole)
     seeds = jax.device_put(Seeds.same(jnp.uint32(0)), whole)
-    batch = jax.device_put({"image": images, "label": labels}, batch_sharding(mesh))
+    batch = jax.device_put({"input": images, "label": labels}, batch_sharding(mesh))
     update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=whole)
     return _repeatedly(lambda state: update(state, seeds, {}, batch), state), _count(state.params)
 

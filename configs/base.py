@@ -23,12 +23,14 @@ def get_config() -> ConfigDict:
 
     config.data = ConfigDict(
         dict(
+            signal="image",  # what examples are; see cnn/data/signals
             source="tfds",  # tfds | folder | npz | synthetic
             name="fashion_mnist",  # tfds: name of the data set
             version="",  # tfds: such as "3.0.1"; "" takes the newest in data_dir
             data_dir="",  # tfds: folder of prepared data sets; "" is tfds' own default
             path="",  # folder: root of the class folders; npz: the file
-            train_split="train",  # such as "train[:50%]"; folder: a subfolder of path, or "."
+            train_split="train",  # such as "train[:50%]"; folder: a subfolder of path, or ".",
+            # and maybe " ~ REGEX", which its files' paths below it have to contain
             test_split="test",  # read by the final evaluation and eval.py only
             validation="0%",  # carved out of train whatever the seed: "10%" or "5000 examples"
             image_size=0,  # tfds, folder: pixels the centre square is resized to; 0: as stored
@@ -42,7 +44,32 @@ def get_config() -> ConfigDict:
             workers=4,  # decoding threads; never changes the order or the values
             prefetch=4,  # stream: batches decoded ahead
             mean=(),  # per channel, of pixels scaled to [0, 1]; (): measured on train
-            std=(),  # likewise
+            std=(),  # likewise; of sound: per band of the features, or one for waves
+            sound=ConfigDict(
+                dict(
+                    rate=16000,  # samples a second of all clips
+                    other_rates="resample",  # folder, tfds: resample | refuse
+                    seconds=1.0,  # folder, tfds: length of all clips
+                    short="pad",  # folder, tfds: shorter sounds: pad (zeros behind) | refuse
+                    long="centre",  # folder, tfds: part of a longer sound: start | centre
+                    channels=1,  # folder, tfds: 1: mixed to one; 0: as stored
+                    features="log_mel",  # wave | log_mel | mfcc: what the network sees
+                    fft=512,  # samples of a transform
+                    window_length=0,  # samples of the window, in its middle; 0: fft
+                    hop=160,  # samples between frames
+                    window="hann",  # hann | hamming | blackman | boxcar; periodic
+                    centred=True,  # frames centred on multiples of the hop, zeros beyond the ends
+                    bands=64,  # mel filters
+                    low=0.0,  # Hz, where the lowest filter begins
+                    high=0.0,  # Hz, where the highest ends; 0: half the rate
+                    scale="slaney",  # mel scale: slaney | htk
+                    filter_norm="area",  # of each filter over Hz: area (is one) | peak (is one)
+                    floor=1e-10,  # power below which everything is silence
+                    dynamic_range=0.0,  # dB below a clip's loudest that are kept; 0: all
+                    coefficients=13,  # mfcc: cosines kept of the log-mel spectrum, from the 0th
+                    normalize="train",  # by mean and std of train | clip: its own | none
+                )
+            ),
         )
     )
     config.augment = ConfigDict(
@@ -54,6 +81,11 @@ def get_config() -> ConfigDict:
             cutout=0,  # pixels, side of the square set to the mean
             mixup=0.0,  # alpha of the Beta distribution; 0: off
             cutmix=0.0,  # likewise; with both on, each step takes one of them
+            time_shift=0.0,  # sound: seconds, the largest shift either way; zeros come in
+            noise="white",  # sound: white | pink | a folder of WAV and FLAC files
+            noise_snr=(),  # sound: (lowest, highest) signal-to-noise ratio in dB; (): no noise
+            time_masks=(),  # sound: SpecAugment's (number of masks, frames of the widest)
+            band_masks=(),  # sound: likewise (number of masks, bands of the widest)
             color_ops=0,  # RandAugment-style colour operations an image; 0: off
             color_magnitude=9.0,  # of 30, as in the RandAugment paper
         )

@@ -21,10 +21,10 @@ CONFIGS = sorted(
     for p in (REPOSITORY / "configs").glob("*.py")
     if p.name != "__init__.py"
 )
-# The same run on images that need no download, small enough for a test.
+SHAPES = {"image": "32,32,3", "sound": "8000,1"}
+# The same run on examples that need no download, small enough for a test.
 SMALL = (
     "data.source=synthetic",
-    "data.synthetic_shape=32,32,3",
     "data.synthetic_examples=80,16",
     "data.validation=10%",
     "train.batch_size=8",
@@ -36,7 +36,8 @@ SMALL = (
 def load_small(path):
     config = load(path).config
     extra = ["schedule.boundaries=30%,60%"] if config.schedule.name == "step" else []
-    loaded = load(path, [*SMALL, *extra])
+    shape = f"data.synthetic_shape={SHAPES[config.data.signal]}"
+    loaded = load(path, [*SMALL, shape, *extra])
     models.check_read(loaded.config.model, loaded.set_fields)
     return loaded.config
 

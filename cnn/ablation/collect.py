@@ -114,13 +114,15 @@ def _step_time(runs: list[Run]) -> float | None:
 
 
 def _cost(runs: list[Run]) -> NetworkCost | None:
-    """Counts an arm's network, from the shape of a finished run's images."""
+    """Counts an arm's network, from the input shape of a finished run."""
     for run in runs:
         folder = RunFolder(run.folder)
         result: dict[str, Any] | None = folder.result()
         if result:
             classes = len(result["test"]["confusion"])
-            return network_cost(folder.config().model, tuple(result["image_shape"]), classes)
+            # Runs that were trained on images alone called it so.
+            shape = result.get("input_shape") or result["image_shape"]
+            return network_cost(folder.config().model, tuple(shape), classes)
     return None
 
 

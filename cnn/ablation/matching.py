@@ -110,7 +110,7 @@ def _near(widths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 
 def _macs(model: ConfigDict, dataset: Dataset) -> int:
-    return macs(model, dataset.image_shape, dataset.num_classes)
+    return macs(model, dataset.input_shape, dataset.num_classes)
 
 
 def _check(name: str, found: int, wanted: int, nearest: str) -> None:

@@ -9,6 +9,16 @@ from cnn.config.durations import parse_duration
 from cnn.config.errors import UserError, did_you_mean
 
 CHOICES = {
+    "data.signal": ("image", "sound"),
+    "data.sound.channels": (0, 1),
+    "data.sound.other_rates": ("resample", "refuse"),
+    "data.sound.short": ("pad", "refuse"),
+    "data.sound.long": ("start", "centre"),
+    "data.sound.features": ("wave", "log_mel", "mfcc"),
+    "data.sound.window": ("hann", "hamming", "blackman", "boxcar"),
+    "data.sound.scale": ("slaney", "htk"),
+    "data.sound.filter_norm": ("area", "peak"),
+    "data.sound.normalize": ("train", "clip", "none"),
     "data.source": ("tfds", "folder", "npz", "synthetic"),
     "data.broken_files": ("refuse", "skip"),
     "data.placement": ("auto", "device", "stream"),
@@ -31,6 +41,18 @@ RANGES = {
     "data.prefetch": (1, 1024, True),
     "data.image_size": (0, 65536, True),
     "data.device_limit": (0, 2**40, True),
+    "data.sound.rate": (1, 2**31 - 1, True),
+    "data.sound.seconds": (0.0, 3600.0, True),
+    "data.sound.fft": (2, 2**20, True),
+    "data.sound.window_length": (0, 2**20, True),
+    "data.sound.hop": (1, 2**20, True),
+    "data.sound.bands": (1, 4096, True),
+    "data.sound.low": (0.0, float("inf"), False),
+    "data.sound.high": (0.0, float("inf"), False),
+    "data.sound.floor": (1e-30, 1.0, True),
+    "data.sound.dynamic_range": (0.0, 1000.0, True),
+    "data.sound.coefficients": (1, 4096, True),
+    "augment.time_shift": (0.0, 3600.0, True),
     "model.norm_momentum": (0.0, 1.0, False),
     "model.norm_epsilon": (0.0, 1.0, False),
     "model.ghost_batch": (0, 2**40, True),
@@ -77,6 +99,14 @@ READ_BY = {
     "data.synthetic_classes": ("data.source", {"synthetic"}),
     "data.device_limit": ("data.placement", {"auto"}),
     "data.image_size": ("data.source", {"tfds", "folder"}),
+    **{
+        f"data.sound.{name}": ("data.sound.features", {"log_mel", "mfcc"})
+        for name in (
+            *("fft", "window_length", "hop", "window", "centred", "bands", "low", "high"),
+            *("scale", "filter_norm", "floor", "dynamic_range"),
+        )
+    },
+    "data.sound.coefficients": ("data.sound.features", {"mfcc"}),
     "data.channels": ("data.source", {"tfds", "folder"}),
     "model.norm_momentum": ("model.norm", {"", "batch"}),
     "model.ghost_batch": ("model.norm", {"", "batch"}),
@@ -88,6 +118,25 @@ READ_BY = {
     "schedule.boundaries": ("schedule.name", {"step"}),
     "schedule.factor": ("schedule.name", {"step"}),
     "schedule.final": ("schedule.name", {"cosine", "linear", "one_cycle"}),
+}
+
+# field: the values of data.signal that read it; fields below data.<signal> are of that one.
+OF_SIGNAL = {
+    "data.image_size": {"image"},
+    "data.channels": {"image"},
+    "augment.flip": {"image"},
+    "augment.pad": {"image"},
+    "augment.pad_mode": {"image"},
+    "augment.random_resized_crop": {"image"},
+    "augment.cutout": {"image"},
+    "augment.cutmix": {"image"},
+    "augment.time_shift": {"sound"},
+    "augment.time_masks": {"sound"},
+    "augment.band_masks": {"sound"},
+    "augment.noise": {"sound"},
+    "augment.noise_snr": {"sound"},
+    "augment.color_ops": {"image"},
+    "augment.color_magnitude": {"image"},
 }
 
 
@@ -137,9 +186,21 @@ def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
     """
     values = dict(leaves(config))
     for field in sorted(fields):
-        selector, readers = READ_BY.get(field, (None, ()))
-        if selector and values[selector] not in readers:
+        for selector, readers in _conditions(field):
+            if values[selector] in readers:
+                continue
             raise UserError(
                 f"{field}: has no effect with {selector}={values[selector]}; "
                 f"leave it out, or set {selector} to {' or '.join(sorted(readers))}"
             )
+
+
+def _conditions(field: str) -> Iterator[tuple[str, set[str]]]:
+    """Yields what has to be selected for a field to be read: a selecting field, its values."""
+    if field in OF_SIGNAL:
+        yield "data.signal", OF_SIGNAL[field]
+    section, _, rest = field.removeprefix("data.").partition(".")
+    if field.startswith("data.") and rest:
+        yield "data.signal", {section}
+    if field in READ_BY:
+        yield READ_BY[field]

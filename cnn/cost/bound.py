@@ -146,7 +146,7 @@ def _normalized(evaluator: Evaluator) -> data.augmentation.Augment:
     dataset = evaluator.dataset
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        images = data.normalize(images, dataset.mean, dataset.std)
+        images = dataset.signal.prepare(images)
         return images, jax.nn.one_hot(labels, dataset.num_classes, dtype=jnp.float32)
 
     return apply
@@ -158,7 +158,7 @@ def _prepare(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable
     def prepare(seeds: Any, arrays: Any, batch: Any, step: jax.Array) -> Any:
         loaded = recipe.load(arrays, batch)
         key = stream_key(seeds.augment, "augment", step)
-        return recipe.augment(key, loaded["image"], loaded["label"])
+        return recipe.augment(key, loaded["input"], loaded["label"])
 
     jitted = jax.jit(prepare, out_shardings=batch_sharding(evaluator.mesh))
     return lambda batch, step: jitted(trainer.seeds, trainer.feed.arrays, batch, step)
@@ -194,7 +194,7 @@ def _compute_only(
     def run() -> Any:
         nonlocal state
         for _ in range(steps):
-            state, sums = update(state, trainer.seeds, (), {"image": images, "label": targets})
+            state, sums = update(state, trainer.seeds, (), {"input": images, "label": targets})
         return state, sums
 
     return run

@@ -83,7 +83,7 @@ def _sum(name: str, layers: list[LayerCost]) -> LayerCost:
     return LayerCost(name=name, kind=kinds, output=layers[-1].output, **totals)
 
 
-def count(model: nn.Module, image_shape: tuple[int, ...]) -> NetworkCost:
+def count(model: nn.Module, input_shape: tuple[int, ...]) -> NetworkCost:
     """Counts a network for one image `[*spatial, C]`, in evaluation.
 
     Conventions: one multiply-accumulate is one (some call it two FLOPs); a convolution takes
@@ -106,7 +106,7 @@ def count(model: nn.Module, image_shape: tuple[int, ...]) -> NetworkCost:
         with nn.intercept_methods(note):
             return model.init(rngs, image, False)["params"]
 
-    params = jax.eval_shape(init, jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+    params = jax.eval_shape(init, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
     own = dict(_own_parameters(params))
     layers = [layer for call in calls if (layer := _layer(*call, own.pop(call[0], 0)))]
     # A module that gives its parameters away instead of being called with an array.
@@ -114,14 +114,14 @@ def count(model: nn.Module, image_shape: tuple[int, ...]) -> NetworkCost:
     return NetworkCost(tuple(layers))
 
 
-def network_cost(model: ConfigDict, image_shape: tuple[int, ...], num_classes: int) -> NetworkCost:
+def network_cost(model: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> NetworkCost:
     """Counts the network that `config.model` describes; see `count`."""
-    return count(models.build(model, num_classes), image_shape)
+    return count(models.build(model, num_classes), input_shape)
 
 
-def macs(model: ConfigDict, image_shape: tuple[int, ...], num_classes: int) -> int:
+def macs(model: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> int:
     """Returns the multiply-accumulates of one image `[*spatial, C]` through `config.model`."""
-    return network_cost(model, image_shape, num_classes).macs
+    return network_cost(model, input_shape, num_classes).macs
 
 
 def _own_parameters(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:

@@ -66,17 +66,17 @@ def _summary(seconds: list[float]) -> dict[str, Any]:
     return {"median": float(median), "p99": float(p99), "calls": len(seconds)}
 
 
-def _images(evaluator: Evaluator, count: int) -> jax.Array:
-    values = np.random.default_rng(0).integers(0, 256, (count, *evaluator.dataset.image_shape))
-    return jax.device_put(values.astype(np.uint8), evaluator.mesh.devices.flat[0])
+def _examples(evaluator: Evaluator, count: int) -> jax.Array:
+    example = evaluator.dataset.signal.example
+    values = np.random.default_rng(0).integers(0, 256, (count, *example.shape))
+    return jax.device_put(values.astype(example.dtype), evaluator.mesh.devices.flat[0])
 
 
 def _inference(evaluator: Evaluator, variables: Any, count: int) -> tuple[Callable, int | None]:
-    dataset, images = evaluator.dataset, _images(evaluator, count)
+    dataset, images = evaluator.dataset, _examples(evaluator, count)
 
     def forward(variables: Any, images: jax.Array) -> jax.Array:
-        normal = data.normalize(images, dataset.mean, dataset.std)
-        return evaluator.model.apply(variables, normal, train=False)
+        return evaluator.model.apply(variables, dataset.signal.prepare(images), train=False)
 
     compiled = jax.jit(forward).lower(variables, images).compile()
     return partial(compiled, variables, images), _planned(compiled)
@@ -89,7 +89,7 @@ def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
         tx=make_optimizer(config.optimizer, config.train.clip_norm),
         schedule=lambda step: jnp.float32(1e-6),
         load=data.load,
-        augment=data.make_augment(config.augment, dataset.num_classes, dataset.mean, dataset.std),
+        augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=False),
         accumulation=config.train.accumulation,
         label_smoothing=config.train.label_smoothing,
         ema_decay=config.train.ema_decay,
@@ -98,7 +98,7 @@ def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
     seeds = Seeds.same(np.uint32(config.seed))
     state, seeds = jax.device_put((evaluator.new_state(), seeds), device)
     labels = jax.device_put(np.arange(count, dtype=np.int32) % dataset.num_classes, device)
-    batch = {"image": _images(evaluator, count), "label": labels}
+    batch = {"input": _examples(evaluator, count), "label": labels}
     update = jax.jit(make_train_step(recipe), donate_argnums=0)
     compiled = update.lower(state, seeds, (), batch).compile()
 

@@ -1,18 +1,21 @@
-"""Images from any source, in an order that is a pure function of seed and step, on the devices."""
+"""Signals from any source, in an order that is a pure function of seed and step, on devices."""
 
 from cnn.data.augmentation import check_augment, make_augment, normalize
 from cnn.data.dataset import Dataset, open_dataset
 from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
+from cnn.data.signals import SIGNALS, Signal
 from cnn.data.sources import SOURCES
 from cnn.data.split import ArraySplit, Split, Subset
 
 __all__ = [
+    "SIGNALS",
     "SOURCES",
     "ArraySplit",
     "Dataset",
     "EvalFeed",
     "Feed",
+    "Signal",
     "Split",
     "Subset",
     "batch_indices",

@@ -1,6 +1,7 @@
 """From encoded bytes to uint8 pixels of one shape."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -15,17 +16,30 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @dataclass(frozen=True)
-class ImageFormat:
+class ImageForm:
     """The shape every decoded image gets.
 
     Attributes:
       channels: 1 (grey) or 3 (colour); stored images are converted.
       size: height and width in pixels; the centre square is resized to it, by area when it shrinks
         and linearly when it grows. 0: as stored.
+      stored: height and width as stored; None where images differ.
     """
 
     channels: int
     size: int
+    stored: tuple[int | None, int | None] = (None, None)
+    dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width and channels of a decoded image."""
+        return (*((self.size, self.size) if self.size else self.stored), self.channels)
+
+    @property
+    def varying(self) -> bool:
+        """Whether the stored images differ in size."""
+        return None in self.stored
 
     def decode(self, encoded: bytes, where: str, crop: Crop | None = None) -> np.ndarray:
         """Returns uint8 pixels `[H, W, C]`; orientation tags are ignored.

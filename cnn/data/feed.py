@@ -13,11 +13,10 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.crop import decode_crops
 from cnn.data.order import batch_indices
-from cnn.data.split import Split
+from cnn.data.split import DrawCrops, Split
 
-_CHUNK = 32  # images decoded by one task, so that the threads share a batch
+_CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
 
 # Rows of the global batch -> their values; every value is indexed by row.
@@ -29,9 +28,9 @@ class Feed:
     """The training batches of one split.
 
     Attributes:
-      arrays: {'image', 'label'} of the whole split, uint8 `[N, H, W, C]` and int32 `[N]`, held by
-        every device; () when the split streams. To be passed into the jitted step.
-      cropped: the random resized crop was taken while decoding, so the step leaves it out.
+      arrays: {'input', 'label'} of the whole split, `[N, *shape]` as stored and int32 `[N]`, held
+        by every device; () when the split streams. To be passed into the jitted step.
+      cropped: random parts are taken while decoding, so the step leaves that out.
     """
 
     split: Split
@@ -43,7 +42,7 @@ class Feed:
     _crop_seed: int
     _workers: int
     _prefetch: int
-    _crop_area: tuple[float, ...]
+    _draw_crops: DrawCrops | None
 
     def batches(self, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         """Yields what `load` takes, one for each step in [start, stop).
@@ -52,7 +51,7 @@ class Feed:
         placement, the number of workers or of processes.
 
         Raises:
-          UserError: an image cannot be decoded (from any thread, at the batch that needs it).
+          UserError: an example cannot be decoded (from any thread, at the batch that needs it).
         """
         rows = _addressable_rows(self._sharding, self._batch_size)
         for values in self.values(start, stop):
@@ -80,7 +79,7 @@ class Feed:
         indices = self._indices(step)[rows]
         if not self.cropped:
             return [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
-        crops = decode_crops(self._crop_seed, step, self._batch_size, self._crop_area)
+        crops = self._draw_crops(self._crop_seed, step, self._batch_size)
         crops = [crops[row] for row in rows]
         return [
             (indices[i : i + _CHUNK], crops[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)
@@ -94,7 +93,7 @@ def make_feed(
     replicated: NamedSharding,
     batch_size: int,
     seed: int,
-    random_resized_crop: tuple[float, ...] = (),
+    draw_crops: DrawCrops | None = None,
     crop_seed: int | None = None,
 ) -> Feed:
     """Makes the training feed of a split, placed as `data.placement` says.
@@ -106,14 +105,14 @@ def make_feed(
       replicated: on the same mesh, for a resident split.
       batch_size: global, divisible by the shards of the batch axis.
       seed: of the order of the examples.
-      random_resized_crop: `augment.random_resized_crop`; taken while decoding when the stored
-        images differ in size, which needs a streaming placement.
+      draw_crops: random parts to be taken while decoding (`Signal.draw_crops`), which needs a
+        streaming placement; None: none are.
       crop_seed: of those crops; None: the same seed.
 
     Raises:
       UserError: the placement is unknown or cannot be had.
     """
-    cropped = bool(random_resized_crop) and split.varying
+    cropped = draw_crops is not None
     resident = _is_resident(split, data, must_stream=cropped)
     return Feed(
         split=split,
@@ -125,7 +124,7 @@ def make_feed(
         _crop_seed=seed if crop_seed is None else crop_seed,
         _workers=data.workers,
         _prefetch=data.prefetch,
-        _crop_area=tuple(random_resized_crop),
+        _draw_crops=draw_crops,
     )
 
 
@@ -204,7 +203,7 @@ def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
       batch: one that its `batches` yielded.
 
     Returns:
-      'image' uint8 `[B, H, W, C]`, 'label' int32 `[B]` and, of an `EvalFeed`, 'mask' `[B]`.
+      'input' `[B, *shape]` as stored, 'label' int32 `[B]` and, of an `EvalFeed`, 'mask' `[B]`.
     """
     if "index" not in batch:
         return dict(batch)
@@ -227,28 +226,29 @@ def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
         )
     if must_stream and data.placement == "device":
         raise UserError(
-            "data.placement: 'device' cannot be had with augment.random_resized_crop on images "
-            "that differ in size, as the crop is taken while decoding; use 'stream' or 'auto'"
+            "data.placement: 'device' cannot be had with random crops of examples that differ "
+            "in size, as they are taken while decoding; use 'stream' or 'auto'"
         )
     if must_stream or data.placement != "auto":
         return data.placement == "device"
-    return len(split) * int(np.prod(split.image_shape)) <= data.device_limit * 2**20
+    size = int(np.prod(split.shape)) * split.dtype.itemsize
+    return len(split) * size <= data.device_limit * 2**20
 
 
 def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> dict[str, jax.Array]:
     """Reads a whole split and puts it on every device."""
-    images = np.empty((len(split), *split.image_shape), np.uint8)
+    examples = np.empty((len(split), *split.shape), split.dtype)
     labels = np.empty(len(split), np.int32)
 
     def read(start: int) -> None:
         rows = slice(start, start + _READ)
-        images[rows], labels[rows] = split.read(np.arange(*rows.indices(len(split))))
+        examples[rows], labels[rows] = split.read(np.arange(*rows.indices(len(split))))
 
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(read, range(0, len(split), _READ)):
             pass
     return {
-        "image": jax.make_array_from_callback(images.shape, replicated, images.__getitem__),
+        "input": jax.make_array_from_callback(examples.shape, replicated, examples.__getitem__),
         "label": jax.make_array_from_callback(labels.shape, replicated, labels.__getitem__),
     }
 
@@ -276,8 +276,8 @@ def _decode_ahead(
         while ahead:
             parts = [future.result() for future in ahead.popleft()]
             submit(1)
-            images, labels = (np.concatenate(values) for values in zip(*parts, strict=True))
-            yield {"image": images, "label": labels}
+            examples, labels = (np.concatenate(values) for values in zip(*parts, strict=True))
+            yield {"input": examples, "label": labels}
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -17,7 +17,7 @@ def mix(
     each example from Beta(alpha, alpha), and the others are a random permutation of the batch.
 
     Args:
-      images: float32 `[B, H, W, C]`.
+      images: float32 `[B, H, W, C]`; for mixup alone `[B, *spatial, C]`.
       targets: float32 `[B, K]`.
       mixup: alpha; 0 leaves mixup out.
       cutmix: likewise.
@@ -40,9 +40,10 @@ def mix(
 
 
 def _mixup(key: jax.Array, images: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:
-    """Returns how much is kept of each pixel `[B, H, W, 1]` and of each target `[B]`."""
+    """Returns how much is kept of each position `[B, *spatial, 1]` and of each target `[B]`."""
     share = jax.random.beta(key, alpha, alpha, (images.shape[0],))
-    return jnp.broadcast_to(share[:, None, None, None], (*images.shape[:3], 1)), share
+    spread = share.reshape(-1, *(1,) * (images.ndim - 1))
+    return jnp.broadcast_to(spread, (*images.shape[:-1], 1)), share
 
 
 def _cutmix(key: jax.Array, images: jax.Array, alpha: float) -> tuple[jax.Array, jax.Array]:

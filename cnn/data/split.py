@@ -2,13 +2,46 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from cnn.config.errors import UserError
 
-# Given the stored height and width of an image: top, left, height and width of the part to keep.
-Crop = Callable[[int, int], tuple[int, int, int, int]]
+# Given the stored sizes of an example: which part of it to keep. Of an image, from height and
+# width: top, left, height and width.
+Crop = Callable[..., tuple[int, ...]]
+
+# (seed, step, batch size) -> a crop for each example of the step's batch.
+DrawCrops = Callable[[int, int, int], list[Crop]]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How the examples of a kind of signal are kept in memory.
+
+    Attributes:
+      name: of one example, as messages call it.
+      axes: letters of its axes, channels last.
+      sizes: the axes in words, but for the channels.
+      dtype: of its values.
+      channels: how many there can be.
+    """
+
+    name: str
+    axes: str
+    sizes: str
+    dtype: np.dtype
+    channels: tuple[int, int]
+
+    @property
+    def allowed(self) -> str:
+        """Numbers of channels in words."""
+        return " or ".join(map(str, self.channels))
+
+
+SOUNDS = Stored("sound", "TC", "a number of samples", np.dtype(np.int16), (1, 2))
+IMAGES = Stored("image", "HWC", "a height, a width", np.dtype(np.uint8), (1, 3))
 
 
 class Split(ABC):
@@ -16,8 +49,10 @@ class Split(ABC):
 
     name: str
     class_names: tuple[str, ...]
-    image_shape: tuple[int, int, int]  # height, width and channels of what `read` returns
-    varying: bool  # stored images differ in size, so a random crop is taken while decoding
+    shape: tuple[int, ...]  # of one example that `read` returns, channels last
+    dtype: np.dtype  # likewise
+    names: Sequence[str] | None = None  # of the examples' files, where they are files
+    varying: bool  # a random part of what is stored can be taken while decoding
 
     @property
     def num_classes(self) -> int:
@@ -31,23 +66,24 @@ class Split(ABC):
     def read(
         self, indices: np.ndarray, crops: Sequence[Crop] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns uint8 images `[n, H, W, C]` and int32 labels `[n]`.
+        """Returns examples `[n, *shape]` and int32 labels `[n]`.
 
         Args:
           indices: `[n]`, each in [0, len(self)).
-          crops: one for each image, applied before resizing to `image_shape`; only for `varying`
-            splits. None keeps the centre.
+          crops: one for each example, the part of it to keep; only for `varying` splits. None
+            keeps the usual part: the centre, the start.
         """
 
 
 class ArraySplit(Split):
-    """Images and labels in memory.
+    """Examples and labels in memory.
 
     Args:
-      images: uint8 `[N, H, W, C]` or `[N, H, W]`.
+      examples: `[N, *axes]` of the kind's dtype; a single channel may be left out.
       labels: integers `[N]`, each in [0, len(class_names)).
       class_names: one for each class.
       name: what messages call the split.
+      stored: what the examples are.
 
     Raises:
       UserError: shapes, types or labels do not fit.
@@ -57,18 +93,21 @@ class ArraySplit(Split):
 
     def __init__(
         self,
-        images: np.ndarray,
+        examples: np.ndarray,
         labels: np.ndarray,
         class_names: Sequence[str],
         name: str = "arrays",
+        stored: Stored = IMAGES,
     ):
-        images, labels = np.asarray(images), np.asarray(labels)
-        check_arrays(images, labels, len(class_names), name)
+        examples, labels = np.asarray(examples), np.asarray(labels)
+        check_arrays(examples, labels, len(class_names), name, stored)
         self.name = name
         self.class_names = tuple(class_names)
-        self._images = images if images.ndim == 4 else images[..., None]
+        whole = examples.ndim == len(stored.axes) + 1
+        self._examples = examples if whole else examples[..., None]
         self._labels = labels.astype(np.int32)
-        self.image_shape = tuple(self._images.shape[1:])
+        self.shape = tuple(self._examples.shape[1:])
+        self.dtype = stored.dtype
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -76,10 +115,10 @@ class ArraySplit(Split):
     def read(
         self, indices: np.ndarray, crops: Sequence[Crop] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns copies of the chosen images and labels; see `Split.read`."""
+        """Returns copies of the chosen examples and labels; see `Split.read`."""
         if crops is not None:
-            raise ValueError("images of one size are cropped on the device")
-        return self._images[indices], self._labels[indices]
+            raise ValueError("examples of one size are cropped on the device")
+        return self._examples[indices], self._labels[indices]
 
 
 class Subset(Split):
@@ -88,7 +127,8 @@ class Subset(Split):
     def __init__(self, split: Split, indices: np.ndarray, name: str):
         self.name = name
         self.class_names = split.class_names
-        self.image_shape = split.image_shape
+        self.shape = split.shape
+        self.dtype = split.dtype
         self.varying = split.varying
         self._split = split
         self._indices = np.asarray(indices)
@@ -99,23 +139,33 @@ class Subset(Split):
     def read(
         self, indices: np.ndarray, crops: Sequence[Crop] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the chosen images and labels; see `Split.read`."""
+        """Returns the chosen examples and labels; see `Split.read`."""
         return self._split.read(self._indices[indices], crops)
 
 
-def check_arrays(images: np.ndarray, labels: np.ndarray, num_classes: int, name: str) -> None:
-    """Raises `UserError` unless the arrays are images and their labels."""
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+def check_arrays(
+    examples: np.ndarray, labels: np.ndarray, num_classes: int, name: str, stored: Stored
+) -> None:
+    """Raises `UserError` unless the arrays are examples of the kind and their labels."""
+    plural, rank = f"{stored.name}s", len(stored.axes) + 1
+    if (
+        examples.dtype != stored.dtype
+        or examples.ndim not in (rank - 1, rank)
+        or 0 in examples.shape
+    ):
+        axes = ", ".join(("N", *stored.axes))
         raise UserError(
-            f"{name}: images are {images.dtype} {list(images.shape)}; "
-            "give uint8 [N, H, W, C] or [N, H, W] with at least one image"
+            f"{name}: {plural} are {examples.dtype} {list(examples.shape)}; "
+            f"give {stored.dtype} [{axes}] or [{axes[:-3]}] with at least one {stored.name}"
         )
-    if images.ndim == 4 and images.shape[-1] not in (1, 3):
-        raise UserError(f"{name}: images have {images.shape[-1]} channels; give 1 or 3")
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+    if examples.ndim == rank and examples.shape[-1] not in stored.channels:
+        raise UserError(
+            f"{name}: {plural} have {examples.shape[-1]} channels; give {stored.allowed}"
+        )
+    if labels.shape != examples.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
             f"{name}: labels are {labels.dtype} {list(labels.shape)}; "
-            f"give one integer for each of the {len(images)} images"
+            f"give one integer for each of the {len(examples)} {plural}"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise UserError(

@@ -25,9 +25,9 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
 
     The split is not read: costs do not depend on it.
     """
-    cost = count(run.evaluator.model, run.evaluator.dataset.image_shape)
+    cost = count(run.evaluator.model, run.evaluator.dataset.input_shape)
     counted = {
-        "image_shape": list(run.evaluator.dataset.image_shape),
+        "input_shape": list(run.evaluator.dataset.input_shape),
         "total": {figure: cost.total(figure) for figure in FIGURES},
         "layers": [asdict(layer) for layer in cost.layers],
     }

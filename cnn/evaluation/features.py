@@ -106,14 +106,14 @@ def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
 
 def feature_shapes(run: CheckpointedRun) -> dict[str, Any]:
     """Returns the shapes of the maps of each block, for one image."""
-    image = jax.ShapeDtypeStruct((1, *run.evaluator.dataset.image_shape), np.float32)
+    image = jax.ShapeDtypeStruct((1, *run.evaluator.dataset.input_shape), np.float32)
     return jax.eval_shape(feature_maps(run.evaluator.model), run.variables, image)
 
 
 def _on_device(run: CheckpointedRun, images: np.ndarray) -> tuple[Any, jax.Array]:
     """Returns the variables and the normalised images on one device."""
     dataset, device = run.evaluator.dataset, run.evaluator.mesh.devices.flat[0]
-    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
+    normal = jax.jit(dataset.signal.prepare)
     variables = jax.device_put(run.variables, device)
     return variables, normal(jax.device_put(images, device))
 
@@ -127,7 +127,7 @@ def _said(run: CheckpointedRun, labels: np.ndarray, predictions: np.ndarray) -> 
 
 def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
     """The kernel `[h, w, C, K]` of the first convolution, if it has 1 or 3 input channels."""
-    layers = count(run.evaluator.model, run.evaluator.dataset.image_shape).layers
+    layers = count(run.evaluator.model, run.evaluator.dataset.input_shape).layers
     name = next((layer.name for layer in layers if layer.kind.startswith("conv")), None)
     if name is None:
         return None

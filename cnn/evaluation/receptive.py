@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import jax
@@ -51,7 +50,7 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
       UserError: no layer of the network keeps positions.
     """
     evaluator = run.evaluator
-    axes = fields_of_axes(evaluator.model, evaluator.dataset.image_shape)
+    axes = fields_of_axes(evaluator.model, evaluator.dataset.input_shape)
     layer = _last_block(next(iter(axes.values())))
     named = {names: [asdict(field) for field in fields] for names, fields in axes.items()}
     figures: Figures = {"axes": named}
@@ -88,7 +87,7 @@ def _last_block(fields: Sequence[Field]) -> str:
 
 def _batches(run: CheckpointedRun, examples: data.Split) -> Iterator[jax.Array]:
     dataset, device = run.evaluator.dataset, run.evaluator.mesh.devices.flat[0]
-    normal = jax.jit(partial(data.normalize, mean=dataset.mean, std=dataset.std))
+    normal = jax.jit(dataset.signal.prepare)
     for start in range(0, len(examples), BATCH):
         rows = np.arange(start, min(start + BATCH, len(examples)))
         yield jnp.asarray(normal(jax.device_put(examples.read(rows)[0], device)))

@@ -47,7 +47,7 @@ class Field:
 
 
 def receptive_fields(
-    model: nn.Module, image_shape: tuple[int, ...], axis: int = 0
+    model: nn.Module, input_shape: tuple[int, ...], axis: int = 0
 ) -> tuple[Field, ...]:
     """Returns the field of every convolution, operator and block of a network, in order.
 
@@ -61,16 +61,16 @@ def receptive_fields(
 
     Args:
       model: called as `model(x, train)`.
-      image_shape: `[*spatial, C]` of one image, of 1 to 3 spatial axes.
+      input_shape: `[*spatial, C]` of one image, of 1 to 3 spatial axes.
       axis: the spatial axis.
 
     Raises:
       UserError: there is no such axis.
     """
-    if not 0 <= axis < len(image_shape) - 1:
-        raise UserError(f"axis: {axis} is none of the {len(image_shape) - 1} spatial axes")
-    length = image_shape[axis] + _MORE
-    shape, program = _fitting_program(model, image_shape, axis, length)
+    if not 0 <= axis < len(input_shape) - 1:
+        raise UserError(f"axis: {axis} is none of the {len(input_shape) - 1} spatial axes")
+    length = input_shape[axis] + _MORE
+    shape, program = _fitting_program(model, input_shape, axis, length)
     fields: dict[str, Field] = {}
 
     def mark(params: dict[str, Any], operands: Sequence[Value]) -> Value:
@@ -80,7 +80,7 @@ def receptive_fields(
         if params["single"] and x is not None:
             # One window is one path, however it is lowered.
             y = Reach(y.low, y.high, x.skew)
-        if params["noted"] and y.low.ndim == len(image_shape) + 1:
+        if params["noted"] and y.low.ndim == len(input_shape) + 1:
             fields[params["name"]] = _field(params["name"], y, axis + 1, length)
         return y
 
@@ -88,34 +88,34 @@ def receptive_fields(
     return tuple(fields.values())
 
 
-def fields_of_axes(model: nn.Module, image_shape: tuple[int, ...]) -> dict[str, tuple[Field, ...]]:
+def fields_of_axes(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[Field, ...]]:
     """Returns `receptive_fields` along every axis, by the names of the axes that agree.
 
     A network that treats its axes alike has one entry, such as "height and width".
     """
-    names = AXES[len(image_shape) - 1]
+    names = AXES[len(input_shape) - 1]
     found: dict[tuple[Field, ...], list[str]] = {}
     for axis, name in enumerate(names):
-        found.setdefault(receptive_fields(model, image_shape, axis), []).append(name)
+        found.setdefault(receptive_fields(model, input_shape, axis), []).append(name)
     return {" and ".join(axes): fields for fields, axes in found.items()}
 
 
 def _fitting_program(
-    model: nn.Module, image_shape: tuple[int, ...], axis: int, length: int
+    model: nn.Module, input_shape: tuple[int, ...], axis: int, length: int
 ) -> tuple[tuple[int, ...], Any]:
     """Returns an input shape, long along an axis and as short as can be along others, and a program
     for it.
     """
     for size in (1, 32):
-        spatial = [min(n, size) if i != axis else length for i, n in enumerate(image_shape[:-1])]
-        shape = (1, *spatial, image_shape[-1])
+        spatial = [min(n, size) if i != axis else length for i, n in enumerate(input_shape[:-1])]
+        shape = (1, *spatial, input_shape[-1])
         try:
             return shape, _program(model, shape)
         except UserError:
             # Some window does not fit.
             continue
-    spatial = [n if i != axis else length for i, n in enumerate(image_shape[:-1])]
-    shape = (1, *spatial, image_shape[-1])
+    spatial = [n if i != axis else length for i, n in enumerate(input_shape[:-1])]
+    shape = (1, *spatial, input_shape[-1])
     return shape, _program(model, shape)
 
 

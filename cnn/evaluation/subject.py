@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from cnn.data import EvalFeed, Split, Subset, normalize
+from cnn.data import EvalFeed, Split, Subset
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 
 
@@ -19,7 +19,7 @@ class Subject:
 
     Attributes:
       logits: (variables, normalized images `[B, H, W, C]`) -> logits `[B, K]`, to be traced.
-      normalize: pixels 0 to 255 -> float32 images.
+      normalize: stored examples, such as pixels 0 to 255 -> float32 inputs of the network.
       variables: of the network.
       feed: every example of the split once, in order.
     """
@@ -31,8 +31,10 @@ class Subject:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-        return self.feed.split.image_shape
+        """What the network sees of one example: height, width, channels."""
+        split = self.feed.split
+        batch = jax.ShapeDtypeStruct((1, *split.shape), split.dtype)
+        return jax.eval_shape(self.normalize, batch).shape[1:]
 
     def takes(self, height: int, width: int) -> bool:
         """Whether the network accepts images of another size; nothing is computed."""
@@ -47,10 +49,9 @@ class Subject:
 def subject_of(run: CheckpointedRun, split: Split) -> Subject:
     """Returns a checkpoint and the batches of a split, as measurements take them."""
     evaluator = run.evaluator
-    dataset = evaluator.dataset
     return Subject(
         logits=partial(_logits, evaluator.model),
-        normalize=partial(normalize, mean=dataset.mean, std=dataset.std),
+        normalize=evaluator.dataset.signal.prepare,
         variables=run.variables,
         feed=evaluator.feed(split),
     )

@@ -1,6 +1,6 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
-from cnn.models import airbench, convnext, mobilenet, plain, resnet
+from cnn.models import airbench, convnext, mobilenet, plain, resnet, sound
 from cnn.models.registry import COMMON, MODELS, Network, build, check_read, resolve
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "plain",
     "resnet",
     "resolve",
+    "sound",
 ]

@@ -14,7 +14,7 @@ def parameters(name: str, num_classes: int) -> int:
     with model.unlocked():
         model.name = name
     entry = models.MODELS[name]
-    shape = jax.ShapeDtypeStruct((1, *entry.image_shape), jnp.float32)
+    shape = jax.ShapeDtypeStruct((1, *entry.input_shape), jnp.float32)
     module = models.build(model, num_classes)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, False), shape)
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     for name, entry in models.MODELS.items():
         print(f"{name}: {entry.about}")
         if count:
-            shape = "x".join(map(str, entry.image_shape))
+            shape = "x".join(map(str, entry.input_shape))
             ten, thousand = parameters(name, 10), parameters(name, 1000)
             print(f"    parameters at {shape}: {ten:,} (10 classes), {thousand:,} (1000 classes)")
         for field, value in sorted(entry.published.items()):

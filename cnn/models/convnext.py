@@ -106,6 +106,6 @@ for _name, _depths in (("convnext_t", (3, 3, 9, 3)), ("convnext_s", (3, 3, 27, 3
                 {"features", "depths", "stem", "stem_downsample", "downsample", "stochastic_depth"}
             ),
             stems=("cifar", "imagenet"),
-            image_shape=IMAGENET_SHAPE,
+            input_shape=IMAGENET_SHAPE,
         ),
     )

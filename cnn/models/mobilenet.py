@@ -107,7 +107,7 @@ MODELS.add(
         published=_SHARED | {"features": (64, 128, 256, 512, 1024), "depths": (1, 2, 2, 6, 2)},
         reads=frozenset({"features", "depths", "width", "stem", "downsample"}),
         stems=("cifar", "imagenet"),
-        image_shape=IMAGENET_SHAPE,
+        input_shape=IMAGENET_SHAPE,
     ),
 )
 MODELS.add(
@@ -119,6 +119,6 @@ MODELS.add(
         | {"features": (16, 24, 32, 64, 96, 160, 320), "depths": (1, 2, 3, 4, 3, 3, 1)},
         reads=frozenset({"features", "depths", "width", "stem", "downsample"}),
         stems=("cifar", "imagenet"),
-        image_shape=IMAGENET_SHAPE,
+        input_shape=IMAGENET_SHAPE,
     ),
 )

@@ -153,7 +153,7 @@ def _add_stages() -> None:
                 "norm": norm,
             }
             about = "Simonyan & Zisserman, ICLR 2015; for small images set model.head=avg"
-            network = Network(_build_vgg, about, published, reads, image_shape=IMAGENET_SHAPE)
+            network = Network(_build_vgg, about, published, reads, input_shape=IMAGENET_SHAPE)
             MODELS.add(f"vgg{depth}{suffix}", network)
 
 
@@ -166,7 +166,7 @@ def _add_fixed() -> None:
     }
     about = "LeCun et al. 1998, in today's form: all channels connected, softmax; 28 pixels"
     reads, shape = frozenset({"downsample"}), (28, 28, 1)
-    MODELS.add("lenet5", Network(_build_lenet, about, lenet, reads, image_shape=shape))
+    MODELS.add("lenet5", Network(_build_lenet, about, lenet, reads, input_shape=shape))
     forms = {
         "_base": "max(window=3)",
         "_strided": "strided_conv",

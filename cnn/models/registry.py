@@ -33,7 +33,7 @@ class Network:
         for each stem.
       reads: the fields of config.model that have an effect, besides the common ones.
       stems: the values that model.stem can have.
-      image_shape: that it was published for.
+      input_shape: that it was published for.
     """
 
     build: Callable[[ConfigDict, int], nn.Module]
@@ -41,7 +41,7 @@ class Network:
     published: dict[str, Any] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()
     stems: tuple[str, ...] = ()
-    image_shape: tuple[int, ...] = (32, 32, 3)
+    input_shape: tuple[int, ...] = (32, 32, 3)
 
 
 MODELS: Registry[Network] = Registry("network")

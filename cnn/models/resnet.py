@@ -152,7 +152,7 @@ def _add(name: str, about: str, builder: _Builder, stem: str, **published: objec
         published=defaults | published,
         reads=reads if builder.form.preactivated else reads | {"zero_scale"},
         stems=("cifar", "imagenet", "deep"),
-        image_shape=(32, 32, 3) if stem == "cifar" else IMAGENET_SHAPE,
+        input_shape=(32, 32, 3) if stem == "cifar" else IMAGENET_SHAPE,
     )
     MODELS.add(name, network)
 

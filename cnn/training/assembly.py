@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -58,7 +57,7 @@ class Evaluator:
         """Returns the state of an init seed before the first step; to be traced."""
         tx = make_optimizer(self.config.optimizer, self.config.train.clip_norm)
         ema = self.config.train.ema_decay > 0
-        return create_state(self.model, tx, seed, self.dataset.image_shape, ema=ema)
+        return create_state(self.model, tx, seed, self.dataset.input_shape, ema=ema)
 
 
 def make_evaluator(
@@ -77,8 +76,8 @@ def make_evaluator(
     examples = config.train.batch_size // config.train.accumulation
     mesh = make_mesh(config.mesh.devices if devices is None else devices, examples)
     model = models.build(config.model, dataset.num_classes)
-    normalize = partial(data.normalize, mean=dataset.mean, std=dataset.std)
-    step = jax.jit(make_eval_step(model, data.load, normalize), out_shardings=batch_sharding(mesh))
+    outcomes = make_eval_step(model, data.load, dataset.signal.prepare)
+    step = jax.jit(outcomes, out_shardings=batch_sharding(mesh))
     return Evaluator(config=config, dataset=dataset, mesh=mesh, model=model, step=step)
 
 
@@ -105,7 +104,7 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     """Builds what trains the evaluator's network.
 
     Raises:
-      UserError: an augmentation does not fit the images, or a data field the split.
+      UserError: an augmentation does not fit the examples, or a data field the split.
     """
     mesh = evaluator.mesh
     feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
@@ -119,10 +118,11 @@ def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedShardin
     """Returns the training batches, the batch axis and a resident split placed as given.
 
     Raises:
-      UserError: an augmentation does not fit the images, or a data field the split.
+      UserError: an augmentation does not fit the examples, or a data field the split.
     """
     config, dataset, seeds = evaluator.config, evaluator.dataset, Seeds.of(evaluator.config)
-    data.check_augment(config.augment, dataset.image_shape)
+    signal = dataset.signal
+    signal.check(config.augment)
     return data.make_feed(
         dataset.train,
         config.data,
@@ -130,7 +130,7 @@ def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedShardin
         whole,
         config.train.batch_size,
         seeds.order,
-        tuple(config.augment.random_resized_crop),
+        signal.draw_crops(config.augment, dataset.train.varying),
         seeds.augment,
     )
 
@@ -143,9 +143,7 @@ def make_recipe(evaluator: Evaluator, plan: Plan, cropped: bool) -> Recipe:
         tx=make_optimizer(config.optimizer, config.train.clip_norm),
         schedule=make_schedule(config.schedule, plan),
         load=data.load,
-        augment=data.make_augment(
-            config.augment, dataset.num_classes, dataset.mean, dataset.std, cropped=cropped
-        ),
+        augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
         accumulation=config.train.accumulation,
         label_smoothing=config.train.label_smoothing,
         ema_decay=config.train.ema_decay,

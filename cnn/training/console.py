@@ -33,12 +33,12 @@ class Display:
         """Prints one line."""
         self.console.print(text, markup=False)
 
-    def network(self, name: str, model: nn.Module, image_shape: tuple[int, ...]) -> None:
+    def network(self, name: str, model: nn.Module, input_shape: tuple[int, ...]) -> None:
         """Prints a table of the network: modules, output shapes of one image, parameters."""
-        table = Table(title=f"{name} on {'x'.join(map(str, image_shape))} images")
+        table = Table(title=f"{name} on inputs of {'x'.join(map(str, input_shape))}")
         for column, justify in (("module", "left"), ("output", "left"), ("parameters", "right")):
             table.add_column(column, justify=justify)
-        rows, total = network_rows(model, image_shape)
+        rows, total = network_rows(model, input_shape)
         for module, output, parameters in rows:
             table.add_row(module, output, f"{parameters:,}")
         table.add_section()
@@ -138,7 +138,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def network_rows(
-    model: nn.Module, image_shape: tuple[int, ...]
+    model: nn.Module, input_shape: tuple[int, ...]
 ) -> tuple[list[tuple[str, str, int]], int]:
     """Returns (module, output shape of one image, parameters) in the order of calls, and the total.
 
@@ -155,7 +155,7 @@ def network_rows(
 
     def init(key: jax.Array) -> Any:
         with nn.intercept_methods(note):
-            return model.init(key, jnp.zeros((1, *image_shape)), train=False)["params"]
+            return model.init(key, jnp.zeros((1, *input_shape)), train=False)["params"]
 
     params = jax.eval_shape(init, jax.random.key(0))
     sizes = {name: sum(x.size for x in jax.tree.leaves(tree)) for name, tree in params.items()}

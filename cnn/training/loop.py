@@ -114,7 +114,7 @@ class Run:
             own = {"mean": self.dataset.mean, "std": self.dataset.std}
             self.folder.claim(self.config, asdict(self.plan) | own)
         wait_for_all("claimed")
-        name, shape = self.config.model.name, self.dataset.image_shape
+        name, shape = self.config.model.name, self.dataset.input_shape
         self.display.network(name, self.evaluator.model, shape)
         self.display.plan(self.plan, self.evaluator.mesh)
 
@@ -204,7 +204,7 @@ class Run:
         result = {
             "step": step,
             "seed": self.config.seed,
-            "image_shape": self.dataset.image_shape,
+            "input_shape": self.dataset.input_shape,
             "test": summarize(outcomes, self.dataset.class_names),
             "validation": figures_at(self.folder.metrics_file, step, "validation"),
             "best": self.best and {"step": self.best[0], "accuracy": self.best[1]},

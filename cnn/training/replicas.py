@@ -150,11 +150,10 @@ class Group:
         each = partial(_spread, mesh, count // mesh.size)
         own, all_ = PartitionSpec(REPLICA_AXIS), PartitionSpec()
         step = make_train_step(make_recipe(first, plan, feed.cropped))
-        normalize = partial(data.normalize, mean=first.dataset.mean, std=first.dataset.std)
         self._init = jax.jit(each(first.init, (own,), own))
         update = each(_held_back(step), (own, own, all_, own, own), own)
         self._update = jax.jit(update, donate_argnums=0)
-        outcome = make_eval_step(first.model, data.load, normalize)
+        outcome = make_eval_step(first.model, data.load, first.dataset.signal.prepare)
         # The examples come first, as `evaluate` lays batches end to end.
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))

@@ -38,7 +38,7 @@ def create_state(
     model: nn.Module,
     tx: optax.GradientTransformation,
     seed: Array | int,
-    image_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
     *,
     ema: bool,
 ) -> TrainState:
@@ -48,11 +48,11 @@ def create_state(
       model: the network.
       tx: the optimizer.
       seed: uint32 scalar.
-      image_shape: (H, W, C) of one image.
+      input_shape: what the network sees of one example, `[*spatial, C]`.
       ema: whether to keep averaged variables.
     """
     rngs = {"params": stream_key(seed, "init"), "dropout": stream_key(seed, "dropout")}
-    variables = model.init(rngs, jnp.zeros((1, *image_shape)), train=False)
+    variables = model.init(rngs, jnp.zeros((1, *input_shape)), train=False)
     params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -27,8 +27,8 @@ class Recipe:
       model: the network.
       tx: optax transformation that yields the direction of the update.
       schedule: step -> learning rate.
-      load: (arrays, batch) -> {"image", "label"} on the device.
-      augment: (key, image, label) -> (float32 images [B, H, W, C], targets [B, K]).
+      load: (arrays, batch) -> {"input", "label"} on the device.
+      augment: (key, input, label) -> (float32 inputs [B, *spatial, C], targets [B, K]).
       accumulation: micro-batches a step.
       label_smoothing: share of the target spread evenly over the classes.
       ema_decay: of the averaged variables.
@@ -57,9 +57,9 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     def train_step(state: TrainState, seeds: Seeds, arrays: Any, batch: Batch):
         data = recipe.load(arrays, batch)
         key = stream_key(seeds.augment, "augment", state.step)
-        images, targets = recipe.augment(key, data["image"], data["label"])
+        inputs, targets = recipe.augment(key, data["input"], data["label"])
         dropout_key = stream_key(seeds.dropout, "dropout", state.step)
-        grads, batch_stats, sums = _gradients(recipe, state, images, targets, dropout_key)
+        grads, batch_stats, sums = _gradients(recipe, state, inputs, targets, dropout_key)
         direction, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
         rate = recipe.schedule(state.step)
         params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
@@ -71,14 +71,14 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     return train_step
 
 
-def _gradients(recipe: Recipe, state: TrainState, images: Array, targets: Array, key: Array):
-    def gradient(images: Array, targets: Array, key: Array):
+def _gradients(recipe: Recipe, state: TrainState, inputs: Array, targets: Array, key: Array):
+    def gradient(inputs: Array, targets: Array, key: Array):
         loss = partial(_loss, recipe, batch_stats=state.batch_stats)
-        return jax.grad(loss, has_aux=True)(state.params, images, targets, key)
+        return jax.grad(loss, has_aux=True)(state.params, inputs, targets, key)
 
     pieces = recipe.accumulation
     if pieces == 1:
-        grads, (batch_stats, sums) = gradient(images, targets, key)
+        grads, (batch_stats, sums) = gradient(inputs, targets, key)
         return grads, batch_stats, sums
 
     def cut(x: Array) -> Array:
@@ -88,7 +88,7 @@ def _gradients(recipe: Recipe, state: TrainState, images: Array, targets: Array,
         return jax.tree.map(jnp.add, total, gradient(*piece)), None
 
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(pieces))
-    cuts = (cut(images), cut(targets), keys)
+    cuts = (cut(inputs), cut(targets), keys)
     shapes = jax.eval_shape(gradient, *jax.tree.map(lambda x: x[0], cuts))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (grads, (batch_stats, sums)), _ = jax.lax.scan(add, zeros, cuts)
@@ -97,11 +97,11 @@ def _gradients(recipe: Recipe, state: TrainState, images: Array, targets: Array,
 
 
 def _loss(
-    recipe: Recipe, params: Any, images: Array, targets: Array, key: Array, *, batch_stats: Any
+    recipe: Recipe, params: Any, inputs: Array, targets: Array, key: Array, *, batch_stats: Any
 ):
     variables = {"params": params, "batch_stats": batch_stats}
     logits, updates = recipe.model.apply(
-        variables, images, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+        variables, inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
     )
     smooth = optax.smooth_labels(targets, recipe.label_smoothing)
     losses = optax.softmax_cross_entropy(logits, smooth)
@@ -128,7 +128,7 @@ def _average(decay: float, state: TrainState) -> Any:
 def make_eval_step(
     model: nn.Module,
     load: Callable[[Any, Batch], Batch],
-    normalize: Callable[[Array], Array],
+    prepare: Callable[[Array], Array],
 ) -> Callable[[dict[str, Any], Any, Batch], Batch]:
     """Returns (variables, arrays, batch) -> outcomes of every example, to be jitted.
 
@@ -139,7 +139,7 @@ def make_eval_step(
 
     def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:
         data = load(arrays, batch)
-        logits = model.apply(variables, normalize(data["image"]), train=False)
+        logits = model.apply(variables, prepare(data["input"]), train=False)
         label = data["label"]
         own = jnp.take_along_axis(logits, label[:, None], axis=1)
         lower = jnp.arange(logits.shape[1])[None, :] < label[:, None]

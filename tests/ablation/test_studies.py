@@ -38,7 +38,7 @@ def test_every_arm_fits_the_embedded_images(name, monkeypatch):
         dataset = dataset or open_dataset(config.data)
         evaluator = make_evaluator(config, dataset)
         resolve(config, len(dataset.train), evaluator.mesh.size)
-        image = jax.ShapeDtypeStruct((2, *dataset.image_shape), "float32")
+        image = jax.ShapeDtypeStruct((2, *dataset.input_shape), "float32")
         state = evaluator.abstract_state()
         shapes[arm] = jax.eval_shape(
             lambda variables, x, module=evaluator.model: module.apply(variables, x, train=False),

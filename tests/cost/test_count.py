@@ -32,13 +32,13 @@ def config_of(name, **fields):
     ],
 )
 def test_published_networks(name, fields, expected):
-    shape = models.MODELS[name].image_shape
+    shape = models.MODELS[name].input_shape
     assert macs(config_of(name, **fields), shape, 10 if shape[0] == 32 else 1000) == expected
 
 
 @pytest.mark.parametrize("name", ["se_resnet18", "convnext_t", "airbench", "wrn16_4", "lenet5"])
 def test_every_parameter_belongs_to_one_layer(name):
-    shape = models.MODELS[name].image_shape
+    shape = models.MODELS[name].input_shape
     model = models.build(config_of(name), 10)
     tree = jax.eval_shape(
         lambda: model.init(jax.random.key(0), jnp.zeros((1, *shape)), False)["params"]

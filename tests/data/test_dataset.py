@@ -3,7 +3,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.data import ArraySplit, open_dataset
-from cnn.data.dataset import measure
+from cnn.data.signals.image import measure
 from cnn.data.sources import SOURCES
 from cnn.data.sources.source import SliceReader
 
@@ -40,7 +40,7 @@ def test_evaluation_leaves_train_alone(data, opened):
     assert dataset.train is None
     assert dataset.validation is None
     assert (dataset.mean, dataset.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert (dataset.num_classes, dataset.image_shape) == (10, (32, 32, 3))
+    assert (dataset.num_classes, dataset.input_shape) == (10, (32, 32, 3))
     data.std = ()
     with pytest.raises(UserError, match=r"data\.mean, data\.std: give both"):
         open_dataset(data, splits=("test",))

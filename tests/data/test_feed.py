@@ -25,7 +25,7 @@ def train_batches(split, data, shardings, devices=1, start=0, **changes):
 @pytest.fixture(scope="module")
 def expected(split):
     indices = [batch_indices(5, step, 16, len(split)) for step in range(STEPS)]
-    return [dict(zip(("image", "label"), split.read(i), strict=True)) for i in indices]
+    return [dict(zip(("input", "label"), split.read(i), strict=True)) for i in indices]
 
 
 def assert_same(batches, expected):
@@ -64,7 +64,7 @@ def test_auto_goes_by_size(data, shardings):
         return make_feed(split, data, *shardings(1), batch_size=16, seed=0).arrays
 
     data.device_limit = 1
-    assert arrays(1024)["image"].shape == (1024, 32, 32, 1)
+    assert arrays(1024)["input"].shape == (1024, 32, 32, 1)
     assert arrays(1025) == ()
 
 
@@ -153,11 +153,11 @@ def test_evaluation_shows_every_example_once(
     feed = make_eval_feed(split, data, *shardings(devices), batch_size)
     batches = [jax.device_get(loaded(feed.arrays, batch)) for batch in feed.batches()]
     assert len(batches) == -(-53 // batch_size)
-    assert len({batch["image"].shape for batch in batches}) == 1
+    assert len({batch["input"].shape for batch in batches}) == 1
     assert {batch["mask"].dtype for batch in batches} == {np.dtype(np.float32)}
     counted = [batch["mask"] == 1 for batch in batches]
     assert all(set(np.unique(batch["mask"])) <= {0.0, 1.0} for batch in batches)
     images, labels = split.read(np.arange(53))
-    for name, wanted in (("image", images), ("label", labels)):
+    for name, wanted in (("input", images), ("label", labels)):
         parts = [batch[name][mask] for batch, mask in zip(batches, counted, strict=True)]
         np.testing.assert_array_equal(np.concatenate(parts), wanted)

@@ -1,9 +1,14 @@
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
 from cnn.data import make_feed, open_dataset
+from cnn.data.crop import decode_crops
+
+CROPS = partial(decode_crops, area=(0.1, 0.5))
 
 
 def write(path, height, width, channels=3, seed=0):
@@ -35,7 +40,7 @@ def test_images_labels_and_class_names(data, images):
         dataset.class_names[label] for label in labels
     ]
     assert dataset.class_names == ("cat", "dog")
-    assert dataset.image_shape == (6, 5, 3)
+    assert dataset.input_shape == (6, 5, 3)
     assert dataset.test.read(np.arange(1))[1] == [1]  # dog, as in train
 
 
@@ -92,10 +97,10 @@ def test_a_crop_while_decoding_depends_on_seed_and_step_alone(data, tmp_path, sh
 
     def batches(start, workers):
         data.workers = workers
-        feed = make_feed(train, data, *shardings(2), 40, 0, random_resized_crop=(0.1, 0.5))
+        feed = make_feed(train, data, *shardings(2), 40, 0, draw_crops=CROPS)
         assert feed.cropped
         assert feed.arrays == ()
-        return [np.asarray(batch["image"]) for batch in feed.batches(start, 3)]
+        return [np.asarray(batch["input"]) for batch in feed.batches(start, 3)]
 
     first = batches(0, 1)
     np.testing.assert_array_equal(first[1:], batches(1, 3))
@@ -103,7 +108,7 @@ def test_a_crop_while_decoding_depends_on_seed_and_step_alone(data, tmp_path, sh
     assert len(np.unique(np.concatenate(first).reshape(120, -1), axis=0)) == 120
     data.placement = "device"
     with pytest.raises(UserError, match=r"data\.placement: 'device' cannot be had with"):
-        make_feed(train, data, *shardings(1), 4, 0, random_resized_crop=(0.1, 0.5))
+        make_feed(train, data, *shardings(1), 4, 0, draw_crops=CROPS)
 
 
 def corrupt(path):

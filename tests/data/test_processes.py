@@ -30,8 +30,8 @@ for data.placement in ("stream", "device"):
     for step, batch in enumerate(feed.batches(0, 5)):
         shown = jax.jit(load)(feed.arrays, batch)
         wanted = batch_indices(4, step, 8, 21)
-        assert shown["image"].shape == (8, 3, 2, 1)
-        for name, values in (("image", images[wanted]), ("label", wanted)):
+        assert shown["input"].shape == (8, 3, 2, 1)
+        for name, values in (("input", images[wanted]), ("label", wanted)):
             for shard in shown[name].addressable_shards:
                 np.testing.assert_array_equal(shard.data, values[shard.index])
     if data.placement == "stream":

@@ -44,7 +44,7 @@ def test_tfds_split_expressions(embedded):
     embedded.train_split, embedded.test_split = "train[:30%]", "test[-50:]"
     dataset = open_dataset(embedded)
     assert (len(dataset.train), len(dataset.test)) == (3000, 50)
-    assert dataset.image_shape == (28, 28, 1)
+    assert dataset.input_shape == (28, 28, 1)
     assert dataset.class_names[9] == "Ankle boot"
 
 
@@ -198,7 +198,7 @@ def test_npz_class_names_and_grey_without_channel_axis(data, tmp_path, arrays):
         "class_names": np.array(["a", "b", "c", "d", "e"]),
     }
     dataset = open_dataset(npz(data, tmp_path, arrays), splits=("train",))
-    assert dataset.image_shape == (4, 4, 1)
+    assert dataset.input_shape == (4, 4, 1)
     assert dataset.class_names == ("a", "b", "c", "d", "e")
 
 

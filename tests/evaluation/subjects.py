@@ -30,7 +30,7 @@ class Feed:
             rows = np.arange(start, start + self._batch_size)
             images, labels = self.split.read(np.minimum(rows, len(self.split) - 1))
             mask = (rows < len(self.split)).astype(np.float32)
-            yield {"image": images, "label": labels, "mask": mask}
+            yield {"input": images, "label": labels, "mask": mask}
 
 
 def random_split(count: int, size: int, channels: int = 3, seed: int = 0) -> ArraySplit:
@@ -53,7 +53,7 @@ def network_subject(*overrides: str, split: ArraySplit, batch_size: int = 8) -> 
     for text in overrides:
         apply_override(config, text)
     network = models.build(config.model, CLASSES)
-    image = jax.ShapeDtypeStruct((1, *split.image_shape), np.float32)
+    image = jax.ShapeDtypeStruct((1, *split.shape), np.float32)
     shapes = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, False), image)
     variables = untrained(shapes)
 

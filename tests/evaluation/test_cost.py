@@ -14,7 +14,7 @@ from configs import base
 def figures(**measured):
     cost = network_cost(base.get_config().model, (28, 28, 1), 10)
     counted = {
-        "image_shape": [28, 28, 1],
+        "input_shape": [28, 28, 1],
         "total": {figure: cost.total(figure) for figure in FIGURES},
         "layers": [asdict(layer) for layer in cost.layers],
     }

@@ -56,13 +56,13 @@ def run(recipe, steps=1):
 def make_batch():
     rng = np.random.default_rng(0)
     images = rng.normal(size=(BATCH, *SHAPE)).astype(np.float32)
-    return {"image": images, "label": np.arange(BATCH, dtype=np.int32) % CLASSES}
+    return {"input": images, "label": np.arange(BATCH, dtype=np.int32) % CLASSES}
 
 
 def by_hand(params, smoothing=0.0):
     """Returns loss, gradient of kernel and bias, and correct answers, in float64."""
     batch = make_batch()
-    x = batch["image"].astype(np.float64).mean((1, 2))
+    x = batch["input"].astype(np.float64).mean((1, 2))
     targets = np.eye(CLASSES)[batch["label"]]
     smooth = targets * (1 - smoothing) + smoothing / CLASSES
     logits = x @ np.asarray(params["kernel"], np.float64) + np.asarray(params["bias"])
@@ -115,7 +115,7 @@ class Normed(nn.Module):
 
 def test_accumulated_batch_statistics_are_the_mean_over_micro_batches():
     first, (state,), _ = run(recipe(model=Normed(0), accumulation=4))
-    images = make_batch()["image"].astype(np.float64)
+    images = make_batch()["input"].astype(np.float64)
     means = np.stack([images[i::4].mean((0, 1, 2)) for i in range(4)])
     old = np.asarray(first.batch_stats["norm"]["mean"])
     wanted = 0.9 * old + 0.1 * means.mean(0)
@@ -135,7 +135,7 @@ def test_outcomes_of_ties_and_nans():
     logits = jnp.array([[1.0, 2, 3], [2, 2, 2], [2, 2, 2], [5, 1, 5], [nan, nan, nan], [1, 0, nan]])
     label = jnp.array([2, 0, 2, 2, 1, 0])
     step = jax.jit(make_eval_step(Logits(), load, lambda x: x))
-    got = step({}, (), {"image": logits, "label": label})
+    got = step({}, (), {"input": logits, "label": label})
     assert got["prediction"].tolist()[:4] == [2, 0, 0, 0]
     assert got["rank"].tolist() == [0, 0, 2, 1, 3, 1]
     wanted = optax.softmax_cross_entropy_with_integer_labels(logits, label)

@@ -1,4 +1,4 @@
-"""Where images come from; a new source is one file here and one line below."""
+"""Where examples come from; a new source is one file here and one line below."""
 
 from cnn.data.sources import folder, npz, synthetic, tfds
 from cnn.data.sources.source import SOURCES, Reader, Source

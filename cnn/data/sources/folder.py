@@ -1,4 +1,4 @@
-"""A folder for each split, in it a folder for each class, in that PNG and JPEG images."""
+"""A folder for each split, in it a folder for each class, in that the examples."""
 
 import hashlib
 import warnings
@@ -6,25 +6,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.encoded import EncodedSplit, StoredShape, image_format
+from cnn.data.encoded import EncodedSplit
+from cnn.data.signals import SIGNALS, Codec, Look
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
-
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
-_JPEG_END = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
     label: int
-    shape: StoredShape = (None, None, None)
-    defect: str = ""
+    look: Look
 
 
 class FolderReader(SliceReader):
@@ -34,6 +31,7 @@ class FolderReader(SliceReader):
         super().__init__(f"folder {root}", self._open_folder)
         self._root = root
         self._data = data
+        self._codec = SIGNALS[data.signal].codec(data)
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a folder, with a folder for each class in it."""
@@ -48,21 +46,22 @@ class FolderReader(SliceReader):
     def _open_folder(self, base: str) -> EncodedSplit:
         folder = self._root / base
         names = self._check_classes(folder)
-        files = _scan(folder, names, self._data.workers)
+        codec = self._codec
+        files = _scan(codec, folder, names, self._data)
         files = _without_broken(files, self._data.broken_files == "skip")
-        stored = tuple(_common(file.shape[axis] for file in files) for axis in range(3))
+        stored = tuple(map(_common, zip(*(file.look.shape for file in files), strict=True)))
 
-        def fetch(indices: Sequence[int]) -> list[tuple[bytes, int, str]]:
+        def fetch(indices: Sequence[int]) -> list[tuple[Any, int, str]]:
             chosen = [files[i] for i in indices]
-            return [(file.path.read_bytes(), file.label, str(file.path)) for file in chosen]
+            return [(codec.payload(file.path), file.label, str(file.path)) for file in chosen]
 
         return EncodedSplit(
             name=str(folder),
             class_names=names,
             num_examples=len(files),
-            stored=stored,
-            image_format=image_format(self._data, stored, str(folder)),
+            form=codec.form(stored, str(folder)),
             fetch=fetch,
+            names=[file.path.relative_to(folder).as_posix() for file in files],
         )
 
     def _check_classes(self, folder: Path) -> tuple[str, ...]:
@@ -85,7 +84,7 @@ def open_folder(data: ConfigDict) -> FolderReader:
     if not data.path or not root.is_dir():
         raise UserError(
             f"data.path: '{data.path}' is not a folder; give the one that holds "
-            f"{data.train_split.partition('[')[0]}/<class>/<images>"
+            f"{parse_split(data.train_split, 'data.train_split').base}/<class>/<{data.signal}s>"
         )
     return FolderReader(root, data)
 
@@ -98,7 +97,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     )
 
 
-def _scan(folder: Path, names: Sequence[str], workers: int) -> list[_File]:
+def _scan(codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict) -> list[_File]:
     """Looks at every file, in an order that mixes the classes.
 
     The order is that of the SHA-256 of the path from `folder`: slices and shuffles of it are the
@@ -106,48 +105,27 @@ def _scan(folder: Path, names: Sequence[str], workers: int) -> list[_File]:
     """
     found = []
     for label, name in enumerate(names):
-        paths = [p for p in (folder / name).rglob("*") if p.is_file() and p.name[0] != "."]
+        paths = codec.examples(folder / name)
         if not paths and (folder / name).is_dir():
-            raise UserError(f"{folder / name}: no images of that class; add some or remove it")
+            kind = f"{data.signal}s"
+            raise UserError(f"{folder / name}: no {kind} of that class; add some or remove it")
         found += [(path, label) for path in paths]
 
     def key(entry: tuple[Path, int]) -> bytes:
         return hashlib.sha256(entry[0].relative_to(folder).as_posix().encode()).digest()
 
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda entry: _look_at(*entry), sorted(found, key=key)))
+    def look(entry: tuple[Path, int]) -> _File:
+        return _File(*entry, codec.look_at(entry[0]))
 
-
-def _look_at(path: Path, label: int) -> _File:
-    """Reads the header and looks for damage that shows without decoding.
-
-    A PNG's checksums are verified; a JPEG has none, so only that it has its end.
-    """
-    from PIL import Image
-
-    if path.suffix.lower() not in _SUFFIXES:
-        return _File(path, label, defect=f"not named {', '.join(_SUFFIXES)}")
-    try:
-        with path.open("rb") as file, Image.open(file, formats=("PNG", "JPEG")) as image:
-            width, height = image.size
-            channels = 1 if image.mode in _GREY_MODES else 3
-            if image.format == "PNG":
-                image.verify()
-            else:
-                file.seek(max(0, path.stat().st_size - 1024))
-                if _JPEG_END not in file.read():
-                    return _File(path, label, defect="cut short")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "not a PNG or JPEG image" if "cannot identify" in str(error) else str(error)
-        return _File(path, label, defect=reason)
-    return _File(path, label, (height, width, channels))
+    with ThreadPoolExecutor(data.workers) as pool:
+        return list(pool.map(look, sorted(found, key=key)))
 
 
 def _without_broken(files: list[_File], skip: bool) -> list[_File]:
-    broken = [file for file in files if file.defect]
+    broken = [file for file in files if file.look.defect]
     if not broken:
         return files
-    sentence = f"{broken[0].path}: {broken[0].defect}"
+    sentence = f"{broken[0].path}: {broken[0].look.defect}"
     if not skip:
         raise UserError(
             f"{sentence} ({len(broken)} of {len(files)} files are broken); replace or remove "
@@ -158,7 +136,7 @@ def _without_broken(files: list[_File], skip: bool) -> list[_File]:
     warnings.warn(
         f"{len(broken)} of {len(files)} files are broken and left out; {sentence}", stacklevel=2
     )
-    return [file for file in files if not file.defect]
+    return [file for file in files if not file.look.defect]
 
 
 def _common(values: Sequence[int]) -> int | None:

@@ -1,4 +1,4 @@
-"""Arrays in one NumPy file: `train_image`, `train_label`, `test_image`, `test_label`, ..."""
+"""Arrays in one NumPy file: `train_image`, `train_label`, ... (or `train_sound`, ...)."""
 
 import zipfile
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.data.signals import SIGNALS
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
 from cnn.data.split import ArraySplit
@@ -22,11 +23,13 @@ class NpzReader(SliceReader):
     def __init__(self, path: Path, data: ConfigDict):
         super().__init__(str(path), self._open_arrays)
         self._path = path
+        self._stored = SIGNALS[data.signal].stored
         self._train = parse_split(data.train_split, "data.train_split").base
         with self._file() as file:
             self._keys = tuple(file.files)
-        images = {key.removesuffix("_image") for key in self._keys if key.endswith("_image")}
-        self.names = tuple(name for name in images if f"{name}_label" in self._keys)
+        suffix = f"_{self._stored.name}"
+        found = {key.removesuffix(suffix) for key in self._keys if key.endswith(suffix)}
+        self.names = tuple(name for name in found if f"{name}_label" in self._keys)
 
     def _file(self) -> np.lib.npyio.NpzFile:
         try:
@@ -44,7 +47,11 @@ class NpzReader(SliceReader):
     def _open_arrays(self, base: str) -> ArraySplit:
         name = f"{base} of {self._path}"
         return ArraySplit(
-            self._array(f"{base}_image"), self._array(f"{base}_label"), self._classes(base), name
+            self._array(f"{base}_{self._stored.name}"),
+            self._array(f"{base}_label"),
+            self._classes(base),
+            name,
+            self._stored,
         )
 
     def _classes(self, base: str) -> tuple[str, ...]:
@@ -52,7 +59,7 @@ class NpzReader(SliceReader):
             return tuple(map(str, self._array("class_names")))
         labels = self._array(f"{self._train if self._train in self.names else base}_label")
         if not np.issubdtype(labels.dtype, np.integer) or not labels.size:
-            raise UserError(f"{self._path}: labels have to be integers, one for each image")
+            raise UserError(f"{self._path}: labels have to be integers, one for each example")
         return tuple(map(str, range(int(labels.max()) + 1)))
 
 

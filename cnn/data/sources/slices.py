@@ -10,11 +10,16 @@ _EXPRESSION = re.compile(r"\s*([^\[\]+]+?)\s*(?:\[\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?
 
 @dataclass(frozen=True)
 class SplitSlice:
-    """A split's name and the part of it that is meant; bounds as written, None where left out."""
+    """A split's name and the part of it that is meant; bounds as written, None where left out.
+
+    Attributes:
+      pattern: what the names of its examples have to contain; None: whatever.
+    """
 
     base: str
     start: str | None
     stop: str | None
+    pattern: re.Pattern[str] | None = None
 
     def range(self, num_examples: int) -> range:
         """Returns the positions meant in a split of that many examples."""
@@ -33,17 +38,25 @@ def _bound(text: str, num_examples: int) -> int:
 
 
 def parse_split(expression: str, field: str) -> SplitSlice:
-    """Parses `name`, `name[from:to]` or `name[from%:to%]`.
+    """Parses `name`, `name[from:to]` or `name[from%:to%]`, and maybe `~ regular expression` behind.
 
-    Negative bounds count from the end, as in Python.
+    Negative bounds count from the end, as in Python. The examples whose names match are chosen
+    first, and cut then.
 
     Raises:
       UserError: the expression is none of these.
     """
-    match = _EXPRESSION.fullmatch(expression)
+    part, tilde, text = expression.partition("~")
+    try:
+        pattern = re.compile(text.strip()) if tilde else None
+    except re.error as error:
+        raise UserError(
+            f"{field}: '{text.strip()}' is not a regular expression: {error}"
+        ) from error
+    match = _EXPRESSION.fullmatch(part)
     if match is None:
         raise UserError(
             f"{field}: '{expression}' is not a split; write 'train', 'train[:50%]' or "
             "'train[100:200]'"
         )
-    return SplitSlice(*match.groups())
+    return SplitSlice(*match.groups(), pattern)

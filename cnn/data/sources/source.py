@@ -1,4 +1,4 @@
-"""What a source of images is, and the registry of all of them."""
+"""What a source of examples is, and the registry of all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
-from cnn.data.sources.slices import parse_split
+from cnn.data.sources.slices import SplitSlice, parse_split
 from cnn.data.split import Split, Subset
 
 # Fields of the data section that are read whatever the source.
 COMMON = frozenset(
     {
+        "signal",
         "source",
         "train_split",
         "test_split",
@@ -82,12 +83,22 @@ class SliceReader:
         self.check(expression, field)
         part = parse_split(expression, field)
         whole = self._open_part(part.base)
-        chosen = part.range(len(whole))
-        if not chosen:
+        matching = _matching(whole, part, field)
+        chosen = matching[part.range(len(matching))]
+        if not len(chosen):
             raise UserError(
                 f"{field}: '{expression}' holds no example; '{part.base}' in {self.where} has "
                 f"{len(whole)}"
             )
         if len(chosen) == len(whole):
             return whole
-        return Subset(whole, np.arange(chosen.start, chosen.stop), expression)
+        return Subset(whole, chosen, expression)
+
+
+def _matching(split: Split, part: SplitSlice, field: str) -> np.ndarray:
+    """Returns the indices of the examples whose names contain the pattern, or all of them."""
+    if part.pattern is None:
+        return np.arange(len(split))
+    if split.names is None:
+        raise UserError(f"{field}: '~' chooses files by name, and {split.name} has no files")
+    return np.flatnonzero([part.pattern.search(name) is not None for name in split.names])

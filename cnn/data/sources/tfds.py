@@ -11,7 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
-from cnn.data.encoded import EncodedSplit, Fetch, image_format
+from cnn.data.encoded import EncodedSplit, Fetch
+from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.source import COMMON, SOURCES, Source
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -24,11 +25,12 @@ class TfdsReader:
     def __init__(self, folder: Path, data: ConfigDict):
         self._folder = folder
         self._builder = _builder(folder)
-        self._keys = _keys(self._builder.info, folder)
+        self._codec = SIGNALS[data.signal].codec(data)
+        self._keys = _keys(self._builder.info, folder, data.signal, self._codec)
         features = self._builder.info.features
-        self._stored = tuple(features[self._keys[0]].shape)
         self._class_names = tuple(map(str, features[self._keys[1]].names))
-        self._format = image_format(data, self._stored, str(folder))
+        stored = self._codec.stored_shape(features[self._keys[0]])
+        self._form = self._codec.form(stored, str(folder))
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a split with at least one example."""
@@ -57,25 +59,24 @@ class TfdsReader:
             name=name,
             class_names=self._class_names,
             num_examples=len(records),
-            stored=self._stored,
-            image_format=self._format,
-            fetch=_fetch(records, self._keys, name),
+            form=self._form,
+            fetch=_fetch(records, self._keys, self._codec, name),
         )
 
 
-def _fetch(records: Any, keys: tuple[str, str], name: str) -> Fetch:
+def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetch:
     # Not tfds' own parser: it takes ten times as long, all of it holding the interpreter lock.
     from tensorflow_datasets.proto import tf_example_pb2
 
-    image_key, label_key = keys
+    input_key, label_key = keys
 
-    def fetch(indices: Sequence[int]) -> list[tuple[bytes, int, str]]:
+    def fetch(indices: Sequence[int]) -> list[tuple[Any, int, str]]:
         examples = []
         for index, record in zip(indices, records.__getitems__(indices), strict=True):
             features = tf_example_pb2.Example.FromString(record).features.feature
-            encoded = features[image_key].bytes_list.value[0]
+            payload = codec.from_record(features[input_key])
             label = features[label_key].int64_list.value[0]
-            examples.append((encoded, label, f"example {index} of {name}"))
+            examples.append((payload, label, f"example {index} of {name}"))
         return examples
 
     return fetch
@@ -94,26 +95,28 @@ def _builder(folder: Path) -> Any:
             raise UserError(f"{folder}: not a data set that tfds can read: {first_line}") from error
 
 
-def _keys(info: Any, folder: Path) -> tuple[str, str]:
-    """Returns the names of the image and label features, or says why there are none."""
+def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]:
+    """Returns the names of the input and label features, or says why there are none."""
     from tensorflow_datasets import features as kinds
 
     supervised = info.supervised_keys
     plain = isinstance(supervised, tuple) and all(isinstance(k, str) for k in supervised)
-    image, label = supervised[:2] if plain else ("image", "label")
+    own, label = supervised[:2] if plain else (codec.feature.lower(), "label")
     features = info.features
-    found = isinstance(features, kinds.FeaturesDict) and image in features and label in features
+    found = isinstance(features, kinds.FeaturesDict) and own in features and label in features
     if (
         not found
-        or not isinstance(features[image], kinds.Image)
+        or not isinstance(features[own], getattr(kinds, codec.feature))
         or not isinstance(features[label], kinds.ClassLabel)
-        or features[image].np_dtype != np.uint8
+        or (signal == "image" and features[own].np_dtype != np.uint8)
     ):
+        kind = "uint8 Image" if signal == "image" else codec.feature
+        article = "an" if signal == "image" else "a"
         raise UserError(
-            f"data.name: {folder} is not an image classification data set; it needs a uint8 Image "
-            f"and a ClassLabel feature and has {list(features)}"
+            f"data.name: {folder} is not {article} {signal} classification data set; it "
+            f"needs a {kind} and a ClassLabel feature and has {list(features)}"
         )
-    return image, label
+    return own, label
 
 
 def data_folder(data: ConfigDict) -> Path:

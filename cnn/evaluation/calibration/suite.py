@@ -97,6 +97,6 @@ def logits_of(subject: Subject) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
 def _logits_step(subject: Subject) -> Callable[..., tuple[Array, Array]]:
     def step(variables: Any, arrays: Any, batch: Any) -> tuple[Array, Array]:
         data = load(arrays, batch)
-        return subject.logits(variables, subject.normalize(data["image"])), data["label"]
+        return subject.logits(variables, subject.normalize(data["input"])), data["label"]
 
     return jax.jit(step)

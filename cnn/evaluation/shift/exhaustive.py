@@ -38,7 +38,7 @@ def measure_all_shifts(
             # The last batch keeps its size, or the network would be compiled once more.
             rows = np.minimum(np.arange(start, start + batch_size), len(shifts) - 1)
             batch = {
-                "image": np.broadcast_to(images[i], (batch_size, *images[i].shape)),
+                "input": np.broadcast_to(images[i], (batch_size, *images[i].shape)),
                 "label": np.full(batch_size, label, np.int32),
             }
             outcome = probe(subject.variables, (), batch, shifts[rows])

@@ -32,7 +32,7 @@ def make_probe(subject: Subject, move: Callable[[Array, Array], Array]) -> Probe
 
     def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
         data = load(arrays, batch)
-        images = move(subject.normalize(data["image"]), offsets)
+        images = move(subject.normalize(data["input"]), offsets)
         logits = subject.logits(variables, images)
         own = jnp.take_along_axis(jax.nn.softmax(logits), data["label"][:, None], axis=1)[:, 0]
         return {

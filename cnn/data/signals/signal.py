@@ -1,0 +1,174 @@
+"""What a kind of signal is: how its examples are stored, decoded and shown to the network."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax import Array
+from ml_collections import ConfigDict
+
+from cnn.config.registry import Registry
+from cnn.data.augmentation import Augment
+from cnn.data.split import Crop, DrawCrops, Split, Stored
+
+# Sizes of stored examples, one for each axis of `Stored.axes`; None where they differ.
+StoredShape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at an example's file, without decoding it, says.
+
+    Attributes:
+      shape: of the example as it is stored.
+      defect: what is wrong with it, or "".
+    """
+
+    shape: StoredShape
+    defect: str = ""
+
+
+class Form(Protocol):
+    """The one shape and dtype that the examples of a split are decoded to.
+
+    Attributes:
+      shape: of a decoded example, channels last.
+      dtype: of it.
+      varying: whether a random part of a stored example can be taken while decoding.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    varying: bool
+
+    def decode(self, payload: Any, where: str, crop: Crop | None = None) -> np.ndarray:
+        """Returns one example.
+
+        Args:
+          payload: what `Codec.payload` or `Codec.from_record` brought.
+          where: what messages call the example.
+          crop: which part to take, as `Signal.draw_crops` drew it; None: the usual part.
+
+        Raises:
+          UserError: it cannot be decoded, naming `where`.
+        """
+
+
+class Codec(ABC):
+    """How the sources read examples of a kind; built from the data section of a config.
+
+    Attributes:
+      feature: name of the class in `tensorflow_datasets.features` that holds them.
+    """
+
+    feature: str
+
+    def examples(self, folder: Path) -> list[Path]:
+        """Returns what is an example below a class folder: every file, unless overridden."""
+        return [p for p in folder.rglob("*") if p.is_file() and p.name[0] != "."]
+
+    @abstractmethod
+    def look_at(self, path: Path) -> Look:
+        """Looks for shape and defects of an example's file without decoding it."""
+
+    def payload(self, path: Path) -> Any:
+        """Reads what `Form.decode` takes: the bytes of the file, unless overridden."""
+        return path.read_bytes()
+
+    @abstractmethod
+    def stored_shape(self, feature: Any) -> StoredShape:
+        """Returns the shape of examples of a TFDS feature; raises `UserError` if none fits."""
+
+    def from_record(self, feature: Any) -> Any:
+        """Takes what `Form.decode` takes out of a feature of a `tf.train.Example`."""
+        return feature.bytes_list.value[0]
+
+    @abstractmethod
+    def form(self, stored: StoredShape, where: str) -> Form:
+        """Returns what the examples of a split, stored like this, are decoded to.
+
+        Raises:
+          UserError: a field is missing or does not fit what is stored.
+        """
+
+
+@dataclass(frozen=True)
+class Signal(ABC):
+    """How the examples of one data set become what the network sees, on the device.
+
+    Attributes:
+      example: shape and dtype of one stored example.
+      mean: statistics that the network's input is normalised with; what they are of is said by the
+        kind.
+      std: likewise.
+    """
+
+    example: jax.ShapeDtypeStruct
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """What the network sees of one example, `[*spatial, C]`."""
+        batch = jax.ShapeDtypeStruct((1, *self.example.shape), self.example.dtype)
+        return jax.eval_shape(self.prepare, batch).shape[1:]
+
+    @abstractmethod
+    def prepare(self, stored: Array) -> Array:
+        """Returns the network's input, float32 `[B, *shape]`, of stored examples; to be traced."""
+
+    @abstractmethod
+    def make_augment(self, augment: ConfigDict, num_classes: int, *, cropped: bool) -> Augment:
+        """Builds (key, stored, labels `[B]`) -> (inputs, float32 targets `[B, K]`), to be traced.
+
+        Args:
+          augment: the augment section of a config, checked.
+          num_classes: of the targets, whose rows sum to one.
+          cropped: a random part was taken while decoding (`Feed.cropped`).
+        """
+
+    @abstractmethod
+    def check(self, augment: ConfigDict) -> None:
+        """Raises `UserError` unless the augment section can be applied to these examples."""
+
+    def draw_crops(self, augment: ConfigDict, varying: bool) -> DrawCrops | None:
+        """Returns what draws the random parts that are taken while decoding; None: there are none.
+
+        Args:
+          augment: the augment section of a config.
+          varying: of the split (`Form.varying`).
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One entry of the registry.
+
+    Attributes:
+      about: one line.
+      stored: how examples are kept in memory.
+      codec: from the data section of a config.
+      measure: (data section, train split) -> mean and std.
+      count: (data section, example) -> how many values mean and std have.
+      open: (data section, example, mean, std) -> the signal; raises `UserError` for fields that do
+        not fit the examples.
+    """
+
+    about: str
+    stored: Stored
+    codec: Callable[[ConfigDict], Codec]
+    measure: Callable[[ConfigDict, Split], tuple[tuple[float, ...], tuple[float, ...]]]
+    count: Callable[[ConfigDict, jax.ShapeDtypeStruct], int]
+    open: Callable[
+        [ConfigDict, jax.ShapeDtypeStruct, Sequence[float], Sequence[float]],
+        Signal,
+    ]
+
+
+SIGNALS: Registry[Kind] = Registry("signal")
