@@ -195,6 +195,13 @@ def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
             )
 
 
+def concerns(field: str, signal: str) -> bool:
+    """Whether a field means anything to runs on such a signal."""
+    return all(
+        signal in readers for selector, readers in _conditions(field) if selector == "data.signal"
+    )
+
+
 def _conditions(field: str) -> Iterator[tuple[str, set[str]]]:
     """Yields what has to be selected for a field to be read: a selecting field, its values."""
     if field in OF_SIGNAL:

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.config.fields import leaves
+from cnn.config.fields import concerns, leaves
 
 # Fields that may differ when a run goes on: they say where and how, never what is computed.
 FREE_FIELDS = frozenset(
@@ -61,8 +61,19 @@ def _freeze(value: Any) -> Any:
 
 
 def fingerprint(config: ConfigDict) -> str:
-    """Returns 16 hexadecimal digits that name everything that decides a run's figures."""
-    fixed = {name: value for name, value in leaves(config) if name not in FREE_FIELDS}
+    """Returns 16 hexadecimal digits that name everything that decides a run's figures.
+
+    Fields of other signals are left out, so that a new signal changes no run's fingerprint.
+    """
+    signal = config.data.signal
+    fixed = {
+        name: value
+        for name, value in leaves(config)
+        if name not in FREE_FIELDS and concerns(name, signal)
+    }
+    if signal == "image":
+        # What all runs were on before there was a choice.
+        del fixed["data.signal"]
     text = json.dumps(fixed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -33,9 +33,9 @@ class Display:
         """Prints one line."""
         self.console.print(text, markup=False)
 
-    def network(self, name: str, model: nn.Module, input_shape: tuple[int, ...]) -> None:
+    def network(self, name: str, model: nn.Module, input_shape: tuple[int, ...], kind: str) -> None:
         """Prints a table of the network: modules, output shapes of one image, parameters."""
-        table = Table(title=f"{name} on inputs of {'x'.join(map(str, input_shape))}")
+        table = Table(title=f"{name} on {'x'.join(map(str, input_shape))} {kind}s")
         for column, justify in (("module", "left"), ("output", "left"), ("parameters", "right")):
             table.add_column(column, justify=justify)
         rows, total = network_rows(model, input_shape)

@@ -115,7 +115,7 @@ class Run:
             self.folder.claim(self.config, asdict(self.plan) | own)
         wait_for_all("claimed")
         name, shape = self.config.model.name, self.dataset.input_shape
-        self.display.network(name, self.evaluator.model, shape)
+        self.display.network(name, self.evaluator.model, shape, self.config.data.signal)
         self.display.plan(self.plan, self.evaluator.mesh)
 
     def _begin(self) -> int:
