@@ -9,6 +9,7 @@ from pathlib import Path
 from cnn import models
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load
+from cnn.evaluation.suites import chosen
 
 # Seeds of the arm that repeats the baseline; far from any that a study lists.
 _AA_SEEDS = 1_000_000
@@ -34,6 +35,8 @@ class StudyPlan:
         it is judged once, when all seeds are in.
       match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
         those of the baseline, see `matching.py`; "": nothing.
+      suites: what eval.py measures on the test set of every finished run, such as
+        "shift(images=1000)"; its figures, such as "circular_grid, consistency", are metrics too.
       repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
         as no different.
     """
@@ -50,6 +53,7 @@ class StudyPlan:
     higher_is_better: bool = True
     looks: Sequence[int] = ()
     match: str = ""
+    suites: Sequence[str] = ()
     repeat_baseline: bool = True
 
     @property
@@ -69,6 +73,7 @@ class Run:
       config: the base config file.
       overrides: shared, of the network, of the arm, and the seed.
       network: its network; "" in a study of one.
+      suites: what is measured when it is trained.
     """
 
     arm: str
@@ -77,6 +82,7 @@ class Run:
     config: str
     overrides: tuple[str, ...]
     network: str = ""
+    suites: tuple[str, ...] = ()
 
     def load(self) -> Loaded:
         """Returns the run's config."""
@@ -125,6 +131,8 @@ def _check_overrides(plan: StudyPlan, overrides: Sequence[str]) -> None:
 
 
 def _check(plan: StudyPlan, path: str) -> None:
+    for suite in plan.suites:
+        chosen(suite, f"{path}: suites")
     if plan.baseline not in plan.arms:
         near = did_you_mean(plan.baseline, plan.arms)
         raise UserError(f"{path}: baseline: unknown arm '{plan.baseline}': {near}")
@@ -183,6 +191,7 @@ def _runs(plan: StudyPlan, workdir: Path, network: str, arm: str, first: int) ->
             config=plan.config,
             overrides=(*own, f"seed={first + seed}"),
             network=network,
+            suites=tuple(plan.suites),
         )
         for seed in plan.seeds
     ]

@@ -1,4 +1,4 @@
-"""Trains the runs of a study that nobody else trains, one or a few seeds at a time."""
+"""Trains and measures the runs of a study that nobody else does, one or a few seeds at a time."""
 
 import json
 import sys
@@ -12,6 +12,7 @@ import jax
 from cnn.ablation.claim import HEARTBEAT, Claim
 from cnn.ablation.plan import Run, arms_of
 from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.suites_of_run import measure_missing, missing
 from cnn.ablation.task import parse_task
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
@@ -32,8 +33,10 @@ def record_failure(run: Run, sentence: str) -> None:
 
 
 def is_open(run: Run) -> bool:
-    """Whether a run has neither finished nor failed."""
-    return not RunFolder(run.folder).result_file.exists() and not failure_file(run.folder).exists()
+    """Whether a run has not failed, and is not finished and measured either."""
+    if failure_file(run.folder).exists():
+        return False
+    return not RunFolder(run.folder).result_file.exists() or bool(missing(run))
 
 
 def work(runs: list[Run], replicas: int = 1) -> int:
@@ -65,7 +68,7 @@ def _pass(runs: list[Run], replicas: int) -> tuple[int, bool]:
         with _claimed([run, *(r for r in same if r is not run)], replicas) as (held, silent):
             waiting |= silent
             try:
-                endings = _train(held, replicas)
+                endings = _work_on(held, replicas)
             except InterruptedRun as stopped:
                 return 128 + stopped.signal, waiting
             for one, ending in zip(held, endings, strict=True):
@@ -87,6 +90,21 @@ def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
             if len(held) == most or not held:
                 break
         yield held, silent
+
+
+def _work_on(runs: list[Run], replicas: int) -> list[Ending]:
+    """Trains runs of one arm and measures their suites; returns each result, or what ended it."""
+    return [_measure(*pair) for pair in zip(runs, _train(runs, replicas), strict=True)]
+
+
+def _measure(run: Run, ending: Ending) -> Ending:
+    if isinstance(ending, Exception):
+        return ending
+    try:
+        measure_missing(run)
+    except Exception as error:
+        return error
+    return ending
 
 
 def _train(runs: list[Run], replicas: int) -> list[Ending]:

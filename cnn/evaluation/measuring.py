@@ -12,7 +12,7 @@ from cnn.evaluation.suite import Asked, Figures, Progress, ResultFile
 from cnn.evaluation.suites import SUITES
 
 
-def measure(run: CheckpointedRun, split: str, suite: Asked) -> Figures:
+def measure(run: CheckpointedRun, split: str, suite: Asked, *, quiet: bool = False) -> Figures:
     """Measures, writes `<run folder>/evaluation/<suite>.json` and returns the figures.
 
     An interruption leaves the figures that the suite asked to keep, marked as incomplete.
@@ -20,7 +20,7 @@ def measure(run: CheckpointedRun, split: str, suite: Asked) -> Figures:
     entry = SUITES[suite.name]
     options = entry.defaults() | dict(suite.options)
     file = ResultFile(run.folder, suite.name)
-    with _bar(suite.name) as show:
+    with _bar(suite.name, quiet) as show:
         progress = Progress(
             folder=file.folder,
             show=show,
@@ -34,8 +34,8 @@ def measure(run: CheckpointedRun, split: str, suite: Asked) -> Figures:
 
 
 @contextmanager
-def _bar(suite: str) -> Iterator:
-    """Shows a bar on a terminal, and nothing elsewhere."""
+def _bar(suite: str, quiet: bool) -> Iterator:
+    """Shows a bar on a terminal, unless it has to be quiet, and nothing elsewhere."""
     console = Console()
     columns = (
         TextColumn(suite),
@@ -43,6 +43,7 @@ def _bar(suite: str) -> Iterator:
         BarColumn(),
         TimeRemainingColumn(),
     )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    hidden = quiet or not console.is_terminal
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(suite, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

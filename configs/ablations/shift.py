@@ -39,5 +39,6 @@ def get_study() -> StudyPlan:
         baseline="max",
         seeds=range(3),
         margin=0.01,
+        suites=("shift(images=1000, exhaustive=16)",),
         repeat_baseline=False,
     )

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from cnn.ablation import start, worker
 from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.worker import failure_file, is_open, work
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
@@ -234,6 +236,25 @@ def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_
     assert "shifted, accuracy" not in runs[0].metrics
 
 
+def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0], copy)
+    plan = StudyFolder(copy).plan()
+    suites = ["shift(images=5, exhaustive=0, passes=1)"]
+    [asks] = [r for r in arms_of(replace(plan, suites=suites), copy)["max"] if r.seed == 0]
+    assert is_open(asks)
+    assert work([asks]) == 0
+    assert not is_open(asks)
+    arms = {arm.name: arm for arm in collect(StudyFolder(copy)).arms}
+    assert 0 <= arms["max"].seeds[0].metrics["circular_grid, consistency"] <= 1
+    assert is_open(replace(asks, suites=("shift(images=6)",)))
+    # What does not fit is the run's failure, in words.
+    misfit = replace(asks, suites=("shift(reach=4)",))
+    assert work([misfit]) == 0
+    assert "smaller than the grid" in failure_file(asks.folder).read_text()
+    assert not is_open(misfit)
+
+
 def test_the_same_command_again_trains_only_what_failed(finished):
     workdir, _ = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.glob("*/*/result.json")}
@@ -293,6 +314,10 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
     [
         ("arms={'a': ()}, baseline='b', seeds=range(3)", "unknown arm 'b'"),
         ("arms={'a': ()}, baseline='a', seeds=range(2)", "fewer than 3"),
+        (
+            "arms={'a': ()}, baseline='a', seeds=range(3), suites=('shift(image=5)',)",
+            "suites: 'shift' has no option 'image'; did you mean 'images'",
+        ),
         ("arms={'a': (), 'A ': (), 'A_': ()}, baseline='a', seeds=range(3)", "punctuation"),
         (
             "arms={'a': (), 'b': ('data.name=cifar10',)}, baseline='a', seeds=range(3)",
