@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> None:
         "--engine", default="local", help="local | ray: on the cluster of $RAY_ADDRESS"
     )
     run.add_argument("--replicas", type=int, help="seeds a program (default: an accelerator each)")
+    run.add_argument("--patience", type=float, help="minutes without a step that end a run (30)")
     run.add_argument("--gpus", type=float, help="ray: GPUs of a run, or a share of one")
     run.add_argument("--retries", type=int, help="ray: of a run that was lost with its node")
     plan.add_argument("--delta", type=float, help="percentage points to plan seeds for")

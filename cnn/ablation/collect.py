@@ -81,7 +81,8 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
         return SeedRun(run.seed, where, status="failed", error=error)
     result = folder.result()
     if result is None:
-        return SeedRun(run.seed, where, status="running")
+        begun = folder.config_file.exists()
+        return SeedRun(run.seed, where, status="begun" if begun else "not begun")
     with np.load(folder.predictions_file) as outcomes:
         correct = outcomes["prediction"] == outcomes["label"]
     scalars = {n: v for n, v in result["test"].items() if isinstance(v, float)}

@@ -179,7 +179,7 @@ def _current_look(study: Study) -> tuple[Look | None, int | None]:
 
 def _leading_ended(arm: Arm) -> int:
     """How many of the first runs have ended, with none in between still to come."""
-    ended = [run.status != "running" for run in arm.seeds]
+    ended = [run.ended for run in arm.seeds]
     return ended.index(False) if False in ended else len(ended)
 
 
@@ -192,7 +192,7 @@ def _summarize(arm: Arm, metric: str, seeds: int | None) -> Summary:
     counted = arm.seeds[:seeds]
     finished = [run for run in counted if run.status == "finished"]
     runs = tuple(run for run in finished if np.isfinite(run.metrics[metric]))
-    failed = tuple(run for run in counted if run.status != "running" and run not in runs)
+    failed = tuple(run for run in counted if run.ended and run not in runs)
     values = metric_values(runs, metric)
     mean, low, high = mean_interval(values) if runs else (float("nan"),) * 3
     return Summary(arm, runs, values, mean, low, high, failed)

@@ -9,15 +9,24 @@ from pathlib import Path
 from cnn.ablation.claim import LOST, claim_file, is_held_by
 from cnn.ablation.plan import Run
 from cnn.ablation.task import Task
-from cnn.ablation.worker import record_failure
+from cnn.ablation.watchdog import HUNG, PATIENCE
+from cnn.ablation.worker import blame
 
 
 class LocalPool:
     """Worker processes; one that dies of something else than a signal to stop is replaced."""
 
-    def __init__(self, workdir: Path, workers: int, runs: list[Run], task: Task, replicas: int = 0):
+    def __init__(
+        self,
+        workdir: Path,
+        workers: int,
+        runs: list[Run],
+        task: Task,
+        replicas: int = 0,
+        patience: float = PATIENCE,
+    ):
         self._command = [sys.executable, "-m", "cnn.ablation.worker"]
-        self._command += [str(workdir), str(task), str(replicas)]
+        self._command += [str(workdir), str(task), str(replicas), str(patience)]
         self._environment = os.environ | threads(workers)
         self._runs = runs
         self._processes = [self._start() for _ in range(workers)]
@@ -33,13 +42,14 @@ class LocalPool:
         return any(process.poll() is None for process in self._processes)
 
     def _blame(self, process: subprocess.Popen) -> bool:
-        """Notes the run that a dead worker held as failed; returns whether there was one."""
-        for run in self._runs:
-            if is_held_by(run.folder, process.pid):
-                record_failure(run, f"its process died {_of(process.returncode)}")
-                claim_file(run.folder).unlink(missing_ok=True)
-                return True
-        return process.returncode == LOST
+        """Notes what the runs of a dead worker died of; returns whether it held any."""
+        held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
+        # One that made no step has told so itself.
+        if process.returncode != HUNG:
+            blame(held, f"its process died {_of(process.returncode)}")
+        for run in held:
+            claim_file(run.folder).unlink(missing_ok=True)
+        return bool(held) or process.returncode == LOST
 
     def stop(self) -> None:
         """Asks every worker to stop after its step, and waits for it."""

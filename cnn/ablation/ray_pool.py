@@ -25,12 +25,13 @@ class RayPool:
       runs: of the study.
       gpus: that a run is given; a share lets several runs have one GPU.
       retries: how often a run is started again that was lost with its node or process.
+      patience: seconds without a step after which a run is given up.
 
     Raises:
       UserError: Ray is not installed, or no node has as many GPUs.
     """
 
-    def __init__(self, runs: Sequence[Run], gpus: float, retries: int):
+    def __init__(self, runs: Sequence[Run], gpus: float, retries: int, patience: float):
         try:
             import ray
         except ImportError as error:
@@ -48,7 +49,8 @@ class RayPool:
             ray.shutdown()
             raise UserError(f"--gpus: no node of the Ray cluster has {gpus:g} GPUs; ask for fewer")
         train = ray.remote(_train).options(num_cpus=1, num_gpus=gpus, max_retries=retries)
-        self._pending = {train.remote(run, os.getcwd()): run for run in runs if is_open(run)}
+        here = os.getcwd()
+        self._pending = {train.remote(run, here, patience): run for run in runs if is_open(run)}
 
     def poll(self) -> bool:
         """Notes what became of the runs; returns whether any is left."""
@@ -80,12 +82,12 @@ def _environment(gpus: float) -> dict[str, str]:
     return variables
 
 
-def _train(run: Run, folder: str) -> None:
+def _train(run: Run, folder: str, patience: float) -> None:
     """Trains one run in a process of the cluster; waits while another worker does."""
     os.chdir(folder)
     use_compilation_cache()
     while is_open(run):
-        if code := work([run]):
+        if code := work([run], patience=patience):
             raise SystemExit(code)
         if is_open(run):
             time.sleep(HEARTBEAT)

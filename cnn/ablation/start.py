@@ -9,6 +9,7 @@ from cnn.ablation.plan import Run, StudyPlan, load_study
 from cnn.ablation.runner import Pool, run_study
 from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.task import Task, find_task
+from cnn.ablation.watchdog import PATIENCE
 from cnn.config.errors import UserError, did_you_mean
 
 ENGINES = ("local", "ray")
@@ -65,6 +66,7 @@ def run(
     gpus: float | None = None,
     retries: int | None = None,
     replicas: int | None = None,
+    patience: float | None = None,
 ) -> None:
     """Trains what is not finished, and reports.
 
@@ -79,10 +81,14 @@ def run(
       retries: ray: how often a run is started again that was lost; None: 3.
       replicas: local: seeds of an arm that a worker trains in one program; None: one an
         accelerator, and one on CPUs.
+      patience: minutes without a step after which a run is given up; None: 30.
     """
     shared = find_task(task)
-    start_pool = _engine(engine, Path(workdir).absolute(), shared, workers, gpus, retries, replicas)
     folder = StudyFolder(Path(workdir).absolute())
+    if patience is not None and patience <= 0:
+        raise UserError(f"--patience: {patience:g} minutes are no time to make a step in")
+    seconds = PATIENCE if patience is None else 60 * patience
+    start_pool = _engine(engine, folder.path, shared, workers, gpus, retries, replicas, seconds)
     folder.begin(_load(config, overrides), config, overrides)
     run_study(folder, start_pool, shared)
     report(workdir)
@@ -96,6 +102,7 @@ def _engine(
     gpus: float | None,
     retries: int | None,
     replicas: int | None,
+    patience: float,
 ) -> Callable[[list[Run]], Pool]:
     """Returns what starts the workers of an engine; refuses options that it does not read."""
     if name not in ENGINES:
@@ -110,14 +117,14 @@ def _engine(
             raise UserError(f"--replicas: {replicas} is less than 1")
         count = max(1, os.cpu_count() // (replicas or 1)) if workers is None else workers
         _check_workers(count)
-        return lambda runs: LocalPool(folder, count, runs, task, replicas or 0)
+        return lambda runs: LocalPool(folder, count, runs, task, replicas or 0, patience)
     for option, value in {"gpus": gpus, "retries": retries}.items():
         if value is not None and value < 0:
             raise UserError(f"--{option}: {value} is less than 0")
     from cnn.ablation.ray_pool import RayPool
 
     again = 3 if retries is None else retries
-    return lambda runs: RayPool(task.order(runs), gpus or 0, again)
+    return lambda runs: RayPool(task.order(runs), gpus or 0, again, patience)
 
 
 def report(workdir: str) -> None:

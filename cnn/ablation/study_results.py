@@ -21,7 +21,7 @@ class SeedRun:
       metrics: final test figures, by name, such as {"accuracy": 0.91}.
       history: curves by name, such as {"validation/accuracy": [(step, value), ...]}.
       correct: bool `[examples]`, whether each test example was classified right; None if not kept.
-      status: "finished", "failed" or "running" (begun or not).
+      status: "finished", "failed", "begun" or "not begun".
       error: one sentence, when the run failed.
     """
 
@@ -30,8 +30,13 @@ class SeedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     correct: np.ndarray | None = None
-    status: Literal["finished", "failed", "running"] = "finished"
+    status: Literal["finished", "failed", "begun", "not begun"] = "finished"
     error: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has finished or failed."""
+        return self.status in ("finished", "failed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ class Study:
     @property
     def unfinished(self) -> int:
         """How many planned runs have neither finished nor failed."""
-        return sum(run.status == "running" for arm in self.arms for run in arm.seeds)
+        return sum(not run.ended for arm in self.arms for run in arm.seeds)
 
 
 def _check_arms(study: Study) -> None:

@@ -1,6 +1,7 @@
 """What a study asks eval.py to measure on a run, beside its accuracy."""
 
 import json
+from collections.abc import Callable
 
 from cnn.ablation.plan import Run
 from cnn.evaluation.checkpointed_run import open_run
@@ -18,8 +19,8 @@ def missing(run: Run) -> list[Asked]:
     return [suite for suite in asked if not _is_there(run, suite)]
 
 
-def measure_missing(run: Run) -> None:
-    """Measures the rest of them, on the last checkpoint.
+def measure_missing(run: Run, alive: Callable[[], None]) -> None:
+    """Measures the rest of them, on the last checkpoint; `alive` is called on the way.
 
     Raises:
       UserError: a suite does not fit the run.
@@ -27,7 +28,7 @@ def measure_missing(run: Run) -> None:
     left = missing(run)
     opened = open_run(str(run.folder), split=SPLIT) if left else None
     for suite in left:
-        measure(opened, SPLIT, suite, quiet=True)
+        measure(opened, SPLIT, suite, quiet=True, alive=alive)
 
 
 def _is_there(run: Run, suite: Asked) -> bool:

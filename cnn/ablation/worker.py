@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from cnn.ablation.plan import Run, arms_of
 from cnn.ablation.study_folder import StudyFolder
 from cnn.ablation.suites_of_run import measure_missing, missing
 from cnn.ablation.task import parse_task
+from cnn.ablation.watchdog import PATIENCE, Watchdog
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
@@ -32,6 +34,24 @@ def record_failure(run: Run, sentence: str) -> None:
     write_atomically(failure_file(run.folder), json.dumps({"error": sentence}) + "\n")
 
 
+def alone_file(folder: Path) -> Path:
+    """Returns the file that says that a run is not to be trained together with others."""
+    return folder.with_name(folder.name + ".alone")
+
+
+def blame(runs: list[Run], sentence: str) -> None:
+    """Notes what ended the worker that held some runs.
+
+    A single one has failed. Of several, any may be to blame: each is to be trained alone, which
+    shows whose it was and lets the others finish.
+    """
+    for run in runs:
+        if len(runs) > 1:
+            alone_file(run.folder).touch()
+        else:
+            record_failure(run, sentence)
+
+
 def is_open(run: Run) -> bool:
     """Whether a run has not failed, and is not finished and measured either."""
     if failure_file(run.folder).exists():
@@ -39,7 +59,7 @@ def is_open(run: Run) -> bool:
     return not RunFolder(run.folder).result_file.exists() or bool(missing(run))
 
 
-def work(runs: list[Run], replicas: int = 1) -> int:
+def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
     """Trains every open run that is not claimed; returns an exit code.
 
     A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
@@ -49,15 +69,16 @@ def work(runs: list[Run], replicas: int = 1) -> int:
     Args:
       runs: of the study, in the order to train them in.
       replicas: seeds of one arm that are trained in one program.
+      patience: seconds without a step after which this process gives its runs up and ends.
     """
     while True:
-        code, waiting = _pass(runs, replicas)
+        code, waiting = _pass(runs, replicas, patience)
         if code or not waiting:
             return code
         time.sleep(HEARTBEAT)
 
 
-def _pass(runs: list[Run], replicas: int) -> tuple[int, bool]:
+def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
     """Goes through all runs once; returns an exit code, and whether some worker may be dead."""
     waiting = False
     for run in runs:
@@ -68,12 +89,14 @@ def _pass(runs: list[Run], replicas: int) -> tuple[int, bool]:
         with _claimed([run, *(r for r in same if r is not run)], replicas) as (held, silent):
             waiting |= silent
             try:
-                endings = _work_on(held, replicas)
+                with Watchdog(patience, partial(blame, held)) as dog:
+                    endings = _work_on(held, replicas, dog.alive)
             except InterruptedRun as stopped:
                 return 128 + stopped.signal, waiting
             for one, ending in zip(held, endings, strict=True):
                 if isinstance(ending, Exception):
                     record_failure(one, _sentence(ending))
+                alone_file(one.folder).unlink(missing_ok=True)
     return 0, waiting
 
 
@@ -83,38 +106,45 @@ def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
     held, silent = [], False
     with ExitStack() as claims:
         for run in filter(is_open, runs):
+            alone = alone_file(run.folder).exists()
+            if held and alone:
+                continue
             claim = claims.enter_context(Claim(run.folder))
             silent |= claim.silent
             if claim.held and is_open(run):
                 held.append(run)
-            if len(held) == most or not held:
+            if len(held) == most or not held or alone:
                 break
         yield held, silent
 
 
-def _work_on(runs: list[Run], replicas: int) -> list[Ending]:
+def _work_on(runs: list[Run], replicas: int, alive: Callable[[], None]) -> list[Ending]:
     """Trains runs of one arm and measures their suites; returns each result, or what ended it."""
-    return [_measure(*pair) for pair in zip(runs, _train(runs, replicas), strict=True)]
+    endings = _train(runs, replicas, alive)
+    return [_measure(*pair, alive) for pair in zip(runs, endings, strict=True)]
 
 
-def _measure(run: Run, ending: Ending) -> Ending:
+def _measure(run: Run, ending: Ending, alive: Callable[[], None]) -> Ending:
     if isinstance(ending, Exception):
         return ending
     try:
-        measure_missing(run)
+        measure_missing(run, alive)
     except Exception as error:
         return error
     return ending
 
 
-def _train(runs: list[Run], replicas: int) -> list[Ending]:
+def _train(runs: list[Run], replicas: int, alive: Callable[[], None]) -> list[Ending]:
     """Trains runs of one arm; returns the result of each, or the error that ended it."""
     try:
         configs, folders = [run.load().config for run in runs], [run.folder for run in runs]
         # A seed that is left over has one device too, as the others had.
         if replicas > 1 and runs:
-            return train_replicas(configs, folders)
-        return [train(*pair, quiet=True) for pair in zip(configs, map(str, folders), strict=True)]
+            return train_replicas(configs, folders, alive=alive)
+        return [
+            train(config, str(folder), quiet=True, alive=alive)
+            for config, folder in zip(configs, folders, strict=True)
+        ]
     except InterruptedRun:
         raise
     except Exception as error:
@@ -132,7 +162,7 @@ def interleave(arms: dict[str, list[Run]]) -> list[Run]:
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
-def main(workdir: str, task: str, replicas: str) -> int:
+def main(workdir: str, task: str, replicas: str, patience: str) -> int:
     """Works on the study of a folder; replicas "0": one an accelerator, and one on CPUs."""
     use_compilation_cache()
     if int(replicas):
@@ -140,7 +170,7 @@ def main(workdir: str, task: str, replicas: str) -> int:
     folder = StudyFolder(Path(workdir))
     runs = parse_task(task).order(interleave(arms_of(folder.plan(), folder.path)))
     accelerators = 1 if jax.default_backend() == "cpu" else jax.device_count()
-    return work(runs, int(replicas) or accelerators)
+    return work(runs, int(replicas) or accelerators, float(patience))
 
 
 if __name__ == "__main__":

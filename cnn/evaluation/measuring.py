@@ -1,6 +1,6 @@
 """One suite on one run: progress on the screen, results and partial results on disk."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,18 +12,31 @@ from cnn.evaluation.suite import Asked, Figures, Progress, ResultFile
 from cnn.evaluation.suites import SUITES
 
 
-def measure(run: CheckpointedRun, split: str, suite: Asked, *, quiet: bool = False) -> Figures:
+def measure(
+    run: CheckpointedRun,
+    split: str,
+    suite: Asked,
+    *,
+    quiet: bool = False,
+    alive: Callable[[], None] = lambda: None,
+) -> Figures:
     """Measures, writes `<run folder>/evaluation/<suite>.json` and returns the figures.
 
-    An interruption leaves the figures that the suite asked to keep, marked as incomplete.
+    An interruption leaves the figures that the suite asked to keep, marked as incomplete; `alive`
+    is called whenever some of the work is done.
     """
     entry = SUITES[suite.name]
     options = entry.defaults() | dict(suite.options)
     file = ResultFile(run.folder, suite.name)
     with _bar(suite.name, quiet) as show:
+
+        def advance(done: int, total: int) -> None:
+            show(done, total)
+            alive()
+
         progress = Progress(
             folder=file.folder,
-            show=show,
+            show=advance,
             keep=lambda figures: file.write(
                 run.step, split, figures, complete=False, options=options
             ),

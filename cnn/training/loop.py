@@ -1,7 +1,7 @@
 """The spine: one run, from a config to a result."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from typing import Any, NoReturn
 
@@ -24,7 +24,12 @@ from cnn.training.run_folder import RunFolder
 
 
 def train(
-    config: ConfigDict, workdir: str, dataset: Dataset | None = None, *, quiet: bool = False
+    config: ConfigDict,
+    workdir: str,
+    dataset: Dataset | None = None,
+    *,
+    quiet: bool = False,
+    alive: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Trains, or goes on training, and evaluates; everything is kept in the run folder.
 
@@ -36,6 +41,7 @@ def train(
       workdir: the run folder.
       dataset: instead of the one that `config.data` describes.
       quiet: print nothing.
+      alive: called after every step.
 
     Returns:
       What result.json holds.
@@ -56,7 +62,8 @@ def train(
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
     device = Device(evaluator, make_trainer(evaluator, plan))
     with Interruption() as interruption:
-        return device.drive(Run(folder, display, evaluator, device, plan, interruption).steps())
+        run = Run(folder, display, evaluator, device, plan, interruption, alive)
+        return device.drive(run.steps())
 
 
 class Run:
@@ -69,6 +76,7 @@ class Run:
       device: holds the state.
       plan: durations in steps.
       interruption: that ends the run after a step.
+      alive: called after every step.
     """
 
     def __init__(
@@ -79,10 +87,12 @@ class Run:
         device: Device,
         plan: Plan,
         interruption: Interruption,
+        alive: Callable[[], None] = lambda: None,
     ):
         self.config, self.dataset = evaluator.config, evaluator.dataset
         self.folder, self.display, self.plan = folder, display, plan
         self.evaluator, self.device, self.interruption = evaluator, device, interruption
+        self.alive = alive
         self.window = Window(row=device.row)
         self.saved: int | None = None
         self.best: tuple[int, float] | None
@@ -138,6 +148,7 @@ class Run:
             for step in range(start + 1, plan.total_steps + 1):
                 self.window.add(step, (yield UPDATE))
                 progress.advance(step)
+                self.alive()
                 if is_due(step, plan.log_every, plan.total_steps):
                     self._report(step, progress)
                 with progress.paused():

@@ -39,6 +39,7 @@ def train_replicas(
     configs: Sequence[ConfigDict],
     workdirs: Sequence[str | Path],
     dataset: data.Dataset | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> list[Ending]:
     """Trains runs that differ in their seeds alone, each as `train` would on one device.
 
@@ -46,6 +47,7 @@ def train_replicas(
       configs: complete configs.
       workdirs: their run folders; finished runs are not trained again.
       dataset: instead of the one that the configs describe.
+      alive: called after every step.
 
     Returns:
       For each run what result.json holds, or the error that ended it and no other.
@@ -61,7 +63,7 @@ def train_replicas(
     if open_:
         shared = dataset or data.open_dataset(configs[0].data)
         chosen = [configs[i] for i in open_], [folders[i] for i in open_]
-        for i, ending in zip(open_, _train(*chosen, shared), strict=True):
+        for i, ending in zip(open_, _train(*chosen, shared, alive), strict=True):
             endings[i] = ending
     return endings
 
@@ -83,14 +85,17 @@ def _check_alike(configs: Sequence[ConfigDict]) -> None:
 
 
 def _train(
-    configs: list[ConfigDict], folders: list[RunFolder], dataset: data.Dataset
+    configs: list[ConfigDict],
+    folders: list[RunFolder],
+    dataset: data.Dataset,
+    alive: Callable[[], None],
 ) -> list[Ending]:
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     plan = resolve(configs[0], len(dataset.train), 1)
     group = Group(evaluators, plan)
     with Interruption() as interruption:
         runs = [
-            Run(folder, Display(quiet=True), evaluator, seat, plan, interruption)
+            Run(folder, Display(quiet=True), evaluator, seat, plan, interruption, alive)
             for folder, evaluator, seat in zip(folders, evaluators, group.seats, strict=True)
         ]
         endings = group.drive([run.steps() for run in runs])

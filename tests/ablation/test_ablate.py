@@ -17,10 +17,11 @@ from cnn.ablation import start, worker
 from cnn.ablation.collect import collect
 from cnn.ablation.plan import arms_of, folder_name, load_study
 from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.worker import failure_file, is_open, work
+from cnn.ablation.watchdog import HUNG
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
+from cnn.training.run_folder import RunFolder
 from tests.conftest import REPOSITORY
 
 STUDY = "tests/ablation/study_tiny.py"
@@ -125,8 +126,14 @@ def test_a_report_over_unfinished_runs_is_marked_partial(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
     (copy / "max" / "seed-0" / "result.json").unlink()
+    shutil.rmtree(copy / "strided" / "seed-1")
     start.report(str(copy))
-    assert "Partial report" in (copy / "report.html").read_text()
+    page, lines = (copy / "report.html").read_text(), (copy / "report.md").read_text().splitlines()
+    assert "Partial report" in page
+    assert ">begun<" in page
+    assert ">not begun<" in page
+    assert any("[begun](<max/seed-0>)" in line for line in lines)
+    assert any(line.startswith("- strided: ") and ", not begun, " in line for line in lines)
     assert "Partial report" not in (finished[0] / "report.html").read_text()
     with open(copy / "report.csv") as file:
         assert {row["partial"] for row in csv.DictReader(file)} == {"true"}
@@ -179,6 +186,64 @@ def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path
         assert mine["confusion"] == theirs["confusion"]
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
     assert not list(tmp_path.glob("*/*.claim*"))
+
+
+def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
+    """A real worker whose data hangs: only the end of its process frees the run."""
+    runs = arms_of(load_study(STUDY), tmp_path / "study")["max"]
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(load_study(STUDY), STUDY, [])
+    hanging = (
+        "import sys, time\n"
+        "from cnn.ablation import worker\n"
+        "train = worker.train\n"
+        "def hang(config, folder, **more):\n"
+        "    return time.sleep(1000) if 'seed-1' in folder else train(config, folder, **more)\n"
+        "worker.train = hang\n"
+        "from cnn.ablation.plan import arms_of, load_study\n"
+        "from pathlib import Path\n"
+        f"runs = arms_of(load_study({STUDY!r}), Path({str(folder.path)!r}))['max']\n"
+        "sys.exit(worker.work(runs, patience=30.0))\n"
+    )
+    done = run(sys.executable, "-c", hanging)
+    assert done.returncode == HUNG
+    assert "made no step for 0.5 minutes" in done.stderr
+    assert "made no step" in json.loads(worker.failure_file(runs[1].folder).read_text())["error"]
+    assert RunFolder(runs[0].folder).result() is not None
+    # What it held is free for the next, whom it tells that this run failed.
+    assert worker.work(runs) == 0
+    assert RunFolder(runs[2].folder).result() is not None
+    assert RunFolder(runs[1].folder).result() is None
+
+
+def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
+    runs = arms_of(load_study(STUDY), tmp_path)["max"]
+    runs[0].folder.parent.mkdir()
+    worker.blame(runs, "its process died of signal 9")
+    assert all(map(worker.is_open, runs))
+    groups = []
+
+    def train(configs, folders, **_):
+        groups.append([folder.name for folder in folders])
+        if folders == [runs[2].folder]:
+            worker.blame(runs[2:], "its process died of signal 9")
+        return [{}] * len(folders)
+
+    monkeypatch.setattr(worker, "train_replicas", train)
+    worker.work(runs, replicas=3)
+    assert groups == [["seed-0"], ["seed-1"], ["seed-2"]]
+    told = json.loads(worker.failure_file(runs[2].folder).read_text())["error"]
+    assert told == "its process died of signal 9"
+    assert not list(tmp_path.glob("*/*.alone"))
+
+
+def test_a_process_that_is_out_of_memory_is_told(tmp_path):
+    """A real allocation that this machine refuses, in XLA and not in Python."""
+    one = arms_of(load_study(STUDY), tmp_path)["max"][0]
+    huge = replace(one, overrides=(*one.overrides, "model.features=400000,400000"))
+    assert worker.work([huge]) == 0
+    told = json.loads(worker.failure_file(one.folder).read_text())["error"]
+    assert "Out of memory" in told
 
 
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
@@ -242,17 +307,17 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     plan = StudyFolder(copy).plan()
     suites = ["shift(images=5, exhaustive=0, passes=1)"]
     [asks] = [r for r in arms_of(replace(plan, suites=suites), copy)["max"] if r.seed == 0]
-    assert is_open(asks)
-    assert work([asks]) == 0
-    assert not is_open(asks)
+    assert worker.is_open(asks)
+    assert worker.work([asks]) == 0
+    assert not worker.is_open(asks)
     arms = {arm.name: arm for arm in collect(StudyFolder(copy)).arms}
     assert 0 <= arms["max"].seeds[0].metrics["circular_grid, consistency"] <= 1
-    assert is_open(replace(asks, suites=("shift(images=6)",)))
+    assert worker.is_open(replace(asks, suites=("shift(images=6)",)))
     # What does not fit is the run's failure, in words.
     misfit = replace(asks, suites=("shift(reach=4)",))
-    assert work([misfit]) == 0
-    assert "smaller than the grid" in failure_file(asks.folder).read_text()
-    assert not is_open(misfit)
+    assert worker.work([misfit]) == 0
+    assert "smaller than the grid" in worker.failure_file(asks.folder).read_text()
+    assert not worker.is_open(misfit)
 
 
 def test_the_same_command_again_trains_only_what_failed(finished):
@@ -361,6 +426,7 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
         ({"engine": "ray", "gpus": -1.0}, "less than 0"),
         ({"workers": 0}, "less than 1"),
         ({"task": "3/2"}, "--task"),
+        ({"patience": 0.0}, "no time to make a step"),
     ],
 )
 def test_options_that_go_nowhere_are_refused(tmp_path, options, words):

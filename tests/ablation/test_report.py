@@ -164,7 +164,7 @@ def unfinished(arms: list[Arm], name: str, finished: int) -> list[Arm]:
         replace(
             one,
             seeds=tuple(
-                run if i < finished else SeedRun(run.seed, run.run_dir, status="running")
+                run if i < finished else SeedRun(run.seed, run.run_dir, status="begun")
                 for i, run in enumerate(one.seeds)
             ),
         )
@@ -322,7 +322,7 @@ def test_runs_that_do_not_fit_together_are_told():
 
 
 def test_a_study_without_a_single_result_has_a_report():
-    runs = tuple(SeedRun(i, f"runs/{i}", status="running") for i in range(3))
+    runs = tuple(SeedRun(i, f"runs/{i}", status="begun") for i in range(3))
     empty = study([Arm("max", seeds=runs), Arm("blur", seeds=runs)])
     words = Parsed(render_html(empty)).words
     assert "0 of 6 runs have ended" in words

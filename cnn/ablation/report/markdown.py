@@ -62,7 +62,8 @@ def _runs(judgement: Judgement) -> list[str]:
             shown = run.status
             if run.status == "finished":
                 shown = unit.bare(run.metrics[study.metric])
-            links.append(f"[{shown}](<{quote(run.run_dir)}>)")
+            begun = run.status != "not begun"
+            links.append(f"[{shown}](<{quote(run.run_dir)}>)" if begun else shown)
         name = escape_markdown(words.full_name(arm.network, arm.name))
         lines.append(f"- {name}: {', '.join(links)}")
     return lines

@@ -131,6 +131,8 @@ def _run_cell(run: SeedRun | None, seed: int, metric: str, unit: Unit) -> Cell:
     if run is None:
         return Cell("")
     note = element("span", f"seed {run.seed}", class_="sub") if run.seed != seed else None
+    if run.status == "not begun":
+        return Cell(join([run.status, note]))
     if run.status != "finished":
         return Cell(join([link(run.run_dir, run.status, title=run.error or None), note]))
     value = run.metrics[metric]
