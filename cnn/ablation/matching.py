@@ -1,7 +1,9 @@
-"""Arms made to take as much computation as their baseline, by their width or their epochs."""
+"""Arms made to take as much computation, or time, as their baseline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 from ml_collections import ConfigDict
 
@@ -14,20 +16,22 @@ from cnn.data import Dataset, open_dataset
 from cnn.training.plan import resolve
 
 TOLERANCE = 0.02  # relative
-FIELDS = ("width", "epochs")
+FIELDS = ("width", "epochs", "time")
 _STEPS = (1, 2, 4, 8)  # channels that one stage is changed by in the last search
 _ROUNDS = 12
+_TIMED = 15  # steps of each arm in one measurement
 
 
 def matched(plan: StudyPlan) -> StudyPlan:
     """Returns the plan with each arm's width or duration set as `plan.match` says.
 
     By "width", the multiply-accumulates of one image agree with those of the baseline within 2 %;
-    by "epochs", those of the whole training do.
+    by "epochs", those of the whole training do; by "time", the seconds of all training steps do, as
+    measured in turns here and now.
 
     Raises:
-      UserError: no such field, a network has no widths to change, no width comes near enough, or
-        there are several networks.
+      UserError: no such field, a network has no widths to change, no width comes near enough, a
+        time cannot be told that well, or there are several networks.
     """
     if plan.match not in FIELDS:
         raise UserError(f"match: unknown '{plan.match}': {did_you_mean(plan.match, FIELDS)}")
@@ -35,15 +39,79 @@ def matched(plan: StudyPlan) -> StudyPlan:
         raise UserError("match: works in a study of one network; leave networks out")
     loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}
     dataset = open_dataset(loaded[plan.baseline].config.data)
+    if plan.match == "time":
+        return _changed(plan, _match_times(plan, len(dataset.train)))
     change = {"width": _match_width, "epochs": _match_epochs}[plan.match]
+    others = {name: one for name, one in loaded.items() if name != plan.baseline}
+    baseline = loaded[plan.baseline]
+    return _changed(
+        plan, {name: change(name, one, baseline, dataset) for name, one in others.items()}
+    )
+
+
+def _changed(plan: StudyPlan, texts: Mapping[str, str]) -> StudyPlan:
     arms = dict(plan.arms)
-    for name, one in loaded.items():
-        if name != plan.baseline:
-            text = change(name, one, loaded[plan.baseline], dataset)
-            field = text.partition("=")[0]
-            own = (known for known in arms[name] if known.partition("=")[0] != field)
-            arms[name] = (*own, text)
+    for name, text in texts.items():
+        field = text.partition("=")[0]
+        own = (known for known in arms[name] if known.partition("=")[0] != field)
+        arms[name] = (*own, text)
     return replace(plan, arms=arms)
+
+
+def _match_times(plan: StudyPlan, examples: int) -> dict[str, str]:
+    twice = measure_apart(plan)
+    baseline = load(plan.config, (*plan.shared, *plan.arms[plan.baseline])).config
+    wanted = resolve(baseline, examples, 1).total_steps
+    return {
+        name: _steps_in_time(
+            name, [seconds[plan.baseline] / seconds[name] for seconds in twice], wanted
+        )
+        for name in plan.arms
+        if name != plan.baseline
+    }
+
+
+def measure_apart(plan: StudyPlan) -> list[dict[str, float]]:
+    """Returns `step_seconds`, of a process that ends: jax keeps a GPU for one that touched it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(step_seconds, plan).result()
+
+
+def step_seconds(plan: StudyPlan) -> list[dict[str, float]]:
+    """Returns the median seconds of a training step of every arm, measured twice, in turns."""
+    # Compiles: nothing that a report, which needs no accelerator, should import.
+    from cnn.ablation.probe import Probe
+    from cnn.cost.timing import interleave
+
+    loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}
+    dataset = open_dataset(loaded[plan.baseline].config.data)
+    steps = {name: Probe(one, dataset).step for name, one in loaded.items()}
+    return [interleave(steps, _TIMED) for _ in range(2)]
+
+
+def _steps_in_time(name: str, ratios: list[float], wanted: int) -> str:
+    """Returns the duration in which an arm takes as long as `wanted` steps of the baseline.
+
+    Args:
+      name: of the arm.
+      ratios: of the baseline's step to the arm's, as measured twice.
+      wanted: steps of the baseline.
+    """
+    first, second = ratios
+    if abs(first - second) > TOLERANCE * min(ratios):
+        raise UserError(
+            f"match: arm '{name}': its step takes {1 / first:.2f} and then {1 / second:.2f} times "
+            "the baseline's, which is not within 2 %; measure on an idle machine, or match by "
+            "epochs"
+        )
+    ratio = (first + second) / 2
+    found = max(1, round(wanted * ratio))
+    if abs(found / (wanted * ratio) - 1) > TOLERANCE:
+        raise UserError(
+            f"match: arm '{name}' cannot be matched within 2 %: {found} steps are the nearest; "
+            "train for longer"
+        )
+    return f"train.duration={found} steps"
 
 
 def _match_epochs(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> str:

@@ -34,7 +34,8 @@ class StudyPlan:
       looks: numbers of seeds at which the study may be stopped, the last one the planned total; ():
         it is judged once, when all seeds are in.
       match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
-        those of the baseline, see `matching.py`; "": nothing.
+        those of the baseline; "time": epochs, until their seconds are; see `matching.py`. "":
+        nothing.
       suites: what eval.py measures on the test set of every finished run, such as
         "shift(images=1000)"; its figures, such as "circular_grid, consistency", are metrics too.
       repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out

@@ -48,7 +48,7 @@ def plan(
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
-    study = _load(config, overrides)
+    study = _matched(load_study(config, overrides))
     wanted = study.margin if delta is None else delta / 100
     folder = Path(workdir).absolute() if workdir else None
     print_forecast(
@@ -89,7 +89,17 @@ def run(
         raise UserError(f"--patience: {patience:g} minutes are no time to make a step in")
     seconds = PATIENCE if patience is None else 60 * patience
     start_pool = _engine(engine, folder.path, shared, workers, gpus, retries, replicas, seconds)
-    folder.begin(_load(config, overrides), config, overrides)
+    study = load_study(config, overrides)
+    known = folder.matched(config, overrides)
+    if study.match == "time" and not known:
+        if shared.count != 1:
+            raise UserError(
+                "--task: times are measured once for all tasks; start one command without --task, "
+                "and the tasks when its study.json is there"
+            )
+        # What a worker has is what to measure with.
+        os.environ.update(threads(os.cpu_count() if workers is None else workers))
+    folder.begin(known or _matched(study), config, overrides)
     run_study(folder, start_pool, shared)
     report(workdir)
 
@@ -139,11 +149,10 @@ def report(workdir: str) -> None:
     print("\n".join(str(file) for file in files))
 
 
-def _load(config: str, overrides: list[str]) -> StudyPlan:
-    """Reads a study and matches its arms, if it asks for that."""
+def _matched(study: StudyPlan) -> StudyPlan:
+    """Matches the arms of a study, if it asks for that."""
     from cnn.ablation.matching import matched
 
-    study = load_study(config, overrides)
     return matched(study) if study.match else study
 
 

@@ -58,6 +58,18 @@ class StudyFolder:
         }
         write_atomically(self.file, json.dumps(description, indent=2) + "\n")
 
+    def matched(self, config: str, overrides: Sequence[str]) -> StudyPlan | None:
+        """Returns the plan whose arms were matched by time here, if it is of the same study.
+
+        Measured again, they would come out a little different.
+        """
+        if not self.file.is_file():
+            return None
+        said, plan = self.description(), self.plan()
+        asked = (config, Path(config.partition(":")[0]).read_text(), list(overrides))
+        same = asked == (said["file"], said["text"], said["overrides"])
+        return plan if same and plan.match == "time" else None
+
     def description(self) -> dict[str, object]:
         """Reads {"plan", "file", "text", "overrides"}.
 

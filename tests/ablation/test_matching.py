@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from cnn.ablation import matching, start
 from cnn.ablation.matching import matched
 from cnn.ablation.plan import StudyPlan, load_study
+from cnn.ablation.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.config.load import load
 from cnn.cost.count import macs
@@ -58,6 +60,59 @@ def test_blocks_are_compared_at_the_same_computation():
     after = costs(matched(load_study("configs/ablations/blocks.py")), (28, 28, 1), 10)
     for name, cost in after.items():
         assert cost == pytest.approx(after["plain"], rel=0.02), name
+
+
+def test_the_time_of_a_step_is_measured_twice_for_every_arm():
+    tiny = replace(STUDY, shared=(*TINY, "train.duration=500 steps"))
+    first, second = matching.step_seconds(tiny)
+    assert set(first) == set(second) == set(tiny.arms)
+    assert min(*first.values(), *second.values()) > 0
+
+
+def measured(monkeypatch, *twice):
+    monkeypatch.setattr(matching, "measure_apart", lambda plan: list(twice))
+
+
+def test_steps_are_changed_until_the_trainings_take_as_long(monkeypatch):
+    measured(
+        monkeypatch,
+        {"max": 0.010, "strided": 0.0050, "deeper": 0.0300},
+        {"max": 0.020, "strided": 0.0101, "deeper": 0.0600},
+    )
+    plan = matched(replace(STUDY, match="time"))
+    # The baseline's 500 steps over each ratio.
+    assert plan.arms["strided"][-1] == "train.duration=995 steps"
+    assert plan.arms["deeper"][-1] == "train.duration=167 steps"
+    assert plan.arms["max"] == ()
+
+
+def test_a_time_that_is_not_known_within_2_percent_is_refused(monkeypatch):
+    each = {"max": 0.01, "strided": 0.0050, "deeper": 0.03}
+    measured(monkeypatch, each, each | {"strided": 0.0052})
+    with pytest.raises(UserError, match=r"takes 0\.50 and then 0\.52 times"):
+        matched(replace(STUDY, match="time"))
+    measured(monkeypatch, each, each)
+    short = replace(STUDY, match="time", shared=(*TINY, "train.duration=2 steps"))
+    with pytest.raises(UserError, match="1 steps are the nearest; train for longer"):
+        matched(short)
+
+
+def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp_path):
+    file, folder = tmp_path / "study.py", StudyFolder(tmp_path / "study")
+    file.write_text(
+        "from cnn.ablation.plan import StudyPlan\n"
+        "def get_study():\n"
+        f"  return StudyPlan(name='n', config='configs/base.py', shared={STUDY.shared},"
+        " margin=0.01, arms={'a': (), 'b': ('model.downsample=avg',)}, baseline='a', seeds=(0, 1, 2),"
+        " match='time')\n"
+    )
+    study = load_study(str(file))
+    measured(monkeypatch, *[{"a": 0.01, "b": 0.005}] * 2)
+    folder.begin(matched(study), str(file), [])
+    assert folder.matched(str(file), []).arms["b"][-1] == "train.duration=1000 steps"
+    assert folder.matched(str(file), ["log.every=7 steps"]) is None
+    with pytest.raises(UserError, match="times are measured once for all tasks"):
+        start.run(str(file), str(tmp_path / "new"), [], task="0/2")
 
 
 @pytest.mark.parametrize(
