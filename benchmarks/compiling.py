@@ -1,9 +1,10 @@
 """How long XLA takes to compile the training step of every network, at the size it was made for.
 
-    python benchmarks/compiling.py [--only=resnet] [--all] [--out=FILE]
+    python benchmarks/compiling.py [--only=resnet] [--all] [--unrolled] [--out=FILE]
 
 Nothing is trained and no array is made. Without --all the deepest networks of each family, which
-take longest. The compilation cache is off.
+take longest. Networks of many equal blocks with model.scan, and with --unrolled without it too. The
+compilation cache is off. CPU seconds are those of all threads: what idle cores take at most.
 """
 
 import resource
@@ -45,15 +46,15 @@ DEEPEST = (
     "mobilenet_v1",
     "mobilenet_v2",
 )
-LIMIT = 60.0  # seconds
 
 
-def config_of(network: str, batch: int) -> ConfigDict:
+def config_of(network: str, batch: int, scan: bool) -> ConfigDict:
     """Returns a config that trains a network on images of its published size."""
     config = base.get_config()
     shape = models.MODELS.look_up(network, "--only").input_shape
     classes = 1000 if shape[0] >= 224 else 10
     config.model.name = network
+    config.model.scan = scan
     config.train.batch_size = batch
     config.data.source = "synthetic"
     config.data.synthetic_shape = shape
@@ -78,10 +79,10 @@ def lower_step(config: ConfigDict) -> jax.stages.Lowered:
     return trainer.update.lower(evaluator.abstract_state(), trainer.seeds, (), batch)
 
 
-def measure(network: str, batch: int) -> dict[str, float]:
+def measure(network: str, batch: int, scan: bool) -> dict[str, float]:
     """Returns seconds of tracing and of compiling, and CPU seconds of compiling."""
     begun = time.perf_counter()
-    lowered = lower_step(config_of(network, batch))
+    lowered = lower_step(config_of(network, batch, scan))
     traced, used = time.perf_counter(), _cpu_seconds()
     lowered.compile()
     return record.rounded(
@@ -112,11 +113,19 @@ def chosen(only: str, everything: bool) -> list[str]:
     return names
 
 
+def forms(network: str, unrolled: bool) -> list[str]:
+    """Returns the forms that a network is compiled in."""
+    if "scan" not in models.MODELS[network].reads:
+        return ["unrolled"]
+    return ["unrolled", "scan"] if unrolled else ["scan"]
+
+
 def main(arguments: list[str]) -> None:
     """Compiles the networks, prints a table and writes the JSON file."""
     parser = Parser(prog="benchmarks/compiling.py", description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--all", action="store_true", help="not just the deepest of each family")
+    parser.add_argument("--unrolled", action="store_true", help="block by block too")
     parser.add_argument("--batch", type=int, default=128, help="images a step")
     parser.add_argument("--out", default="", help="JSON file to write")
     flags = parser.parse_args(arguments)
@@ -124,11 +133,13 @@ def main(arguments: list[str]) -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     count_cores_as_devices()
     result: dict[str, Any] = {"conditions": record.conditions(batch=flags.batch), "networks": {}}
-    print(f"{'network':18} {'trace s':>8} {'compile s':>10} {'CPU s':>8}")
+    print(f"{'network':18} {'form':9} {'trace s':>8} {'compile s':>10} {'CPU s':>8}")
     for name in names:
-        row = result["networks"][name] = measure(name, flags.batch)
-        trace, seconds, used = row.values()
-        print(f"{name:18} {trace:8.1f} {seconds:10.1f} {used:8.1f}", flush=True)
+        rows = result["networks"][name] = {}
+        for form in forms(name, flags.unrolled):
+            row = rows[form] = measure(name, flags.batch, scan=form == "scan")
+            trace, seconds, used = row.values()
+            print(f"{name:18} {form:9} {trace:8.1f} {seconds:10.1f} {used:8.1f}", flush=True)
     record.write(flags.out, result)
 
 

@@ -113,6 +113,7 @@ def get_config() -> ConfigDict:
             dropout=0.0,  # rate, before the classifier; All-CNN: behind each reduction
             input_dropout=0.0,  # All-CNN: rate, of the pixels
             stochastic_depth=0.0,  # rate of dropping the last residual branch; the first: near 0
+            scan=False,  # residual networks, ConvNeXt: compile equal blocks once, for training
             dtype="float32",  # of the computation: float32 | bfloat16; parameters stay float32
         )
     )

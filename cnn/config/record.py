@@ -18,6 +18,7 @@ FREE_FIELDS = frozenset(
         "data.device_limit",
         "data.workers",
         "data.prefetch",
+        "model.scan",
         "evaluation.cifar_c",
         "checkpoint.every",
         "checkpoint.keep",

@@ -1,10 +1,12 @@
 """From encoded bytes to uint8 pixels of one shape."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from cnn.config.errors import UserError
 from cnn.data.split import Crop
@@ -13,6 +15,9 @@ from cnn.data.split import Crop
 cv2.setNumThreads(1)
 # A broken image is an error here, with its name; the warning beside it has none.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+_JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,26 @@ class ImageForm:
         Raises:
           UserError: the bytes are not an image, naming `where`.
         """
-        colour = cv2.IMREAD_COLOR if self.channels == 3 else cv2.IMREAD_GRAYSCALE
-        image = None
-        if encoded:
-            buffer = np.frombuffer(encoded, np.uint8)
-            image = cv2.imdecode(buffer, colour | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = self._pixels(encoded)
         if image is None:
             raise UserError(f"{where}: not a readable image; replace or remove it")
         if self.size:
             top, left, height, width = (crop or centre_square)(*image.shape[:2])
             image = _resize(image[top : top + height, left : left + width], self.size)
-        if self.channels == 1:
-            return image[..., None]
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return image if image.ndim == 3 else image[..., None]
+
+    def _pixels(self, encoded: bytes) -> np.ndarray | None:
+        """Returns all pixels, or None where the bytes are no image."""
+        colour = self.channels == 3
+        if encoded.startswith(_JPEG):
+            # The same library as inside OpenCV, to the same pixels, and without its detours.
+            with suppress(ValueError):
+                return simplejpeg.decode_jpeg(encoded, "RGB" if colour else "GRAY")
+        if not encoded:
+            return None
+        flags = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
+        buffer = np.frombuffer(encoded, np.uint8)
+        return cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def centre_square(height: int, width: int) -> tuple[int, int, int, int]:

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -132,16 +132,20 @@ def make_feed(
 class EvalFeed:
     """Every example of one split once, in order.
 
+    The batches of a resident split are placed once and lie there for every evaluation. They are of
+    the same shape for all splits, so that one compiled step serves them all.
+
     Attributes:
-      arrays: as in `Feed`.
+      arrays: (); for the steps, which take those of a `Feed` too.
     """
 
+    arrays: ClassVar[tuple[()]] = ()
     split: Split
-    arrays: Any
     _sharding: NamedSharding
     _batch_size: int
     _workers: int
     _prefetch: int
+    _held: tuple[dict[str, jax.Array], ...] = ()
 
     def batches(self) -> Iterator[dict[str, jax.Array]]:
         """Yields what `load` takes, and float32 'mask' `[rows]`: 1 for examples, 0 for padding.
@@ -149,6 +153,9 @@ class EvalFeed:
         Batches hold `batch_size` examples, the last one what is left. All have the same number of
         rows: the batch size rounded up to a multiple of the shards.
         """
+        if self._held:
+            yield from self._held
+            return
         sharding = self._sharding
         shards = 1 if sharding.is_fully_replicated else sharding.num_devices
         padded = -(-self._batch_size // shards) * shards
@@ -156,11 +163,6 @@ class EvalFeed:
         chosen = [
             self._chosen(start, rows) for start in range(0, len(self.split), self._batch_size)
         ]
-        if self.arrays:
-            for indices, mask in chosen:
-                values = {"index": indices, "mask": mask}
-                yield _place(values, rows, padded, self._sharding)
-            return
         tasks = (
             [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
             for indices, _ in chosen
@@ -180,19 +182,18 @@ def make_eval_feed(
     split: Split,
     data: ConfigDict,
     sharding: NamedSharding,
-    replicated: NamedSharding,
     batch_size: int,
 ) -> EvalFeed:
     """Makes the evaluation feed of a split; arguments and errors as in `make_feed`."""
-    resident = _is_resident(split, data, must_stream=False)
-    return EvalFeed(
+    feed = EvalFeed(
         split=split,
-        arrays=_resident_arrays(split, data.workers, replicated) if resident else (),
         _sharding=sharding,
         _batch_size=batch_size,
         _workers=data.workers,
         _prefetch=data.prefetch,
     )
+    resident = _is_resident(split, data, must_stream=False)
+    return replace(feed, _held=tuple(feed.batches())) if resident else feed
 
 
 def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -16,7 +16,8 @@ from cnn.layers import (
 )
 from cnn.layers.conv import Conv
 from cnn.layers.convnext import kernel_init
-from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
+from cnn.layers.scanned import scanned
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_scan, check_stages
 
 
 class ConvNeXt(nn.Module):
@@ -31,6 +32,7 @@ class ConvNeXt(nn.Module):
       stochastic_depth: rate of the last block; published: 0.1 (T), 0.4 (S).
       head: the classifier, with a norm between pooling and linear layer.
       style: of the network.
+      scan: whether the blocks of a stage are compiled once, in training.
     """
 
     features: tuple[int, ...]
@@ -41,6 +43,7 @@ class ConvNeXt(nn.Module):
     stochastic_depth: float
     head: Head
     style: Style
+    scan: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -66,13 +69,18 @@ class ConvNeXt(nn.Module):
                 x = ConvNeXtReduction(features, self.downsample, style, name=name)(x, train)
                 if operator_of(self.downsample).dilates:
                     style = style.dilated(2)
-            for i in range(1, depth + 1):
-                x = ConvNeXtBlock(style, next(rates), name=f"stage{stage}_block{i}")(x, train)
+            names = [f"stage{stage}_block{i}" for i in range(1, depth + 1)]
+            if self.scan and train and not self.is_initializing():
+                x = scanned(self, ConvNeXtBlock(style, parent=None), names, x)
+                continue
+            for name in names:
+                x = ConvNeXtBlock(style, next(rates), name=name)(x, train)
         return self.head(x, train)
 
 
 def _build(model: ConfigDict, num_classes: int) -> ConvNeXt:
     check_stages(model)
+    check_scan(model)
     style = style_of(model)
     return ConvNeXt(
         features=tuple(model.features),
@@ -83,6 +91,7 @@ def _build(model: ConfigDict, num_classes: int) -> ConvNeXt:
         stochastic_depth=model.stochastic_depth,
         head=Head(model.head, num_classes, style, model.dropout, norm=True, name="head"),
         style=style,
+        scan=model.scan,
     )
 
 
@@ -103,7 +112,15 @@ for _name, _depths in (("convnext_t", (3, 3, 9, 3)), ("convnext_s", (3, 3, 27, 3
                 "activation": "gelu",
             },
             reads=frozenset(
-                {"features", "depths", "stem", "stem_downsample", "downsample", "stochastic_depth"}
+                {
+                    "features",
+                    "depths",
+                    "stem",
+                    "stem_downsample",
+                    "downsample",
+                    "stochastic_depth",
+                    "scan",
+                }
             ),
             stems=("cifar", "imagenet"),
             input_shape=IMAGENET_SHAPE,

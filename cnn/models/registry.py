@@ -120,6 +120,19 @@ def check_stages(model: ConfigDict, most: int | None = None) -> None:
         )
 
 
+def check_scan(model: ConfigDict) -> None:
+    """Refuses a loop over blocks that differ.
+
+    Raises:
+      UserError: names both fields.
+    """
+    if model.scan and model.stochastic_depth:
+        raise UserError(
+            f"model.scan: cannot be had with model.stochastic_depth={model.stochastic_depth}, "
+            "which differs from block to block; leave one of them out"
+        )
+
+
 def build(model: ConfigDict, num_classes: int) -> nn.Module:
     """Builds the network that config.model describes.
 

@@ -16,8 +16,16 @@ from cnn.layers.residual import (
     ResidualBlock,
     Sites,
 )
+from cnn.layers.scanned import scanned
 from cnn.layers.stochastic_depth import linear_rates
-from cnn.models.registry import IMAGENET_SHAPE, MODELS, RESIDUAL_SITES, Network, check_stages
+from cnn.models.registry import (
+    IMAGENET_SHAPE,
+    MODELS,
+    RESIDUAL_SITES,
+    Network,
+    check_scan,
+    check_stages,
+)
 
 
 class Stem(nn.Module):
@@ -69,6 +77,7 @@ class ResNet(nn.Module):
       stochastic_depth: rate of the last block.
       head: the classifier.
       style: of the network.
+      scan: whether the blocks behind the first of a stage are compiled once, in training.
     """
 
     features: tuple[int, ...]
@@ -79,6 +88,7 @@ class ResNet(nn.Module):
     stochastic_depth: float
     head: Head
     style: Style
+    scan: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -87,15 +97,19 @@ class ResNet(nn.Module):
         rates = iter(linear_rates(self.stochastic_depth, sum(self.depths)))
         style = self.style
         for stage, (width, depth) in enumerate(zip(self.features, self.depths, strict=True), 1):
-            for i in range(1, depth + 1):
-                strides = 2 if i == 1 < stage else 1
-                name = f"stage{stage}_block{i}"
+            names = [f"stage{stage}_block{i}" for i in range(1, depth + 1)]
+            loop = self.scan and train and not self.is_initializing()
+            for i, name in enumerate(names[:1] if loop else names):
+                strides = 2 if i == 0 and stage > 1 else 1
                 block = ResidualBlock(
                     width, self.form, self.sites, style, strides, next(rates), name=name
                 )
                 x = block(x, train)
                 if strides == 2 and operator_of(self.sites.main).dilates:
                     style = style.dilated(2)
+            if loop and depth > 1:
+                block = ResidualBlock(width, self.form, self.sites, style, parent=None)
+                x = scanned(self, block, names[1:], x)
         if self.form.preactivated:
             x = self.style.activate(self.style.make_norm("norm")(x, train))
         return self.head(x, train)
@@ -115,6 +129,7 @@ class _Builder:
 
     def __call__(self, model: ConfigDict, num_classes: int) -> ResNet:
         check_stages(model)
+        check_scan(model)
         style = style_of(model)
         stem = Stem(
             kind=model.stem,
@@ -133,11 +148,12 @@ class _Builder:
             stochastic_depth=model.stochastic_depth,
             head=Head(model.head, num_classes, style, model.dropout, name="head"),
             style=style,
+            scan=model.scan,
         )
 
 
 def _add(name: str, about: str, builder: _Builder, stem: str, **published: object) -> None:
-    reads = RESIDUAL_SITES | {"features", "depths", "stem", "stochastic_depth"}
+    reads = RESIDUAL_SITES | {"features", "depths", "stem", "stochastic_depth", "scan"}
     defaults = {
         "stem": stem,
         "stem_downsample": {"cifar": "none", "imagenet": "max(window=3)", "deep": "max(window=3)"},

@@ -35,10 +35,8 @@ class Evaluator:
 
     def feed(self, split: data.Split) -> data.EvalFeed:
         """Returns the batches of a split."""
-        shardings = batch_sharding(self.mesh), replicated(self.mesh)
-        return data.make_eval_feed(
-            split, self.config.data, *shardings, self.config.evaluation.batch_size
-        )
+        size = self.config.evaluation.batch_size
+        return data.make_eval_feed(split, self.config.data, batch_sharding(self.mesh), size)
 
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born replicated over the mesh."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from cnn.data import Split
+from cnn.data import EvalFeed, Split
 from cnn.training.assembly import Evaluator, Trainer
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.state import TrainState
@@ -28,6 +28,7 @@ class Device:
 
     def __init__(self, evaluator: Evaluator, trainer: Trainer):
         self._evaluator, self._trainer = evaluator, trainer
+        self._feeds: dict[Split, EvalFeed] = {}
         self._state: TrainState
         self._batches: Iterator[dict[str, jax.Array]]
 
@@ -48,7 +49,11 @@ class Device:
                 request = run.send(answer)
             except StopIteration as end:
                 return end.value
-            answer = self._update() if request is UPDATE else self._evaluate(request)
+            answer = self.answer(request)
+
+    def answer(self, request: Any) -> Any:
+        """Does what a run asks for."""
+        return self._update() if request is UPDATE else self._evaluate(request)
 
     def _update(self) -> dict[str, jax.Array]:
         self._state, sums = self._trainer.step(self._state, next(self._batches))
@@ -56,4 +61,6 @@ class Device:
 
     def _evaluate(self, split: Split) -> Outcomes:
         evaluator = self._evaluator
-        return evaluate(evaluator.step, self._state.variables(), evaluator.feed(split))
+        if split not in self._feeds:
+            self._feeds[split] = evaluator.feed(split)
+        return evaluate(evaluator.step, self._state.variables(), self._feeds[split])

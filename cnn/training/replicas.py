@@ -162,6 +162,7 @@ class Group:
         # The examples come first, as `evaluate` lays batches end to end.
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))
+        self._eval_feeds: dict[data.Split, data.EvalFeed] = {}
         self._state: TrainState
         self._batch: list[Any] = [None] * count
 
@@ -239,10 +240,12 @@ class Group:
         return sums
 
     def _evaluate(self, split: data.Split) -> Outcomes:
-        config = self._evaluator.config
-        placed = self._whole, self._whole
-        feed = data.make_eval_feed(split, config.data, *placed, config.evaluation.batch_size)
-        return evaluate(self._outcome, self._state.variables(), feed)
+        if split not in self._eval_feeds:
+            config = self._evaluator.config
+            self._eval_feeds[split] = data.make_eval_feed(
+                split, config.data, self._whole, config.evaluation.batch_size
+            )
+        return evaluate(self._outcome, self._state.variables(), self._eval_feeds[split])
 
 
 def _held_back(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -150,7 +150,7 @@ def test_evaluation_shows_every_example_once(
     split, data, shardings, placement, batch_size, devices
 ):
     data.placement = placement
-    feed = make_eval_feed(split, data, *shardings(devices), batch_size)
+    feed = make_eval_feed(split, data, shardings(devices)[0], batch_size)
     batches = [jax.device_get(loaded(feed.arrays, batch)) for batch in feed.batches()]
     assert len(batches) == -(-53 // batch_size)
     assert len({batch["input"].shape for batch in batches}) == 1

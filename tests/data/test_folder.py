@@ -1,12 +1,15 @@
+import io
 from functools import partial
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from cnn.config.errors import UserError
 from cnn.data import make_feed, open_dataset
 from cnn.data.crop import decode_crops
+from cnn.data.decode import ImageFormat
 
 CROPS = partial(decode_crops, area=(0.1, 0.5))
 
@@ -172,8 +175,6 @@ def test_mistakes_are_named(data, images, tmp_path):
 
 
 def test_orientation_tags_do_not_turn_images(data, tmp_path):
-    from PIL import Image
-
     data.source, data.path = "folder", str(tmp_path)
     data.mean = data.std = (0.5,) * 3
     (tmp_path / "train" / "a").mkdir(parents=True)
@@ -182,3 +183,15 @@ def test_orientation_tags_do_not_turn_images(data, tmp_path):
     Image.new("RGB", (16, 8)).save(tmp_path / "train" / "a" / "0.jpg", exif=exif)
     train = open_dataset(data, splits=("train",)).train
     assert train.read(np.arange(1))[0].shape == (1, 8, 16, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_both_decoders_of_jpeg_agree(mode):
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 34, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((68, 42)).convert(mode).save(buffer, "JPEG")
+    encoded = np.frombuffer(buffer.getvalue(), np.uint8)
+    for channels, flag in ((3, cv2.IMREAD_COLOR_RGB), (1, cv2.IMREAD_GRAYSCALE)):
+        wanted = cv2.imdecode(encoded, flag).reshape(42, 68, channels)
+        found = ImageFormat(channels, 0).decode(encoded.tobytes(), "x")
+        np.testing.assert_array_equal(found, wanted)

@@ -36,7 +36,7 @@ for data.placement in ("stream", "device"):
                 np.testing.assert_array_equal(shard.data, values[shard.index])
     if data.placement == "stream":
         assert Counting.decoded == 5 * 4, Counting.decoded
-    feed = make_eval_feed(split, data, *shardings, 6)
+    feed = make_eval_feed(split, data, shardings[0], 6)
     seen = []
     for batch in feed.batches():
         shown = jax.jit(load)(feed.arrays, batch)

@@ -1,0 +1,187 @@
+"""The training loop beside its bare compiled step, in turns: what everything around it costs.
+
+    python benchmarks/loop.py [--repeats=7] [--only=tiny] [--out=FILE]
+
+The loop is a whole run as `train.py` drives it: batches, metrics.jsonl, TensorBoard, checkpoints
+and a progress bar. Bare is the same compiled update, on batches that lie on the devices already. A
+turn holds several logged steps and one checkpoint in its middle, more often than the default.
+"""
+
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from ml_collections import ConfigDict
+
+from benchmarks import record
+from cnn.config.entry import Parser, run_command
+from cnn.config.errors import UserError
+from cnn.config.load import load
+from cnn.cost.timing import turns
+from cnn.data import open_dataset
+from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.console import Display
+from cnn.training.device import UPDATE, Device
+from cnn.training.interruption import Interruption
+from cnn.training.loop import Run
+from cnn.training.mesh import count_cores_as_devices
+from cnn.training.plan import resolve
+from cnn.training.run_folder import RunFolder
+from cnn.training.start import use_compilation_cache
+
+LIMIT = 1.03  # the loop's seconds over the bare step's
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to measure.
+
+    Attributes:
+      config: its file.
+      overrides: of the file.
+      steps: of a turn.
+    """
+
+    config: str
+    overrides: tuple[str, ...]
+    steps: int
+
+
+CASES = {
+    "first run": Case("configs/fashion_mnist_10k.py", (), 60),
+    # So small that the host is what there is to see.
+    "tiny network": Case(
+        "configs/base.py",
+        (
+            "data.source=synthetic",
+            "data.synthetic_shape=8,8,3",
+            "model.features=4,4",
+            "train.batch_size=16",
+            "mesh.devices=1",
+        ),
+        1000,
+    ),
+}
+
+
+def config_of(case: Case) -> ConfigDict:
+    """Returns the config of a run with logs in every third of a turn and a checkpoint a turn."""
+    every = (
+        "train.duration=100000 steps",
+        "data.validation=0%",
+        f"log.every={case.steps // 3} steps",
+        f"checkpoint.every={case.steps} steps",
+    )
+    return load(case.config, (*case.overrides, *every)).config
+
+
+class Both:
+    """A run under way, and the bare step on a state of its own."""
+
+    def __init__(self, config: ConfigDict, workdir: str, steps: int):
+        dataset = open_dataset(config.data)
+        evaluator = make_evaluator(config, dataset)
+        plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+        self._steps, self._trainer = steps, make_trainer(evaluator, plan)
+        self._device = Device(evaluator, self._trainer)
+        folder, display = RunFolder(workdir), Display()
+        run = Run(folder, display, evaluator, self._device, plan, Interruption())
+        self._run, self._answer = run.steps(), None
+        self._state = evaluator.new_state()
+        self._batches = list(self._trainer.feed.batches(0, steps))
+
+    def advance(self, steps: int) -> Any:
+        """Lets the run make some steps."""
+        for _ in range(steps):
+            while (request := self._run.send(self._answer)) is not UPDATE:
+                self._answer = self._device.answer(request)
+            self._answer = self._device.answer(request)
+        return self._device.state()
+
+    def loop(self) -> Any:
+        """Lets the run make the steps of a turn."""
+        return self.advance(self._steps)
+
+    def bare(self) -> Any:
+        """Makes as many steps of the compiled update and nothing else."""
+        for batch in self._batches:
+            self._state, _ = self._trainer.step(self._state, batch)
+        return self._state
+
+    def close(self) -> None:
+        """Ends the run."""
+        self._run.close()
+
+
+@contextlib.contextmanager
+def on_a_terminal() -> Any:
+    """Shows what is printed to nobody, as if on a terminal: with the progress bar alive."""
+    os.environ["FORCE_COLOR"] = "1"
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+    del os.environ["FORCE_COLOR"]
+
+
+def measure(case: Case, repeats: int) -> dict[str, float]:
+    """Returns seconds a step of both, and how they compare, turn by turn."""
+    with tempfile.TemporaryDirectory() as workdir, on_a_terminal():
+        both = Both(config_of(case), workdir, case.steps)
+        try:
+            both.advance(case.steps // 2)
+            ways: dict[str, Callable[[], Any]] = {"loop": both.loop, "bare": both.bare}
+            seconds = turns(ways, repeats)
+        finally:
+            both.close()
+    loop, bare = (statistics.median(seconds[way]) for way in ("loop", "bare"))
+    ratios = [a / b for a, b in zip(seconds["loop"], seconds["bare"], strict=True)]
+    return record.rounded(
+        {
+            "steps": case.steps,
+            "loop_milliseconds_a_step": 1e3 * loop / case.steps,
+            "bare_milliseconds_a_step": 1e3 * bare / case.steps,
+            "added_microseconds_a_step": 1e6 * (loop - bare) / case.steps,
+        }
+    ) | {
+        "loop_over_bare": round(loop / bare, 4),
+        "smallest_turn": round(min(ratios), 4),
+        "largest_turn": round(max(ratios), 4),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Measures the cases, prints a table and writes the JSON file."""
+    parser = Parser(prog="benchmarks/loop.py", description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=7, help="turns of each")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--out", default="", help="JSON file to write")
+    flags = parser.parse_args(arguments)
+    names = [name for name in CASES if flags.only in name]
+    if not names:
+        raise UserError(f"--only: use one of {', '.join(CASES)}")
+    use_compilation_cache()
+    count_cores_as_devices()
+    made = record.conditions(repeats=flags.repeats, limit=LIMIT)
+    result: dict[str, Any] = {"conditions": made, "runs": {}}
+    print(f"{'run':14} {'loop ms':>9} {'bare ms':>9} {'ratio':>7} {'turns':>15} {'added us':>9}")
+    for name in names:
+        row = result["runs"][name] = measure(CASES[name], flags.repeats)
+        between = f"{row['smallest_turn']:.3f} to {row['largest_turn']:.3f}"
+        print(
+            f"{name:14} {row['loop_milliseconds_a_step']:9.3f} "
+            f"{row['bare_milliseconds_a_step']:9.3f} {row['loop_over_bare']:7.3f} {between:>15} "
+            f"{row['added_microseconds_a_step']:9.0f}",
+            flush=True,
+        )
+    record.write(flags.out, result)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,47 @@
+"""Equal blocks in a row, compiled once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def scanned(parent: nn.Module, block: nn.Module, names: Sequence[str], x: Array) -> Array:
+    """Trains blocks that differ in nothing but their variables, by a loop over one of them.
+
+    XLA compiles the block once, however many there are. The variables stay where the blocks one
+    after another have them, in the collections of the parent, so checkpoints, optimizers and
+    evaluations do not know of the loop.
+
+    Args:
+      parent: bound to the variables of the blocks, initialised.
+      block: any of them, unbound; without random numbers and called as `block(x, train)`.
+      names: of the blocks, in order.
+      x: `[B, *spatial, C]`, input of the first and of the same shape as every output.
+
+    Returns:
+      The output of the last.
+    """
+    collections = {
+        collection: _stack([tree[name] for name in names])
+        for collection, tree in parent.variables.items()
+        if names[0] in tree
+    }
+
+    def body(x: Array, variables: dict[str, Any]) -> tuple[Array, Any]:
+        return block.apply(variables, x, True, mutable=["batch_stats"])
+
+    x, updates = jax.lax.scan(body, x, collections)
+    if parent.is_mutable_collection("batch_stats"):
+        for i, name in enumerate(names):
+            own = jax.tree.map(lambda stacked, i=i: stacked[i], updates.get("batch_stats", {}))
+            if own:
+                parent.put_variable("batch_stats", name, own)
+    return x
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
