@@ -105,7 +105,9 @@ def chosen(only: str, everything: bool) -> list[str]:
     Raises:
       UserError: there is none of such a name.
     """
-    names = [n for n in models.MODELS if only in n and (everything or only or n in DEEPEST)]
+    parts = only.split(",")
+    named = [n for n in models.MODELS if any(part in n for part in parts)]
+    names = [n for n in named if everything or only or n in DEEPEST]
     if not names:
         raise UserError(
             f"--only: no network is named like '{only}'; python -m cnn.models lists all"
@@ -123,7 +125,7 @@ def forms(network: str, unrolled: bool) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Compiles the networks, prints a table and writes the JSON file."""
     parser = Parser(prog="benchmarks/compiling.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("--only", default="", help="parts of names, with commas between")
     parser.add_argument("--all", action="store_true", help="not just the deepest of each family")
     parser.add_argument("--unrolled", action="store_true", help="block by block too")
     parser.add_argument("--batch", type=int, default=128, help="images a step")

@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,8 @@ def memory(folder: Path, batch: int = 16) -> dict[str, float]:
     mesh = make_mesh(1, batch)
     data = config_of(folder, "jpeg")
     steps = math.ceil(1500 / batch)
-    feed = make_feed(split, data, batch_sharding(mesh), replicated(mesh), batch, 0, AREA)
+    shardings = batch_sharding(mesh), replicated(mesh)
+    feed = make_feed(split, data, *shardings, batch, 0, partial(decode_crops, area=AREA))
     found = {}
     for step, _ in enumerate(feed.batches(0, steps), 1):
         if step == steps // 5:

@@ -9,7 +9,7 @@ from PIL import Image
 from cnn.config.errors import UserError
 from cnn.data import make_feed, open_dataset
 from cnn.data.crop import decode_crops
-from cnn.data.decode import ImageFormat
+from cnn.data.decode import ImageForm
 
 CROPS = partial(decode_crops, area=(0.1, 0.5))
 
@@ -193,5 +193,5 @@ def test_both_decoders_of_jpeg_agree(mode):
     encoded = np.frombuffer(buffer.getvalue(), np.uint8)
     for channels, flag in ((3, cv2.IMREAD_COLOR_RGB), (1, cv2.IMREAD_GRAYSCALE)):
         wanted = cv2.imdecode(encoded, flag).reshape(42, 68, channels)
-        found = ImageFormat(channels, 0).decode(encoded.tobytes(), "x")
+        found = ImageForm(channels, 0).decode(encoded.tobytes(), "x")
         np.testing.assert_array_equal(found, wanted)
