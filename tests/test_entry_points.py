@@ -164,10 +164,21 @@ def test_missing_and_misspelt_arguments(arguments, words):
         (["--split=tets"], ["--split", "tets", "test, validation, train"]),
         (["--config.model.name=resnet20"], ["model.name", "cannot be changed"]),
         (["--config.data.worker=3"], ["data.worker", "data.workers"]),
+        (["--suite=shfit"], ["--suite", "did you mean 'shift'", "accuracy"]),
+        (["--suite=shift(reach=4)"], ["8x8 pixels", "smaller than the grid of shifts", "reach=1"]),
     ],
 )
 def test_eval_refuses(finished, arguments, words):
     assert_refused(run("eval.py", f"--workdir={finished[0]}", *arguments), *words)
+
+
+def test_a_data_set_without_labels_is_one_sentence(tmp_path):
+    file = tmp_path / "images.npz"
+    np.savez(file, train_image=np.zeros((4, 8, 8, 1), np.uint8))
+    line = assert_refused(
+        train(tmp_path / "run", *TINY[4:], "data.source=npz", f"data.path={file}"), "label", file
+    )
+    assert "train_label" in line
 
 
 def test_eval_refuses_a_damaged_checkpoint(finished, tmp_path):

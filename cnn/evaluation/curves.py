@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnn.evaluation.charts import Format, Scale, caption, line, plot, spanning
-from cnn.evaluation.page import Html, element
+from cnn.evaluation.charts import Format, Scale, line, mark, plot, spanning
+from cnn.evaluation.page import Html, breakable, element, join
 
 TONES = 4  # .tone0 to .tone3 of palette.css
 
@@ -27,22 +27,22 @@ def curves(
     y_label: str,
     y_range: tuple[float, float] | None = None,
     height: int = 220,
+    named: bool = True,
     description: str | None = None,
 ) -> Html:
-    """Lines over one pair of axes, each named where it ends."""
+    """Lines over one pair of axes; several are named above it, where they are to be `named`."""
     values = [point for curve in lines for point in curve.points]
     xs = [x for x, _ in values]
-    # Room on the right for the names.
-    reach = max(xs) - min(xs) or 1.0
-    x = Scale(min(xs), max(xs) + reach * (0.25 if len(lines) > 1 else 0.02))
+    x = Scale(min(xs), max(xs) + (max(xs) - min(xs) or 1.0) * 0.02)
     y = Scale(*y_range) if y_range else spanning([value for _, value in values])
     marks: list[Html] = []
     for i, curve in enumerate(lines):
         places = [(x(u), 100 - y(v)) for u, v in curve.points]
-        marks.append(line(places, f"line tone{i % TONES}"))
-        if len(lines) > 1:
-            marks.append(caption(*places[-1], curve.name, dx=5))
-    return plot(
+        if len(places) == 1:
+            marks.append(mark("disc", *places[0], _look(i)))
+        elif places:
+            marks.append(line(places, f"line {_look(i)}"))
+    drawing = plot(
         x,
         y,
         *marks,
@@ -53,6 +53,22 @@ def curves(
         y_label=y_label,
         description=description,
     )
+    names = legend([curve.name for curve in lines]) if named and len(lines) > 1 else None
+    return join([names, drawing])
+
+
+def legend(names: Sequence[str]) -> Html:
+    """Names the lines of charts, in their order."""
+    entries = []
+    for i, name in enumerate(names):
+        stroke = element("svg", line([(0, 50), (100, 50)], f"line {_look(i)}"), height=10)
+        entries.append(element("span", stroke, " ", breakable(name)))
+    return element("p", *entries, class_="legend")
+
+
+def _look(i: int) -> str:
+    """Class of line i: its tone, and dashes for every second round of the tones."""
+    return f"tone{i % TONES}{' reference' if i // TONES % 2 else ''}"
 
 
 def heat_map(

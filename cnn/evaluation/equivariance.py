@@ -13,7 +13,7 @@ from cnn.config.errors import UserError
 from cnn.data import load
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.curves import Curve, curves
+from cnn.evaluation.curves import Curve, curves, legend
 from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
 from cnn.evaluation.shift.moves import fourier_shift, roll
 from cnn.evaluation.subject import Subject, sample, subject_of
@@ -189,7 +189,7 @@ def _layer(stride: int, table: np.ndarray) -> dict[str, Any]:
 
 
 def section(runs: Sequence[Measured]) -> Html:
-    """A curve for each layer, and a table of the errors at whole strides."""
+    """A table of the errors at the stride and at worst, and a curve for each layer."""
     columns = [
         Column("run"),
         Column("layer"),
@@ -197,29 +197,42 @@ def section(runs: Sequence[Measured]) -> Html:
         Column("at the stride", figures=True, hint="the map moves by one element"),
         Column("worst", figures=True, hint="largest mean error of all shifts up to the stride"),
     ]
-    rows, charts = [], []
+    rows, remarks = [], []
     for run in runs:
-        lines = []
         for name, layer in run.figures["layers"].items():
-            points = [(d, e) for d, e in layer["error"] if e is not None]
-            if not points:
-                continue
-            worst = max(e for _, e in points)
-            cells = (Cell(f"{e:.2e}", e) for e in (points[-1][1], worst))
-            rows.append([Cell(run.name), Cell(name), Cell(layer["stride"]), *cells])
-            lines.append(Curve(name, points))
-        charts += [element("h3", f"Error of each layer, {run.name}"), _chart(lines)]
+            errors = [e for _, e in layer["error"] if e is not None]
+            if errors:
+                cells = (Cell(f"{e:.2e}", e) for e in (errors[-1], max(errors)))
+                rows.append([Cell(run.name), Cell(name), Cell(layer["stride"]), *cells])
         if run.figures["left_out"]:
             names = ", ".join(run.figures["left_out"])
             why = f"{run.name}: left out, as their maps do not divide the image: {names}"
-            charts.append(element("p", why, class_="note"))
+            remarks.append(element("p", why, class_="note"))
     note = (
         "How far a layer's map of a shifted image is from its shifted map, relative to the map: "
         "||f(T_d x) - T_{d/S} f(x)|| / ||f(x)||, for circular shifts by d pixels along the "
-        "diagonal. Maps are moved by Fourier interpolation. Mean over "
-        f"{min(run.figures['count'] for run in runs):,} images or more."
+        "diagonal, up to the layer's stride S. Maps are moved by Fourier interpolation. Mean over "
+        f"{min(run.figures['count'] for run in runs):,} images."
     )
-    return page.section("Equivariance", sortable_table(columns, rows), *charts, note=note)
+    heading = element("h3", "Error of each layer by shift of the image, in pixels")
+    return page.section(
+        "Equivariance", sortable_table(columns, rows), *remarks, heading, *_charts(runs), note=note
+    )
+
+
+def _charts(runs: Sequence[Measured]) -> Iterator[Html]:
+    """Yields a small chart for each layer, with a line for each run."""
+    if len(runs) > 1:
+        yield legend([run.name for run in runs])
+    drawn = []
+    for name in dict.fromkeys(name for run in runs for name in run.figures["layers"]):
+        lines = []
+        for run in runs:
+            found = run.figures["layers"].get(name, {"error": []})["error"]
+            lines.append(Curve(run.name, [(d, e) for d, e in found if e is not None]))
+        if any(one.points for one in lines):
+            drawn.append(element("figure", element("h3", name), _chart(lines)))
+    yield element("div", *drawn, class_="panels")
 
 
 def _chart(lines: Sequence[Curve]) -> Html:
@@ -227,7 +240,9 @@ def _chart(lines: Sequence[Curve]) -> Html:
         lines,
         x_format=lambda v: f"{v:g}",
         y_format=lambda v: f"{v:.2g}",
-        x_label="shift of the image in pixels",
-        y_label="relative error",
-        description="equivariance error of each layer by shift",
+        x_label="",
+        y_label="",
+        height=120,
+        named=False,
+        description="equivariance error of a layer by shift",
     )

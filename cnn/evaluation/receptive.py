@@ -174,7 +174,7 @@ def _pictures(run: Measured) -> Html:
                     class_="pixels",
                 )
             )
-    return element("div", *drawn, class_="pair")
+    return element("div", *drawn, class_="panels")
 
 
 def _table(layers: Sequence[Figures]) -> Html:

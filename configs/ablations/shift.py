@@ -39,6 +39,7 @@ def get_study() -> StudyPlan:
         baseline="max",
         seeds=range(3),
         margin=0.01,
+        metric="circular_grid, consistency",
         suites=("shift(images=1000, exhaustive=16)",),
         repeat_baseline=False,
     )

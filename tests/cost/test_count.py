@@ -25,8 +25,8 @@ def config_of(name, **fields):
         ("resnet20", {}, 40_551_040),
         ("resnet20", {"shortcut": "projection"}, 40_813_184),
         ("resnet56", {"shortcut": "projection"}, 125_747_840),
-        ("resnet50", {}, 4_089_184_256),  # v1.5
-        ("resnet50_v1", {}, 3_857_973_248),
+        ("resnet50", {}, 4_089_184_256),  # v1.5, which the published 4.09 G is of
+        ("resnet50_v1", {}, 3_857_973_248),  # the paper's: "3.8 billion"
         ("vgg16", {}, 15_470_264_320),
         ("mobilenet_v2", {}, 300_774_272),
     ],

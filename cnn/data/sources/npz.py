@@ -30,6 +30,12 @@ class NpzReader(SliceReader):
         suffix = f"_{self._stored.name}"
         found = {key.removesuffix(suffix) for key in self._keys if key.endswith(suffix)}
         self.names = tuple(name for name in found if f"{name}_label" in self._keys)
+        if found and not self.names:
+            base = self._train if self._train in found else min(found)
+            raise UserError(
+                f"data.path: {path} has no labels; add '{base}_label', one integer for each of "
+                f"'{base}{suffix}'"
+            )
 
     def _file(self) -> np.lib.npyio.NpzFile:
         try:

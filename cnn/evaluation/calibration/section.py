@@ -26,7 +26,7 @@ def section(runs: Sequence[Measured]) -> Html:
     """Returns the section of one or more runs."""
     heads = [Column("run"), Column("temperature", figures=True)]
     heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
-    rows, rest = [], []
+    rows, rest, diagrams = [], [], []
     for run in runs:
         rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["as_trained"])])
         after, temperature = run.figures["scaled"], run.figures["temperature"]
@@ -36,8 +36,10 @@ def section(runs: Sequence[Measured]) -> Html:
         else:
             rest.append(element("p", f"{run.name}: {run.figures['why']}", class_="note"))
         diagram = reliability_diagram(run.figures["as_trained"]["equal_width"])
-        rest += [element("h3", f"Reliability diagram, {run.name}"), diagram]
-    return page.section("Calibration", sortable_table(heads, rows), *rest, note=NOTE)
+        title = element("h3", f"Reliability diagram, {run.name}")
+        diagrams.append(element("figure", title, diagram))
+    drawn = element("div", *diagrams, class_="pair")
+    return page.section("Calibration", sortable_table(heads, rows), *rest, drawn, note=NOTE)
 
 
 def _cells(figures: dict[str, Any]) -> list[Cell]:
@@ -46,22 +48,26 @@ def _cells(figures: dict[str, Any]) -> list[Cell]:
 
 def reliability_diagram(bins: dict[str, list]) -> Html:
     """Accuracy against confidence of each bin, with the gap to the diagonal as a whisker."""
-    scale = Scale(0, 1)
-    marks = [line([(0, 100), (100, 0)], "line reference tone3")]
+    # Room above 1, where the axis is named.
+    scale, up = Scale(0, 1), Scale(0, 1.06)
+    marks = [line([(0, 100), (100, 100 - up(1))], "line reference tone3")]
     places = []
     columns = (bins["confidence"], bins["accuracy"], bins["counts"])
     for confidence, accuracy, count in zip(*columns, strict=True):
         if count:
-            x, y = scale(confidence), 100 - scale(accuracy)
+            x, y = scale(confidence), 100 - up(accuracy)
             hint = f"{count:,} examples: confidence {confidence:.3f}, accuracy {accuracy:.3f}"
             places.append((x, y))
-            marks += [rule(x, y, x, 100 - x, "whisker tone0"), mark("disc", x, y, "tone0", hint)]
+            marks += [
+                rule(x, y, x, 100 - up(confidence), "whisker tone0"),
+                mark("disc", x, y, "tone0", hint),
+            ]
     marks.insert(1, line(places, "line tone0"))
     return plot(
         scale,
-        scale,
+        up,
         *marks,
-        height=260,
+        height=300,
         x_format=lambda v: f"{v:g}",
         y_format=lambda v: f"{v:g}",
         x_label="confidence",

@@ -37,8 +37,9 @@ def section(runs: Sequence[Measured]) -> Html:
             for name, values in figures["errors"].items()
         ]
         table = heat_map([str(s) for s in figures["severities"]], errors, lambda v: f"{v:.1f}")
-        maps += [element("h3", f"Error by severity, {run.name}"), table]
-    return page.section("Corruptions", sortable_table(columns, rows), *maps, note=NOTE)
+        maps.append(element("figure", element("h3", f"Error by severity, {run.name}"), table))
+    drawn = element("div", *maps, class_="pair")
+    return page.section("Corruptions", sortable_table(columns, rows), drawn, note=NOTE)
 
 
 def _cell(value: float | None) -> Cell:

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from cnn.evaluation import page
 from cnn.evaluation.curves import Curve, curves, heat_map
-from cnn.evaluation.page import Cell, Column, Html, details, element, sortable_table
+from cnn.evaluation.page import (
+    Cell,
+    Column,
+    Html,
+    breakable,
+    details,
+    element,
+    join,
+    sortable_table,
+)
 from cnn.evaluation.suite import Figures, Measured
 
 NAMES = {
@@ -38,7 +47,11 @@ def section(runs: Sequence[Measured]) -> Html:
     heads = [Column("run"), Column("protocol")]
     heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
     rows = [
-        [Cell(run.name), Cell(NAMES[name]), *(_cell(run.figures[name], c) for c in COLUMNS)]
+        [
+            Cell(breakable(run.name)),
+            Cell(NAMES[name]),
+            *(_cell(run.figures[name], c) for c in COLUMNS),
+        ]
         for run in runs
         for name in NAMES
         if name in run.figures
@@ -62,8 +75,10 @@ def _cell(figures: Figures, name: str) -> Cell:
     if name in ("flips", "deviation"):
         return Cell(f"{value:.3f}", value)
     interval = figures.get(f"{name}_interval")
-    ends = f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else ""
-    return Cell(f"{100 * value:.2f}{ends}", value)
+    if not interval:
+        return Cell(f"{100 * value:.2f}", value)
+    ends = element("span", f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}", class_="sub")
+    return Cell(join([f"{100 * value:.2f}", ends]), value)
 
 
 def _charts(runs: Sequence[Measured]) -> list[Html]:
@@ -83,11 +98,15 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
             description="accuracy at each crop along the diagonal",
         )
         charts += [element("h3", "Accuracy along the diagonal"), chart]
-    for run in runs:
-        for name in ("circular_grid", "fractional_grid"):
-            if name in run.figures:
-                title = f"{NAMES[name]}: accuracy in percent at each shift, {run.name}"
-                charts += [element("h3", title), _map(run.figures[name])]
+    for name in ("circular_grid", "fractional_grid"):
+        found = [
+            element("figure", element("h3", run.name), _map(run.figures[name]))
+            for run in runs
+            if name in run.figures
+        ]
+        if found:
+            title = f"{NAMES[name]}: accuracy in percent by pixels down (rows) and right (columns)"
+            charts += [element("h3", title), element("div", *found, class_="pair")]
     return charts
 
 
@@ -99,5 +118,9 @@ def _diagonal(figures: Figures) -> list[tuple[float, float]]:
 def _map(figures: Figures) -> Html:
     at = {tuple(s): 100 * a for s, a in zip(figures["shifts"], figures["accuracy_at"], strict=True)}
     down, across = (sorted({shift[axis] for shift in at}) for axis in (0, 1))
-    rows = [(f"{i:g} down", [at[i, j] for j in across]) for i in down]
-    return heat_map([f"{j:g} right" for j in across], rows, lambda v: f"{v:.1f}")
+    rows = [(_pixels(i), [at[i, j] for j in across]) for i in down]
+    return heat_map([_pixels(j) for j in across], rows, lambda v: f"{v:.1f}")
+
+
+def _pixels(shift: float) -> str:
+    return f"{shift:g}".replace("-", "\N{MINUS SIGN}")
