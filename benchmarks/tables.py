@@ -14,14 +14,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cnn.ablation.collect import collect
 from cnn.ablation.judgement import judge
+from cnn.ablation.plan import folder_name
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, control, headline
 from cnn.ablation.study_folder import StudyFolder
+from cnn.evaluation.shift.section import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
+SHIFT = ROOT / "results" / "shift"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -61,6 +64,45 @@ def pooling() -> str:
             f"[report.html]({place}/report.html) for curves, costs and every seed).",
         )
     )
+
+
+def shift() -> str:
+    """Returns the consistency of each arm of results/shift by each protocol, over its seeds."""
+    study = StudyFolder(SHIFT)
+    plan = study.plan()
+    names = [name for name in plan.arms if name != plan.baseline]
+    arms = {n: _runs_of(SHIFT / folder_name(n)) for n in (plan.baseline, *names)}
+    some = next(iter(arms.values()))[0]
+
+    def row(title: str, figure: Callable[[dict[str, Any]], float]) -> list[str]:
+        found = [[100 * figure(run) for run in runs] for runs in arms.values()]
+        return [title, *(f"{statistics.mean(f):.2f} ± {statistics.stdev(f):.2f}" for f in found)]
+
+    rows = [
+        row(title, lambda run, name=name: run["shift"][name]["consistency"])
+        for name, title in NAMES.items()
+        if name in some["shift"]
+    ]
+    rows.append(row("Accuracy, no shift", lambda run: run["test"]["accuracy"]))
+    count, shifted = (some["shift"][n]["count"] for n in ("circular_grid", "all_shifts"))
+    seeds = len(next(iter(arms.values())))
+    about = (
+        f"{plan.name}: mean ± standard deviation of {seeds} seeds,\n{count:,} test images "
+        f"({shifted} for all shifts).\n`{study.command()}`\nmade the "
+        "[report](results/shift/report.md), whose metric is the consistency."
+    )
+    return f"{_table(['consistency, percent', *arms], rows)}\n\n{about}"
+
+
+def _runs_of(arm: Path) -> list[dict[str, Any]]:
+    """Reads the test figures and the shift suite of every seed of an arm."""
+    return [
+        {
+            "test": json.loads((seed / "result.json").read_text())["test"],
+            "shift": json.loads((seed / "evaluation" / "shift.json").read_text())["figures"],
+        }
+        for seed in sorted(arm.glob("seed-*"))
+    ]
 
 
 def training() -> str:
@@ -121,6 +163,7 @@ def _conditions(made: dict[str, Any]) -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "first run": first_run,
     "pooling": pooling,
+    "shift": shift,
     "training": training,
     "operators": operators,
 }
