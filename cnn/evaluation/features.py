@@ -1,6 +1,6 @@
 """The features suite: first filters, maps of each block, Grad-CAM, and what is confused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from cnn.evaluation.subject import places
 from cnn.evaluation.suite import Figures, Measured, Progress
 
 PAIRS, EXAMPLES = 5, 6
+Drawing = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
 NOTE = (
     "Filters are scaled to their own range. Maps: a row for each image, of the block's channels "
     "with the largest means over these images. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
@@ -44,7 +45,7 @@ def measure(
       run: the checkpoint.
       split: its name.
       progress: told after each picture.
-      images: to draw maps of, spread evenly over the split; 0: all of it.
+      images: to draw maps of, spread evenly over the split.
       examples: instead of these, the places of images in the split.
       channels: of each block's maps.
 
@@ -53,40 +54,57 @@ def measure(
       "predicted", "count", "examples"} (places in the split, the largest loss first).
 
     Raises:
-      UserError: the split has no such example.
+      UserError: the split has no such example, or no image is asked for.
     """
-    evaluator, part = run.evaluator, run.split(split)
-    chosen = check_examples(examples, part) if examples else places(part, images)
-    pixels, labels = part.read(chosen)
-    pictures = []
+    part = run.split(split)
+    chosen = check_examples(examples, part) if examples else places(part, _some(images))
+    pictures: list[Figures] = []
     total = len(feature_shapes(run)) + PAIRS + 2
 
-    def draw(name: str, picture: np.ndarray, caption: str) -> None:
-        _enlarged(picture).save(progress.picture(f"{name}.png"))
-        pictures.append({"file": f"{name}.png", "caption": caption})
-        progress.show(len(pictures), total)
-        progress.keep({"pictures": pictures, "confused": []})
+    def draw(drawings: Iterator[Drawing]) -> None:
+        for name, picture, caption in drawings:
+            _enlarged(picture).save(progress.picture(f"{name}.png"))
+            pictures.append({"file": f"{name}.png", "caption": caption})
+            progress.show(len(pictures), total)
+            progress.keep({"pictures": pictures, "confused": []})
 
-    kernel = _first_kernel(run)
+    draw(_learned(run, *part.read(chosen), channels))
+    confused = _confused(run, split)
+    draw(_taken_for_others(part, confused))
+    return {"pictures": pictures, "confused": confused}
+
+
+def _learned(
+    run: CheckpointedRun, pixels: np.ndarray, labels: np.ndarray, channels: int
+) -> Iterator[Drawing]:
+    """Draws the filters, the maps of some images, and Grad-CAM on them."""
+    kernel, model = _first_kernel(run), run.evaluator.model
     if kernel is not None:
         tiles = [_unit(kernel[..., i]) for i in range(kernel.shape[-1])]
-        draw("filters", _grid(tiles), "Filters of the first layer")
+        yield "filters", _grid(tiles), "Filters of the first layer"
     variables, inputs = _on_device(run, pixels)
-    maps = jax.device_get(jax.jit(feature_maps(evaluator.model))(variables, inputs))
+    maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
     for name, block in maps.items():
         tiles = _strongest(np.asarray(block, np.float32), channels)
-        draw(f"maps_{name}", _grid(tiles, channels), f"Maps of {name}")
+        yield f"maps_{name}", _grid(tiles, channels), f"Maps of {name}"
     if maps:
-        see = jax.jit(partial(class_maps, evaluator.model, layer=list(maps)[-1]))
+        see = jax.jit(partial(class_maps, model, layer=list(maps)[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
-        draw("grad_cam", _beside(pixels, seen), _said(run, labels, found))
-    confused = _confused(run, split)
+        yield "grad_cam", _beside(pixels, seen), _said(run, labels, found)
+
+
+def _taken_for_others(part: data.Split, confused: Sequence[Figures]) -> Iterator[Drawing]:
     for i, pair in enumerate(confused):
         shown = part.read(np.array(pair["examples"]))[0]
         times = "once" if pair["count"] == 1 else f"{pair['count']} times"
         caption = f"{pair['right']} taken for {pair['predicted']}, {times}"
-        draw(f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption)
-    return {"pictures": pictures, "confused": confused}
+        yield f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption
+
+
+def _some(images: int) -> int:
+    if not images:
+        raise UserError("--suite=features: images=0 would draw all of them; give a number from 1")
+    return images
 
 
 def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:

@@ -68,6 +68,8 @@ def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
     assert all(names[label] in caption for label in labels)
     with pytest.raises(UserError, match="from 0 to 36"):
         features.measure(run, "test", progress, examples=(37,))
+    with pytest.raises(UserError, match="a number from 1"):
+        features.measure(run, "test", progress, images=0)
     outcomes = run.outcomes("test")
     names = run.evaluator.dataset.class_names
     for pair in figures["confused"]:
