@@ -101,8 +101,11 @@ def get_config() -> ConfigDict:
             stem_downsample="",  # behind the stem; `python -m cnn.layers` lists the operators
             downsample="",  # on the main path, wherever the resolution drops
             shortcut_downsample="",  # on the shortcut of a residual block, likewise
+            temporal_downsample="",  # clips: on the main path, along time; the others then leave it
+            shortcut_temporal_downsample="",  # clips: on the shortcut, along time
             shortcut="",  # pad: zero channels, option A | projection: 1x1 convolution, option B
             head="",  # global pooling before the classifier
+            temporal_head="",  # clips: pooling over what a network of images finds in each frame
             norm="",  # batch | group | layer | instance | none
             norm_momentum=0.9,  # batch: share of the running statistics kept at each step
             norm_epsilon=1e-5,

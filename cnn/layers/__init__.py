@@ -1,6 +1,7 @@
 """Thin linen modules over the operators: blocks, norms, heads, and the registry of downsampling."""
 
 from cnn.layers import downsamplers
+from cnn.layers.clips import ClipConv, ClipResidualBlock, ClipSite
 from cnn.layers.conv import Conv, ConvBlock
 from cnn.layers.convnext import ConvNeXtBlock, ConvNeXtReduction
 from cnn.layers.downsample import (
@@ -31,6 +32,9 @@ __all__ = [
     "BeforeConv",
     "BlockForm",
     "Card",
+    "ClipConv",
+    "ClipResidualBlock",
+    "ClipSite",
     "Conv",
     "ConvBlock",
     "ConvNeXtBlock",

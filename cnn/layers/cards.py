@@ -15,10 +15,11 @@ from cnn.layers.heads import HEADS
 SECTIONS = (
     (
         "Downsampling",
-        "model.downsample, model.stem_downsample, model.shortcut_downsample",
+        "model.downsample, model.stem_downsample, model.shortcut_downsample; in networks of clips "
+        "model.temporal_downsample, model.shortcut_temporal_downsample",
         DOWNSAMPLERS,
     ),
-    ("Heads", "model.head", HEADS),
+    ("Heads", "model.head, model.temporal_head", HEADS),
 )
 INTRODUCTION = """\
 # Operators
@@ -35,15 +36,19 @@ an axis, costs are of the operator alone.
 | `model.stem_downsample` | the stem's output |
 | `model.downsample` | the site's convolution, norm and activation, at full resolution |
 | `model.shortcut_downsample` | the block's input, before a projection or zero channels widen it |
+| `model.temporal_downsample` | networks of clips: as `model.downsample`, which leaves time alone |
+| `model.shortcut_temporal_downsample` | networks of clips: likewise on the shortcut |
 | `model.head` | the last activations; what it returns goes to the classifier |
+| `model.temporal_head` | clips: what `model.head` returns of each frame, in the frames' order |
 
 Every downsampling site halves each spatial axis, n to ceil(n / 2), but for entries whose card says
-otherwise. An entry with "the site's convolution takes the strides" comes in front of that
-convolution, which then works at half the resolution; on a shortcut that needs a projection, behind
-a stem it is refused. Windows are padded by `model.padding`, but where the card names other borders.
-`aps` and `lps` on a shortcut take the component that the main path picked. Random operators draw
-while training only. Weight decay shrinks the kernels of convolutions and of linear maps, and no
-other parameter here.
+otherwise. In networks of clips it halves either height and width or time, and windows, norms of
+phases and Fourier transforms are then along those axes alone. An entry with "the site's convolution
+takes the strides" comes in front of that convolution, which then works at half the resolution; on a
+shortcut that needs a projection, behind a stem it is refused. Windows are padded by
+`model.padding`, but where the card names other borders. `aps` and `lps` on a shortcut take the
+component that the main path picked. Random operators draw while training only. Weight decay shrinks
+the kernels of convolutions and of linear maps, and no other parameter here.
 
 ## One function by two names
 

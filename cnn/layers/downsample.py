@@ -16,7 +16,7 @@ from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
-from cnn.ops.padding import Padding, Size
+from cnn.ops.padding import Padding, Size, per_axis
 
 # (layer, x [B, *spatial, C], train, phase, **options) -> y, or (y, phase) for polyphase operators.
 # The layer gives strides and style, makes parameters with `param` and random keys with `make_rng`.
@@ -104,17 +104,47 @@ def operator_of(text: str) -> Operator:
     return DOWNSAMPLERS[parse_operator(text, "operator")[0]]
 
 
+def along(strides: Size, elements: int) -> Size:
+    """Returns a window of so many elements along the axes that shrink, and of 1 along others."""
+    if isinstance(strides, int):
+        return elements
+    return tuple(elements if stride > 1 else 1 for stride in strides)
+
+
+def on_reduced_axes(x: Array, strides: Size, pool: Callable[[Array, Size], Array]) -> Array:
+    """Applies `pool(x, strides)` with the axes that do not shrink as part of the batch.
+
+    For operators that change an axis even at strides 1.
+
+    Args:
+      x: `[B, *spatial, C]`.
+      strides: how much the axes shrink; at least one does.
+      pool: takes as many spatial axes as shrink.
+    """
+    steps = per_axis(strides, x.ndim - 2, "strides")
+    kept = [axis for axis, step in enumerate(steps, 1) if step == 1]
+    if not kept or isinstance(strides, int):
+        return pool(x, strides)
+    reduced = [axis for axis, step in enumerate(steps, 1) if step > 1]
+    order = (0, *kept, *reduced, x.ndim - 1)
+    outer = tuple(x.shape[axis] for axis in (0, *kept))
+    folded = x.transpose(order).reshape(-1, *(x.shape[axis] for axis in (*reduced, x.ndim - 1)))
+    y = pool(folded, tuple(step for step in steps if step > 1))
+    return y.reshape(*outer, *y.shape[1:]).transpose([order.index(i) for i in range(x.ndim)])
+
+
 class Downsample(nn.Module):
     """Reduces the resolution of `[B, *spatial, C]` by an operator of the registry.
 
     Attributes:
       operator: "name" or "name(option=value)".
-      strides: how much every spatial axis shrinks.
+      strides: how much every spatial axis shrinks, or each of them; the operator's windows are 1
+        along an axis of 1 in a list, so that it mixes nothing along it.
       style: of the network.
     """
 
     operator: str
-    strides: int
+    strides: Size
     style: Style
 
     @nn.compact
@@ -147,6 +177,10 @@ class Downsample(nn.Module):
         except UserError as error:
             raise UserError(f"{site} on {x.shape[1:-1]}: {error}") from error
         return result if isinstance(result, tuple) else (result, None)
+
+    def along(self, elements: int) -> Size:
+        """Returns a window of so many elements along the axes that shrink, and of 1 elsewhere."""
+        return along(self.strides, elements)
 
     def key(self, train: bool) -> Array | None:
         """Returns a key to draw with; None in evaluation."""
@@ -213,10 +247,12 @@ class BeforeConv(nn.Module):
     Attributes:
       operator: of the registry, with an `apply`.
       style: of the network.
+      strides: that the convolution takes for it.
     """
 
     operator: str
     style: Style
+    strides: Size = 2
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -224,8 +260,12 @@ class BeforeConv(nn.Module):
         name, options = parse_operator(self.operator, "operator")
         return DOWNSAMPLERS[name].apply(self, x, train, None, **options)
 
+    def along(self, elements: int) -> Size:
+        """Returns a window as `Downsample.along` does."""
+        return along(self.strides, elements)
 
-def before_conv(layer: nn.Module, text: str, x: Array, train: bool) -> Array:
+
+def before_conv(layer: nn.Module, text: str, x: Array, train: bool, strides: Size = 2) -> Array:
     """Applies what an operator that is `on_conv` puts before the strided convolution, if anything.
 
     Args:
@@ -233,7 +273,8 @@ def before_conv(layer: nn.Module, text: str, x: Array, train: bool) -> Array:
       text: the operator.
       x: the convolution's input.
       train: see `Downsample`.
+      strides: that the convolution takes for it.
     """
     if operator_of(text).apply is None:
         return x
-    return BeforeConv(text, layer.style)(x, train)
+    return BeforeConv(text, layer.style, strides)(x, train)

@@ -43,12 +43,13 @@ class Head(nn.Module):
 
     Attributes:
       pooling: "name" or "name(option=value)" of the registry.
-      num_classes: K.
+      num_classes: K; 0 leaves the classifier and the dropout before it out.
       style: of the network.
       dropout: rate before the classifier, and before each hidden layer of `flatten`.
       scale: of the logits.
       use_bias: of the classifier.
       norm: whether a norm comes between the pooling and the classifier.
+      field: of the config that names the pooling.
     """
 
     pooling: str
@@ -58,17 +59,20 @@ class Head(nn.Module):
     scale: float = 1.0
     use_bias: bool = True
     norm: bool = False
+    field: str = "model.head"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Returns float32 logits `[B, K]`."""
-        name, options = parse_operator(self.pooling, "model.head", HEADS)
+        """Returns float32 logits `[B, K]`, or pooled features `[B, F]` where K is 0."""
+        name, options = parse_operator(self.pooling, self.field, HEADS)
         try:
             x = HEADS[name].apply(self, x.astype(jnp.float32), train, **options)
         except UserError as error:
-            raise UserError(f"model.head: '{self.pooling}': {error}") from error
+            raise UserError(f"{self.field}: '{self.pooling}': {error}") from error
         if self.norm:
             x = self.style.make_norm("norm")(x, train)
+        if not self.num_classes:
+            return x
         x = self.drop(x, train)
         return nn.Dense(self.num_classes, self.use_bias, name="classifier")(x) * self.scale
 
@@ -189,17 +193,20 @@ def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
         oracle=("attention_pool",),
         parameters="4 C**2 + 4 C + (1 + positions) C",
         macs="about 2 C**2 a position",
-        pitfalls="learned positions tie the network to one image size.",
+        pitfalls="learned positions tie the network to one image size; without them "
+        "(positions=False) the order of the positions does not matter.",
     ),
 )
-def _attention(layer: Head, x: Array, train: bool, *, heads: int = 8) -> Array:
+def _attention(
+    layer: Head, x: Array, train: bool, *, heads: int = 8, positions: bool = True
+) -> Array:
     channels = x.shape[-1]
     start = nn.initializers.normal(channels**-0.5)
-    count = 1 + math.prod(x.shape[1:-1])
-    positions = layer.param("positions", start, (count, channels), jnp.float32)
+    shape = 1 + math.prod(x.shape[1:-1]), channels
+    places = layer.param("positions", start, shape, jnp.float32) if positions else jnp.zeros(shape)
     names = ("query", "key", "value", "output")
     projections = [_Projection(channels, name=name)() for name in names]
-    return attention_pool(x, positions, *projections, heads=heads)
+    return attention_pool(x, places, *projections, heads=heads)
 
 
 @register_head(

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.layers.norms import NORMS
+from cnn.ops.padding import Size, per_axis
 
 # What jax.nn has that maps an array to one of the same shape, element by element.
 ACTIVATIONS = (
@@ -32,7 +33,8 @@ class Style:
       padding: of convolutions and pooling; see `cnn.ops.padding`.
       dtype: of the computation.
       zero_scale: whether the last norm of a residual branch starts with scale 0.
-      dilation: of every convolution, where a network keeps its resolution and spreads its windows.
+      dilation: of every convolution, along all axes or each, where a network keeps its resolution
+        and spreads its windows.
     """
 
     norm: str = "batch"
@@ -43,7 +45,7 @@ class Style:
     padding: str = "SAME"
     dtype: str = "float32"
     zero_scale: bool = False
-    dilation: int = 1
+    dilation: Size = 1
 
     def __post_init__(self):
         NORMS.look_up(self.norm, "model.norm")
@@ -53,9 +55,12 @@ class Style:
                 f"{did_you_mean(self.activation, ACTIVATIONS)}"
             )
 
-    def dilated(self, factor: int) -> "Style":
+    def dilated(self, factor: Size) -> "Style":
         """Returns the style of the layers behind a reduction that was replaced by dilation."""
-        return replace(self, dilation=self.dilation * factor)
+        if isinstance(factor, int):
+            return replace(self, dilation=self.dilation * factor)
+        now = per_axis(self.dilation, len(factor), "dilation")
+        return replace(self, dilation=tuple(a * b for a, b in zip(now, factor, strict=True)))
 
     def make_norm(
         self, name: str, scale_init: Callable[..., Array] = nn.initializers.ones

@@ -1,6 +1,6 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
-from cnn.models import airbench, convnext, mobilenet, plain, resnet, sound
+from cnn.models import airbench, clips, convnext, mobilenet, plain, resnet, sound
 from cnn.models.registry import COMMON, MODELS, Network, build, check_read, resolve
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "airbench",
     "build",
     "check_read",
+    "clips",
     "convnext",
     "mobilenet",
     "plain",

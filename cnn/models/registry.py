@@ -11,13 +11,15 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
 from cnn.layers import DOWNSAMPLERS, HEADS, NORMS, STYLE_FIELDS, operator_of, parse_operator
 from cnn.layers.residual import SHORTCUTS
+from cnn.models.framewise import frame_wise
 
 # Fields of config.model that every network reads, and those that only batch norm or any norm does.
-COMMON = STYLE_FIELDS | {"name", "head", "dropout"}
+COMMON = STYLE_FIELDS | {"name", "head", "temporal_head", "dropout"}
 BATCH_NORM = frozenset({"norm_momentum", "ghost_batch"})
 ANY_NORM = frozenset({"norm_epsilon", "zero_scale"})
-SITES = ("stem_downsample", "downsample", "shortcut_downsample")
-RESIDUAL_SITES = frozenset({*SITES, "shortcut"})
+RESIDUAL_SITES = frozenset({"stem_downsample", "downsample", "shortcut_downsample", "shortcut"})
+TEMPORAL_SITES = ("temporal_downsample", "shortcut_temporal_downsample")
+SITES = ("stem_downsample", "downsample", "shortcut_downsample", *TEMPORAL_SITES)
 IMAGENET_SHAPE = (224, 224, 3)
 STYLE = {"norm": "batch", "activation": "relu"}
 
@@ -34,6 +36,7 @@ class Network:
       reads: the fields of config.model that have an effect, besides the common ones.
       stems: the values that model.stem can have.
       input_shape: that it was published for.
+      clips: it takes clips `[B, T, H, W, C]`, and nothing else.
     """
 
     build: Callable[[ConfigDict, int], nn.Module]
@@ -42,6 +45,7 @@ class Network:
     reads: frozenset[str] = frozenset()
     stems: tuple[str, ...] = ()
     input_shape: tuple[int, ...] = (32, 32, 3)
+    clips: bool = False
 
 
 MODELS: Registry[Network] = Registry("network")
@@ -72,6 +76,8 @@ def _check_operators(model: ConfigDict, network: Network) -> None:
         if site in network.reads:
             parse_operator(model[site], f"model.{site}", DOWNSAMPLERS)
     parse_operator(model.head, "model.head", HEADS)
+    if model.temporal_head:
+        _check_frame_wise(model, network)
     if "stem_downsample" in network.reads:
         entry = operator_of(model.stem_downsample)
         if entry.on_conv or entry.dilates:
@@ -86,6 +92,20 @@ def _check_operators(model: ConfigDict, network: Network) -> None:
         raise UserError(
             f"model.shortcut_downsample: '{model.shortcut_downsample}' needs a convolution on the "
             "shortcut; set model.shortcut=projection, or use 'subsample'"
+        )
+
+
+def _check_frame_wise(model: ConfigDict, network: Network) -> None:
+    parse_operator(model.temporal_head, "model.temporal_head", HEADS)
+    if network.clips:
+        raise UserError(
+            f"model.temporal_head: pools what a network of images finds in each frame, and "
+            f"{model.name} is one of clips; leave it out, or choose another network"
+        )
+    if model.ghost_batch:
+        raise UserError(
+            "model.ghost_batch: counts examples, and with model.temporal_head the statistics are "
+            "those of frames; leave one of them out"
         )
 
 
@@ -137,12 +157,15 @@ def build(model: ConfigDict, num_classes: int) -> nn.Module:
     """Builds the network that config.model describes.
 
     Returns:
-      A module called as `module(x, train)`, with images `[B, H, W, C]` to float32 logits `[B, K]`.
+      A module called as `module(x, train)`, with images `[B, H, W, C]` to float32 logits `[B, K]`;
+      with clips `[B, T, H, W, C]` where `model.temporal_head` is set, or the network is for clips.
 
     Raises:
       UserError: unknown names, or choices that do not go together.
     """
-    return MODELS.look_up(model.name, "model.name").build(resolve(model), num_classes)
+    filled = resolve(model)
+    network = MODELS[model.name].build(filled, num_classes)
+    return frame_wise(network, filled.temporal_head) if filled.temporal_head else network
 
 
 def check_read(model: ConfigDict, fields: Iterable[str]) -> None:

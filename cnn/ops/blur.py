@@ -18,7 +18,7 @@ def binomial(taps: int) -> tuple[float, ...]:
     return tuple(comb(taps - 1, i) / 2 ** (taps - 1) for i in range(taps))
 
 
-def blur(x: Array, taps: int, strides: Size, padding: Padding) -> Array:
+def blur(x: Array, taps: Size, strides: Size, padding: Padding) -> Array:
     """Depthwise binomial filter of 2 to 7 taps an axis at every stride-th position.
 
     y = subsample(x * (b ⊗ b)), b = `binomial(taps)`, `[B, *spatial, C]` (Zhang, ICML 2019). After
@@ -39,7 +39,7 @@ def blur(x: Array, taps: int, strides: Size, padding: Padding) -> Array:
 
     Args:
       x: the input.
-      taps: k.
+      taps: k, of all axes or of each; 1 leaves an axis of a list alone.
       strides: s.
       padding: see above.
 
@@ -47,31 +47,35 @@ def blur(x: Array, taps: int, strides: Size, padding: Padding) -> Array:
       UserError: taps outside 2 to 7 or not of the dialect, an unknown dialect, or an input too
         small to mirror.
     """
-    if not isinstance(taps, int) or not TAPS[0] <= taps <= TAPS[1]:
-        raise UserError(f"blur: taps={taps} is not a number of taps; use 2 to 7")
+    most = max(taps) if isinstance(taps, tuple) else taps
+    if not isinstance(most, int) or not TAPS[0] <= most <= TAPS[1]:
+        raise UserError(f"blur: taps={most} is not a number of taps; use 2 to 7")
     ndim = x.ndim - 2
+    sizes = per_axis(taps, ndim, "taps")
     if isinstance(padding, str) and padding not in MODES:
-        padding = _dialect_padding(taps, per_axis(strides, ndim, "strides"), padding)
-    return depthwise_conv(x, _kernel(taps, ndim, x), strides, padding)
+        padding = _dialect_padding(sizes, per_axis(strides, ndim, "strides"), padding)
+    return depthwise_conv(x, _kernel(sizes, x), strides, padding)
 
 
-def _kernel(taps: int, ndim: int, x: Array) -> Array:
+def _kernel(taps: tuple[int, ...], x: Array) -> Array:
     kernel = jnp.ones((), jnp.float32)
-    for _ in range(ndim):
-        kernel = kernel[..., None] * jnp.asarray(binomial(taps), jnp.float32)
+    for size in taps:
+        kernel = kernel[..., None] * jnp.asarray(binomial(size), jnp.float32)
     shape = (*kernel.shape, x.shape[-1])
     return jnp.broadcast_to(kernel[..., None], shape).astype(x.dtype)
 
 
-def _dialect_padding(taps: int, strides: tuple[int, ...], dialect: str) -> FilledPads:
+def _dialect_padding(taps: tuple[int, ...], strides: tuple[int, ...], dialect: str) -> FilledPads:
     if dialect not in DIALECTS:
         allowed = (*DIALECTS, *MODES)
         raise UserError(f"blur: unknown padding '{dialect}': {did_you_mean(dialect, allowed)}")
-    if dialect == "ffcv" and taps != 3:
-        raise UserError(f"blur: ffcv has 3 taps, not {taps}; use taps=3 or another dialect")
-    if dialect == "composer" and taps % 2 == 0:
-        raise UserError(f"blur: composer has odd taps only, not {taps}; use 3, 5 or 7")
+    most = max(taps)
+    if dialect == "ffcv" and most != 3:
+        raise UserError(f"blur: ffcv has 3 taps, not {most}; use taps=3 or another dialect")
+    if dialect == "composer" and most % 2 == 0:
+        raise UserError(f"blur: composer has odd taps only, not {most}; use 3, 5 or 7")
     if dialect == "timm":
-        return FilledPads(tuple(((s + taps - 2) // 2,) * 2 for s in strides), "reflect")
-    pads = (((taps - 1) // 2, taps // 2),) * len(strides)
+        pads = tuple(((s + k - 2) // 2,) * 2 for k, s in zip(taps, strides, strict=True))
+        return FilledPads(pads, "reflect")
+    pads = tuple(((k - 1) // 2, k // 2) for k in taps)
     return FilledPads(pads, "reflect" if dialect == "adobe" else "constant")

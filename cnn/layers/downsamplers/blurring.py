@@ -1,19 +1,28 @@
 """Low-pass filters before subsampling: BlurPool in its forms, and adaptive blurring."""
 
+import math
+
 from jax import Array
 
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, register
+from cnn.layers.downsample import (
+    DOWNSAMPLERS,
+    BeforeConv,
+    Card,
+    Downsample,
+    Operator,
+    register,
+)
 from cnn.ops.adaptive import adaptive_blur
 from cnn.ops.average import subsample
 from cnn.ops.blur import blur
 from cnn.ops.max_pool import max_pool
-from cnn.ops.padding import FilledPads, Padding
+from cnn.ops.padding import FilledPads, Padding, per_axis
 
 _ZHANG = "Zhang, ICML 2019"
 
 
-def _borders(layer: Downsample, dialect: str) -> Padding:
+def _borders(layer: Downsample | BeforeConv, dialect: str) -> Padding:
     """Returns the dialect; a circular network has circular borders where none is asked for."""
     return dialect or ("CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe")
 
@@ -39,7 +48,7 @@ def _blur(
     taps: int = 4,
     dialect: str = "",
 ):
-    return blur(x, taps, layer.strides, _borders(layer, dialect))
+    return blur(x, layer.along(taps), layer.strides, _borders(layer, dialect))
 
 
 def _add_names() -> None:
@@ -82,8 +91,8 @@ def _max_blur(
     taps: int = 4,
     dialect: str = "",
 ):
-    x = max_pool(x, window, 1, layer.style.padding)
-    return blur(x, taps, layer.strides, _borders(layer, dialect))
+    x = max_pool(x, layer.along(window), 1, layer.style.padding)
+    return blur(x, layer.along(taps), layer.strides, _borders(layer, dialect))
 
 
 @register(
@@ -99,7 +108,7 @@ def _max_blur(
     on_conv=True,
 )
 def _blur_conv(
-    layer: Downsample,
+    layer: BeforeConv,
     x: Array,
     train: bool,
     phase: Array | None,
@@ -107,7 +116,7 @@ def _blur_conv(
     taps: int = 3,
     dialect: str = "ffcv",
 ):
-    return blur(x, taps, 1, _borders(layer, dialect))
+    return blur(x, layer.along(taps), 1, _borders(layer, dialect))
 
 
 @register(
@@ -134,13 +143,13 @@ def _ddac(
     window: int = 3,
     groups: int = 8,
 ):
-    ndim, channels = x.ndim - 2, x.shape[-1]
+    channels, size = x.shape[-1], per_axis(layer.along(window), x.ndim - 2, "window")
     groups = next(g for g in range(groups, 0, -1) if channels % g == 0)
     values = "wrap" if layer.style.padding == "CIRCULAR" else "reflect"
-    pads = FilledPads((((window - 1) // 2, window // 2),) * ndim, values)
-    features = groups * window**ndim
-    logits = Conv(features, window, layer.style, padding=pads, name="logits")(x)
+    pads = FilledPads(tuple(((k - 1) // 2, k // 2) for k in size), values)
+    elements = math.prod(size)
+    logits = Conv(groups * elements, size, layer.style, padding=pads, name="logits")(x)
     logits = layer.style.make_norm("norm")(logits, train)
     logits = subsample(logits, layer.strides)
-    logits = logits.reshape(*logits.shape[:-1], groups, window**ndim)
-    return adaptive_blur(x, window, layer.strides, pads, logits=logits)
+    logits = logits.reshape(*logits.shape[:-1], groups, elements)
+    return adaptive_blur(x, size, layer.strides, pads, logits=logits)

@@ -37,7 +37,9 @@ DOWNSAMPLERS.add(
     ),
 )
 def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
-    block = ConvBlock(x.shape[-1], window, layer.style, strides=layer.strides, name="block")
+    block = ConvBlock(
+        x.shape[-1], layer.along(window), layer.style, strides=layer.strides, name="block"
+    )
     return block(x, train)
 
 
@@ -55,8 +57,8 @@ def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
 def _conv_pool(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3, pool: int = 2
 ):
-    x = ConvBlock(x.shape[-1], window, layer.style, name="block")(x, train)
-    return max_pool(x, pool, layer.strides, layer.style.padding)
+    x = ConvBlock(x.shape[-1], layer.along(window), layer.style, name="block")(x, train)
+    return max_pool(x, layer.along(pool), layer.strides, layer.style.padding)
 
 
 @register(
@@ -71,7 +73,7 @@ def _conv_pool(
     ),
 )
 def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
-    x = avg_pool(x, window, layer.strides, layer.style.padding)
+    x = avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
     return Conv(x.shape[-1], 1, layer.style, name="conv")(x)
 
 
@@ -88,4 +90,4 @@ def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
 )
 def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
     x = Conv(x.shape[-1], 1, layer.style, name="conv")(x)
-    return avg_pool(x, window, layer.strides, layer.style.padding)
+    return avg_pool(x, layer.along(window), layer.strides, layer.style.padding)

@@ -1,5 +1,7 @@
 """Pooling with a few learned parameters: GeM, LIP, mixed, gated and tree."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ from cnn.layers.conv import Conv
 from cnn.layers.downsample import Card, Downsample, register
 from cnn.layers.norms import NORMS
 from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
+from cnn.ops.padding import per_axis
 from cnn.ops.weighted import check_power, gem_pool, lip
 
 
@@ -35,7 +38,7 @@ def _gem(
 ):
     check_power(p, "gem")
     power = layer.param("p", nn.initializers.constant(p), (), jnp.float32)
-    return gem_pool(x, window, layer.strides, layer.style.padding, p=power)
+    return gem_pool(x, layer.along(window), layer.strides, layer.style.padding, p=power)
 
 
 @register(
@@ -62,13 +65,13 @@ def _lip(
 ):
     y = x
     for i, size in ((1, 1), (2, 3)) if bottleneck else ():
-        y = Conv(bottleneck, size, layer.style, name=f"logits{i}")(y)
+        y = Conv(bottleneck, layer.along(size), layer.style, name=f"logits{i}")(y)
         y = jax.nn.relu(NORMS["instance"](layer.style, name=f"norm{i}")(y, train))
     size, zeros = 1 if bottleneck else 3, nn.initializers.zeros
-    logits = Conv(x.shape[-1], size, layer.style, kernel_init=zeros, name="logits")(y)
+    logits = Conv(x.shape[-1], layer.along(size), layer.style, kernel_init=zeros, name="logits")(y)
     logits = NORMS["instance"](layer.style, name="norm")(logits, train)
     logits = 12 * jax.nn.sigmoid(logits)
-    return lip(x, logits, window, layer.strides, layer.style.padding)
+    return lip(x, logits, layer.along(window), layer.strides, layer.style.padding)
 
 
 _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
@@ -87,7 +90,7 @@ _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
 )
 def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     share = layer.param("share", nn.initializers.constant(0.5), (), jnp.float32)
-    return mixed_pool(x, window, layer.strides, layer.style.padding, share=share)
+    return mixed_pool(x, layer.along(window), layer.strides, layer.style.padding, share=share)
 
 
 @register(
@@ -103,7 +106,7 @@ def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, win
     ),
 )
 def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
-    shape = (window,) * (x.ndim - 2)
+    shape = per_axis(layer.along(window), x.ndim - 2, "window")
     gate = layer.param("gate", nn.initializers.zeros, shape, jnp.float32)
     return gated_pool(x, gate, layer.strides, layer.style.padding)
 
@@ -128,8 +131,8 @@ def _tree(
     window: int = 3,
     levels: int = 1,
 ):
-    size = (window,) * (x.ndim - 2)
-    mean = 1 / window ** len(size)
+    size = per_axis(layer.along(window), x.ndim - 2, "window")
+    mean = 1 / math.prod(size)
     spread = nn.initializers.normal(mean)
 
     def about_average(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

@@ -22,7 +22,7 @@ from cnn.ops.weighted import lp_pool, soft_pool
     ),
 )
 def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
-    return max_pool(x, window, layer.strides, layer.style.padding)
+    return max_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 
 @register(
@@ -46,7 +46,7 @@ def _avg(
     count_padding: bool = False,
 ):
     padding = layer.style.padding
-    return avg_pool(x, window, layer.strides, padding, count_padding=count_padding)
+    return avg_pool(x, layer.along(window), layer.strides, padding, count_padding=count_padding)
 
 
 @register(
@@ -60,7 +60,7 @@ def _avg(
     ),
 )
 def _median(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
-    return median_pool(x, window, layer.strides, layer.style.padding)
+    return median_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 
 @register(
@@ -83,7 +83,7 @@ def _lp(
     window: int = 2,
     p: float = 2.0,
 ):
-    return lp_pool(x, window, layer.strides, layer.style.padding, p=p)
+    return lp_pool(x, layer.along(window), layer.strides, layer.style.padding, p=p)
 
 
 @register(
@@ -98,7 +98,7 @@ def _lp(
     ),
 )
 def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
-    return soft_pool(x, window, layer.strides, layer.style.padding)
+    return soft_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 
 @register(

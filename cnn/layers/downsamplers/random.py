@@ -3,7 +3,8 @@
 from jax import Array
 
 from cnn.config.errors import UserError
-from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.downsample import Card, Downsample, on_reduced_axes, register
+from cnn.ops.padding import Size
 from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
 
 
@@ -21,7 +22,9 @@ from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
 )
 def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     key = layer.key(train)
-    return stochastic_pool(x, window, layer.strides, layer.style.padding, key=key, train=train)
+    return stochastic_pool(
+        x, layer.along(window), layer.strides, layer.style.padding, key=key, train=train
+    )
 
 
 @register(
@@ -45,8 +48,15 @@ def _s3(
     window: int = 2,
     grid: int = 0,
 ):
-    key, padding = layer.key(train), layer.style.padding
-    return s3_pool(x, window, layer.strides, padding, key=key, train=train, grid=grid or None)
+    return s3_pool(
+        x,
+        layer.along(window),
+        layer.strides,
+        layer.style.padding,
+        key=layer.key(train),
+        train=train,
+        grid=layer.along(grid) if grid else None,
+    )
 
 
 @register(
@@ -72,6 +82,10 @@ def _fractional(
 ):
     if ratio <= 1:
         raise UserError(f"ratio={ratio} does not reduce; use a number above 1, such as 1.4142")
-    sizes = [max(int(n / ratio), 1) for n in x.shape[1:-1]]
     key = layer.key(train)
-    return fractional_max_pool(x, sizes, key=key, train=train, overlapping=overlapping)
+
+    def pool(x: Array, strides: Size) -> Array:
+        sizes = [max(int(n / ratio), 1) for n in x.shape[1:-1]]
+        return fractional_max_pool(x, sizes, key=key, train=train, overlapping=overlapping)
+
+    return on_reduced_axes(x, layer.strides, pool)

@@ -19,7 +19,9 @@ from cnn.ops.polyphase import (
 def _blurred(layer: Downsample, x: Array, taps: int) -> Array:
     if taps == 0:
         return x
-    return blur(x, taps, 1, "CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe")
+    return blur(
+        x, layer.along(taps), 1, "CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe"
+    )
 
 
 @register(
@@ -77,7 +79,7 @@ def _lps(
     if phase is None:
         phases = split_phases(x, layer.strides, padding)
         y = phases.reshape(-1, *phases.shape[2:])
-        shared = dict(window=3, style=layer.style, padding="CIRCULAR")
+        shared = dict(window=layer.along(3), style=layer.style, padding="CIRCULAR")
         # A bias of the second would be added to all logits alike, and change nothing.
         y = jax.nn.relu(Conv(x.shape[-1], use_bias=True, name="logits1", **shared)(y))
         y = Conv(x.shape[-1], name="logits2", **shared)(y)
@@ -102,7 +104,7 @@ def _space_to_depth(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 1
 ):
     y = space_to_depth(x, layer.strides, layer.style.padding)
-    return Conv(x.shape[-1], window, layer.style, name="conv")(y)
+    return Conv(x.shape[-1], layer.along(window), layer.style, name="conv")(y)
 
 
 @register(

@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.downsample import Card, Downsample, on_reduced_axes, register
+from cnn.ops.padding import Size
 from cnn.ops.spectral import asap, diffstride, flc_pool, spectral_pool
 from cnn.ops.wavelet import wavelet_pool
 
@@ -52,7 +53,7 @@ def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
     ),
 )
 def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
-    return asap(x, layer.strides)
+    return on_reduced_axes(x, layer.strides, asap)
 
 
 @register(
@@ -70,9 +71,12 @@ def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
 def _diff_stride(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, smoothness: float = 4.0
 ):
-    start = nn.initializers.constant(2.0)
-    stride = layer.param("stride", start, (x.ndim - 2,), jnp.float32)
-    return diffstride(x, stride, layer.strides, smoothness=smoothness)
+    def pool(x: Array, strides: Size) -> Array:
+        start = nn.initializers.constant(2.0)
+        stride = layer.param("stride", start, (x.ndim - 2,), jnp.float32)
+        return diffstride(x, stride, strides, smoothness=smoothness)
+
+    return on_reduced_axes(x, layer.strides, pool)
 
 
 @register(
