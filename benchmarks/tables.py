@@ -25,6 +25,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
 SHIFT = ROOT / "results" / "shift"
+MOVING_FASHION = ROOT / "results" / "moving_fashion"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -105,6 +106,28 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
     ]
 
 
+def moving_fashion() -> str:
+    """Returns what a network of clips and one of frames reach where motion alone tells."""
+    networks = {
+        "clips": "`plain3d`: 3x3x3 convolutions",
+        "frames": "`plain` on each frame, averaged over the frames",
+    }
+    results = {name: json.loads((MOVING_FASHION / f"{name}.json").read_text()) for name in networks}
+    rows = (
+        (words, f"{results[name]['test']['accuracy']:.4f}", f"{results[name]['seconds']:.0f}")
+        for name, words in networks.items()
+    )
+    one = results["clips"]
+    return (
+        f"{_table(('network', 'test accuracy', 'seconds'), rows)}\n\n"
+        f"Chance is {1 / len(one['test']['accuracy_per_class']):.2f}. One run each with seed "
+        f"{one['seed']}, {one['step']} steps, {one['test']['count']:,} test clips,\n"
+        f"on {one['cores']} cores of an {one['cpu']} that other work used too (jax "
+        f"{one['versions']['jax']}, Python {one['versions']['python']};\n"
+        "[results/moving_fashion](../results/moving_fashion))."
+    )
+
+
 def training() -> str:
     """Returns images a second of training steps beside stock flax."""
     result = _read("training.json")
@@ -164,6 +187,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "first run": first_run,
     "pooling": pooling,
     "shift": shift,
+    "moving fashion": moving_fashion,
     "training": training,
     "operators": operators,
 }

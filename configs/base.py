@@ -24,8 +24,8 @@ def get_config() -> ConfigDict:
     config.data = ConfigDict(
         dict(
             signal="image",  # what examples are; see cnn/data/signals
-            source="tfds",  # tfds | folder | npz | synthetic
-            name="fashion_mnist",  # tfds: name of the data set
+            source="tfds",  # tfds | folder | npz | synthetic | moving: clips of images that move
+            name="fashion_mnist",  # tfds, moving: name of the data set
             version="",  # tfds: such as "3.0.1"; "" takes the newest in data_dir
             data_dir="",  # tfds: folder of prepared data sets; "" is tfds' own default
             path="",  # folder: root of the class folders; npz: the file
@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
             # and maybe " ~ REGEX", which its files' paths below it have to contain
             test_split="test",  # read by the final evaluation and eval.py only
             validation="0%",  # carved out of train whatever the seed: "10%" or "5000 examples"
-            image_size=0,  # tfds, folder: pixels the centre square is resized to; 0: as stored
+            image_size=0,  # pixels the centre square is resized to; moving: of a frame; 0: stored
             channels=0,  # tfds, folder: 1: grey, 3: colour; 0: as stored
             broken_files="refuse",  # folder: refuse | skip
             synthetic_shape=(32, 32, 3),  # synthetic: height, width, channels
@@ -45,6 +45,15 @@ def get_config() -> ConfigDict:
             prefetch=4,  # stream: batches decoded ahead
             mean=(),  # per channel, of pixels scaled to [0, 1]; (): measured on train
             std=(),  # likewise; of sound: per band of the features, or one for waves
+            video=ConfigDict(
+                dict(
+                    frames=16,  # of a clip
+                    sampling="dense",  # dense: `stride` apart | uniform: one of each equal part
+                    stride=1,  # dense: frames from one to the next
+                    random=True,  # in training: the start, or for uniform each place in its part
+                    short="loop",  # videos of too few frames: loop | hold the last one | refuse
+                )
+            ),
             sound=ConfigDict(
                 dict(
                     rate=16000,  # samples a second of all clips
@@ -155,6 +164,7 @@ def get_config() -> ConfigDict:
         dict(
             every="1 epochs",  # on the validation part, when there is one
             batch_size=256,  # any size gives the same figures
+            views=1,  # video: clips spread over each example, whose logits are averaged
             cifar_c="",  # eval.py: folder of CIFAR-10-C's files; "": corruptions are generated
         )
     )

@@ -9,7 +9,9 @@ from cnn.config.durations import parse_duration
 from cnn.config.errors import UserError, did_you_mean
 
 CHOICES = {
-    "data.signal": ("image", "sound"),
+    "data.signal": ("image", "sound", "video"),
+    "data.video.sampling": ("dense", "uniform"),
+    "data.video.short": ("loop", "hold", "refuse"),
     "data.sound.channels": (0, 1),
     "data.sound.other_rates": ("resample", "refuse"),
     "data.sound.short": ("pad", "refuse"),
@@ -19,7 +21,7 @@ CHOICES = {
     "data.sound.scale": ("slaney", "htk"),
     "data.sound.filter_norm": ("area", "peak"),
     "data.sound.normalize": ("train", "clip", "none"),
-    "data.source": ("tfds", "folder", "npz", "synthetic"),
+    "data.source": ("tfds", "folder", "npz", "synthetic", "moving"),
     "data.broken_files": ("refuse", "skip"),
     "data.placement": ("auto", "device", "stream"),
     "data.channels": (0, 1, 3),
@@ -52,6 +54,8 @@ RANGES = {
     "data.sound.floor": (1e-30, 1.0, True),
     "data.sound.dynamic_range": (0.0, 1000.0, True),
     "data.sound.coefficients": (1, 4096, True),
+    "data.video.frames": (1, 65536, True),
+    "data.video.stride": (1, 65536, True),
     "augment.time_shift": (0.0, 3600.0, True),
     "model.norm_momentum": (0.0, 1.0, False),
     "model.norm_epsilon": (0.0, 1.0, False),
@@ -74,6 +78,7 @@ RANGES = {
     "schedule.factor": (0.0, 1.0, True),
     "schedule.final": (0.0, 1.0, True),
     "evaluation.batch_size": (1, 2**40, True),
+    "evaluation.views": (1, 1024, True),
     "checkpoint.keep": (1, 2**40, True),
     "mesh.devices": (0, 2**40, True),
 }
@@ -89,16 +94,16 @@ DURATIONS = (
 
 # field: (the field that selects, the selections that read it)
 READ_BY = {
-    "data.name": ("data.source", {"tfds"}),
-    "data.version": ("data.source", {"tfds"}),
-    "data.data_dir": ("data.source", {"tfds"}),
+    "data.name": ("data.source", {"tfds", "moving"}),
+    "data.version": ("data.source", {"tfds", "moving"}),
+    "data.data_dir": ("data.source", {"tfds", "moving"}),
     "data.path": ("data.source", {"folder", "npz"}),
     "data.broken_files": ("data.source", {"folder"}),
     "data.synthetic_shape": ("data.source", {"synthetic"}),
     "data.synthetic_examples": ("data.source", {"synthetic"}),
     "data.synthetic_classes": ("data.source", {"synthetic"}),
     "data.device_limit": ("data.placement", {"auto"}),
-    "data.image_size": ("data.source", {"tfds", "folder"}),
+    "data.image_size": ("data.source", {"tfds", "folder", "moving"}),
     **{
         f"data.sound.{name}": ("data.sound.features", {"log_mel", "mfcc"})
         for name in (
@@ -107,7 +112,10 @@ READ_BY = {
         )
     },
     "data.sound.coefficients": ("data.sound.features", {"mfcc"}),
-    "data.channels": ("data.source", {"tfds", "folder"}),
+    "data.channels": ("data.source", {"tfds", "folder", "moving"}),
+    "data.video.stride": ("data.video.sampling", {"dense"}),
+    "data.video.random": ("data.source", {"tfds", "folder"}),
+    "data.video.sampling": ("data.source", {"tfds", "folder"}),
     "model.norm_momentum": ("model.norm", {"", "batch"}),
     "model.ghost_batch": ("model.norm", {"", "batch"}),
     "optimizer.momentum": ("optimizer.name", {"sgd"}),
@@ -122,21 +130,26 @@ READ_BY = {
 
 # field: the values of data.signal that read it; fields below data.<signal> are of that one.
 OF_SIGNAL = {
-    "data.image_size": {"image"},
-    "data.channels": {"image"},
-    "augment.flip": {"image"},
-    "augment.pad": {"image"},
-    "augment.pad_mode": {"image"},
-    "augment.random_resized_crop": {"image"},
-    "augment.cutout": {"image"},
-    "augment.cutmix": {"image"},
+    "data.image_size": {"image", "video"},
+    "data.channels": {"image", "video"},
+    "augment.flip": {"image", "video"},
+    "augment.pad": {"image", "video"},
+    "augment.pad_mode": {"image", "video"},
+    "augment.random_resized_crop": {"image", "video"},
+    "augment.cutout": {"image", "video"},
+    "augment.cutmix": {"image", "video"},
     "augment.time_shift": {"sound"},
     "augment.time_masks": {"sound"},
     "augment.band_masks": {"sound"},
     "augment.noise": {"sound"},
     "augment.noise_snr": {"sound"},
-    "augment.color_ops": {"image"},
-    "augment.color_magnitude": {"image"},
+    "augment.color_ops": {"image", "video"},
+    "augment.color_magnitude": {"image", "video"},
+    **{
+        f"model.{name}": {"video"}
+        for name in ("temporal_downsample", "shortcut_temporal_downsample", "temporal_head")
+    },
+    "evaluation.views": {"video"},
 }
 
 

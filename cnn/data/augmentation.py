@@ -27,6 +27,7 @@ def make_augment(
     std: tuple[float, ...],
     *,
     cropped: bool = False,
+    color: Callable[..., jax.Array] = random_color,
 ) -> Augment:
     """Builds the augmentation of a training batch.
 
@@ -35,6 +36,7 @@ def make_augment(
       num_classes: of the targets.
       mean, std: per channel, of pixels scaled to [0, 1].
       cropped: the resized crop was taken while decoding (`Feed.cropped`).
+      color: applies the colour operations; see `random_color`.
 
     Returns:
       A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
@@ -51,7 +53,7 @@ def make_augment(
         if augment.flip:
             images = random_flip(flip_key, images)
         if augment.color_ops:
-            images = random_color(color_key, images, augment.color_ops, augment.color_magnitude)
+            images = color(color_key, images, augment.color_ops, augment.color_magnitude)
         images = normalize(images, mean, std)
         if augment.cutout:
             images = cutout(cutout_key, images, augment.cutout)

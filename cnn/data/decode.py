@@ -57,26 +57,31 @@ class ImageForm:
         Raises:
           UserError: the bytes are not an image, naming `where`.
         """
-        image = self._pixels(encoded)
-        if image is None:
-            raise UserError(f"{where}: not a readable image; replace or remove it")
-        if self.size:
-            top, left, height, width = (crop or centre_square)(*image.shape[:2])
-            image = _resize(image[top : top + height, left : left + width], self.size)
-        return image if image.ndim == 3 else image[..., None]
+        image = decode_image(encoded, self.channels, where)
+        if not self.size:
+            return image
+        return resized(image, (crop or centre_square)(*image.shape[:2]), self.size)
 
-    def _pixels(self, encoded: bytes) -> np.ndarray | None:
-        """Returns all pixels, or None where the bytes are no image."""
-        colour = self.channels == 3
-        if encoded.startswith(_JPEG):
-            # The same library as inside OpenCV, to the same pixels, and without its detours.
-            with suppress(ValueError):
-                return simplejpeg.decode_jpeg(encoded, "RGB" if colour else "GRAY")
-        if not encoded:
-            return None
-        flags = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
-        buffer = np.frombuffer(encoded, np.uint8)
-        return cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+
+def decode_image(encoded: bytes, channels: int, where: str) -> np.ndarray:
+    """Returns uint8 pixels `[H, W, channels]`, RGB or grey; see `ImageForm.decode`."""
+    image = _pixels(encoded, channels == 3)
+    if image is None:
+        raise UserError(f"{where}: not a readable image; replace or remove it")
+    return image if image.ndim == 3 else image[..., None]
+
+
+def _pixels(encoded: bytes, colour: bool) -> np.ndarray | None:
+    """Returns all pixels, or None where the bytes are no image."""
+    if encoded.startswith(_JPEG):
+        # The same library as inside OpenCV, to the same pixels, and without its detours.
+        with suppress(ValueError):
+            return simplejpeg.decode_jpeg(encoded, "RGB" if colour else "GRAY")
+    if not encoded:
+        return None
+    flags = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
+    buffer = np.frombuffer(encoded, np.uint8)
+    return cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
@@ -85,9 +90,13 @@ def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
     return (height - side) // 2, (width - side) // 2, side, side
 
 
-def _resize(image: np.ndarray, size: int) -> np.ndarray:
+def resized(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
+    """Returns a part of an image, from `centre_square` or `crop_box`, as `[size, size, C]`."""
+    top, left, height, width = box
+    image = image[top : top + height, left : left + width]
     if image.shape[:2] == (size, size):
         return image
     shrinks = size * size < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (size, size), interpolation=method)
+    small = cv2.resize(image, (size, size), interpolation=method)
+    return small if small.ndim == 3 else small[..., None]

@@ -55,12 +55,12 @@ class EncodedSplit(Split):
         Raises:
           UserError: an example is broken, has no label or is not of the announced shape.
         """
-        examples = np.empty((len(indices), *self.shape), self.dtype)
+        examples = []
         labels = np.empty(len(indices), np.int32)
         for row, (payload, label, where) in enumerate(self._fetch([int(i) for i in indices])):
             crop = crops[row] if crops is not None else None
             example = self._form.decode(payload, where, crop)
-            if example.shape != self.shape:
+            if example.shape[-len(self.shape) :] != self.shape:
                 raise UserError(
                     f"{where}: {example.shape} where the split announced {self.shape}; "
                     "set the size in the data section"
@@ -70,5 +70,6 @@ class EncodedSplit(Split):
                     f"{where}: label {label} is none of the {self.num_classes} classes; "
                     "choose a split that has labels"
                 )
-            examples[row], labels[row] = example, label
-        return examples, labels
+            examples.append(example)
+            labels[row] = label
+        return np.stack(examples), labels

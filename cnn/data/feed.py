@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.order import batch_indices
-from cnn.data.split import DrawCrops, Split
+from cnn.data.split import Crop, DrawCrops, Split
 
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
@@ -145,10 +145,13 @@ class EvalFeed:
     _batch_size: int
     _workers: int
     _prefetch: int
+    _views: Crop | None = None
     _held: tuple[dict[str, jax.Array], ...] = ()
 
     def batches(self) -> Iterator[dict[str, jax.Array]]:
         """Yields what `load` takes, and float32 'mask' `[rows]`: 1 for examples, 0 for padding.
+
+        Several views of each example are 'views' `[rows, views, *shape]` in the place of 'input'.
 
         Batches hold `batch_size` examples, the last one what is left. All have the same number of
         rows: the batch size rounded up to a multiple of the shards.
@@ -163,13 +166,16 @@ class EvalFeed:
         chosen = [
             self._chosen(start, rows) for start in range(0, len(self.split), self._batch_size)
         ]
-        tasks = (
-            [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
-            for indices, _ in chosen
-        )
+        tasks = (self._tasks(indices) for indices, _ in chosen)
         decoded = _decode_ahead(self.split, tasks, self._workers, self._prefetch)
         for (_, mask), batch in zip(chosen, decoded, strict=True):
+            if self._views is not None:
+                batch["views"] = batch.pop("input")
             yield _place({**batch, "mask": mask}, rows, padded, self._sharding)
+
+    def _tasks(self, indices: np.ndarray) -> list[tuple[np.ndarray, Any]]:
+        parts = [indices[i : i + _CHUNK] for i in range(0, len(indices), _CHUNK)]
+        return [(part, self._views and [self._views] * len(part)) for part in parts]
 
     def _chosen(self, start: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the example of each row (the last one again for padding) and the mask."""
@@ -183,16 +189,27 @@ def make_eval_feed(
     data: ConfigDict,
     sharding: NamedSharding,
     batch_size: int,
+    views: Crop | None = None,
 ) -> EvalFeed:
-    """Makes the evaluation feed of a split; arguments and errors as in `make_feed`."""
+    """Makes the evaluation feed of a split; other arguments and errors as in `make_feed`.
+
+    Args:
+      views: what takes several views of each example while decoding; None: the usual one.
+    """
+    if views is not None and not split.varying:
+        raise UserError(
+            f"evaluation.views: the examples of {split.name} are no longer than a clip, so that "
+            "there is one view of each; leave it at 1"
+        )
     feed = EvalFeed(
         split=split,
         _sharding=sharding,
         _batch_size=batch_size,
         _workers=data.workers,
         _prefetch=data.prefetch,
+        _views=views,
     )
-    resident = _is_resident(split, data, must_stream=False)
+    resident = _is_resident(split, data, must_stream=views is not None)
     return replace(feed, _held=tuple(feed.batches())) if resident else feed
 
 
@@ -227,8 +244,8 @@ def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
         )
     if must_stream and data.placement == "device":
         raise UserError(
-            "data.placement: 'device' cannot be had with random crops of examples that differ "
-            "in size, as they are taken while decoding; use 'stream' or 'auto'"
+            "data.placement: 'device' cannot be had with random crops, or views, of examples "
+            "that differ in size, as they are taken while decoding; use 'stream' or 'auto'"
         )
     if must_stream or data.placement != "auto":
         return data.placement == "device"

@@ -41,6 +41,7 @@ class Stored:
 
 
 SOUNDS = Stored("sound", "TC", "a number of samples", np.dtype(np.int16), (1, 2))
+CLIPS = Stored("clip", "THWC", "a number of frames, a height, a width", np.dtype(np.uint8), (1, 3))
 IMAGES = Stored("image", "HWC", "a height, a width", np.dtype(np.uint8), (1, 3))
 
 

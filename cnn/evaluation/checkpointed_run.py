@@ -49,7 +49,8 @@ class CheckpointedRun:
 
     def outcomes(self, split: str) -> Outcomes:
         """Evaluates the checkpoint on every example of a split."""
-        feed = self.evaluator.feed(self.split(split))
+        views = self.evaluator.config.evaluation.views
+        feed = self.evaluator.feed(self.split(split), views)
         return evaluate(self.evaluator.step, self.variables, feed)
 
 

@@ -33,10 +33,17 @@ class Evaluator:
     model: nn.Module
     step: Callable[..., dict[str, jax.Array]] = field(repr=False)
 
-    def feed(self, split: data.Split) -> data.EvalFeed:
-        """Returns the batches of a split."""
+    def feed(self, split: data.Split, views: int = 1) -> data.EvalFeed:
+        """Returns the batches of a split, with so many views of each example.
+
+        Raises:
+          UserError: there are not so many views, or the placement cannot be had.
+        """
         size = self.config.evaluation.batch_size
-        return data.make_eval_feed(split, self.config.data, batch_sharding(self.mesh), size)
+        several = self.dataset.signal.views(views) if views > 1 else None
+        return data.make_eval_feed(
+            split, self.config.data, batch_sharding(self.mesh), size, several
+        )
 
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born replicated over the mesh."""

@@ -62,5 +62,5 @@ class Device:
     def _evaluate(self, split: Split) -> Outcomes:
         evaluator = self._evaluator
         if split not in self._feeds:
-            self._feeds[split] = evaluator.feed(split)
+            self._feeds[split] = evaluator.feed(split, evaluator.config.evaluation.views)
         return evaluate(evaluator.step, self._state.variables(), self._feeds[split])

@@ -241,9 +241,11 @@ class Group:
 
     def _evaluate(self, split: data.Split) -> Outcomes:
         if split not in self._eval_feeds:
-            config = self._evaluator.config
+            config, signal = self._evaluator.config, self._evaluator.dataset.signal
+            size, views = config.evaluation.batch_size, config.evaluation.views
+            several = signal.views(views) if views > 1 else None
             self._eval_feeds[split] = data.make_eval_feed(
-                split, config.data, self._whole, config.evaluation.batch_size
+                split, config.data, self._whole, size, several
             )
         return evaluate(self._outcome, self._state.variables(), self._eval_feeds[split])
 

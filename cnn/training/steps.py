@@ -134,12 +134,13 @@ def make_eval_step(
 
     Outcomes are arrays [B]: `label`, `loss` (float32 cross-entropy in nats, no smoothing),
     `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of
-    equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead).
+    equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead). Of several views
+    of an example the mean of the logits counts.
     """
 
     def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:
         data = load(arrays, batch)
-        logits = model.apply(variables, prepare(data["input"]), train=False)
+        logits = _over_views(lambda x: model.apply(variables, prepare(x), train=False), data)
         label = data["label"]
         own = jnp.take_along_axis(logits, label[:, None], axis=1)
         lower = jnp.arange(logits.shape[1])[None, :] < label[:, None]
@@ -152,3 +153,11 @@ def make_eval_step(
         }
 
     return eval_step
+
+
+def _over_views(logits: Callable[[Array], Array], data: Batch) -> Array:
+    """Returns logits `[B, K]` of the inputs, the mean over the views where there are several."""
+    if "views" not in data:
+        return logits(data["input"])
+    batch, views, *shape = data["views"].shape
+    return logits(data["views"].reshape(-1, *shape)).reshape(batch, views, -1).mean(1)

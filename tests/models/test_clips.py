@@ -153,9 +153,9 @@ def test_temporal_downsampling_changes_itself_and_nothing_else():
         ("plain", {"temporal_head": "avgg"}, CLIPS, "model.temporal_head: unknown head 'avgg'"),
         (
             "plain",
-            {"temporal_head": "attention(heads=3)"},
+            {"temporal_head": "attention(heads=4)"},
             CLIPS,
-            "model.temporal_head: .* 3 heads do not divide",
+            "model.temporal_head: .* 4 heads do not divide",
         ),
         ("plain", {"temporal_head": "avg", "ghost_batch": 2}, CLIPS, "counts examples"),
         ("r3d_18", {"temporal_downsample": "none"}, CLIPS, "choose operators that agree"),

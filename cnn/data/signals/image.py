@@ -104,18 +104,20 @@ class ImageSignal(Signal):
         return partial(decode_crops, area=area) if area and varying else None
 
 
-def measure(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def measure(
+    split: Split, most: int = _MEASURED, at_once: int = _CHUNK
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of the pixels / 255, per channel.
 
-    Over all examples, or 10,000 evenly spaced ones when there are more. Pixels are counted by
-    value, so the result is exact to float64 whatever the order. A channel without any variation
-    gets standard deviation 1.
+    Over all examples, or `most` evenly spaced ones when there are more, `at_once` of them in
+    memory. Pixels are counted by value, so the result is exact to float64 whatever the order. A
+    channel without any variation gets standard deviation 1.
     """
-    chosen = np.arange(min(len(split), _MEASURED)) * len(split) // min(len(split), _MEASURED)
+    chosen = np.arange(min(len(split), most)) * len(split) // min(len(split), most)
     channels = split.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
-    for start in range(0, len(chosen), _CHUNK):
-        images, _ = split.read(chosen[start : start + _CHUNK])
+    for start in range(0, len(chosen), at_once):
+        images, _ = split.read(chosen[start : start + at_once])
         for channel in range(channels):
             counts[channel] += np.bincount(images[..., channel].ravel(), minlength=256)
     share = counts / counts.sum(axis=1, keepdims=True)
@@ -125,7 +127,8 @@ def measure(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
 
 
-def _channels(data: ConfigDict, example: jax.ShapeDtypeStruct) -> int:
+def channels_of(data: ConfigDict, example: jax.ShapeDtypeStruct) -> int:
+    """Returns how many channels there are."""
     return example.shape[-1]
 
 
@@ -136,7 +139,7 @@ SIGNALS.add(
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: measure(split),
-        count=_channels,
+        count=channels_of,
         open=lambda data, example, mean, std: ImageSignal(example, tuple(mean), tuple(std)),
     ),
 )

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
+from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.data.augmentation import Augment
 from cnn.data.split import Crop, DrawCrops, Split, Stored
@@ -144,6 +145,14 @@ class Signal(ABC):
           varying: of the split (`Form.varying`).
         """
         return None
+
+    def views(self, count: int) -> Crop:
+        """Returns what takes so many views of an example while decoding, on an axis of their own.
+
+        Raises:
+          UserError: there is one view of these examples.
+        """
+        raise UserError(f"evaluation.views: there is one view of each example, not {count}")
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """Prepared TFDS data sets, read through `tfds.data_source`-style random access, no TensorFlow."""
 
+import importlib.util
 import os
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -31,6 +35,11 @@ class TfdsReader:
         self._class_names = tuple(map(str, features[self._keys[1]].names))
         stored = self._codec.stored_shape(features[self._keys[0]])
         self._form = self._codec.form(stored, str(folder))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The splits there are."""
+        return tuple(self._builder.info.splits)
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a split with at least one example."""
@@ -89,10 +98,21 @@ def _builder(folder: Path) -> Any:
         import tensorflow_datasets
 
         try:
-            return tensorflow_datasets.builder_from_directory(folder)
+            with _video_without_tensorflow():
+                return tensorflow_datasets.builder_from_directory(folder)
         except Exception as error:
             first_line = str(error).strip().partition("\n")[0]
             raise UserError(f"{folder}: not a data set that tfds can read: {first_line}") from error
+
+
+def _video_without_tensorflow() -> AbstractContextManager[Any]:
+    """Lets tfds open its `Video` feature, which asks TensorFlow to name a NumPy dtype, no more."""
+    from tensorflow_datasets.core.features import video_feature
+
+    if importlib.util.find_spec("tensorflow"):
+        return nullcontext()
+    named = SimpleNamespace(dtypes=SimpleNamespace(as_dtype=np.dtype))
+    return mock.patch.object(video_feature, "tf", named)
 
 
 def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]:

@@ -1,0 +1,184 @@
+"""Video: clips of uint8 frames `[T, H, W, C]`, every frame changed as the others of its clip."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.data.augmentation import Augment, check_augment, make_augment, normalize
+from cnn.data.clips import ClipForm, Sampling, draw_picks, views
+from cnn.data.color import random_color
+from cnn.data.frames import SUFFIXES, images_in, open_frames
+from cnn.data.signals.image import channels_of, measure
+from cnn.data.signals.signal import SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.split import CLIPS, DrawCrops
+
+_MEASURED = 1000  # clips that the statistics are measured on, at most
+_CHUNK = 16  # of them in memory at once
+
+
+@dataclass(frozen=True)
+class VideoCodec(Codec):
+    """Folders of frames, GIF, and files that OpenCV decodes; TFDS' `Video`.
+
+    Stored shapes are (frames, height, width, channels).
+    """
+
+    data: ConfigDict
+    feature = "Video"
+
+    def examples(self, folder: Path) -> list[Path]:
+        """Returns the files of a class folder, and the folders below it that hold frames."""
+        found = []
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name.startswith("."):
+                continue
+            holds = path.is_dir() and (images_in(path) or not any(path.iterdir()))
+            found += self.examples(path) if path.is_dir() and not holds else [path]
+        return found
+
+    def look_at(self, path: Path) -> Look:
+        """Opens the video, decodes its first frame, and says what the config refuses."""
+        unknown = (None, None, None, None)
+        if path.is_file() and path.suffix.lower() not in SUFFIXES:
+            return Look(unknown, f"not a folder of frames, and not named {', '.join(SUFFIXES)}")
+        try:
+            frames = open_frames(path, 3, str(path))
+            shape = frames.take([0])[0].shape
+        except UserError as error:
+            reason = str(error).removeprefix(f"{path}: ")
+            return Look(unknown, reason.rpartition(";")[0] or reason)
+        video = self.data.video
+        needed = _sampling(self.data).span
+        if video.short == "refuse" and frames.count < needed:
+            reason = (
+                f"has {frames.count} frames and a clip needs {needed}; set data.video.short=loop "
+                "or hold, or a shorter clip"
+            )
+            return Look(unknown, reason)
+        return Look((frames.count, *shape[:2], None))
+
+    def payload(self, path: Path) -> Path:
+        """Returns the path itself, of which only the frames of a clip are read."""
+        return path
+
+    def stored_shape(self, feature: Any) -> StoredShape:
+        """Returns frames, height, width and channels of a `Video` feature."""
+        shape = tuple(feature.shape)
+        if len(shape) != 4:
+            raise UserError(f"videos of shape {shape} are not frames of pixels")
+        return shape
+
+    def from_record(self, feature: Any) -> list[bytes]:
+        """Takes the encoded frames out of a `tf.train.Example`."""
+        return list(feature.bytes_list.value)
+
+    def form(self, stored: StoredShape, where: str) -> ClipForm:
+        """Returns the clips that the config asks for; raises `UserError` if they cannot be."""
+        channels = self.data.channels or stored[3] or 3
+        if not self.data.image_size and None in stored[1:3]:
+            raise UserError(
+                f"data.image_size: videos in {where} differ in size; set it to a number of pixels"
+            )
+        return ClipForm(_sampling(self.data), channels, self.data.image_size, stored[:3])
+
+
+def _sampling(data: ConfigDict) -> Sampling:
+    video = data.video
+    return Sampling(video.frames, video.stride, video.sampling, video.short)
+
+
+@dataclass(frozen=True)
+class VideoSignal(Signal):
+    """Normalised pixels; mean and std are per channel, of pixels scaled to [0, 1].
+
+    Attributes:
+      random: whether training takes frames at random places of a video.
+    """
+
+    random: bool
+
+    def prepare(self, stored: Array) -> Array:
+        """Returns float32 clips `[B, T, H, W, C]`."""
+        return normalize(stored, self.mean, self.std)
+
+    def make_augment(self, augment: ConfigDict, num_classes: int, *, cropped: bool) -> Augment:
+        """Builds the augmentation of images, on clips whose frames are channels of one image.
+
+        So crops, flips, cutout and mixing are those of the clip. Colour operations are drawn for
+        the clip and computed for each frame: one that looks at the whole image, as equalize does,
+        looks at the frame.
+        """
+        frames = self.example.shape[0]
+        of_images = make_augment(
+            augment,
+            num_classes,
+            self.mean * frames,
+            self.std * frames,
+            # The box of a clip is taken with its frames, while decoding.
+            cropped=cropped,
+            color=partial(_color, frames),
+        )
+
+        def apply(key: Array, stored: Array, labels: Array) -> tuple[Array, Array]:
+            images, targets = of_images(key, _frames_as_channels(stored), labels)
+            return _channels_as_frames(images, frames), targets
+
+        return apply
+
+    def check(self, augment: ConfigDict) -> None:
+        """Raises `UserError` unless the augment section fits clips of this size."""
+        check_augment(augment, self.example.shape[1:])
+
+    def draw_crops(self, augment: ConfigDict, varying: bool) -> DrawCrops | None:
+        """Random frames and random resized crops, where there is more than the clip."""
+        area = tuple(augment.random_resized_crop)
+        if not varying or not (self.random or area):
+            return None
+        frames = self.example.shape[0]
+        return partial(draw_picks, frames=frames, place=self.random, area=area)
+
+    def views(self, count: int) -> Any:
+        """Returns what takes so many views of a video while decoding."""
+        return views(count, self.example.shape[0])
+
+
+def _frames_as_channels(clips: Array) -> Array:
+    """`[B, T, H, W, C]` -> `[B, H, W, T C]`."""
+    batch, frames, height, width, channels = clips.shape
+    return jnp.moveaxis(clips, 1, 3).reshape(batch, height, width, frames * channels)
+
+
+def _channels_as_frames(images: Array, frames: int) -> Array:
+    """`[B, H, W, T C]` -> `[B, T, H, W, C]`."""
+    return jnp.moveaxis(images.reshape(*images.shape[:3], frames, -1), 3, 1)
+
+
+def _color(frames: int, key: Array, images: Array, operations: int, magnitude: float) -> Array:
+    clips = _channels_as_frames(images, frames)
+    # The same key for all frames draws the same operations.
+    each = jax.vmap(lambda frame: random_color(key, frame, operations, magnitude), 1, 1)
+    return _frames_as_channels(each(clips))
+
+
+def _open(data: ConfigDict, example: jax.ShapeDtypeStruct, mean: Any, std: Any) -> VideoSignal:
+    return VideoSignal(example, tuple(mean), tuple(std), data.video.random)
+
+
+SIGNALS.add(
+    "video",
+    Kind(
+        about="uint8 [T, H, W, C] from folders of frames, GIF, MP4 and AVI, normalised by channel",
+        stored=CLIPS,
+        codec=VideoCodec,
+        measure=lambda data, split: measure(split, _MEASURED, _CHUNK),
+        count=channels_of,
+        open=_open,
+    ),
+)
