@@ -4,6 +4,7 @@ CONFIG ?= configs/fashion_mnist_10k.py
 WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
 # A Python that has torch, for the benchmarks that take PyTorch as a peer.
 TORCH_PYTHON ?=
+TORCH_VISION_PYTHON ?= $(TORCH_PYTHON)
 STUDY ?= configs/ablations/quick.py
 STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
 RUN := .venv/bin/python
@@ -23,6 +24,12 @@ bench: .venv/installed
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
+	$(RUN) benchmarks/loop.py --out=benchmarks/results/loop.json
+	$(RUN) benchmarks/input.py --torch-python=$(TORCH_VISION_PYTHON) --out=benchmarks/results/input.json
+	$(RUN) -m cnn.cost.bench --config=$(CONFIG) --out=benchmarks/results/bound.json
+	$(RUN) benchmarks/startup.py --out=benchmarks/results/startup.json
+	$(RUN) benchmarks/compiling.py --unrolled --out=benchmarks/results/compiling.json
+	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json
 	$(RUN) benchmarks/tables.py
 
 test: .venv/installed-test

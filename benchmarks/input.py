@@ -166,12 +166,12 @@ def measure(folder: Path, form: str, repeats: int, torch_python: str) -> dict[st
     return record.rounded(speeds | ratios) | {"best_peer": min(peers, key=peers.get)}
 
 
-def memory(folder: Path, batch: int = 16) -> dict[str, float]:
-    """Returns MiB of this process after a fifth of 1,500 images, and after all."""
+def memory(folder: Path, batch: int = 16, images: int = 1500) -> dict[str, float]:
+    """Returns MiB of this process after a fifth of some images, and after all."""
     split = open_dataset(config_of(folder, "jpeg"), splits=("train",)).train
     mesh = make_mesh(1, batch)
     data = config_of(folder, "jpeg")
-    steps = math.ceil(1500 / batch)
+    steps = math.ceil(images / batch)
     shardings = batch_sharding(mesh), replicated(mesh)
     feed = make_feed(split, data, *shardings, batch, 0, partial(decode_crops, area=AREA))
     found = {}

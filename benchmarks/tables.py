@@ -164,6 +164,113 @@ def operators() -> str:
     return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
 
 
+def loop() -> str:
+    """Returns what the training loop adds to its compiled step."""
+    result = _read("loop.json")
+    rows = (
+        (
+            name,
+            f"{row['bare_milliseconds_a_step']:.3g}",
+            f"{row['loop_milliseconds_a_step']:.3g}",
+            f"{row['loop_over_bare']:.3f}",
+            f"{row['cpu_loop_over_bare']:.3f}",
+            f"{row['smallest_turn']:.3f} to {row['largest_turn']:.3f}",
+            f"{row['added_microseconds_a_step']:.0f}",
+        )
+        for name, row in result["runs"].items()
+    )
+    head = ("run", "bare step, ms", "loop, ms", "loop/bare", "in CPU time")
+    head += ("turn by turn", "added a step, us")
+    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+
+
+def reading() -> str:
+    """Returns images a second of loaders of encoded images, and the memory of streaming."""
+    result = _read("input.json")
+    ending = "_images_per_second"
+    rows = (
+        (kind, name.removesuffix(ending), f"{row[name]:,.0f}", f"{ratio:.2f}" if ratio else "")
+        for kind, row in result["kinds"].items()
+        for name in row
+        if name.endswith(ending)
+        for ratio in [row.get(name.replace(ending, "_over_ours"))]
+    )
+    head = ("files", "loader", "images/s", "its time over ours")
+    memory, skipped = result["memory_mib"], result["conditions"].get("skipped")
+    streamed = (
+        f"Memory of a process that streams {memory['images']:.0f} of the JPEG files: "
+        f"{memory['after_a_fifth']:.0f} MiB after a fifth, {memory['at_the_end']:.0f} MiB at the "
+        "end."
+    )
+    said = f" Skipped: {skipped}." if skipped else ""
+    return f"{_table(head, rows)}\n\n{streamed}\n\n{_machine(result['conditions'])}{said}"
+
+
+def bound() -> str:
+    """Returns what bounds the first run, as `python -m cnn.cost.bench` says it."""
+    result = _read("bound.json")
+    rows = (
+        (placement, *(f"{speed:,.0f}" for speed in row["images_per_second"].values()))
+        for placement, row in result["placements"].items()
+    )
+    head = ("placement", "data only", "compute only", "both", "both, not augmented")
+    said = "\n".join(f"- {name}: {row['verdict']}." for name, row in result["placements"].items())
+    made = result | {"load_at_start": result["load"]}
+    return f"{_table(head, rows)}\n\n{said}\n\n{_machine(made)}"
+
+
+def startup() -> str:
+    """Returns how long starts take."""
+    result = _read("startup.json")
+    found, made = result["starts"], result["conditions"]
+    names = {
+        "help_seconds": "`train.py --help`",
+        "mistake_seconds": "a mistake in the config",
+        "cold_seconds": f"{made['network']} to its first step, nothing compiled before",
+        "warm_seconds": "the same again",
+    }
+    rows = ((text, f"{found[name]:.2f}") for name, text in names.items())
+    said = f"Warm over cold: {found['warm_over_cold']:.2f}."
+    return f"{_table(('start', 'seconds'), rows)}\n\n{said} {_machine(made)}"
+
+
+def compiling() -> str:
+    """Returns how long the training step of each network takes to compile."""
+    result = _read("compiling.json")
+    rows = (
+        (name, form, f"{row['compile_cpu_seconds']:.0f}", f"{row['compile_seconds']:.0f}")
+        for name, forms in result["networks"].items()
+        for form, row in forms.items()
+    )
+    head = ("network", "form", "CPU seconds", "seconds, shared machine")
+    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+
+
+def growth() -> str:
+    """Returns how costs grow with what they depend on."""
+    result = _read("growth.json")
+    rows = (
+        (
+            name,
+            ", ".join(f"{size:,}" for size in row["sizes"]),
+            ", ".join(f"{seconds:.3g}" for seconds in row["seconds"]),
+            ", ".join(f"{times:.3g}" for times in row["times_the_first"]),
+            f"{row['exponent']:.2f}",
+        )
+        for name, row in result["costs"].items()
+    )
+    head = ("cost", "sizes", "seconds", "times the first", "exponent")
+    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+
+
+def _machine(made: dict[str, Any]) -> str:
+    repeats = f", medians of {made['repeats']} in turns" if "repeats" in made else ""
+    return (
+        f"{made['cores']} cores of an {made['cpu']}{repeats}, a shared machine with load "
+        f"{made['load_at_start']} at the start, jax {made['versions']['jax']}."
+    )
+
+
 def _read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / name).read_text())
 
@@ -190,6 +297,12 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "moving fashion": moving_fashion,
     "training": training,
     "operators": operators,
+    "loop": loop,
+    "reading": reading,
+    "bound": bound,
+    "start-up": startup,
+    "compiling": compiling,
+    "growth": growth,
 }
 
 
