@@ -21,7 +21,7 @@ from cnn.ablation.study_folder import StudyFolder
 from cnn.evaluation.shift.section import NAMES
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("speed.md", "video.md")))
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
 SHIFT = ROOT / "results" / "shift"
