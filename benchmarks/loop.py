@@ -114,8 +114,12 @@ class Both:
 
     def bare(self) -> Any:
         """Makes as many steps of the compiled update and nothing else."""
+        before = last = None
         for batch in self._batches:
-            self._state, _ = self._trainer.step(self._state, batch)
+            # As in the loop: devices that share the cores may starve each other of too many steps.
+            jax.block_until_ready(before)
+            self._state, sums = self._trainer.step(self._state, batch)
+            before, last = last, sums
         return self._state
 
     def close(self) -> None:
