@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.conftest import REPOSITORY, TINY
 
@@ -210,3 +211,28 @@ def test_help_and_config_errors_do_not_import_jax(script):
     done = run("-c", probe)
     assert done.returncode == 0, done.stderr
     assert "--workdir" in done.stdout
+
+
+def test_a_folder_of_sounds_from_the_command_line(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("test", 2)):
+        for i, name in enumerate(("high", "low")):
+            (tmp_path / split / name).mkdir(parents=True)
+            for k in range(count):
+                tone = np.sin(np.arange(800) * (0.2 + i)) + rng.normal(0, 0.1, 800)
+                soundfile.write(tmp_path / split / name / f"{k}.wav", tone / 4, 8000)
+    fields = [
+        *("data.train_split=train", "data.test_split=test", f"data.path={tmp_path}"),
+        *("data.sound.seconds=0.1", "train.duration=2 steps", "train.batch_size=8"),
+        *("augment.time_shift=0.01", "augment.time_masks=(1, 2)", "mesh.devices=1"),
+        *("model.features=4,6,8", "log.tensorboard=False", "log.every=1 steps"),
+    ]
+    done = train(tmp_path / "run", *fields, config="configs/spoken_digits.py")
+    assert done.returncode == 0, done.stderr
+    assert "6x32x1 sounds" in done.stdout
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["test"]["count"] == 4
+    broken = tmp_path / "train" / "low" / "broken.wav"
+    broken.write_bytes(b"nothing")
+    done = train(tmp_path / "other", *fields, config="configs/spoken_digits.py")
+    assert_refused(done, broken, "not a WAV or FLAC file", "data.broken_files")
+    assert not (tmp_path / "other").exists()

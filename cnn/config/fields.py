@@ -105,6 +105,10 @@ READ_BY = {
     "data.device_limit": ("data.placement", {"auto"}),
     "data.image_size": ("data.source", {"tfds", "folder", "moving"}),
     **{
+        f"data.sound.{name}": ("data.source", {"tfds", "folder"})
+        for name in ("seconds", "other_rates", "short", "long", "channels")
+    },
+    **{
         f"data.sound.{name}": ("data.sound.features", {"log_mel", "mfcc"})
         for name in (
             *("fft", "window_length", "hop", "window", "centred", "bands", "low", "high"),

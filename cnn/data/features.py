@@ -10,7 +10,6 @@ from cnn.ops.spectrogram import (
     apply_filters,
     cosines,
     decibels,
-    mel_edges,
     mel_filters,
     num_frames,
     spectrogram,
@@ -57,13 +56,10 @@ class Features:
         return {"wave": 1, "log_mel": self.mels, "mfcc": self.coefficients}[self.kind]
 
     @property
-    def hop_seconds(self) -> float:
-        """Time between two positions of the network's input along its first axis."""
-        return (1 if self.kind == "wave" else self.hop) / self.rate
-
-    def edges(self) -> list[float]:
-        """Returns where the mel bands begin, peak and end, in Hz (`mel_edges`)."""
-        return mel_edges(self.mels, self.low, self.high, self.scale).tolist()
+    def extent(self) -> tuple[float, float]:
+        """Milliseconds that a position of the network's input sees, and from one to the next."""
+        samples, step = (1, 1) if self.kind == "wave" else (self.window_length, self.hop)
+        return 1000 * samples / self.rate, 1000 * step / self.rate
 
     def __call__(self, wave: Array) -> Array:
         """Returns float32 `[B, T, C]` as it is, or `[B, frames, bands, C]` of it."""

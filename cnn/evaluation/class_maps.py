@@ -49,6 +49,6 @@ def class_maps(
         return jnp.take_along_axis(logits(added), prediction[:, None], 1).sum()
 
     slopes = jax.grad(score)(jnp.zeros_like(maps))
-    weights = slopes.mean((1, 2), keepdims=True, dtype=jnp.float32)
+    weights = slopes.mean(tuple(range(1, slopes.ndim - 1)), keepdims=True, dtype=jnp.float32)
     seen = jax.nn.relu((weights * maps).sum(-1))
     return prediction.astype(jnp.int32), maps.astype(jnp.float32), seen

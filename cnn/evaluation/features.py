@@ -14,13 +14,14 @@ from cnn.cost.count import count
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.class_maps import class_maps
+from cnn.evaluation.drawing import Drawing
 from cnn.evaluation.equivariance import feature_maps
 from cnn.evaluation.page import Html, element
 from cnn.evaluation.subject import places
 from cnn.evaluation.suite import Figures, Measured, Progress
 
 PAIRS, EXAMPLES = 5, 6
-Drawing = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
+Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
 NOTE = (
     "Filters are scaled to their own range. Maps: a row for each image, of the block's channels "
     "with the largest means over these images. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
@@ -51,7 +52,8 @@ def measure(
 
     Returns:
       The names of the pictures with their captions, and the most confused pairs as {"right",
-      "predicted", "count", "examples"} (places in the split, the largest loss first).
+      "predicted", "count", "examples"} (places in the split, the largest loss first), and what
+      runs along the axes of the pictures.
 
     Raises:
       UserError: the split has no such example, or no image is asked for.
@@ -61,8 +63,8 @@ def measure(
     pictures: list[Figures] = []
     total = len(feature_shapes(run)) + PAIRS + 2
 
-    def draw(drawings: Iterator[Drawing]) -> None:
-        for name, picture, caption in drawings:
+    def draw(drawn: Iterator[Drawn]) -> None:
+        for name, picture, caption in drawn:
             _enlarged(picture).save(progress.picture(f"{name}.png"))
             pictures.append({"file": f"{name}.png", "caption": caption})
             progress.show(len(pictures), total)
@@ -70,32 +72,37 @@ def measure(
 
     draw(_learned(run, *part.read(chosen), channels))
     confused = _confused(run, split)
-    draw(_taken_for_others(part, confused))
-    return {"pictures": pictures, "confused": confused}
+    drawing = Drawing(run.evaluator.dataset.signal)
+    draw(_taken_for_others(drawing, part, confused))
+    return {"pictures": pictures, "confused": confused, "axes": drawing.axes}
 
 
 def _learned(
-    run: CheckpointedRun, pixels: np.ndarray, labels: np.ndarray, channels: int
-) -> Iterator[Drawing]:
+    run: CheckpointedRun, stored: np.ndarray, labels: np.ndarray, channels: int
+) -> Iterator[Drawn]:
     """Draws the filters, the maps of some images, and Grad-CAM on them."""
     kernel, model = _first_kernel(run), run.evaluator.model
+    drawing = Drawing(run.evaluator.dataset.signal)
     if kernel is not None:
-        tiles = [_unit(kernel[..., i]) for i in range(kernel.shape[-1])]
+        tiles = [_unit(one) for one in drawing.upright(np.moveaxis(kernel, -1, 0))]
         yield "filters", _grid(tiles), "Filters of the first layer"
-    variables, inputs = _on_device(run, pixels)
+    variables, inputs = _on_device(run, stored)
     maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
     for name, block in maps.items():
-        tiles = _strongest(np.asarray(block, np.float32), channels)
+        tiles = _strongest(drawing.upright(np.asarray(block, np.float32)), channels)
         yield f"maps_{name}", _grid(tiles, channels), f"Maps of {name}"
     if maps:
         see = jax.jit(partial(class_maps, model, layer=list(maps)[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
-        yield "grad_cam", _beside(pixels, seen), _said(run, labels, found)
+        overlaid = _beside(drawing.pictures(stored), drawing.upright(seen))
+        yield "grad_cam", overlaid, _said(run, labels, found)
 
 
-def _taken_for_others(part: data.Split, confused: Sequence[Figures]) -> Iterator[Drawing]:
+def _taken_for_others(
+    drawing: Drawing, part: data.Split, confused: Sequence[Figures]
+) -> Iterator[Drawn]:
     for i, pair in enumerate(confused):
-        shown = part.read(np.array(pair["examples"]))[0]
+        shown = drawing.pictures(part.read(np.array(pair["examples"]))[0])
         times = "once" if pair["count"] == 1 else f"{pair['count']} times"
         caption = f"{pair['right']} taken for {pair['predicted']}, {times}"
         yield f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption
@@ -153,7 +160,7 @@ def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
     for part in name.split("/"):
         tree = tree[part]
     kernel = np.asarray(tree["kernel"])
-    return kernel if kernel.ndim == 4 and kernel.shape[2] in (1, 3) else None
+    return kernel if kernel.ndim in (3, 4) and kernel.shape[-2] in (1, 3) else None
 
 
 def _confused(run: CheckpointedRun, split: str) -> list[Figures]:
@@ -240,5 +247,7 @@ def section(runs: Sequence[Measured]) -> Html:
             )
             for picture in run.figures["pictures"]
         ]
-        parts += [element("h3", run.name), element("div", *drawn, class_="pair")]
+        axes = run.figures.get("axes")
+        said = [element("p", f"In the pictures: {axes}.", class_="note")] if axes else []
+        parts += [element("h3", run.name), *said, element("div", *drawn, class_="pair")]
     return page.section("Features", *parts, note=NOTE)

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.suite import Asked, Figures, Progress, ResultFile
 from cnn.evaluation.suites import SUITES
@@ -24,8 +25,17 @@ def measure(
 
     An interruption leaves the figures that the suite asked to keep, marked as incomplete; `alive`
     is called whenever some of the work is done.
+
+    Raises:
+      UserError: the suite does not measure such signals, or what it raises.
     """
     entry = SUITES[suite.name]
+    signal = run.evaluator.config.data.signal
+    if signal not in entry.signals:
+        raise UserError(
+            f"--suite: {suite.name} is defined for {' and '.join(sorted(entry.signals))} runs, and "
+            f"{run.folder.path} was trained on {signal}; leave it out"
+        )
     options = entry.defaults() | dict(suite.options)
     file = ResultFile(run.folder, suite.name)
     with _bar(suite.name, quiet) as show:

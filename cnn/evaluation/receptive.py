@@ -11,8 +11,10 @@ from PIL import Image
 
 from cnn import data
 from cnn.config.errors import UserError
+from cnn.data.signals.sound import SoundSignal
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.drawing import Drawing
 from cnn.evaluation.effective_field import effective_field, field_size
 from cnn.evaluation.page import Cell, Column, Html, breakable, details, element, sortable_table
 from cnn.evaluation.receptive_field import Field, fields_of_axes
@@ -44,7 +46,8 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
 
     Returns:
       {"axes": {names of axes: [fields]}, see `fields_of_axes`; "effective": {"layer", "images",
-      "before", "after"}, sizes in pixels}.
+      "before", "after"}, sizes in pixels}; of sound also "milliseconds", (of one position, from one
+      to the next), and "drawn", what runs where in the pictures.
 
     Raises:
       UserError: no layer of the network keeps positions.
@@ -52,8 +55,14 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
     evaluator = run.evaluator
     axes = fields_of_axes(evaluator.model, evaluator.dataset.input_shape)
     layer = _last_block(next(iter(axes.values())))
-    named = {names: [asdict(field) for field in fields] for names, fields in axes.items()}
+    signal = evaluator.dataset.signal
+    named = {
+        _renamed(names, signal): [asdict(field) for field in fields]
+        for names, fields in axes.items()
+    }
     figures: Figures = {"axes": named}
+    if isinstance(signal, SoundSignal):
+        figures["milliseconds"] = signal.features.extent
     progress.keep(figures)
     examples = sample(run.split(split), images)
     device = evaluator.mesh.devices.flat[0]
@@ -74,8 +83,19 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
         )
         effective[name] = field_size(field)
         if field.ndim == 2:
-            _overlay(examples.read(np.arange(1))[0][0], field).save(progress.picture(f"{name}.png"))
+            drawing = Drawing(signal)
+            image = drawing.pictures(examples.read(np.arange(1))[0])[0]
+            overlay = _overlay(image, drawing.upright(field[None])[0])
+            overlay.save(progress.picture(f"{name}.png"))
+            figures["drawn"] = drawing.axes
     return figures | {"effective": effective}
+
+
+def _renamed(names: str, signal: data.Signal) -> str:
+    """Calls the axes of a spectrogram what they are."""
+    if not isinstance(signal, SoundSignal):
+        return names
+    return names.replace("height", "time").replace("width", "bands")
 
 
 def _last_block(fields: Sequence[Field]) -> str:
@@ -136,10 +156,20 @@ def _row(run: Measured, names: str, layers: Sequence[Figures]) -> list[Cell]:
         Cell(breakable(run.name)),
         Cell(breakable(last["layer"])),
         Cell(names),
-        Cell("whole image") if last["whole"] else Cell(last["size"], last["size"]),
+        Cell("whole image")
+        if last["whole"]
+        else Cell(_size(run, names, last["size"]), last["size"]),
         *(_number(effective.get(name)) for name in ("before", "after")),
         _number(last["misaligned"]),
     ]
+
+
+def _size(run: Measured, names: str, size: int) -> str:
+    """Returns a size, in milliseconds as well where it is of time."""
+    if "milliseconds" not in run.figures or "time" not in names:
+        return str(size)
+    first, step = run.figures["milliseconds"]
+    return f"{size} ({first + (size - 1) * step:.4g} ms)"
 
 
 def _misaligned(run: Measured, names: str, layers: Sequence[Figures]) -> Html | None:
@@ -174,6 +204,8 @@ def _pictures(run: Measured) -> Html:
                     class_="pixels",
                 )
             )
+    if axes := run.figures.get("drawn"):
+        drawn.append(element("p", f"In the pictures: {axes}.", class_="note"))
     return element("div", *drawn, class_="panels")
 
 

@@ -59,11 +59,13 @@ class Suite:
       measure: (run, split, progress, *, option=default, ...) -> figures, plain JSON values. Its
         keyword-only arguments are what `--suite=name(option=value)` can set.
       section: the results of one or more runs -> a `page.section`, the runs side by side.
+      signals: what it can measure, of `data.signal`.
     """
 
     about: str
     measure: Callable[..., Figures]
     section: Callable[[Sequence[Measured]], Html]
+    signals: frozenset[str] = frozenset({"image", "sound"})
 
     def defaults(self) -> dict[str, Any]:
         """Returns the options and their defaults."""

@@ -33,7 +33,10 @@ SUITES.add(
 SUITES.add(
     "equivariance",
     Suite(
-        "error of each layer's map of a shifted image", equivariance.measure, equivariance.section
+        "error of each layer's map of a shifted image",
+        equivariance.measure,
+        equivariance.section,
+        frozenset({"image"}),
     ),
 )
 SUITES.add(
@@ -42,7 +45,12 @@ SUITES.add(
 )
 SUITES.add(
     "corruption",
-    Suite("errors under 15 corruptions", corruption.measure, corruption.section),
+    Suite(
+        "errors under 15 corruptions",
+        corruption.measure,
+        corruption.section,
+        frozenset({"image"}),
+    ),
 )
 SUITES.add(
     "receptive_field",

@@ -48,3 +48,18 @@ def test_an_override_of_a_tuple_is_a_tuple():
     config = from_plain(to_plain(loaded()))
     apply_override(config, "model.features=8")
     assert config.model.features == (8,)
+
+
+def test_fields_of_other_signals_leave_the_fingerprint_as_it_is():
+    config = loaded()
+    with config.unlocked():
+        config.data.sound.fft = 99
+        config.augment.time_shift = 0.5
+    assert fingerprint(config) == fingerprint(loaded())
+    with config.unlocked():
+        config.data.signal = "sound"
+    on_sound = fingerprint(config)
+    with config.unlocked():
+        config.data.sound.fft = 98
+        config.augment.flip = not config.augment.flip
+    assert len({on_sound, fingerprint(config), fingerprint(loaded())}) == 3

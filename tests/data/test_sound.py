@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+import tensorflow_datasets as tfds
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
@@ -216,3 +217,48 @@ def test_noise_from_a_folder(signal, augment, tmp_path):
     augment.noise = str(tmp_path / "none")
     with pytest.raises(UserError, match=r"augment\.noise: .*none' is neither"):
         signal.make_augment(augment, 2, cropped=False)
+
+
+def test_tfds_audio(data, tmp_path):
+    write_tfds(tmp_path)
+    data.signal, data.name, data.data_dir = "sound", "tones", str(tmp_path)
+    data.sound.update(rate=RATE, seconds=0.1, fft=128, hop=80, bands=8)
+    dataset = open_dataset(data)
+    clips, labels = dataset.train.read(np.arange(2))
+    assert sorted(labels) == [0, 1]
+    np.testing.assert_array_equal(clips[1, :, 0], (np.arange(900) - 450)[50:850])
+    assert dataset.input_shape == (11, 8, 1)
+    data.sound.update(rate=2 * RATE, other_rates="refuse")
+    with pytest.raises(UserError, match=r"data\.sound\.rate: 16000, but sounds in .* have 8000"):
+        open_dataset(data)
+
+
+def write_tfds(folder):
+    """Prepares two sounds of 16-bit samples."""
+    with tfds.core.registered.skip_registration():
+
+        class Tones(tfds.core.GeneratorBasedBuilder):
+            """Two ramps."""
+
+            name = "tones"
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                features = {
+                    "audio": tfds.features.Audio(sample_rate=RATE),
+                    "label": tfds.features.ClassLabel(num_classes=2),
+                }
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(features)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {split: self._generate_examples() for split in ("train", "test")}
+
+            def _generate_examples(self):
+                for label in range(2):
+                    yield label, {"audio": np.arange(900) - 450, "label": label}
+
+        builder = Tones(data_dir=folder, file_format="array_record")
+    tfds.disable_progress_bar()
+    builder.download_and_prepare()

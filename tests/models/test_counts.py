@@ -42,7 +42,7 @@ GOLDEN = {
     # Kernels, norms and the classifier; 0.5 million, 1.8 and 3.7 in the paper's table.
     "m5": 558_090,
     "m11": 1_784_202,
-    "m18": 3_678_794,
+    "m18": 3_679_882,
     # MLPerf Tiny's port has 23,756 that are trained, with 12 classes instead of 10.
     "ds_cnn_s": 23_756 - 2 * 65,
 }

@@ -288,3 +288,12 @@ def test_fields_that_a_network_does_not_read_are_refused():
     check_read(model_config("convnext_t", norm="batch"), {"model.ghost_batch", "model.norm"})
     with pytest.raises(UserError, match=r"model.norm_epsilon: has no effect with the norm 'none'"):
         check_read(model_config("vgg11"), {"model.norm_epsilon"})
+
+
+@pytest.mark.parametrize("operator", [n for n, o in DOWNSAMPLERS.items() if 1 in o.ndims])
+def test_every_operator_reduces_a_network_on_waves(operator):
+    fields = {"features": (4, 8), "depths": (1, 1), "downsample": operator}
+    model = model_config("m11", stem_downsample="max(window=4)", **fields)
+    logits, variables = abstract(model, (2, 512, 1))
+    assert logits.shape == (2, 10)
+    assert all(len(s) <= 3 for s in parameters(variables).values())

@@ -163,7 +163,11 @@ def measure(data: ConfigDict, split: Split) -> tuple[tuple[float, ...], tuple[fl
 
     Over all clips, or 10,000 evenly spaced ones when there are more. A band without any variation
     gets standard deviation 1.
+
+    Raises:
+      UserError: the features cannot be computed of such clips.
     """
+    check_features(data.sound, split.shape[0])
     features = Features.of(data.sound)
     bands = features.bands
     if features.normalize != "train":

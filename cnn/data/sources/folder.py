@@ -14,7 +14,7 @@ from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
 from cnn.data.signals import SIGNALS, Codec, Look
 from cnn.data.sources.slices import parse_split
-from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
+from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,6 @@ SOURCES.add(
     "folder",
     Source(
         open=open_folder,
-        reads=COMMON | {"path", "image_size", "channels", "broken_files"},
+        reads=COMMON | DECODING | {"path", "broken_files"},
     ),
 )

@@ -29,6 +29,19 @@ COMMON = frozenset(
     }
 )
 
+# Likewise, of the sources that decode files or records.
+DECODING = frozenset(
+    {
+        "image_size",
+        "channels",
+        "sound.seconds",
+        "sound.other_rates",
+        "sound.short",
+        "sound.long",
+        "sound.channels",
+    }
+)
+
 
 class Reader(Protocol):
     """An opened source, from which splits are taken by expression."""

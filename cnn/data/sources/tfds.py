@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError, did_you_mean
 from cnn.data.encoded import EncodedSplit, Fetch
 from cnn.data.signals import SIGNALS, Codec
-from cnn.data.sources.source import COMMON, SOURCES, Source
+from cnn.data.sources.source import COMMON, DECODING, SOURCES, Source
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -184,6 +184,6 @@ SOURCES.add(
     "tfds",
     Source(
         open=open_tfds,
-        reads=COMMON | {"name", "version", "data_dir", "image_size", "channels"},
+        reads=COMMON | DECODING | {"name", "version", "data_dir"},
     ),
 )

@@ -25,6 +25,8 @@ NAMES = {
     "crop_per_batch": "Crops, corners per batch",
     "crop_per_image": "Crops, corners per image",
     "diagonal": "Crops along the diagonal",
+    "time_per_clip": "Pairs of shifts in time",
+    "time_path": "Shifts in time",
 }
 COLUMNS = {
     "consistency": ("consistency", "two random shifts give the same class"),
@@ -98,6 +100,21 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
             description="accuracy at each crop along the diagonal",
         )
         charts += [element("h3", "Accuracy along the diagonal"), chart]
+    in_time = [
+        Curve(run.name, _diagonal(run.figures["time_path"], run.figures["milliseconds_per_step"]))
+        for run in runs
+        if "time_path" in run.figures
+    ]
+    if in_time:
+        chart = curves(
+            in_time,
+            x_format=lambda v: f"{v:g}",
+            y_format=lambda v: f"{v:.3g}",
+            x_label="shift of the wave, in milliseconds",
+            y_label="accuracy in percent",
+            description="accuracy at each shift in time",
+        )
+        charts += [element("h3", "Accuracy under shifts in time"), chart]
     for name in ("circular_grid", "fractional_grid"):
         found = [
             element("figure", element("h3", run.name), _map(run.figures[name]))
@@ -110,9 +127,9 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
     return charts
 
 
-def _diagonal(figures: Figures) -> list[tuple[float, float]]:
+def _diagonal(figures: Figures, unit: float = 1.0) -> list[tuple[float, float]]:
     pairs = zip(figures["shifts"], figures["accuracy_at"], strict=True)
-    return [(shift[0], 100 * accuracy) for shift, accuracy in pairs]
+    return [(unit * shift[0], 100 * accuracy) for shift, accuracy in pairs]
 
 
 def _map(figures: Figures) -> Html:

@@ -16,6 +16,7 @@ from cnn.evaluation.shift.protocols import (
     fractional_grid,
     square,
 )
+from cnn.evaluation.shift.time import on_waves, time_protocols
 from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
@@ -43,7 +44,8 @@ def measure(
       images: examples, spread evenly over the split; 0: all.
       exhaustive: of these, how many are moved by every circular shift, at most as many as take
         65,536 passes; 0: none.
-      reach: of circular shifts, in pixels; 0: as published, see `protocols_for`.
+      reach: of circular shifts, in pixels; 0: as published, see `protocols_for`. Of sound, which
+        is moved in time alone: in milliseconds; 0: 50.
       parts: of a pixel, of fractional shifts.
       passes: pairs of random shifts an image.
 
@@ -55,6 +57,8 @@ def measure(
       UserError: the images are smaller than the grid of shifts.
     """
     subject = subject_of(run, sample(run.split(split), images))
+    if run.evaluator.config.data.signal == "sound":
+        return _measure_in_time(run, subject, progress, reach or 50, passes)
     protocols, left_out = protocols_for(subject, reach, parts, passes)
     total = len(subject.feed.split)
     height, width, _ = subject.image_shape
@@ -72,6 +76,21 @@ def measure(
             figures["all_shifts"] = found
             progress.show(total + seen, total + exhaustive)
             progress.keep(figures)
+    return figures
+
+
+def _measure_in_time(
+    run: CheckpointedRun, subject: Subject, progress: Progress, reach: int, passes: int
+) -> Figures:
+    """Measures shifts of waves by up to `reach` milliseconds."""
+    rate = run.evaluator.config.data.sound.rate
+    samples = subject.feed.split.shape[0]
+    figures: Figures = {"left_out": [], "milliseconds_per_step": 1000 / rate}
+    protocols = time_protocols(samples, rate, reach, passes)
+    for seen, found in measure_shifts(on_waves(subject), protocols):
+        figures |= found
+        progress.show(seen, len(subject.feed.split))
+        progress.keep(figures)
     return figures
 
 

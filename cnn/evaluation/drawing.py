@@ -1,0 +1,69 @@
+"""Examples and maps of any signal as pictures: time runs to the right, frequency upwards."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from cnn.data.signals import Signal
+from cnn.data.signals.sound import SoundSignal
+
+_WAVE_HEIGHT = 48  # pixels of a drawn wave
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How to draw what a network takes and makes of one kind of signal.
+
+    Attributes:
+      signal: of the run's data.
+    """
+
+    signal: Signal
+
+    @property
+    def axes(self) -> str:
+        """What runs where in the pictures, with units; "" for images."""
+        if not isinstance(self.signal, SoundSignal):
+            return ""
+        features = self.signal.features
+        seconds = self.signal.example.shape[0] / features.rate
+        words = f"time to the right, 0 to {1000 * seconds:.0f} ms"
+        if features.kind == "log_mel":
+            words += f"; frequency upwards, {features.low:.0f} to {features.high:.0f} Hz ("
+            words += f"{features.mels} mel bands)"
+        if features.kind == "mfcc":
+            words += f"; cosines upwards, 0 to {features.coefficients - 1}"
+        return words
+
+    def pictures(self, stored: np.ndarray) -> np.ndarray:
+        """Returns stored examples `[B, ...]` as pixels `[B, H, W, C]` of 0 to 255."""
+        if not isinstance(self.signal, SoundSignal):
+            return stored
+        inputs = np.asarray(jax.jit(self.signal.prepare)(stored))[..., :1]
+        if inputs.ndim == 3:
+            return np.stack([_wave(one[:, 0]) for one in inputs])
+        low = inputs.min((1, 2, 3), keepdims=True)
+        span = np.maximum(inputs.max((1, 2, 3), keepdims=True) - low, 1e-12)
+        return self.upright(255.0 * (inputs - low) / span)
+
+    def upright(self, maps: np.ndarray) -> np.ndarray:
+        """Turns maps `[B, *spatial, ...]` as pictures are drawn, `[B, h, w, ...]`."""
+        if not isinstance(self.signal, SoundSignal):
+            return maps
+        if len(self.signal.shape) == 2:
+            # A strip: a wave has no other axis.
+            height = max(1, maps.shape[1] // 8)
+            return np.repeat(maps[:, None], height, axis=1)
+        return np.swapaxes(maps, 1, 2)[:, ::-1]
+
+
+def _wave(wave: np.ndarray, width: int = 256) -> np.ndarray:
+    """Draws the range of each part of a wave `[T]` as a column, `[h, width, 1]`, white on black."""
+    width = min(width, len(wave))
+    parts = np.array_split(wave / max(np.abs(wave).max(), 1e-12), width)
+    rows = np.linspace(1, -1, _WAVE_HEIGHT)[:, None]
+    slack = 1 / (_WAVE_HEIGHT - 2)  # so that a column shows at least one pixel
+    low = np.array([part.min() for part in parts]) - slack
+    high = np.array([part.max() for part in parts]) + slack
+    return 255.0 * ((rows >= low) & (rows <= high))[..., None]

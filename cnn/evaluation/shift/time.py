@@ -1,0 +1,97 @@
+"""Shifts of sound in time: of the stored wave, before its features, zeros coming in."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cnn.config.errors import UserError
+from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol
+from cnn.evaluation.subject import Subject
+
+STEPS = 10  # of the path, to each side
+
+
+def on_waves(subject: Subject) -> Subject:
+    """Returns the same network as a function of stored waves, which then can be moved."""
+    prepare, logits = subject.normalize, subject.logits
+
+    def of_wave(variables: object, wave: Array) -> Array:
+        return logits(variables, prepare(wave))
+
+    return Subject(of_wave, lambda stored: stored, subject.variables, subject.feed)
+
+
+def time_protocols(
+    samples: int, rate: int, milliseconds: float, passes: int = PASSES
+) -> dict[str, Protocol]:
+    """Returns pairs of random shifts, and a path of 21 shifts, up to so many milliseconds.
+
+    Args:
+      samples: of a clip.
+      rate: samples a second.
+      milliseconds: the largest shift either way.
+      passes: pairs an example.
+
+    Raises:
+      UserError: clips are not longer than the shifts.
+    """
+    reach = round(milliseconds * rate / 1000)
+    if not 0 < 2 * reach < samples:
+        raise UserError(
+            f"--suite=shift: clips of {1000 * samples / rate:g} ms are too short for shifts of "
+            f"{milliseconds:g} ms either way; choose another reach, such as "
+            "--suite='shift(reach=20)'"
+        )
+    path = np.round(np.linspace(-reach, reach, 2 * STEPS + 1)).astype(np.int32)
+    grid = np.stack([path, np.zeros_like(path)], 1)
+    words = f"of -{milliseconds:g} to {milliseconds:g} ms, zeros coming in"
+    return {
+        "time_per_clip": Protocol(
+            "pairs",
+            move_wave,
+            partial(_pairs, reach, passes),
+            f"two shifts {words}, drawn for each clip; {passes} passes",
+            domain=_domain(reach),
+        ),
+        "time_path": Protocol(
+            "path",
+            move_wave,
+            _same(grid),
+            f"{len(path)} shifts {words}, in equal steps",
+            grid=grid,
+        ),
+    }
+
+
+def move_wave(x: Array, offsets: Array) -> Array:
+    """Moves waves `[B, T, C]` by whole samples, int32 `[B, 2]` or `[2]`, the first of each pair."""
+
+    def move(wave: Array, offset: Array) -> Array:
+        places = jnp.arange(len(wave)) - offset[0]
+        inside = (places >= 0) & (places < len(wave))
+        return jnp.where(inside[:, None], wave[jnp.clip(places, 0, len(wave) - 1)], 0)
+
+    return jax.vmap(move)(x, jnp.broadcast_to(offsets, (len(x), 2)))
+
+
+def _domain(reach: int) -> np.ndarray:
+    every = np.arange(-reach, reach + 1)
+    return np.stack([every, np.zeros_like(every)], 1)
+
+
+def _pairs(reach: int, passes: int, start: int, rows: int) -> np.ndarray:
+    # Each example has its own stream, so that its shifts do not depend on the batch size.
+    drawn = [
+        np.random.default_rng((SEED, owner)).integers(-reach, reach + 1, 2 * passes, np.int32)
+        for owner in range(start, start + rows)
+    ]
+    first = np.stack(drawn, 1)
+    return np.stack([first, np.zeros_like(first)], -1)
+
+
+def _same(shifts: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    return lambda start, rows: np.broadcast_to(shifts[:, None], (len(shifts), rows, 2))
