@@ -9,6 +9,7 @@ from cnn.data import open_dataset
 from cnn.data.features import check_features
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.sound_augmentation import add_noise, mask, shift_in_time
+from cnn.data.sources.tfds import audio_without_tensorflow
 
 RATE = 8000
 KEY = jax.random.key(0)
@@ -259,6 +260,7 @@ def write_tfds(folder):
                 for label in range(2):
                     yield label, {"audio": np.arange(900) - 450, "label": label}
 
-        builder = Tones(data_dir=folder, file_format="array_record")
+        with audio_without_tensorflow():
+            builder = Tones(data_dir=folder, file_format="array_record")
     tfds.disable_progress_bar()
     builder.download_and_prepare()

@@ -48,8 +48,8 @@ def test_the_suites_speak_of_time(trained, capsys):
     assert features["axes"].startswith(
         "time to the right, 0 to 100 ms; frequency upwards, 0 to 4000"
     )
-    picture = Image.open(trained / "evaluation" / "receptive_field" / "after.png")
-    assert picture.width > picture.height
+    with Image.open(trained / "evaluation" / "receptive_field" / "after.png") as picture:
+        assert picture.width > picture.height
     text = (trained / "evaluation" / "eval.html").read_text()
     blocks = [layer for layer in field["axes"]["time and bands"] if "/" not in layer["layer"]]
     size = blocks[-1]["size"]

@@ -4,8 +4,8 @@ import importlib.util
 import os
 import re
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -98,21 +98,27 @@ def _builder(folder: Path) -> Any:
         import tensorflow_datasets
 
         try:
-            with _video_without_tensorflow():
+            with _without_tensorflow():
                 return tensorflow_datasets.builder_from_directory(folder)
         except Exception as error:
             first_line = str(error).strip().partition("\n")[0]
             raise UserError(f"{folder}: not a data set that tfds can read: {first_line}") from error
 
 
-def _video_without_tensorflow() -> AbstractContextManager[Any]:
-    """Lets tfds open its `Video` feature, which asks TensorFlow to name a NumPy dtype, no more."""
-    from tensorflow_datasets.core.features import video_feature
+@contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """Lets tfds open `Audio` and `Video`, which ask TensorFlow to name a NumPy dtype, no more."""
+    from tensorflow_datasets.core.features import audio_feature, video_feature
 
     if importlib.util.find_spec("tensorflow"):
-        return nullcontext()
+        yield
+        return
     named = SimpleNamespace(dtypes=SimpleNamespace(as_dtype=np.dtype))
-    return mock.patch.object(video_feature, "tf", named)
+    with (
+        mock.patch.object(video_feature, "tf", named),
+        mock.patch.object(audio_feature, "tf", named),
+    ):
+        yield
 
 
 def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]:
