@@ -1,3 +1,5 @@
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ from cnn.data import open_dataset
 from cnn.data.features import check_features
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.sound_augmentation import add_noise, mask, shift_in_time
-from cnn.data.sources.tfds import audio_without_tensorflow
 
 RATE = 8000
 KEY = jax.random.key(0)
@@ -235,7 +236,9 @@ def test_tfds_audio(data, tmp_path):
 
 
 def write_tfds(folder):
-    """Prepares two sounds of 16-bit samples."""
+    """Prepares two sounds of 16-bit samples; their feature is renamed, as tfds needs TensorFlow to
+    write an `Audio`.
+    """
     with tfds.core.registered.skip_registration():
 
         class Tones(tfds.core.GeneratorBasedBuilder):
@@ -246,7 +249,7 @@ def write_tfds(folder):
 
             def _info(self):
                 features = {
-                    "audio": tfds.features.Audio(sample_rate=RATE),
+                    "audio": tfds.features.Tensor(shape=(900,), dtype=np.int64),
                     "label": tfds.features.ClassLabel(num_classes=2),
                 }
                 return tfds.core.DatasetInfo(
@@ -260,7 +263,18 @@ def write_tfds(folder):
                 for label in range(2):
                     yield label, {"audio": np.arange(900) - 450, "label": label}
 
-        with audio_without_tensorflow():
-            builder = Tones(data_dir=folder, file_format="array_record")
+        builder = Tones(data_dir=folder, file_format="array_record")
     tfds.disable_progress_bar()
     builder.download_and_prepare()
+    file = folder / "tones" / "1.0.0" / "features.json"
+    stored = json.loads(file.read_text())
+    stored["featuresDict"]["features"]["audio"] = {
+        "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
+        "audio": {
+            "shape": {"dimensions": ["-1"]},
+            "dtype": "int64",
+            "sampleRate": str(RATE),
+            "encoding": "none",
+        },
+    }
+    file.write_text(json.dumps(stored))
