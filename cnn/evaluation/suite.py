@@ -65,7 +65,7 @@ class Suite:
     about: str
     measure: Callable[..., Figures]
     section: Callable[[Sequence[Measured]], Html]
-    signals: frozenset[str] = frozenset({"image", "sound"})
+    signals: frozenset[str] = frozenset({"image", "sound", "video"})
 
     def defaults(self) -> dict[str, Any]:
         """Returns the options and their defaults."""
