@@ -54,8 +54,8 @@ def test_every_arm_fits_the_examples(name, monkeypatch):
             state.variables(),
             image,
         )
-    assert {x.shape for x in shapes.values()} == {(2, 10)}
-    assert len(dataset.test) == (2000 if config.data.signal == "image" else 128)
+    assert {x.shape for x in shapes.values()} == {(2, dataset.num_classes)}
+    assert len(dataset.test) == (128 if config.data.signal == "sound" else 2000)
     assert plan.aa_arm
     assert len(plan.seeds) >= 10
 
