@@ -103,8 +103,8 @@ def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp
         "from cnn.ablation.plan import StudyPlan\n"
         "def get_study():\n"
         f"  return StudyPlan(name='n', config='configs/base.py', shared={STUDY.shared},"
-        " margin=0.01, arms={'a': (), 'b': ('model.downsample=avg',)}, baseline='a', seeds=(0, 1, 2),"
-        " match='time')\n"
+        " arms={'a': (), 'b': ('model.downsample=avg',)}, baseline='a',"
+        " margin=0.01, seeds=(0, 1, 2), match='time')\n"
     )
     study = load_study(str(file))
     measured(monkeypatch, *[{"a": 0.01, "b": 0.005}] * 2)
