@@ -1,4 +1,7 @@
-"""Examples and maps of any signal as pictures: time runs to the right, frequency upwards."""
+"""Examples and maps of any signal as pictures: time runs to the right, frequency upwards.
+
+A clip is a strip of its frames, side by side.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,7 @@ import numpy as np
 
 from cnn.data.signals import Signal
 from cnn.data.signals.sound import SoundSignal
+from cnn.data.signals.video import VideoSignal
 
 _WAVE_HEIGHT = 48  # pixels of a drawn wave
 
@@ -24,6 +28,8 @@ class Drawing:
     @property
     def axes(self) -> str:
         """What runs where in the pictures, with units; "" for images."""
+        if isinstance(self.signal, VideoSignal):
+            return f"frames side by side, the first on the left, of {self.signal.shape[0]}"
         if not isinstance(self.signal, SoundSignal):
             return ""
         features = self.signal.features
@@ -38,6 +44,8 @@ class Drawing:
 
     def pictures(self, stored: np.ndarray) -> np.ndarray:
         """Returns stored examples `[B, ...]` as pixels `[B, H, W, C]` of 0 to 255."""
+        if isinstance(self.signal, VideoSignal):
+            return self.upright(stored)
         if not isinstance(self.signal, SoundSignal):
             return stored
         inputs = np.asarray(jax.jit(self.signal.prepare)(stored))[..., :1]
@@ -49,6 +57,9 @@ class Drawing:
 
     def upright(self, maps: np.ndarray) -> np.ndarray:
         """Turns maps `[B, *spatial, ...]` as pictures are drawn, `[B, h, w, ...]`."""
+        if isinstance(self.signal, VideoSignal):
+            batch, frames, height, width, *rest = maps.shape
+            return np.moveaxis(maps, 1, 2).reshape(batch, height, frames * width, *rest)
         if not isinstance(self.signal, SoundSignal):
             return maps
         if len(self.signal.shape) == 2:

@@ -84,7 +84,10 @@ def _learned(
     kernel, model = _first_kernel(run), run.evaluator.model
     drawing = Drawing(run.evaluator.dataset.signal)
     if kernel is not None:
-        tiles = [_unit(one) for one in drawing.upright(np.moveaxis(kernel, -1, 0))]
+        filters = np.moveaxis(kernel, -1, 0)
+        # A network of images on the frames of clips has filters of images.
+        whole = kernel.ndim - 1 == len(run.evaluator.dataset.input_shape)
+        tiles = [_unit(one) for one in (drawing.upright(filters) if whole else filters)]
         yield "filters", _grid(tiles), "Filters of the first layer"
     variables, inputs = _on_device(run, stored)
     maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
@@ -160,7 +163,7 @@ def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
     for part in name.split("/"):
         tree = tree[part]
     kernel = np.asarray(tree["kernel"])
-    return kernel if kernel.ndim in (3, 4) and kernel.shape[-2] in (1, 3) else None
+    return kernel if kernel.ndim in (3, 4, 5) and kernel.shape[-2] in (1, 3) else None
 
 
 def _confused(run: CheckpointedRun, split: str) -> list[Figures]:

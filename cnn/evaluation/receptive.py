@@ -12,6 +12,7 @@ from PIL import Image
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.data.signals.sound import SoundSignal
+from cnn.data.signals.video import VideoSignal
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.drawing import Drawing
@@ -82,7 +83,7 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
             lambda done, i=i: progress.show(i * count + done, 2 * count),
         )
         effective[name] = field_size(field)
-        if field.ndim == 2:
+        if field.ndim > 1:
             drawing = Drawing(signal)
             image = drawing.pictures(examples.read(np.arange(1))[0])[0]
             overlay = _overlay(image, drawing.upright(field[None])[0])
@@ -92,7 +93,9 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
 
 
 def _renamed(names: str, signal: data.Signal) -> str:
-    """Calls the axes of a spectrogram what they are."""
+    """Calls the axes of a spectrogram, or a clip, what they are."""
+    if isinstance(signal, VideoSignal):
+        return names.replace("depth", "time (frames)")
     if not isinstance(signal, SoundSignal):
         return names
     return names.replace("height", "time").replace("width", "bands")

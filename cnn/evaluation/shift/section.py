@@ -100,21 +100,25 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
             description="accuracy at each crop along the diagonal",
         )
         charts += [element("h3", "Accuracy along the diagonal"), chart]
-    in_time = [
-        Curve(run.name, _diagonal(run.figures["time_path"], run.figures["milliseconds_per_step"]))
-        for run in runs
-        if "time_path" in run.figures
-    ]
-    if in_time:
-        chart = curves(
-            in_time,
-            x_format=lambda v: f"{v:g}",
-            y_format=lambda v: f"{v:.3g}",
-            x_label="shift of the wave, in milliseconds",
-            y_label="accuracy in percent",
-            description="accuracy at each shift in time",
-        )
-        charts += [element("h3", "Accuracy under shifts in time"), chart]
+    for unit, label in (
+        ("milliseconds", "shift of the wave, in milliseconds"),
+        ("frames", "shift of the clip, in frames"),
+    ):
+        in_time = [
+            Curve(run.name, _diagonal(run.figures["time_path"], run.figures[f"{unit}_per_step"]))
+            for run in runs
+            if f"{unit}_per_step" in run.figures and "time_path" in run.figures
+        ]
+        if in_time:
+            chart = curves(
+                in_time,
+                x_format=lambda v: f"{v:g}",
+                y_format=lambda v: f"{v:.3g}",
+                x_label=label,
+                y_label="accuracy in percent",
+                description="accuracy at each shift in time",
+            )
+            charts += [element("h3", "Accuracy under shifts in time"), chart]
     for name in ("circular_grid", "fractional_grid"):
         found = [
             element("figure", element("h3", run.name), _map(run.figures[name]))

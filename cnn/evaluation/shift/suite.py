@@ -16,7 +16,7 @@ from cnn.evaluation.shift.protocols import (
     fractional_grid,
     square,
 )
-from cnn.evaluation.shift.time import on_waves, time_protocols
+from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
 from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
@@ -45,7 +45,7 @@ def measure(
       exhaustive: of these, how many are moved by every circular shift, at most as many as take
         65,536 passes; 0: none.
       reach: of circular shifts, in pixels; 0: as published, see `protocols_for`. Of sound, which
-        is moved in time alone: in milliseconds; 0: 50.
+        is moved in time alone: in milliseconds; 0: 50. Of video likewise, in frames; 0: a quarter.
       parts: of a pixel, of fractional shifts.
       passes: pairs of random shifts an image.
 
@@ -59,6 +59,8 @@ def measure(
     subject = subject_of(run, sample(run.split(split), images))
     if run.evaluator.config.data.signal == "sound":
         return _measure_in_time(run, subject, progress, reach or 50, passes)
+    if run.evaluator.config.data.signal == "video":
+        return _measure_frames(subject, progress, reach, passes)
     protocols, left_out = protocols_for(subject, reach, parts, passes)
     total = len(subject.feed.split)
     height, width, _ = subject.image_shape
@@ -76,6 +78,18 @@ def measure(
             figures["all_shifts"] = found
             progress.show(total + seen, total + exhaustive)
             progress.keep(figures)
+    return figures
+
+
+def _measure_frames(subject: Subject, progress: Progress, reach: int, passes: int) -> Figures:
+    """Measures shifts of clips by up to `reach` frames; 0: by a quarter of them."""
+    frames = subject.feed.split.shape[0]
+    figures: Figures = {"left_out": [], "frames_per_step": 1}
+    protocols = frame_protocols(frames, reach or frames // 4, passes)
+    for seen, found in measure_shifts(subject, protocols):
+        figures |= found
+        progress.show(seen, len(subject.feed.split))
+        progress.keep(figures)
     return figures
 
 

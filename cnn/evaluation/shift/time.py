@@ -1,4 +1,4 @@
-"""Shifts of sound in time: of the stored wave, before its features, zeros coming in."""
+"""Shifts in time: of stored waves, before their features, zeros coming in; and of frames."""
 
 from collections.abc import Callable
 from functools import partial
@@ -65,6 +65,40 @@ def time_protocols(
             grid=grid,
         ),
     }
+
+
+def frame_protocols(frames: int, reach: int, passes: int = PASSES) -> dict[str, Protocol]:
+    """Returns pairs of random shifts of clips by whole frames, and every shift up to `reach`.
+
+    Circular: what leaves at one end comes back at the other, so that no frame is lost.
+
+    Raises:
+      UserError: clips are not longer than the shifts.
+    """
+    if not 0 < 2 * reach < frames:
+        raise UserError(
+            f"--suite=shift: clips of {frames} frames are too short for shifts of {reach} frames "
+            "either way; choose another reach, such as --suite='shift(reach=1)'"
+        )
+    grid, words = _domain(reach), f"of -{reach} to {reach} frames, circular"
+    return {
+        "time_per_clip": Protocol(
+            "pairs",
+            move_frames,
+            partial(_pairs, reach, passes),
+            f"two shifts {words}, drawn for each clip; {passes} passes",
+            domain=grid,
+        ),
+        "time_path": Protocol(
+            "path", move_frames, _same(grid), f"{len(grid)} shifts {words}", grid=grid
+        ),
+    }
+
+
+def move_frames(x: Array, offsets: Array) -> Array:
+    """Moves clips `[B, T, H, W, C]` by whole frames, the first of each pair in `offsets`."""
+    offsets = jnp.broadcast_to(offsets, (len(x), 2))
+    return jax.vmap(lambda clip, offset: jnp.roll(clip, offset[0], 0))(x, offsets)
 
 
 def move_wave(x: Array, offsets: Array) -> Array:
