@@ -220,8 +220,12 @@ def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _grid(tiles: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
-    """Puts tiles `[h, w, 3]` of values in [0, 1] in rows, a white line between them."""
+    """Puts tiles `[h, w, 3]` of values in [0, 1] in rows, a white line between them.
+
+    Strips of frames are as wide as a row.
+    """
     height, width = tiles[0].shape[:2]
+    columns = 1 if width > 4 * height else columns
     rows = -(-len(tiles) // columns)
     across = min(columns, len(tiles))
     sheet = np.ones((rows * (height + 1) - 1, across * (width + 1) - 1, 3))

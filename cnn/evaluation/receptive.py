@@ -123,7 +123,9 @@ def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
     colour = np.array([255.0, 140.0, 20.0])
     mixed = grey * (1 - light) + colour * light
     picture = Image.fromarray(np.round(mixed).astype(np.uint8))
-    scale = max(1, 224 // max(picture.size))
+    # A strip of frames is as wide as the page.
+    widest = 768 if picture.width > 4 * picture.height else 224
+    scale = max(1, widest // max(picture.size))
     return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
 
 
