@@ -21,10 +21,14 @@ from cnn.ablation.study_folder import StudyFolder
 from cnn.evaluation.shift.section import NAMES
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("speed.md", "video.md")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("speed.md", "sound.md", "video.md")),
+)
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
 SHIFT = ROOT / "results" / "shift"
+SPOKEN_DIGITS = ROOT / "results" / "spoken_digits"
 MOVING_FASHION = ROOT / "results" / "moving_fashion"
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -104,6 +108,32 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
         }
         for seed in sorted(arm.glob("seed-*"))
     ]
+
+
+def spoken_digits() -> str:
+    """Returns what the two ways to split the spoken digits reached, a run each."""
+    about = {
+        "recordings": "recordings 0 to 4 of each digit and speaker",
+        "speakers": "two speakers who were not heard in training",
+    }
+    results = {name: json.loads((SPOKEN_DIGITS / f"{name}.json").read_text()) for name in about}
+    rows = (
+        (
+            words,
+            f"{results[name]['test']['count']:,}",
+            f"{results[name]['test']['accuracy']:.4f}",
+            f"{results[name]['seconds']:.0f}",
+        )
+        for name, words in about.items()
+    )
+    one = results["recordings"]
+    return (
+        f"{_table(('tested on', 'recordings', 'accuracy', 'seconds'), rows)}\n\n"
+        f"One run each with seed {one['seed']}, {one['step']} steps for the first,\n"
+        f"on {one['cores']} cores of an {one['cpu']} that other work used too "
+        f"(jax {one['versions']['jax']}, Python {one['versions']['python']};\n"
+        "[results/spoken_digits](../results/spoken_digits))."
+    )
 
 
 def moving_fashion() -> str:
@@ -294,6 +324,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "first run": first_run,
     "pooling": pooling,
     "shift": shift,
+    "spoken digits": spoken_digits,
     "moving fashion": moving_fashion,
     "training": training,
     "operators": operators,

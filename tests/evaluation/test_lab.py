@@ -49,8 +49,14 @@ def test_shift(run):
     assert len(fewer["fractional_grid"]["shifts"]) == 4
     assert "3 passes" in fewer["circular_per_image"]["about"]
     record = json.loads((run / "evaluation" / "shift.json").read_text())
-    assert record["options"] == dict(images=5, exhaustive=2, reach=1, parts=2, passes=3)
-    assert "exhaustive" not in json.dumps(measured(run, "shift(exhaustive=0)")[0])
+    assert record["options"] == dict(
+        images=5, exhaustive=2, budget=2**16, reach=1, parts=2, passes=3
+    )
+    small, _ = measured(run, "shift(images=1, budget=63, reach=1, parts=1, passes=1)")
+    assert "64 an image are over the budget of 63" in json.dumps(small)
+    assert "exhaustive" not in json.dumps(
+        measured(run, "shift(images=1, exhaustive=0, reach=1, parts=1, passes=1)")[0]
+    )
 
 
 def test_equivariance(run):

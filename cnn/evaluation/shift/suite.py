@@ -20,9 +20,6 @@ from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
 from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
-# Forward passes of single images over all shifts: more would take longer than the rest.
-EXHAUSTIVE_PASSES = 2**16
-
 
 def measure(
     run: CheckpointedRun,
@@ -31,6 +28,7 @@ def measure(
     *,
     images: int = 2000,
     exhaustive: int = 32,
+    budget: int = 2**16,
     reach: int = 0,
     parts: int = 4,
     passes: int = PASSES,
@@ -42,8 +40,9 @@ def measure(
       split: its name.
       progress: told after each batch.
       images: examples, spread evenly over the split; 0: all.
-      exhaustive: of these, how many are moved by every circular shift, at most as many as take
-        65,536 passes; 0: none.
+      exhaustive: of these, how many are moved by every circular shift; 0: none.
+      budget: forward passes of single images over all shifts, which lowers `exhaustive` if need be:
+        more would take longer than the rest.
       reach: of circular shifts, in pixels; 0: as published, see `protocols_for`. Of sound, which
         is moved in time alone: in milliseconds; 0: 50. Of video likewise, in frames; 0: a quarter.
       parts: of a pixel, of fractional shifts.
@@ -64,9 +63,11 @@ def measure(
     protocols, left_out = protocols_for(subject, reach, parts, passes)
     total = len(subject.feed.split)
     height, width, _ = subject.image_shape
-    if exhaustive and height * width > EXHAUSTIVE_PASSES:
-        left_out.append(f"All shifts: {height * width:,} an image are too many.")
-    exhaustive = min(exhaustive, EXHAUSTIVE_PASSES // (height * width), total)
+    if exhaustive and height * width > budget:
+        left_out.append(
+            f"All shifts: {height * width:,} an image are over the budget of {budget:,}."
+        )
+    exhaustive = min(exhaustive, budget // (height * width), total)
     figures: Figures = {"left_out": left_out}
     for seen, found in measure_shifts(subject, protocols):
         figures |= found
