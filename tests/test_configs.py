@@ -21,7 +21,7 @@ CONFIGS = sorted(
     for p in (REPOSITORY / "configs").glob("*.py")
     if p.name != "__init__.py"
 )
-SHAPES = {"image": "32,32,3", "sound": "8000,1"}
+SHAPES = {"image": "32,32,3", "sound": "8000,1", "video": "16,16,16,1"}
 # The same run on examples that need no download, small enough for a test.
 SMALL = (
     "data.source=synthetic",

@@ -203,11 +203,11 @@ def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
         "from cnn.ablation.plan import arms_of, load_study\n"
         "from pathlib import Path\n"
         f"runs = arms_of(load_study({STUDY!r}), Path({str(folder.path)!r}))['max']\n"
-        "sys.exit(worker.work(runs, patience=30.0))\n"
+        "sys.exit(worker.work(runs, patience=15.0))\n"
     )
     done = run(sys.executable, "-c", hanging)
     assert done.returncode == HUNG
-    assert "made no step for 0.5 minutes" in done.stderr
+    assert "made no step for 0.25 minutes" in done.stderr
     assert "made no step" in json.loads(worker.failure_file(runs[1].folder).read_text())["error"]
     assert RunFolder(runs[0].folder).result() is not None
     # What it held is free for the next, whom it tells that this run failed.

@@ -26,10 +26,11 @@ def study(name):
 
 
 def opened(data):
-    """Opens the embedded images, or what stands for sound, of which none is embedded."""
-    if data.signal == "sound":
+    """Opens what is embedded, or what stands for sound and CIFAR-10, which are not."""
+    shape = {"cifar10": (32, 32, 3)}.get(data.name, (8000, 1) if data.signal == "sound" else None)
+    if shape:
         data = data.copy_and_resolve_references().unlock()
-        data.update(source="synthetic", synthetic_shape=(8000, 1))
+        data.update(source="synthetic", synthetic_shape=shape, synthetic_examples=(512, 2000))
         data.update(train_split="train", test_split="test")
     return open_dataset(data)
 
@@ -55,9 +56,9 @@ def test_every_arm_fits_the_examples(name, monkeypatch):
             image,
         )
     assert {x.shape for x in shapes.values()} == {(2, dataset.num_classes)}
-    assert len(dataset.test) == (128 if config.data.signal == "sound" else 2000)
-    assert plan.aa_arm
-    assert len(plan.seeds) >= 10
+    assert len(dataset.test) == 2000
+    # One that measures suites is about them, and takes long as it is.
+    assert plan.suites or (plan.aa_arm and len(plan.seeds) >= 10)
 
 
 @pytest.mark.parametrize("name", FILES)

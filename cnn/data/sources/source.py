@@ -39,6 +39,8 @@ DECODING = frozenset(
         "sound.short",
         "sound.long",
         "sound.channels",
+        "video.sampling",
+        "video.random",
     }
 )
 
