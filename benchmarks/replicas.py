@@ -1,9 +1,11 @@
-"""Two seeds of a network on the CPU: one after another, in two processes, and as replicas.
+"""Two seeds of a network on the CPU: one after another, in two processes, and in one program.
 
     python benchmarks/replicas.py [--batch=128] [--repeats=7] [--only=plain] [--out=FILE]
 
 Each turn makes one training step of both seeds, 32x32x3 images, float32. One after another: each
-step has all cores. Processes: one thread each. Replicas: one program over two CPU devices.
+step has all cores. Processes: one thread each. Replicas: one program over two CPU devices. On one
+device with all cores, in turns by `lax.map` and at once by `vmap`, is what several seeds of one
+accelerator could do; `cnn/training/replicas.py` takes turns.
 """
 
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import record
@@ -21,11 +24,14 @@ from benchmarks.peer import Peer, serve
 from cnn.ablation.local_pool import threads
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
+from cnn.config.seeds import Seeds
 from cnn.cost.timing import interleave
 from cnn.data import open_dataset
-from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.assembly import make_evaluator, make_feed, make_recipe, make_trainer
+from cnn.training.mesh import replicated
 from cnn.training.plan import resolve
 from cnn.training.replicas import Group
+from cnn.training.steps import make_train_step
 from configs import base
 
 NETWORKS = ("plain", "resnet20")
@@ -70,6 +76,58 @@ def group_step(configs: list[ConfigDict]) -> Callable[[], Any]:
     return lambda: group.step(list(range(len(configs))))
 
 
+def one_device_step(
+    configs: list[ConfigDict], spread: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], Any]:
+    """Returns a function that makes one step of all seeds in one program on one device.
+
+    Args:
+      configs: of the seeds.
+      spread: makes (states, seeds, arrays, batches) -> ... of the step of one.
+    """
+    dataset = open_dataset(configs[0].data)
+    evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
+    first, whole = evaluators[0], replicated(evaluators[0].mesh)
+    feed = make_feed(first, whole, whole)
+    seeds = [Seeds.of(config) for config in configs]
+    feeds = [feed.reseeded(own.order, own.augment).values(0, STEPS) for own in seeds]
+    plan = resolve(configs[0], len(dataset.train), 1)
+    step = make_train_step(make_recipe(first, plan, feed.cropped))
+    update = jax.jit(spread(step), donate_argnums=0, out_shardings=whole)
+    states = [evaluator.new_state() for evaluator in evaluators]
+    # Placed as the update leaves it, or the second step would compile again.
+    state = jax.device_put(_stacked(states), whole)
+    numbers = Seeds(*(np.array(values, np.uint32) for values in zip(*seeds, strict=True)))
+    numbers = jax.device_put(numbers, whole)
+
+    def make() -> Any:
+        nonlocal state
+        batch = _stacked([next(values) for values in feeds])
+        state, sums = update(state, numbers, feed.arrays, jax.device_put(batch, whole))
+        return sums
+
+    return make
+
+
+def _stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *parts: np.stack(parts), *trees)
+
+
+def in_turns(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the step of several seeds, one after the other in a loop of the program."""
+
+    def turns(states: Any, seeds: Any, arrays: Any, batches: Any) -> Any:
+        own = states, seeds, batches
+        return jax.lax.map(lambda one: step(one[0], one[1], arrays, one[2]), own)
+
+    return turns
+
+
+def at_once(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the step of several seeds, every operation over all of them."""
+    return jax.vmap(step, in_axes=(0, 0, None, 0))
+
+
 class Workers:
     """Processes with one thread each, that step at the same time."""
 
@@ -91,7 +149,7 @@ class Workers:
 
 
 def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
-    """Returns images a second of the three ways, and how they compare with one after another."""
+    """Returns images a second of the ways, and how they compare with one after another."""
     configs = [config_of(network, batch, seed) for seed in range(SEEDS)]
     singles = [single_step(config) for config in configs]
 
@@ -104,6 +162,8 @@ def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
         "one_after_another": one_after_another,
         "processes": workers.step,
         "replicas": group_step(configs),
+        "lax_map": one_device_step(configs, in_turns),
+        "vmap": one_device_step(configs, at_once),
     }
     try:
         seconds = interleave(ways, repeats)
@@ -111,7 +171,7 @@ def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
         workers.stop()
     speeds = {f"{way}_images_per_second": SEEDS * batch / s for way, s in seconds.items()}
     alone = seconds["one_after_another"]
-    gains = {f"{way}_gain": alone / seconds[way] for way in ("processes", "replicas")}
+    gains = {f"{way}_gain": alone / seconds[way] for way in ways if way != "one_after_another"}
     return record.rounded(speeds | gains)
 
 
@@ -135,10 +195,12 @@ def main(arguments: list[str]) -> None:
     jax.config.update("jax_num_cpu_devices", SEEDS)
     made = record.conditions(batch=flags.batch, repeats=flags.repeats, seeds=SEEDS)
     result = {"conditions": made, "networks": {}}
-    print(f"{'network':12} {'processes':>10} {'replicas':>10}   times one after another")
+    titles = ("processes", "replicas", "lax_map", "vmap")
+    print(f"{'network':12} {''.join(f'{t:>11}' for t in titles)}   times one after another")
     for name in names:
         row = result["networks"][name] = measure(name, flags.batch, flags.repeats)
-        print(f"{name:12} {row['processes_gain']:10.2f} {row['replicas_gain']:10.2f}", flush=True)
+        gains = "".join(f"{row[f'{title}_gain']:11.2f}" for title in titles)
+        print(f"{name:12} {gains}", flush=True)
     record.write(flags.out, result)
 
 
