@@ -25,7 +25,7 @@ _TIMED = 15  # steps of each arm in one measurement
 def matched(plan: StudyPlan) -> StudyPlan:
     """Returns the plan with each arm's width or duration set as `plan.match` says.
 
-    By "width", the multiply-accumulates of one image agree with those of the baseline within 2 %;
+    By "width", the multiply-accumulates of one example agree with those of the baseline within 2 %;
     by "epochs", those of the whole training do; by "time", the seconds of all training steps do, as
     measured in turns here and now.
 

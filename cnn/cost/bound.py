@@ -255,8 +255,9 @@ def _verdict(found: dict[str, Any], repeats: int) -> str:
 
 
 def table(result: dict[str, Any]) -> Table:
-    """Returns the images a second of every placement as a table."""
-    shown = Table(title=f"images/s, batch {result['batch_size']}, {result['device']}")
+    """Returns the examples a second of every placement as a table."""
+    example = data.SIGNALS[result["config"]["data"]["signal"]].stored.name
+    shown = Table(title=f"{example}s/s, batch {result['batch_size']}, {result['device']}")
     shown.add_column("placement")
     for column in ("data only", "compute only", "both", "both, not augmented"):
         shown.add_column(column, justify="right")

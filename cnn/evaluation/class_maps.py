@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cnn.evaluation.blocks import beside, block_path
+
 
 def class_maps(
     model: nn.Module, variables: Any, images: Array, layer: str
@@ -21,18 +23,19 @@ def class_maps(
     Args:
       model: called as `model(x, train)`.
       variables: of the model.
-      images: normalised, `[B, H, W, C]`.
-      layer: a submodule of the model that returns `[B, h, w, K]`.
+      images: normalised, `[B, *spatial, C]`.
+      layer: a block of the model, see `feature_maps`.
 
     Returns:
-      int32 `[B]`, float32 `[B, h, w, K]` and float32 `[B, h, w]`.
+      int32 `[B]`, float32 `[B, *positions, K]` and float32 `[B, *positions]`.
     """
     found: list[Array] = []
 
     def logits(added: Array | float) -> Array:
         def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
             result = call(*args, **kwargs)
-            if context.module.path != (layer,) or context.method_name != "__call__":
+            block = block_path(model, context.module.path)
+            if block != (layer,) or context.method_name != "__call__":
                 return result
             leaves, tree = jax.tree.flatten(result)
             leaves[0] = leaves[0] + added
@@ -48,7 +51,8 @@ def class_maps(
     def score(added: Array) -> Array:
         return jnp.take_along_axis(logits(added), prediction[:, None], 1).sum()
 
-    slopes = jax.grad(score)(jnp.zeros_like(maps))
+    slopes = beside(model, jax.grad(score)(jnp.zeros_like(maps)), len(images))
+    maps = beside(model, maps, len(images))
     weights = slopes.mean(tuple(range(1, slopes.ndim - 1)), keepdims=True, dtype=jnp.float32)
     seen = jax.nn.relu((weights * maps).sum(-1))
     return prediction.astype(jnp.int32), maps.astype(jnp.float32), seen

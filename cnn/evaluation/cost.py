@@ -9,10 +9,10 @@ from cnn.cost.table import FIGURES
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.page import Cell, Column, Html, breakable, details, sortable_table
-from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.evaluation.suite import Figures, Measured, Progress, called
 
 NOTE = (
-    "MACs are multiply-accumulates of convolutions, linear maps and filters for one image, counted "
+    "MACs are multiply-accumulates of convolutions, linear maps and filters for one {one}, counted "
     "from shapes; norms, activations and sums are left out. Other operations are comparisons, "
     "means, exponentials and transforms of operators. Speed is of one device, data reading left "
     "out: medians of calls timed one by one; compare only figures of one device. Memory is what "
@@ -37,16 +37,17 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
 
 def section(runs: Sequence[Measured]) -> Html:
     """A table of the runs, and for each run one of its layers."""
+    one, many = called(runs, plural=False), called(runs)
     columns = [
         Column("run"),
         *(
             Column(label, figures=True, hint=hint)
             for label, hint in (
-                ("MACs", "of one image"),
+                ("MACs", f"of one {one}"),
                 ("parameters", None),
                 ("activations", "elements that convolutions and linear maps write"),
-                ("images/s", "throughput at evaluation.batch_size"),
-                ("latency, ms", "of one image, median"),
+                (f"{many}/s", "throughput at evaluation.batch_size"),
+                ("latency, ms", f"of one {one}, median"),
                 ("p99, ms", "of the latency"),
                 ("training step, ms", "at train.batch_size, median"),
                 ("training memory, MiB", "as XLA planned it"),
@@ -57,7 +58,7 @@ def section(runs: Sequence[Measured]) -> Html:
     ]
     rows = [_row(run) for run in runs]
     layers = [details(f"Layers of {run.name}", _layers(run.figures)) for run in runs]
-    return page.section("Cost", sortable_table(columns, rows), *layers, note=NOTE)
+    return page.section("Cost", sortable_table(columns, rows), *layers, note=NOTE.format(one=one))
 
 
 def _row(run: Measured) -> list[Cell]:

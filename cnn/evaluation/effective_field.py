@@ -1,4 +1,4 @@
-"""The effective receptive field: which pixels a unit listens to, and how much."""
+"""The effective receptive field: which inputs a unit listens to, and how much."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ def effective_field(
     layer: str,
     show: Callable[[int], None] = lambda images: None,
 ) -> np.ndarray:
-    """Returns the mean absolute gradient of a layer's centre unit by each pixel.
+    """Returns the mean absolute gradient of a layer's centre unit by each position.
 
     Luo, Li, Urtasun & Zemel, "Understanding the Effective Receptive Field in Deep Convolutional
     Neural Networks" (NeurIPS 2016): the gradient is one at the unit in the middle of the layer's
@@ -58,9 +58,10 @@ def effective_field(
 
 
 def field_size(field: np.ndarray) -> float:
-    """Returns the side of a square (cube) with as many pixels as exceed 4.55 % of the largest.
+    """Returns the side of a square with as many positions as exceed 4.55 % of the largest.
 
-    The size that Luo et al. report, sqrt(number of pixels) in 2-D. 0 where there is no gradient.
+    Of an interval in 1-D, of a cube in 3-D. Luo et al. report sqrt(number of pixels), in 2-D. 0
+    where there is no gradient.
     """
     largest = field.max()
     count = int((field > SHARE * largest).sum()) if largest > 0 else 0

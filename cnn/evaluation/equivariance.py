@@ -12,6 +12,7 @@ from jax import Array
 from cnn.config.errors import UserError
 from cnn.data import load
 from cnn.evaluation import page
+from cnn.evaluation.blocks import beside, block_path, path_of_blocks
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.curves import Curve, curves, legend
 from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
@@ -61,9 +62,10 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
 def feature_maps(model: nn.Module) -> Callable[[Any, Array], Maps]:
     """Returns (variables, normalized images) -> outputs `[B, h, w, C]` of the model's submodules.
 
-    Those directly below the model, by name, in evaluation. Of a submodule that returns several
-    arrays the first one counts; one that is called several times is taken at its first call.
-    Dropout is left out: it does nothing here.
+    Those directly below the model, by name, in evaluation; of a frame-wise model those of the
+    network that sees the frames, `[B, T, h, w, C]`. Of a submodule that returns several arrays the
+    first one counts; one that is called several times is taken at its first call. Dropout is left
+    out: it does nothing here.
     """
 
     def maps(variables: Any, images: Array) -> Maps:
@@ -73,14 +75,17 @@ def feature_maps(model: nn.Module) -> Callable[[Any, Array], Maps]:
             train=False,
             capture_intermediates=lambda module, method: (
                 method == "__call__"
-                and len(module.path) == 1
+                and len(block_path(model, module.path)) == 1
                 and not isinstance(module, nn.Dropout)
             ),
             mutable=["intermediates"],
         )
+        found = state["intermediates"]
+        for part in path_of_blocks(model):
+            found = found[part]
         outputs = {
-            name: jax.tree.leaves(calls["__call__"][0])[0]
-            for name, calls in state["intermediates"].items()
+            name: beside(model, jax.tree.leaves(calls["__call__"][0])[0], len(images))
+            for name, calls in found.items()
             if "__call__" in calls
         }
         return {name: y for name, y in outputs.items() if y.ndim == images.ndim}

@@ -11,6 +11,7 @@ from PIL import Image
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.cost.count import count
+from cnn.data import SIGNALS
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.class_maps import class_maps
@@ -18,14 +19,14 @@ from cnn.evaluation.drawing import Drawing
 from cnn.evaluation.equivariance import feature_maps
 from cnn.evaluation.page import Html, element
 from cnn.evaluation.subject import places
-from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.evaluation.suite import Figures, Measured, Progress, called
 
 PAIRS, EXAMPLES = 5, 6
 Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
 NOTE = (
-    "Filters are scaled to their own range. Maps: a row for each image, of the block's channels "
-    "with the largest means over these images. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
-    "predicted class at the last block, beside each image; behind a global average it is the class "
+    "Filters are scaled to their own range. Maps: a row for each {one}, of the block's channels "
+    "with the largest means over these {many}. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
+    "predicted class at the last block, beside each {one}; behind a global average it is the class "
     "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
     "with the most errors, and the examples of the largest loss."
 )
@@ -91,14 +92,17 @@ def _learned(
         yield "filters", _grid(tiles), "Filters of the first layer"
     variables, inputs = _on_device(run, stored)
     maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
-    for name, block in maps.items():
-        tiles = _strongest(drawing.upright(np.asarray(block, np.float32)), channels)
-        yield f"maps_{name}", _grid(tiles, channels), f"Maps of {name}"
-    if maps:
-        see = jax.jit(partial(class_maps, model, layer=list(maps)[-1]))
+    names = list(feature_shapes(run))
+    for name in names:
+        tiles = _strongest(drawing.upright(np.asarray(maps[name], np.float32)), channels)
+        # A row for each example, also where there are fewer channels.
+        across = len(tiles) // len(inputs)
+        yield f"maps_{name}", _grid(tiles, across), f"Maps of {name}"
+    if names:
+        see = jax.jit(partial(class_maps, model, layer=names[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
         overlaid = _beside(drawing.pictures(stored), drawing.upright(seen))
-        yield "grad_cam", overlaid, _said(run, labels, found)
+        yield "grad_cam", overlaid, f"Grad-CAM at {names[-1]}, {_said(run, labels, found)}"
 
 
 def _taken_for_others(
@@ -133,9 +137,18 @@ def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
 
 
 def feature_shapes(run: CheckpointedRun) -> dict[str, Any]:
-    """Returns the shapes of the maps of each block, for one image."""
-    image = jax.ShapeDtypeStruct((1, *run.evaluator.dataset.input_shape), np.float32)
-    return jax.eval_shape(feature_maps(run.evaluator.model), run.variables, image)
+    """Returns the shapes of the maps of each block, for one example, in the order of calls."""
+    maps, order = feature_maps(run.evaluator.model), []
+
+    def noted(variables: Any, example: jax.Array) -> dict[str, jax.Array]:
+        found = maps(variables, example)
+        # What leaves a traced function is sorted by name.
+        order.extend(found)
+        return found
+
+    example = jax.ShapeDtypeStruct((1, *run.evaluator.dataset.input_shape), np.float32)
+    shapes = jax.eval_shape(noted, run.variables, example)
+    return {name: shapes[name] for name in order}
 
 
 def _on_device(run: CheckpointedRun, images: np.ndarray) -> tuple[Any, jax.Array]:
@@ -150,7 +163,8 @@ def _said(run: CheckpointedRun, labels: np.ndarray, predictions: np.ndarray) -> 
     names = run.evaluator.dataset.class_names
     pairs = zip(labels, predictions, strict=True)
     said = [names[p] if p == y else f"{names[p]} (is {names[y]})" for y, p in pairs]
-    return f"Grad-CAM beside each image: {', '.join(said)}"
+    one = SIGNALS[run.evaluator.config.data.signal].stored.name
+    return f"beside each {one}: {', '.join(said)}"
 
 
 def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
@@ -257,4 +271,5 @@ def section(runs: Sequence[Measured]) -> Html:
         axes = run.figures.get("axes")
         said = [element("p", f"In the pictures: {axes}.", class_="note")] if axes else []
         parts += [element("h3", run.name), *said, element("div", *drawn, class_="pair")]
-    return page.section("Features", *parts, note=NOTE)
+    note = NOTE.format(one=called(runs, plural=False), many=called(runs))
+    return page.section("Features", *parts, note=note)

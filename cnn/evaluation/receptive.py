@@ -15,20 +15,32 @@ from cnn.data.signals.sound import SoundSignal
 from cnn.data.signals.video import VideoSignal
 from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.curves import Curve, curves
 from cnn.evaluation.drawing import Drawing
 from cnn.evaluation.effective_field import effective_field, field_size
-from cnn.evaluation.page import Cell, Column, Html, breakable, details, element, sortable_table
+from cnn.evaluation.page import (
+    Cell,
+    Column,
+    Html,
+    breakable,
+    details,
+    element,
+    join,
+    sortable_table,
+)
 from cnn.evaluation.receptive_field import Field, fields_of_axes
 from cnn.evaluation.subject import sample
-from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.evaluation.suite import Figures, Measured, Progress, called
 
 BATCH = 16
+POINTS = 256  # of a curve along time, at most
+UNITS = {"image": "pixels", "sound": "positions", "video": "pixels"}
 NOTE = (
-    "Theoretical: pixels from the first to the last that a unit can depend on, along each axis "
-    "(Araujo et al., Distill 2019), far from borders. Effective: side of the square of as many "
-    "pixels as have more than 4.55 % of the largest mean gradient of the last layer's centre unit "
-    "(Luo et al., NeurIPS 2016). Pictures: the gradient, scaled to its largest value, over one of "
-    "the images; before training, and at the checkpoint."
+    "Theoretical: {unit} from the first to the last that a unit can depend on, along each axis "
+    "(Araujo et al., Distill 2019), far from borders. Effective: side of the square, cube or "
+    "interval of as many {unit} as have more than 4.55 % of the largest mean gradient of the last "
+    "layer's centre unit (Luo et al., NeurIPS 2016). Pictures: the gradient, scaled to its largest "
+    "value, over one of the {many}; before training, and at the checkpoint."
 )
 
 
@@ -47,8 +59,9 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
 
     Returns:
       {"axes": {names of axes: [fields]}, see `fields_of_axes`; "effective": {"layer", "images",
-      "before", "after"}, sizes in pixels}; of sound also "milliseconds", (of one position, from one
-      to the next), and "drawn", what runs where in the pictures.
+      "before", "after"}, sizes in pixels or positions}; "drawn", what runs where in the pictures;
+      "along_time", see `_along_time`; and of sound "milliseconds", (of one position, from one to
+      the next).
 
     Raises:
       UserError: no layer of the network keeps positions.
@@ -89,7 +102,26 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
             overlay = _overlay(image, drawing.upright(field[None])[0])
             overlay.save(progress.picture(f"{name}.png"))
             figures["drawn"] = drawing.axes
+        if "milliseconds" in figures or isinstance(signal, VideoSignal):
+            step = figures.get("milliseconds", (1, 1))[1]
+            figures.setdefault("along_time", {})[name] = _along_time(field, step)
     return figures | {"effective": effective}
+
+
+def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
+    """Returns times, and the field summed over the other axes as a share of its largest value.
+
+    A long field is cut into `POINTS` parts, and each has the time of its middle and the largest of
+    its values.
+
+    Args:
+      field: `[T, ...]`.
+      step: from one position to the next.
+    """
+    sums = field.reshape(len(field), -1).sum(1)
+    shares = sums / max(sums.max(), 1e-30)
+    parts = np.array_split(np.arange(len(field)), min(POINTS, len(field)))
+    return [(float(step * part.mean()), float(shares[part].max())) for part in parts]
 
 
 def _renamed(names: str, signal: data.Signal) -> str:
@@ -132,16 +164,17 @@ def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
 def section(runs: Sequence[Measured]) -> Html:
     """The last layer of each run, pictures of the effective fields, and tables of all layers."""
     columns = [Column("run"), Column("last layer"), Column("along")]
+    unit = " or ".join(dict.fromkeys(UNITS[run.signal] for run in runs))
     for label, hint in (
-        ("theoretical", "pixels along that axis"),
-        ("before training", "effective, pixels"),
-        ("after training", "effective, pixels"),
-        ("paths apart", "pixels between the centres of paths that are added"),
+        ("theoretical", f"{unit} along that axis"),
+        ("before training", f"effective, {unit}"),
+        ("after training", f"effective, {unit}"),
+        ("paths apart", f"{unit} between the centres of paths that are added"),
     ):
         columns.append(Column(label, figures=True, hint=hint))
     each = [(run, names, layers) for run in runs for names, layers in run.figures["axes"].items()]
     tables = [
-        details(f"Layers of {run.name}, along {names}", _table(layers))
+        details(f"Layers of {run.name}, along {names}", _table(run, layers))
         for run, names, layers in each
     ]
     return page.section(
@@ -149,8 +182,9 @@ def section(runs: Sequence[Measured]) -> Html:
         sortable_table(columns, [_row(*one) for one in each]),
         *(_misaligned(*one) for one in each),
         *map(_pictures, runs),
+        *(_curves(run) for run in runs if "along_time" in run.figures),
         *tables,
-        note=NOTE,
+        note=NOTE.format(unit=unit, many=called(runs)),
     )
 
 
@@ -161,12 +195,14 @@ def _row(run: Measured, names: str, layers: Sequence[Figures]) -> list[Cell]:
         Cell(breakable(run.name)),
         Cell(breakable(last["layer"])),
         Cell(names),
-        Cell("whole image")
-        if last["whole"]
-        else Cell(_size(run, names, last["size"]), last["size"]),
+        Cell(_whole(run)) if last["whole"] else Cell(_size(run, names, last["size"]), last["size"]),
         *(_number(effective.get(name)) for name in ("before", "after")),
         _number(last["misaligned"]),
     ]
+
+
+def _whole(run: Measured) -> str:
+    return f"whole {called([run], plural=False)}"
 
 
 def _size(run: Measured, names: str, size: int) -> str:
@@ -188,7 +224,8 @@ def _misaligned(run: Measured, names: str, layers: Sequence[Figures]) -> Html | 
         return None
     words = f"{run.name}, along {names}: the paths that are added look at different places in "
     where = ", ".join(found)
-    return page.callout("remark", "Misaligned centres.", f"{words}{where}, pixels apart.")
+    said = f"{words}{where}, {UNITS[run.signal]} apart."
+    return page.callout("remark", "Misaligned centres.", said)
 
 
 def _number(value: float | None) -> Cell:
@@ -205,7 +242,7 @@ def _pictures(run: Measured) -> Html:
                 page.picture(
                     path,
                     f"effective receptive field of {run.name} {words}",
-                    f"{run.name}, {words}: {size:.1f} pixels",
+                    f"{run.name}, {words}: {size:.1f} {UNITS[run.signal]}",
                     class_="pixels",
                 )
             )
@@ -214,7 +251,25 @@ def _pictures(run: Measured) -> Html:
     return element("div", *drawn, class_="panels")
 
 
-def _table(layers: Sequence[Figures]) -> Html:
+def _curves(run: Measured) -> Html:
+    """Draws the field along time, before and after training."""
+    sides = {"before": "before training", "after": "after training"}
+    along = run.figures["along_time"]
+    lines = [Curve(words, along[name]) for name, words in sides.items() if name in along]
+    chart = curves(
+        lines,
+        x_format=lambda v: f"{v:g}",
+        y_format=lambda v: f"{v:g}",
+        x_label="milliseconds" if "milliseconds" in run.figures else "frame",
+        y_label="gradient, as a share of its largest",
+        y_range=(0.0, 1.05),
+        height=120,
+        description=f"effective receptive field of {run.name} along time",
+    )
+    return join([element("h3", f"Effective field along time, {run.name}"), chart])
+
+
+def _table(run: Measured, layers: Sequence[Figures]) -> Html:
     columns = [Column("layer")]
     columns += [
         Column(name, figures=True)
@@ -225,7 +280,7 @@ def _table(layers: Sequence[Figures]) -> Html:
         [
             Cell(breakable(layer["layer"])),
             *(
-                Cell("whole image") if layer["whole"] and name == "size" else _number(layer[name])
+                Cell(_whole(run)) if layer["whole"] and name == "size" else _number(layer[name])
                 for name in names
             ),
         ]

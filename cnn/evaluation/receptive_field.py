@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from cnn.config.errors import UserError
+from cnn.evaluation.blocks import beside, block_path
 from cnn.evaluation.reach import Reach, Value, follow, input_reach
 from cnn.layers import NORMS, BeforeConv, Conv, Downsample
 
@@ -57,7 +58,7 @@ def receptive_fields(
     large that borders do not matter, whose size halves as the image's does (SAME pads by size).
     Counted is where a derivative can be non-zero, in evaluation; which phase an operator picks is
     not, though it depends on the whole image. What is read by computed indices (`fractional`), and
-    loops, count as depending on everything.
+    loops, count as depending on everything. Layers of a frame-wise model see one frame.
 
     Args:
       model: called as `model(x, train)`.
@@ -80,8 +81,9 @@ def receptive_fields(
         if params["single"] and x is not None:
             # One window is one path, however it is lowered.
             y = Reach(y.low, y.high, x.skew)
-        if params["noted"] and y.low.ndim == len(input_shape) + 1:
-            fields[params["name"]] = _field(params["name"], y, axis + 1, length)
+        map_ = y.each(lambda a, _: beside(model, a, 1))
+        if params["noted"] and map_.low.ndim == len(input_shape) + 1:
+            fields[params["name"]] = _field(params["name"], map_, axis + 1, length)
         return y
 
     follow(program, [input_reach(shape, axis + 1)], mark)
@@ -125,7 +127,7 @@ def _program(model: nn.Module, shape: tuple[int, ...]) -> Any:
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 
     def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        result, path = call(*args, **kwargs), context.module.path
+        result, path = call(*args, **kwargs), block_path(model, context.module.path)
         single = isinstance(context.module, Conv | Downsample | BeforeConv)
         noted = single or (len(path) == 1 and not isinstance(context.module, _POINTWISE))
         if context.method_name != "__call__" or not path or not args:

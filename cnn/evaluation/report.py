@@ -35,7 +35,8 @@ def render(runs: Sequence[CheckpointedRun], split: str) -> str:
             file = ResultFile(run.folder, suite)
             figures = file.read(run.step, split)
             if figures is not None:
-                found.append(Measured(name, figures, file.folder))
+                signal = run.evaluator.config.data.signal
+                found.append(Measured(name, figures, file.folder, signal))
         if found:
             sections.append(entry.section(found))
     title = names[0] if len(runs) == 1 else f"{len(runs)} runs side by side"

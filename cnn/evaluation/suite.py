@@ -9,6 +9,7 @@ from typing import Any
 
 from cnn.config.call import defaults_of
 from cnn.config.errors import UserError
+from cnn.data import SIGNALS
 from cnn.evaluation.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
 
@@ -23,11 +24,19 @@ class Measured:
       name: of the run, short and unlike those of the others.
       figures: what `measure` returned, read back from JSON.
       folder: that holds the pictures.
+      signal: what it was trained on, an entry of `SIGNALS`.
     """
 
     name: str
     figures: Figures
     folder: Path
+    signal: str = "image"
+
+
+def called(runs: Sequence[Measured], plural: bool = True) -> str:
+    """Returns what the examples of runs are: "images", "clip" or "images or sounds"."""
+    names = dict.fromkeys(SIGNALS[run.signal].stored.name for run in runs)
+    return " or ".join(f"{name}s" if plural else name for name in names)
 
 
 @dataclass(frozen=True)

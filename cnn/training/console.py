@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from cnn.data import SIGNALS
 from cnn.training.plan import Plan
 from cnn.training.run_folder import RunFolder
 
@@ -34,8 +35,8 @@ class Display:
         self.console.print(text, markup=False)
 
     def network(self, name: str, model: nn.Module, input_shape: tuple[int, ...], kind: str) -> None:
-        """Prints a table of the network: modules, output shapes of one image, parameters."""
-        table = Table(title=f"{name} on {'x'.join(map(str, input_shape))} {kind}s")
+        """Prints a table of the network: modules, output shapes of one example, parameters."""
+        table = Table(title=f"{name} on {'x'.join(map(str, input_shape))} {_examples(kind)}")
         for column, justify in (("module", "left"), ("output", "left"), ("parameters", "right")):
             table.add_column(column, justify=justify)
         rows, total = network_rows(model, input_shape)
@@ -63,7 +64,8 @@ class Display:
             TextColumn("{task.fields[status]}"),
         )
         with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
-            yield StepProgress(self, bar, start, total, config.train.batch_size)
+            examples = _examples(config.data.signal)
+            yield StepProgress(self, bar, start, total, config.train.batch_size, examples)
 
     def result(self, folder: RunFolder, result: dict[str, Any]) -> None:
         """Prints the exact figures of a finished run and where its files lie."""
@@ -87,10 +89,28 @@ class Display:
 
 
 class StepProgress:
-    """The bar of one training; time spent evaluating and saving does not count as training."""
+    """The bar of one training; time spent evaluating and saving does not count as training.
 
-    def __init__(self, display: Display, bar: Progress, start: int, total: int, batch_size: int):
+    Args:
+      display: to print on.
+      bar: to move.
+      start: first step.
+      total: steps.
+      batch_size: of a step.
+      examples: what they are called.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        bar: Progress,
+        start: int,
+        total: int,
+        batch_size: int,
+        examples: str,
+    ):
         self._display, self._bar, self._batch_size, self._total = display, bar, batch_size, total
+        self._examples = examples
         self._task = bar.add_task("train", total=total, completed=start, status="compiling")
         self._mark, self._seconds, self._since = start, 0.0, None
 
@@ -120,11 +140,16 @@ class StepProgress:
         if steps and seconds:
             speed["images_per_second"] = steps * self._batch_size / seconds
             left = (self._total - step) * seconds / steps
-            status += f"  {speed['images_per_second']:,.0f} images/s  {format_seconds(left)} left"
+            status += f"  {speed['images_per_second']:,.0f} {self._examples}/s"
+            status += f"  {format_seconds(left)} left"
         self._bar.update(self._task, completed=step, status=status)
         if not self._display.console.is_terminal:
             self._display.say(f"step {step}/{self._total}  {status}")
         return speed
+
+
+def _examples(signal: str) -> str:
+    return f"{SIGNALS[signal].stored.name}s"
 
 
 def format_seconds(seconds: float) -> str:
@@ -140,7 +165,7 @@ def format_seconds(seconds: float) -> str:
 def network_rows(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> tuple[list[tuple[str, str, int]], int]:
-    """Returns (module, output shape of one image, parameters) in the order of calls, and the total.
+    """Returns (module, output shape of one example, parameters) as called, and the total.
 
     Nothing is computed: shapes alone are traced.
     """

@@ -1,6 +1,7 @@
 """The lab on sound: milliseconds, shifts in time, and pictures the right way up."""
 
 import json
+import re
 
 import jax
 import numpy as np
@@ -55,6 +56,46 @@ def test_the_suites_speak_of_time(trained, capsys):
     size = blocks[-1]["size"]
     assert blocks[-1]["whole"] or f"{size} ({16 + 10 * (size - 1)} ms)" in text
     assert "shift of the wave, in milliseconds" in text
+
+
+WAVES = (
+    "data.signal=sound",
+    "data.synthetic_shape=400,1",
+    "data.sound.rate=8000",
+    "data.sound.features=wave",
+    "model.name=m5",
+    "model.features=4,6",
+    "model.depths=1,1",
+    "train.duration=1 steps",
+)
+
+
+def test_the_lab_measures_networks_of_waves(tmp_path, capsys):
+    workdir = tmp_path / "waves"
+    train(tiny_config(*WAVES), str(workdir))
+    suites = "shift(images=3,passes=1,reach=2),receptive_field(images=2),features(images=1)"
+    start(request(workdir, suite=suites))
+    field = result(workdir, "receptive_field")["figures"]
+    blocks = {layer["layer"]: layer["size"] for layer in field["axes"]["time"]}
+    # 80 samples, 4 of them 4 apart, 3 of those 16 apart; then by 4 and 64.
+    assert blocks["stem"] == 80
+    assert blocks["stem_downsample"] == 80 + 3 * 4
+    assert blocks["stage1_block1"] == 92 + 2 * 16 + 3 * 16
+    assert blocks["stage2_block1"] == 172 + 2 * 64 + 3 * 64
+    times, shares = zip(*field["along_time"]["after"], strict=True)
+    assert len(times) == 256
+    assert max(shares) == 1.0
+    assert times[:2] == (0.0625, 0.3125)
+    captions = [p["caption"] for p in result(workdir, "features")["figures"]["pictures"]]
+    names = ("stem", "stem_downsample", "stage1_block1", "stage2_block1")
+    assert captions[1:5] == [f"Maps of {name}" for name in names]
+    assert captions[5].startswith("Grad-CAM at stage2_block1, beside each sound: ")
+    text = (workdir / "evaluation" / "eval.html").read_text()
+    assert "492 (61.5 ms)" in text
+    assert "Shares of sounds in percent" in text
+    assert "effective receptive field of waves along time" in text
+    said = re.sub("<(style|script)>.*?</(style|script)>|<[^>]*>", " ", text, flags=re.S)
+    assert not re.findall(r"\b(?:images?|pixels?)\b", said)
 
 
 def test_what_is_for_images_is_refused_or_left_out(trained, capsys):

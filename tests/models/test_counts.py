@@ -2,8 +2,10 @@
 
 import pytest
 
-from cnn.models import MODELS
+from cnn.cost.count import count
+from cnn.models import MODELS, build
 from cnn.models.__main__ import main, parameters
+from tests.models.cases import model_config
 
 # At the published image size with 1000 classes for ImageNet, 10 else.
 GOLDEN = {
@@ -39,12 +41,23 @@ GOLDEN = {
     "lenet5": 61_706,
     "plain": 94_762,
     "airbench": 1_972_792,
-    # Kernels, norms and the classifier; 0.5 million, 1.8 and 3.7 in the paper's table.
-    "m5": 558_090,
-    "m11": 1_784_202,
-    "m18": 3_679_882,
     # MLPerf Tiny's port has 23,756 that are trained, with 12 classes instead of 10.
     "ds_cnn_s": 23_756 - 2 * 65,
+}
+# Dai et al., "Very Deep Convolutional Neural Networks for Raw Waveforms", table 1: a convolution
+# over 80 samples of the first width, then (width, convolutions over 3), and the millions it says.
+WAVES = {
+    "m5": (((128, 1), (256, 1), (512, 1)), 0.5),
+    "m11": (((64, 2), (128, 2), (256, 3), (512, 2)), 1.8),
+    "m18": (((64, 4), (128, 4), (256, 4), (512, 4)), 3.7),
+}
+# Zhang et al., "Hello Edge", appendix: width, separable blocks, positions behind the first
+# convolution and behind the blocks (of 49 x 10 features), and table 1's kilobytes and millions of
+# operations: 8-bit weights and the largest two neighbouring maps; additions count as well.
+KEYWORDS = {
+    "ds_cnn_s": (64, 4, 25 * 5, 25 * 5, 38.6, 5.4),
+    "ds_cnn_m": (172, 4, 25 * 10, 13 * 5, 189.2, 19.8),
+    "ds_cnn_l": (276, 5, 25 * 10, 13 * 5, 497.6, 56.9),
 }
 
 
@@ -52,6 +65,35 @@ GOLDEN = {
 def test_parameters(name, count):
     classes = 1000 if MODELS[name].input_shape[0] == 224 else 10
     assert parameters(name, classes) == count
+
+
+@pytest.mark.parametrize(("name", "stages", "millions"), [(k, *v) for k, v in WAVES.items()])
+def test_networks_of_waves_are_those_of_the_paper_s_table(name, stages, millions):
+    widths = [width for width, depth in stages for _ in range(depth)]
+    before = [widths[0], *widths]
+    kernels = 80 * widths[0] + sum(3 * i * o for i, o in zip(before, widths, strict=False))
+    norms, classifier = 2 * (widths[0] + sum(widths)), 10 * widths[-1] + 10
+    assert parameters(name, 10) == kernels + norms + classifier
+    # 0.551 million are "0.5M" there: the others round, this one is cut off.
+    assert kernels / 1e6 == pytest.approx(millions, abs=0.052)
+
+
+@pytest.mark.parametrize(("name", "row"), KEYWORDS.items())
+def test_networks_of_keywords_take_the_paper_s_memory_and_operations(name, row):
+    width, depth, first, later, kilobytes, millions = row
+    depthwise, pointwise = 3 * 3 * width, width * width
+    layers = 1 + 2 * depth
+    kernels = 10 * 4 * width + depth * (depthwise + pointwise) + 12 * width
+    biases = layers * width + 12
+    # Norms are folded into kernels and biases there.
+    assert parameters(name, 12) == kernels + biases + 2 * layers * width
+    maps = width * (first + later)
+    assert round((kernels + biases + maps) / 1e3, 1) == kilobytes
+    macs = 10 * 4 * width * first + depth * (depthwise + pointwise) * later + 12 * width
+    found = count(build(model_config(name), 12), MODELS[name].input_shape)
+    assert found.total("macs") == macs
+    added = width * (first + 2 * depth * later) + 12
+    assert round((2 * macs + added) / 1e6, 1) == millions
 
 
 def test_the_command_lists_every_network(capsys):

@@ -14,7 +14,7 @@ from cnn.evaluation.page import (
     join,
     sortable_table,
 )
-from cnn.evaluation.suite import Figures, Measured
+from cnn.evaluation.suite import Figures, Measured, called
 
 NAMES = {
     "circular_per_batch": "Circular pairs, shifts per batch",
@@ -34,12 +34,12 @@ COLUMNS = {
     "joint": ("joint", "two random shifts both give the right class"),
     "worst_case": ("worst case", "right at every shift"),
     "stable": ("stable", "one class at every shift, right or wrong"),
-    "flips": ("flips", "changes of the prediction along the diagonal, an image"),
-    "deviation": ("SD of p", "of the right class's probability along the diagonal"),
+    "flips": ("flips", "changes of the prediction along the path, each"),
+    "deviation": ("SD of p", "of the right class's probability along the path"),
 }
 NOTE = (
-    "Shares of images in percent, with 95 % intervals: Wilson's over images, or Student's over "
-    "batches where the images of a batch share their shifts. They speak for other images, "
+    "Shares of {many} in percent, with 95 % intervals: Wilson's over {many}, or Student's over "
+    "batches where the {many} of a batch share their shifts. They speak for other {many}, "
     "not for other trainings."
 )
 
@@ -65,9 +65,8 @@ def section(runs: Sequence[Measured]) -> Html:
         for why in run.figures["left_out"]
     ]
     protocols = details("The protocols", page.definitions(list(abouts.items())))
-    return page.section(
-        "Shifts", sortable_table(heads, rows), protocols, *remarks, *_charts(runs), note=NOTE
-    )
+    parts = (sortable_table(heads, rows), protocols, *remarks, *_charts(runs))
+    return page.section("Shifts", *parts, note=NOTE.format(many=called(runs)))
 
 
 def _cell(figures: Figures, name: str) -> Cell:
