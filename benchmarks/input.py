@@ -177,11 +177,12 @@ def memory(folder: Path, batch: int = 16, images: int = 1500) -> dict[str, float
     found = {}
     for step, _ in enumerate(feed.batches(0, steps), 1):
         if step == steps // 5:
-            found["after_a_fifth"] = _resident()
-    return record.rounded({**found, "at_the_end": _resident(), "images": steps * batch})
+            found["after_a_fifth"] = resident()
+    return record.rounded({**found, "at_the_end": resident(), "images": steps * batch})
 
 
-def _resident() -> float:
+def resident() -> float:
+    """Returns the MiB that this process holds."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

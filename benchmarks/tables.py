@@ -1,4 +1,4 @@
-"""Writes the figures of README.md and docs/speed.md from committed result files.
+"""Writes the figures of README.md and the pages under docs from committed result files.
 
 python benchmarks/tables.py
 """
@@ -7,11 +7,20 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.signal_tables import (
+    held_out_speakers,
+    moving_fashion,
+    spoken_digits,
+    streams,
+    study,
+    table,
+)
 from cnn.ablation.collect import collect
 from cnn.ablation.judgement import judge
 from cnn.ablation.plan import folder_name
@@ -28,8 +37,6 @@ PAGES = (
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
 SHIFT = ROOT / "results" / "shift"
-SPOKEN_DIGITS = ROOT / "results" / "spoken_digits"
-MOVING_FASHION = ROOT / "results" / "moving_fashion"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -96,7 +103,7 @@ def shift() -> str:
         f"({shifted} for all shifts).\n`{study.command()}`\nmade the "
         "[report](results/shift/report.md), whose metric is the consistency."
     )
-    return f"{_table(['consistency, percent', *arms], rows)}\n\n{about}"
+    return f"{table(['consistency, percent', *arms], rows)}\n\n{about}"
 
 
 def _runs_of(arm: Path) -> list[dict[str, Any]]:
@@ -108,54 +115,6 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
         }
         for seed in sorted(arm.glob("seed-*"))
     ]
-
-
-def spoken_digits() -> str:
-    """Returns what the two ways to split the spoken digits reached, a run each."""
-    about = {
-        "recordings": "recordings 0 to 4 of each digit and speaker",
-        "speakers": "two speakers who were not heard in training",
-    }
-    results = {name: json.loads((SPOKEN_DIGITS / f"{name}.json").read_text()) for name in about}
-    rows = (
-        (
-            words,
-            f"{results[name]['test']['count']:,}",
-            f"{results[name]['test']['accuracy']:.4f}",
-            f"{results[name]['seconds']:.0f}",
-        )
-        for name, words in about.items()
-    )
-    one = results["recordings"]
-    return (
-        f"{_table(('tested on', 'recordings', 'accuracy', 'seconds'), rows)}\n\n"
-        f"One run each with seed {one['seed']}, {one['step']} steps for the first,\n"
-        f"on {one['cores']} cores of an {one['cpu']} that other work used too "
-        f"(jax {one['versions']['jax']}, Python {one['versions']['python']};\n"
-        "[results/spoken_digits](../results/spoken_digits))."
-    )
-
-
-def moving_fashion() -> str:
-    """Returns what a network of clips and one of frames reach where motion alone tells."""
-    networks = {
-        "clips": "`plain3d`: 3x3x3 convolutions",
-        "frames": "`plain` on each frame, averaged over the frames",
-    }
-    results = {name: json.loads((MOVING_FASHION / f"{name}.json").read_text()) for name in networks}
-    rows = (
-        (words, f"{results[name]['test']['accuracy']:.4f}", f"{results[name]['seconds']:.0f}")
-        for name, words in networks.items()
-    )
-    one = results["clips"]
-    return (
-        f"{_table(('network', 'test accuracy', 'seconds'), rows)}\n\n"
-        f"Chance is {1 / len(one['test']['accuracy_per_class']):.2f}. One run each with seed "
-        f"{one['seed']}, {one['step']} steps, {one['test']['count']:,} test clips,\n"
-        f"on {one['cores']} cores of an {one['cpu']} that other work used too (jax "
-        f"{one['versions']['jax']}, Python {one['versions']['python']};\n"
-        "[results/moving_fashion](../results/moving_fashion))."
-    )
 
 
 def training() -> str:
@@ -175,7 +134,7 @@ def training() -> str:
         for name, row in result["networks"].items()
     )
     head = ("network", "parameters", *(title for title, _ in shown.values()))
-    return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
 
 
 def operators() -> str:
@@ -191,7 +150,7 @@ def operators() -> str:
 
     head = ("operator", "ms", "times avg", "stock/ours", "ms", "times avg", "stock/ours")
     rows = (tuple(row(*item)) for item in result["operators"].items())
-    return f"{_table(head, rows)}\n\n{_conditions(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
 
 
 def loop() -> str:
@@ -211,7 +170,7 @@ def loop() -> str:
     )
     head = ("run", "bare step, ms", "loop, ms", "loop/bare", "in CPU time")
     head += ("turn by turn", "added a step, us")
-    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def reading() -> str:
@@ -233,7 +192,7 @@ def reading() -> str:
         "end."
     )
     said = f" Skipped: {skipped}." if skipped else ""
-    return f"{_table(head, rows)}\n\n{streamed}\n\n{_machine(result['conditions'])}{said}"
+    return f"{table(head, rows)}\n\n{streamed}\n\n{_machine(result['conditions'])}{said}"
 
 
 def bound() -> str:
@@ -246,7 +205,7 @@ def bound() -> str:
     head = ("placement", "data only", "compute only", "both", "both, not augmented")
     said = "\n".join(f"- {name}: {row['verdict']}." for name, row in result["placements"].items())
     made = result | {"load_at_start": result["load"]}
-    return f"{_table(head, rows)}\n\n{said}\n\n{_machine(made)}"
+    return f"{table(head, rows)}\n\n{said}\n\n{_machine(made)}"
 
 
 def startup() -> str:
@@ -261,7 +220,7 @@ def startup() -> str:
     }
     rows = ((text, f"{found[name]:.2f}") for name, text in names.items())
     said = f"Warm over cold: {found['warm_over_cold']:.2f}."
-    return f"{_table(('start', 'seconds'), rows)}\n\n{said} {_machine(made)}"
+    return f"{table(('start', 'seconds'), rows)}\n\n{said} {_machine(made)}"
 
 
 def compiling() -> str:
@@ -273,7 +232,7 @@ def compiling() -> str:
         for form, row in forms.items()
     )
     head = ("network", "form", "CPU seconds", "seconds, shared machine")
-    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def growth() -> str:
@@ -290,7 +249,7 @@ def growth() -> str:
         for name, row in result["costs"].items()
     )
     head = ("cost", "sizes", "seconds", "times the first", "exponent")
-    return f"{_table(head, rows)}\n\n{_machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def _machine(made: dict[str, Any]) -> str:
@@ -303,12 +262,6 @@ def _machine(made: dict[str, Any]) -> str:
 
 def _read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / name).read_text())
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = list(head)
-    align = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, align, *rows))
 
 
 def _conditions(made: dict[str, Any]) -> str:
@@ -325,7 +278,11 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "pooling": pooling,
     "shift": shift,
     "spoken digits": spoken_digits,
+    "held-out speakers": held_out_speakers,
     "moving fashion": moving_fashion,
+    "spectrogram pooling": partial(study, "spectrogram_pooling"),
+    "temporal pooling": partial(study, "temporal_pooling"),
+    "streams": streams,
     "training": training,
     "operators": operators,
     "loop": loop,

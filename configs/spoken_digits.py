@@ -34,6 +34,9 @@ def get_config(split: str = "recordings") -> ConfigDict:
     sound.hop = 160
     sound.bands = 32
     sound.floor = 1e-6
+    # What differs from speaker to speaker before a word is said: how loud, and how noisy a room.
+    sound.dynamic_range = 40.0
+    sound.normalize = "clip"
     config.augment.time_shift = 0.1
     config.augment.time_masks = (1, 6)
     config.augment.band_masks = (1, 4)

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import compiling, growth, input, loop, startup
+from benchmarks import compiling, growth, input, loop, startup, streams
 from cnn.ablation.report import FORMATS, write_report
 from cnn.config.errors import UserError
+from cnn.data import open_dataset
 from tests.conftest import REPOSITORY
 
 
@@ -43,6 +44,20 @@ def test_loaders_read_the_same_boxes_in_the_same_shape(tmp_path):
         "at_the_end",
         "images",
     }
+
+
+def test_streamed_videos_are_read_as_clips_and_their_memory_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    streams.write_videos(tmp_path, 4)
+    config = streams.video(str(tmp_path))
+    with config.unlocked():
+        config.train.batch_size = 2
+    assert open_dataset(config.data).train.shape == (8, 16, 16, 1)
+    found = streams.memory(config, 6)
+    assert found["examples"] == 6
+    assert found["at_the_end"] >= 0.5 * found["after_a_fifth"] > 0
+    digits = streams.sound("nowhere").data
+    assert (digits.path, digits.signal) == ("nowhere", "sound")
 
 
 def test_growth_is_an_exponent(tmp_path, monkeypatch):

@@ -4,9 +4,12 @@ python ablate.py run --config=configs/ablations/temporal_pooling.py --workdir=ru
 
 On clips of which motion alone tells the class (configs/moving_fashion.py), in a training that is
 too short to be perfect. Frames that are pooled without their order are a control: they cannot know.
+`temporal_pooling.py:small` takes minutes: clips of half the frames, a quarter of the steps, three
+seeds, five arms.
 """
 
 from cnn.ablation.plan import StudyPlan
+from cnn.config.errors import UserError
 
 # Along time; space is reduced by maxima in every arm.
 OPERATORS = ("max", "avg", "blur", "strided_conv", "subsample", "none")
@@ -19,13 +22,29 @@ OVER_FRAMES = {
 }
 
 
-def get_study() -> StudyPlan:
-    """Returns the study."""
+SMALL = ("max", "avg", "subsample", "frames, avg", "frames, attention")
+
+
+def get_study(size: str = "") -> StudyPlan:
+    """Returns the study, or that of size "small"."""
+    if size not in ("", "small"):
+        raise UserError(f"--config: unknown '{size}'; allowed: small, or nothing")
     arms = {name: (f"model.temporal_downsample={name}",) for name in OPERATORS}
     arms |= {
         name: ("model.name=plain", f"model.temporal_head={head}")
         for name, head in OVER_FRAMES.items()
     }
+    if size:
+        return StudyPlan(
+            name="Pooling over time, on images that move, clips of 8 frames",
+            config="configs/moving_fashion.py",
+            shared=("data.video.frames=8", "train.duration=10 steps", "log.tensorboard=False"),
+            arms={name: arms[name] for name in SMALL},
+            baseline="max",
+            seeds=range(3),
+            margin=0.005,
+            repeat_baseline=False,
+        )
     return StudyPlan(
         name="Pooling over time, on images that move",
         config="configs/moving_fashion.py",

@@ -331,6 +331,14 @@ def test_a_study_without_a_single_result_has_a_report():
         assert render(empty)
 
 
+def test_what_was_logged_once_is_no_curve():
+    arms = small_arms(np.random.default_rng(1), {"max": 0})
+    assert "Learning curves" in Parsed(render_html(study(arms))).words
+    once = {"validation/accuracy": [(10.0, 0.5)]}
+    arms = [replace(a, seeds=tuple(replace(r, history=once) for r in a.seeds)) for a in arms]
+    assert "Learning curves" not in Parsed(render_html(study(arms))).words
+
+
 def test_a_report_needs_no_accelerator_library():
     code = "import sys, cnn.ablation.report; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -92,6 +92,26 @@ def test_springenbergs_table_is_that_of_the_registered_networks():
             assert network(named, *plan.arms[form]) == published
 
 
+@pytest.mark.parametrize(
+    ("whole", "small"),
+    [
+        ("temporal_pooling.py", "temporal_pooling.py:small"),
+        ("spectrogram_pooling.py:speakers", "spectrogram_pooling.py:speakers,small"),
+    ],
+)
+def test_a_small_study_is_a_part_of_the_whole(whole, small):
+    whole, small = study(whole), study(small)
+    assert small.arms.items() < whole.arms.items()
+    assert (small.config, small.baseline) == (whole.config, whole.baseline)
+    assert len(small.seeds) >= 3
+
+
+@pytest.mark.parametrize("name", ["temporal_pooling.py:tiny", "spectrogram_pooling.py:speakers,s"])
+def test_an_unknown_size_is_refused(name):
+    with pytest.raises(UserError, match=r"allowed.*: small"):
+        study(name)
+
+
 def test_an_unknown_network_is_refused():
     with pytest.raises(UserError, match="did you mean 'vgg11'"):
         study("pooling.py:vgg12")

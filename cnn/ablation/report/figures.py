@@ -133,7 +133,8 @@ def curve_panels(judgement: Judgement, network: str, name: str) -> Html | None:
         for arm in study.of_network(network)
         if (curve := mean_curve(arm.seeds, name)) is not None
     }
-    if not curves:
+    # What was logged once is no curve.
+    if not any(len(steps) > 1 for steps, _, _ in curves.values()):
         return None
     metric = name.rpartition("/")[2]
     x = Scale(

@@ -105,7 +105,7 @@ def _by_network(judgement: Judgement, draw) -> list[Html]:
     """What `draw(network)` returns for each network, under its name if there are several."""
     drawn = []
     for network in judgement.study.networks:
-        children = draw(network)
+        children = [child for child in draw(network) if child is not None]
         if children:
             title = element("h3", network) if network else None
             drawn.append(element("div", title, *children))
@@ -168,6 +168,8 @@ def _curves(judgement: Judgement) -> Html | None:
         panels = _by_network(
             judgement, lambda network, name=name: [curve_panels(judgement, network, name)]
         )
+        if not panels:
+            continue
         first = not drawn
         title = element("h3", name, class_="curve")
         drawn.append(join([title, *panels]) if first else details(name, *panels))
