@@ -16,11 +16,18 @@ from cnn import data
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
 from cnn.cost.timing import turns
-from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_recipe, make_trainer
-from cnn.training.mesh import batch_sharding, replicated
+from cnn.training.assembly import (
+    Evaluator,
+    Trainer,
+    make_evaluator,
+    make_recipe,
+    make_trainer,
+    make_update,
+)
+from cnn.training.mesh import batch_sharding
 from cnn.training.plan import Plan, resolve
 from cnn.training.provenance import provenance
-from cnn.training.steps import Recipe, make_train_step
+from cnn.training.steps import Recipe
 from cnn.training.streams import stream_key
 
 PLACEMENTS = ("device", "stream")
@@ -189,7 +196,7 @@ def _compute_only(
         load=lambda arrays, batch: batch,
         augment=lambda key, image, label: (image, label),
     )
-    update, state = _jitted(evaluator, ready), evaluator.new_state()
+    update, state = make_update(ready, evaluator.mesh), evaluator.new_state()
 
     def run() -> Any:
         nonlocal state
@@ -201,7 +208,7 @@ def _compute_only(
 
 
 def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
-    update, state = _jitted(evaluator, recipe), evaluator.new_state()
+    update, state = make_update(recipe, evaluator.mesh), evaluator.new_state()
 
     def run(batches: Iterator[dict[str, jax.Array]]) -> Any:
         nonlocal state
@@ -213,11 +220,6 @@ def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable
         return state
 
     return run
-
-
-def _jitted(evaluator: Evaluator, recipe: Recipe) -> Callable[..., Any]:
-    step = make_train_step(recipe)
-    return jax.jit(step, donate_argnums=0, out_shardings=replicated(evaluator.mesh))
 
 
 def figures(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:

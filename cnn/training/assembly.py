@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
@@ -31,7 +32,7 @@ class Evaluator:
     dataset: data.Dataset
     mesh: Mesh
     model: nn.Module
-    step: Callable[..., dict[str, jax.Array]] = field(repr=False)
+    step: Callable[..., dict[str, Array]] = field(repr=False)
 
     def feed(self, split: data.Split, views: int = 1) -> data.EvalFeed:
         """Returns the batches of a split, with so many views of each example.
@@ -58,7 +59,7 @@ class Evaluator:
             jax.eval_shape(self.init, np.uint32(0)),
         )
 
-    def init(self, seed: jax.Array) -> TrainState:
+    def init(self, seed: Array) -> TrainState:
         """Returns the state of an init seed before the first step; to be traced."""
         tx = make_optimizer(self.config.optimizer, self.config.train.clip_norm)
         ema = self.config.train.ema_decay > 0
@@ -98,9 +99,9 @@ class Trainer:
 
     feed: data.Feed
     seeds: Seeds
-    update: Callable[..., tuple[TrainState, dict[str, jax.Array]]] = field(repr=False)
+    update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
 
-    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Array]]:
         """Makes one update."""
         return self.update(state, self.seeds, self.feed.arrays, batch)
 
@@ -113,10 +114,14 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     """
     mesh = evaluator.mesh
     feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
-    step = make_train_step(make_recipe(evaluator, plan, feed.cropped))
-    update = jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+    update = make_update(make_recipe(evaluator, plan, feed.cropped), mesh)
     seeds = Seeds(*map(np.uint32, Seeds.of(evaluator.config)))
     return Trainer(feed=feed, seeds=jax.device_put(seeds, replicated(mesh)), update=update)
+
+
+def make_update(recipe: Recipe, mesh: Mesh) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Returns the jitted update of a recipe; it consumes the state and replicates the new one."""
+    return jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=replicated(mesh))
 
 
 def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding) -> data.Feed:

@@ -1,0 +1,143 @@
+"""`python -m cnn.cost.plan --config=FILE --topology=v5e:4x4`: what a run takes on a TPU slice.
+
+The training step is compiled for chips that need not be there. Nothing is run, so there is no
+noise; what a real slice does with the program is another question.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.errors import UserError
+
+_COLUMNS = (
+    "slice",
+    "examples/chip",
+    "GiB/chip",
+    "GMACs/example",
+    "MB/example",
+    "collectives",
+    "MB sent",
+    "ms at least",
+    "bound by",
+    "examples/s at most",
+)
+
+
+def main(arguments: list[str]) -> None:
+    """Compiles the step for each slice and prints a table."""
+    overrides, rest = split_overrides(arguments)
+    parser = Parser(prog="python -m cnn.cost.plan", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", required=True, help="config file, with :arg if it takes one")
+    parser.add_argument("--topology", required=True, help="slices: v5e:1x1, or v5e:4x4,v5e:16x16")
+    parser.add_argument("--per-chip", type=int, default=0, help="examples; 0: train.batch_size")
+    parser.add_argument("--fit", action="store_true", help="find the most examples that fit")
+    parser.add_argument("--out", help="JSON file to write")
+    options = parser.parse_args(rest)
+    if options.per_chip < 0 or (options.fit and options.per_chip):
+        raise UserError("--per-chip: give a positive number, or --fit to have it found")
+    if options.out and not Path(options.out).absolute().parent.is_dir():
+        raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
+    from cnn.config.load import load
+
+    loaded = load(options.config, overrides)
+    # The slices are described to the compiler; nothing is computed on anything but this host.
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from cnn import models
+    from cnn.cost.slices import open_slice
+
+    models.check_read(loaded.config.model, loaded.set_fields)
+    slices = [open_slice(name) for name in options.topology.split(",")]
+    result = _plan(loaded.config, slices, options)
+    if options.out:
+        Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
+    """Plans every slice, showing each as soon as it is compiled; returns all figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from cnn.config.record import fingerprint, to_plain
+    from cnn.cost.count import macs
+    from cnn.cost.stand_in import open_or_stand_in
+    from cnn.training.provenance import provenance
+
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    config, dataset, said = open_or_stand_in(config)
+    console.print(said, markup=False, soft_wrap=True)
+    per_example = macs(config.model, dataset.input_shape, dataset.num_classes)
+    table, rows = Table(*_COLUMNS), []
+    for each in slices:
+        row = _figures(config, dataset, each, options, per_example)
+        rows.append(row)
+        table.add_row(*cells(row))
+    console.print(table)
+    return {
+        "slices": rows,
+        "fingerprint": fingerprint(config),
+        "config": to_plain(config),
+    } | provenance()
+
+
+def _figures(config: Any, dataset: Any, place: Any, options: Any, macs: int) -> dict[str, Any]:
+    from cnn.cost.program import DoesNotFitError, compile_step, largest, roofline, with_batch_size
+
+    chips = place.mesh.size
+
+    def compiled(examples: int) -> Any:
+        return compile_step(with_batch_size(config, examples * chips), dataset, place.mesh)
+
+    compile_it: Callable[[], Any]
+    if options.fit:
+        compile_it = partial(largest, compiled, place.chip.memory, config.model.ghost_batch or 8)
+    elif options.per_chip:
+        compile_it = partial(compiled, options.per_chip)
+    else:
+        compile_it = partial(compile_step, config, dataset, place.mesh)
+    row = {"slice": place.name, "macs": macs}
+    try:
+        program = compile_it()
+    except DoesNotFitError as error:
+        return row | {"fits": False, "why": str(error)}
+    # Forward, and backward by input and by kernel: three products of the same size, two operations
+    # each multiply-accumulate.
+    return (
+        row
+        | {
+            "fits": True,
+            "seconds_at_least": roofline(program, place.chip, 6 * macs * program.examples),
+        }
+        | asdict(program)
+    )
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the cells of `_COLUMNS` for the figures of a slice."""
+    if not row["fits"]:
+        return row["slice"], "", f"does not fit: {row['why']}", f"{row['macs'] / 1e9:.2f}"
+    bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
+    collectives = row["collectives"].values()
+    return (
+        row["slice"],
+        f"{row['examples']:,}",
+        f"{row['memory'] / 2**30:.1f}",
+        f"{row['macs'] / 1e9:.2f}",
+        f"{row['bytes'] / row['examples'] / 1e6:.0f}",
+        f"{sum(found['count'] for found in collectives)}",
+        f"{sum(found['bytes'] for found in collectives) / 1e6:.0f}",
+        f"{1e3 * seconds:.1f}",
+        bound,
+        f"{row['examples'] * row['devices'] / seconds:,.0f}",
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

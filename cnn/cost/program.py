@@ -1,0 +1,206 @@
+"""The training step compiled for devices that need not be there, and what it will take."""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from cnn import data
+from cnn.config.seeds import Seeds
+from cnn.cost.slices import Chip
+from cnn.training.assembly import make_evaluator, make_feed, make_recipe, make_update
+from cnn.training.mesh import batch_sharding, replicated
+from cnn.training.plan import resolve
+
+_COLLECTIVES = (
+    "all-gather",
+    "all-reduce",
+    "all-to-all",
+    "collective-permute",
+    "reduce-scatter",
+)
+# `name = shape kind(`; what is started apart from its end counts where it starts.
+_CALL = re.compile(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(?:-start)?\(")
+_SHAPE = re.compile(r"\b([a-z]+)(\d+)\w*\[([\d,]*)\]")
+
+
+@dataclass(frozen=True)
+class Collective:
+    """All collectives of one kind in a program.
+
+    Attributes:
+      count: of the operations.
+      bytes: of their results on one device.
+    """
+
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one device does and holds in a training step, as XLA compiled it.
+
+    Attributes:
+      devices: that share the batch.
+      examples: of the batch on one device.
+      memory: bytes: arguments, results that do not take an argument's place, and temporaries.
+      operations: arithmetic operations, as XLA counts them.
+      bytes: that all operations read and write, as XLA counts them.
+      collectives: by kind.
+      seconds: to compile.
+    """
+
+    devices: int
+    examples: int
+    memory: int
+    operations: float
+    bytes: float
+    collectives: dict[str, Collective]
+    seconds: float
+
+
+class DoesNotFitError(Exception):
+    """The compiler found no way to fit the step into the memory of a device."""
+
+
+def compile_step(config: ConfigDict, dataset: data.Dataset, mesh: Mesh) -> Program:
+    """Compiles the step that `train.py` would run on a mesh, ahead of time.
+
+    Args:
+      config: complete; `mesh.devices` is not read.
+      dataset: its data.
+      mesh: of devices to compile for.
+
+    Raises:
+      DoesNotFitError: a device has not enough memory.
+      UserError: the config, the data and the mesh do not go together.
+    """
+    plan = resolve(config, len(dataset.train), mesh.size)
+    here = make_evaluator(config, dataset, devices=1)
+    evaluator = replace(here, mesh=mesh)
+    # Any batch tells what a batch looks like.
+    small = replace(here, config=with_batch_size(config, 1))
+    feed = make_feed(small, batch_sharding(here.mesh), replicated(here.mesh))
+    (one,) = feed.batches(0, 1)
+    update = make_update(make_recipe(evaluator, plan, feed.cropped), mesh)
+    size = config.train.batch_size
+    batch = {
+        name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=batch_sharding(mesh))
+        for name, x in one.items()
+    }
+    arrays, seeds = (
+        jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), tree
+        )
+        for tree in (feed.arrays, Seeds(*map(np.uint32, Seeds.of(config))))
+    )
+    lowered = update.lower(evaluator.abstract_state(), seeds, arrays, batch)
+    begun = time.perf_counter()
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise DoesNotFitError(_asked_for(str(error))) from error
+        raise
+    return _program(compiled, mesh.size, size // mesh.size, time.perf_counter() - begun)
+
+
+def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
+    """Returns the config with another batch, in one piece."""
+    other = config.copy_and_resolve_references()
+    with other.unlocked():
+        other.train.batch_size, other.train.accumulation = batch_size, 1
+    return other.lock()
+
+
+def _asked_for(error: str) -> str:
+    found = re.search(r"[Uu]sed (\S+) of (\S+) hbm", error)
+    return f"it takes {found[1]} of {found[2]}" if found else error.splitlines()[0]
+
+
+def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Program:
+    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return Program(
+        devices=devices,
+        examples=examples,
+        memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
+        operations=cost["flops"],
+        bytes=cost["bytes accessed"],
+        collectives=count_collectives(compiled.as_text()),
+        seconds=seconds,
+    )
+
+
+def count_collectives(text: str) -> dict[str, Collective]:
+    """Counts the collectives in the text of a compiled program; those of a loop count once."""
+    found: dict[str, list[int]] = {}
+    for shape, kind in _CALL.findall(text):
+        found.setdefault(kind, []).append(_bytes_of(shape))
+    return {kind: Collective(len(sizes), sum(sizes)) for kind, sizes in sorted(found.items())}
+
+
+def _bytes_of(shape: str) -> int:
+    return sum(
+        math.prod(map(int, filter(None, sizes.split(",")))) * int(bits) // 8
+        for _, bits, sizes in _SHAPE.findall(shape)
+    )
+
+
+def roofline(program: Program, chip: Chip, operations: float) -> dict[str, float]:
+    """Returns the least seconds that a step can take, by what bounds it.
+
+    `compute`: the network's own operations at the chip's peak. `memory`: XLA's bytes at full
+    bandwidth. `network`: collectives as rings over all links, 2 (n - 1) / n of their bytes each.
+    Overlapped perfectly, a step takes as long as the longest of the three.
+
+    Args:
+      program: compiled for so many devices, each of them a chip.
+      chip: its peaks.
+      operations: of the network's convolutions and linear maps for the examples of one chip.
+    """
+    sent = sum(found.bytes for found in program.collectives.values())
+    share = 2 * (program.devices - 1) / program.devices
+    return {
+        "compute": operations / chip.operations,
+        "memory": program.bytes / chip.bandwidth,
+        "network": share * sent / chip.interconnect,
+    }
+
+
+def largest(compiled: Callable[[int], Program], memory: int, unit: int) -> Program:
+    """Returns the program of the most examples a device that compiles.
+
+    What a device holds grows in proportion with its examples, nearly: two sizes tell where to
+    look, and the last step is always tried both ways.
+
+    Args:
+      compiled: examples a device -> the program; raises `DoesNotFitError`.
+      memory: bytes of a device, from which the search begins.
+      unit: examples are multiples of it.
+
+    Raises:
+      DoesNotFitError: not even one unit fits.
+    """
+    best, fits, fails = compiled(unit), 1, math.inf
+    fixed, slope = 0.0, best.memory
+    while fails - fits > 1:
+        guess = int((memory - fixed) / slope) if slope > 0 else 2 * fits
+        units = max(fits + 1, min(guess, fails - 1))
+        try:
+            program = compiled(units * unit)
+        except DoesNotFitError:
+            fails = units
+            continue
+        slope = (program.memory - best.memory) / (units - fits)
+        fixed = program.memory - slope * units
+        best, fits = program, units
+    return best
