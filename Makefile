@@ -9,7 +9,7 @@ STUDY ?= configs/ablations/quick.py
 STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
 RUN := .venv/bin/python
 
-.PHONY: train ablation report bench test lint clean
+.PHONY: train ablation report bench libtpu test lint clean
 
 train: .venv/installed
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
@@ -32,7 +32,10 @@ bench: .venv/installed
 	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json
 	$(RUN) benchmarks/tables.py
 
-test: .venv/installed-test
+# Compiles for TPUs that are not there: python -m cnn.cost.plan.
+libtpu: .venv/libtpu
+
+test: .venv/installed-test .venv/libtpu
 	$(RUN) -m pytest -n 2 $(ARGS)
 
 lint: .venv/installed-test
@@ -46,6 +49,11 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
+
+.venv/libtpu: requirements/constraints.txt .venv/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --target=$@ \
+		-c requirements/constraints.txt libtpu || echo "no libtpu for this machine"
+	mkdir -p $@ && touch $@
 
 .venv/installed-test: requirements/test.txt .venv/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/test.txt

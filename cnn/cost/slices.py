@@ -1,7 +1,9 @@
 """TPU slices that need not be there: their chips, and what those can do at best."""
 
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jax.sharding import AxisType, Mesh
@@ -60,6 +62,8 @@ def open_slice(name: str) -> Slice:
     kind, _, sizes = name.partition(":")
     if kind not in CHIPS:
         raise UserError(f"--topology: unknown chip '{kind}': {did_you_mean(kind, CHIPS)}")
+    # `make libtpu` puts it where jax does not find it when it looks for TPUs at every start.
+    sys.path.append(str(Path(sys.prefix) / "libtpu"))
     # What libtpu would otherwise ask the services of a TPU host, which are not there.
     for variable, value in (
         ("TPU_SKIP_MDS_QUERY", "1"),

@@ -12,6 +12,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
+from cnn.ops.batch_norm import batch_norm
 
 if TYPE_CHECKING:
     from cnn.layers.style import Style
@@ -25,9 +26,8 @@ class BatchNorm(nn.Module):
 
     Under jit the statistics are those of the whole batch, on however many devices it lies. With
     `style.ghost_batch` = G each run of G consecutive examples has its own (Hoffer et al., NeurIPS
-    2017), and the running statistics take the mean over the groups. The variance is computed in two
-    passes (a single pass loses it when the mean is large) and is the biased one, in the running
-    statistics too, as in flax; PyTorch's running variance is the unbiased one.
+    2017), and the running statistics take the mean over the groups. The variance is the biased one,
+    in the running statistics too, as in flax; PyTorch's running variance is the unbiased one.
     """
 
     style: Style
@@ -45,13 +45,12 @@ class BatchNorm(nn.Module):
             mean, var = running_mean.value, running_var.value
             return _normalize(x, mean, var, scale, bias, self.style)
         grouped = x.reshape(self._groups(x.shape[0]), -1, *x.shape[1:])
-        mean, var = _moments(grouped, tuple(range(1, x.ndim)))
+        y, mean, var = batch_norm(grouped, scale, bias, running_mean.value, self.style.norm_epsilon)
         if not self.is_initializing():
             kept = self.style.norm_momentum
             for running, new in ((running_mean, mean), (running_var, var)):
-                new = new.reshape(-1, features).mean(0)
-                running.value = kept * running.value + (1 - kept) * new
-        return _normalize(grouped, mean, var, scale, bias, self.style).reshape(x.shape)
+                running.value = kept * running.value + (1 - kept) * new.mean(0)
+        return y.reshape(x.shape)
 
     def _groups(self, batch: int) -> int:
         ghost = self.style.ghost_batch or batch

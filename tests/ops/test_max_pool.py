@@ -1,11 +1,14 @@
 """Max pooling against select-and-scatter, to the bit, and without it."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cnn.ops import max_pool as module
 from cnn.ops.max_pool import max_pool
 from tests.ops.cases import compiled, image
 
@@ -63,7 +66,7 @@ def test_a_nan_is_the_maximum_and_gets_the_gradient():
     np.testing.assert_array_equal(grad[0, :2, 0], [0, 1])
 
 
-def test_no_backend_is_given_a_select_and_scatter():
+def test_only_tpus_are_given_a_select_and_scatter():
     def gradient(x):
         return jax.grad(lambda x: max_pool(x, 3, 2, "SAME").sum())(x)
 
@@ -71,11 +74,32 @@ def test_no_backend_is_given_a_select_and_scatter():
         return jax.grad(lambda x: nn.max_pool(x, (3, 3), (2, 2), "SAME").sum())(x)
 
     x = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
-    for platform in ("cpu", "cuda", "tpu"):
-        text = jax.jit(gradient).trace(x).lower(lowering_platforms=(platform,)).as_text()
-        assert "select_and_scatter" not in text
-        assert "scatter" not in text
-    assert "select_and_scatter" in jax.jit(stock).lower(x).as_text()
+
+    def lowered(function, platform):
+        return jax.jit(function).trace(x).lower(lowering_platforms=(platform,)).as_text()
+
+    for platform in ("cpu", "cuda"):
+        assert "scatter" not in lowered(gradient, platform)
+        assert "select_and_scatter" in lowered(stock, platform)
+    assert "select_and_scatter" in lowered(gradient, "tpu")
+
+
+@pytest.mark.parametrize("mode", ["SAME", "CIRCULAR", "REFLECT"])
+def test_the_form_of_tpus_gives_the_same(mode, monkeypatch):
+    def both(x):
+        y, pull = jax.vjp(lambda x: max_pool(x, 3, 2, mode), x)
+        return y, pull(jnp.cos(y))[0]
+
+    x = image((6, 5))
+    expected = jax.jit(both)(x)
+    monkeypatch.setattr(module, "_sliced", module._native)
+    monkeypatch.setattr(
+        module,
+        "_sliced_back",
+        lambda window, x, y, g: jax.vjp(partial(module._native, window), x)[1](g)[0],
+    )
+    given = jax.jit(lambda x: both(x))(x)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), given, expected)
 
 
 def test_modes_that_fill_in_values_give_the_gradient_back_where_they_came_from():
