@@ -6,9 +6,7 @@ noise; what a real slice does with the program is another question.
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,22 +87,20 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
 
 def _figures(config: Any, dataset: Any, place: Any, options: Any, macs: int) -> dict[str, Any]:
     from cnn.cost.program import DoesNotFitError, compile_step, largest, roofline, with_batch_size
+    from cnn.training.assembly import make_evaluator
 
     chips = place.mesh.size
 
     def compiled(examples: int) -> Any:
-        return compile_step(with_batch_size(config, examples * chips), dataset, place.mesh)
+        sized = with_batch_size(config, examples * chips) if examples else config
+        return compile_step(make_evaluator(sized, dataset, devices=1), place.mesh)
 
-    compile_it: Callable[[], Any]
-    if options.fit:
-        compile_it = partial(largest, compiled, place.chip.memory, config.model.ghost_batch or 8)
-    elif options.per_chip:
-        compile_it = partial(compiled, options.per_chip)
-    else:
-        compile_it = partial(compile_step, config, dataset, place.mesh)
     row = {"slice": place.name, "macs": macs}
     try:
-        program = compile_it()
+        if options.fit:
+            program = largest(compiled, place.chip.memory, config.model.ghost_batch or 8)
+        else:
+            program = compiled(options.per_chip)
     except DoesNotFitError as error:
         return row | {"fits": False, "why": str(error)}
     # Forward, and backward by input and by kernel: three products of the same size, two operations

@@ -12,10 +12,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from cnn import data
 from cnn.config.seeds import Seeds
 from cnn.cost.slices import Chip
-from cnn.training.assembly import make_evaluator, make_feed, make_recipe, make_update
+from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
 from cnn.training.mesh import batch_sharding, replicated
 from cnn.training.plan import resolve
 
@@ -71,21 +70,19 @@ class DoesNotFitError(Exception):
     """The compiler found no way to fit the step into the memory of a device."""
 
 
-def compile_step(config: ConfigDict, dataset: data.Dataset, mesh: Mesh) -> Program:
+def compile_step(here: Evaluator, mesh: Mesh) -> Program:
     """Compiles the step that `train.py` would run on a mesh, ahead of time.
 
     Args:
-      config: complete; `mesh.devices` is not read.
-      dataset: its data.
+      here: the network, its config and data, on a device of this host.
       mesh: of devices to compile for.
 
     Raises:
       DoesNotFitError: a device has not enough memory.
       UserError: the config, the data and the mesh do not go together.
     """
-    plan = resolve(config, len(dataset.train), mesh.size)
-    here = make_evaluator(config, dataset, devices=1)
-    evaluator = replace(here, mesh=mesh)
+    config, evaluator = here.config, replace(here, mesh=mesh)
+    plan = resolve(config, len(here.dataset.train), mesh.size)
     # Any batch tells what a batch looks like.
     small = replace(here, config=with_batch_size(config, 1))
     feed = make_feed(small, batch_sharding(here.mesh), replicated(here.mesh))

@@ -64,8 +64,9 @@ def open_slice(name: str) -> Slice:
         raise UserError(f"--topology: unknown chip '{kind}': {did_you_mean(kind, CHIPS)}")
     # `make libtpu` puts it where jax does not find it when it looks for TPUs at every start.
     sys.path.append(str(Path(sys.prefix) / "libtpu"))
-    # What libtpu would otherwise ask the services of a TPU host, which are not there.
+    # libtpu would lock out other processes, and ask the services of a TPU host, which is not there.
     for variable, value in (
+        ("ALLOW_MULTIPLE_LIBTPU_LOAD", "1"),
         ("TPU_SKIP_MDS_QUERY", "1"),
         ("TPU_ACCELERATOR_TYPE", "v5litepod-1"),
         ("TPU_WORKER_HOSTNAMES", "localhost"),
