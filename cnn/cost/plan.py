@@ -6,19 +6,19 @@ noise; what a real slice does with the program is another question.
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
 
-_COLUMNS = (
+COLUMNS = (
     "slice",
     "examples/chip",
     "GiB/chip",
     "GMACs/example",
     "MB/example",
+    "as XLA counts",
     "collectives",
     "MB sent",
     "ms at least",
@@ -59,24 +59,31 @@ def main(arguments: list[str]) -> None:
 
 
 def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
-    """Plans every slice, showing each as soon as it is compiled; returns all figures."""
+    """Plans every slice and prints a table; returns all figures."""
     from rich.console import Console
     from rich.table import Table
 
     from cnn.config.record import fingerprint, to_plain
     from cnn.cost.count import macs
+    from cnn.cost.program import plan, with_batch_size
     from cnn.cost.stand_in import open_or_stand_in
+    from cnn.training.assembly import make_evaluator
     from cnn.training.provenance import provenance
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     config, dataset, said = open_or_stand_in(config)
     console.print(said, markup=False, soft_wrap=True)
     per_example = macs(config.model, dataset.input_shape, dataset.num_classes)
-    table, rows = Table(*_COLUMNS), []
-    for each in slices:
-        row = _figures(config, dataset, each, options, per_example)
-        rows.append(row)
-        table.add_row(*cells(row))
+
+    def make(examples: int) -> Any:
+        return make_evaluator(with_batch_size(config, examples), dataset, devices=1)
+
+    table, rows = Table(*COLUMNS), []
+    for place in slices:
+        chips = place.mesh.size
+        given = options.per_chip or -(-config.train.batch_size // chips)
+        rows.append(plan(make, place, per_example, 0 if options.fit else given))
+        table.add_row(*cells(rows[-1]))
     console.print(table)
     return {
         "slices": rows,
@@ -85,38 +92,8 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
     } | provenance()
 
 
-def _figures(config: Any, dataset: Any, place: Any, options: Any, macs: int) -> dict[str, Any]:
-    from cnn.cost.program import DoesNotFitError, compile_step, largest, roofline, with_batch_size
-    from cnn.training.assembly import make_evaluator
-
-    chips = place.mesh.size
-
-    def compiled(examples: int) -> Any:
-        sized = with_batch_size(config, examples * chips) if examples else config
-        return compile_step(make_evaluator(sized, dataset, devices=1), place.mesh)
-
-    row = {"slice": place.name, "macs": macs}
-    try:
-        if options.fit:
-            program = largest(compiled, place.chip.memory, config.model.ghost_batch or 8)
-        else:
-            program = compiled(options.per_chip)
-    except DoesNotFitError as error:
-        return row | {"fits": False, "why": str(error)}
-    # Forward, and backward by input and by kernel: three products of the same size, two operations
-    # each multiply-accumulate.
-    return (
-        row
-        | {
-            "fits": True,
-            "seconds_at_least": roofline(program, place.chip, 6 * macs * program.examples),
-        }
-        | asdict(program)
-    )
-
-
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the cells of `_COLUMNS` for the figures of a slice."""
+    """Returns the cells of `COLUMNS` for the figures of a slice."""
     if not row["fits"]:
         return row["slice"], "", f"does not fit: {row['why']}", f"{row['macs'] / 1e9:.2f}"
     bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
@@ -127,6 +104,7 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['memory'] / 2**30:.1f}",
         f"{row['macs'] / 1e9:.2f}",
         f"{row['bytes'] / row['examples'] / 1e6:.0f}",
+        f"{row['counted_bytes'] / row['examples'] / 1e6:.0f}",
         f"{sum(found['count'] for found in collectives)}",
         f"{sum(found['bytes'] for found in collectives) / 1e6:.0f}",
         f"{1e3 * seconds:.1f}",

@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -13,34 +13,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
-from cnn.cost.slices import Chip
+from cnn.cost.hlo import Collective, collectives, main_memory_bytes
+from cnn.cost.slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
 from cnn.training.mesh import batch_sharding, replicated
 from cnn.training.plan import resolve
-
-_COLLECTIVES = (
-    "all-gather",
-    "all-reduce",
-    "all-to-all",
-    "collective-permute",
-    "reduce-scatter",
-)
-# `name = shape kind(`; what is started apart from its end counts where it starts.
-_CALL = re.compile(rf"= (.*?) ({'|'.join(_COLLECTIVES)})(?:-start)?\(")
-_SHAPE = re.compile(r"\b([a-z]+)(\d+)\w*\[([\d,]*)\]")
-
-
-@dataclass(frozen=True)
-class Collective:
-    """All collectives of one kind in a program.
-
-    Attributes:
-      count: of the operations.
-      bytes: of their results on one device.
-    """
-
-    count: int
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +29,8 @@ class Program:
       examples: of the batch on one device.
       memory: bytes: arguments, results that do not take an argument's place, and temporaries.
       operations: arithmetic operations, as XLA counts them.
-      bytes: that all operations read and write, as XLA counts them.
+      bytes: that instructions read from and write to the main memory.
+      counted_bytes: what XLA counts, memory on the chip and copies to it included.
       collectives: by kind.
       seconds: to compile.
     """
@@ -61,7 +39,8 @@ class Program:
     examples: int
     memory: int
     operations: float
-    bytes: float
+    bytes: int
+    counted_bytes: float
     collectives: dict[str, Collective]
     seconds: float
 
@@ -125,37 +104,59 @@ def _asked_for(error: str) -> str:
 
 def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Program:
     memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
+    text = compiled.as_text()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return Program(
         devices=devices,
         examples=examples,
         memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
         operations=cost["flops"],
-        bytes=cost["bytes accessed"],
-        collectives=count_collectives(compiled.as_text()),
+        bytes=main_memory_bytes(text),
+        counted_bytes=cost["bytes accessed"],
+        collectives=collectives(text),
         seconds=seconds,
     )
 
 
-def count_collectives(text: str) -> dict[str, Collective]:
-    """Counts the collectives in the text of a compiled program; those of a loop count once."""
-    found: dict[str, list[int]] = {}
-    for shape, kind in _CALL.findall(text):
-        found.setdefault(kind, []).append(_bytes_of(shape))
-    return {kind: Collective(len(sizes), sum(sizes)) for kind, sizes in sorted(found.items())}
+def plan(
+    make: Callable[[int], Evaluator], place: Slice, macs: int, per_chip: int
+) -> dict[str, Any]:
+    """Compiles a training step for a slice.
 
+    Args:
+      make: builds the network on a device of this host, for a batch of so many examples in all.
+      place: the slice.
+      macs: multiply-accumulates of the network for one example.
+      per_chip: examples of one chip; 0: as many as fit.
 
-def _bytes_of(shape: str) -> int:
-    return sum(
-        math.prod(map(int, filter(None, sizes.split(",")))) * int(bits) // 8
-        for _, bits, sizes in _SHAPE.findall(shape)
-    )
+    Returns:
+      `slice`, `macs`, `fits`, and `why` not, or else the fields of `Program` and
+      `seconds_at_least`, of `roofline`.
+    """
+    chips = place.mesh.size
+
+    def compiled(examples: int) -> Program:
+        return compile_step(make(examples * chips), place.mesh)
+
+    row = {"slice": place.name, "macs": macs}
+    try:
+        if per_chip:
+            program = compiled(per_chip)
+        else:
+            unit = make(chips).config.model.ghost_batch or 8
+            program = largest(compiled, place.chip.memory, unit)
+    except DoesNotFitError as error:
+        return row | {"fits": False, "why": str(error)}
+    # Forward, and backward by input and by kernel: three products of the same size, two operations
+    # each multiply-accumulate.
+    least = roofline(program, place.chip, 6 * macs * program.examples)
+    return row | {"fits": True, "seconds_at_least": least} | asdict(program)
 
 
 def roofline(program: Program, chip: Chip, operations: float) -> dict[str, float]:
     """Returns the least seconds that a step can take, by what bounds it.
 
-    `compute`: the network's own operations at the chip's peak. `memory`: XLA's bytes at full
+    `compute`: the network's own operations at the chip's peak. `memory`: its bytes at full
     bandwidth. `network`: collectives as rings over all links, 2 (n - 1) / n of their bytes each.
     Overlapped perfectly, a step takes as long as the longest of the three.
 
