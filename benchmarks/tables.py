@@ -27,6 +27,7 @@ from cnn.ablation.plan import folder_name
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, control, headline
 from cnn.ablation.study_folder import StudyFolder
+from cnn.cost.plan import COLUMNS, cells
 from cnn.evaluation.shift.section import NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -151,6 +152,24 @@ def operators() -> str:
     head = ("operator", "ms", "times avg", "stock/ours", "ms", "times avg", "stock/ours")
     rows = (tuple(row(*item)) for item in result["operators"].items())
     return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
+
+
+def planning() -> str:
+    """Returns what a training step of ResNet-50 takes on slices of TPU chips, as compiled."""
+    result = _read("planning.json")
+    made = result["conditions"]
+    rows = [("ours", *cells(row)) for row in result["ours"].values()]
+    rows += [("stock flax", *cells(row)) for row in result["stock"].values()]
+    (name, stock), ours = next(iter(result["stock"].items())), result["ours"]
+    said = ""
+    if name in ours:
+        moved, counted = (ours[name][key] / stock[key] for key in ("bytes", "counted_bytes"))
+        said = (
+            f"On {name} ours moves {moved:.2f} of the bytes of stock flax in main memory, "
+            f"{counted:.2f} as XLA counts. "
+        )
+    about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
+    return f"{_table(('network', *COLUMNS), rows)}\n\n{said}{about}"
 
 
 def loop() -> str:
@@ -285,6 +304,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "streams": streams,
     "training": training,
     "operators": operators,
+    "planning": planning,
     "loop": loop,
     "reading": reading,
     "bound": bound,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import gpu, operators, training
+from benchmarks import gpu, operators, planning, training
 from benchmarks.peer import Peer
 from cnn.config.errors import UserError
 
@@ -111,3 +111,16 @@ def test_the_benchmark_of_a_gpu_runs_small(tmp_path, monkeypatch):
 def test_mistakes_with_the_benchmark_of_a_gpu_are_told(flags, message):
     with pytest.raises(UserError, match=message):
         gpu.main(flags)
+
+
+def test_stock_and_our_resnet50_are_the_same_network():
+    make, macs = planning.evaluators(2)
+    ours, stock = make(2).model, planning.StockResNet50()
+    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+
+    def sizes(model):
+        init = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
+        return sorted(x.shape for x in jax.tree.leaves(init))
+
+    assert sizes(ours) == sizes(stock)
+    assert macs == 4_089_184_256
