@@ -78,13 +78,14 @@ def main(arguments: list[str]) -> None:
     """Compiles, prints a line for each slice and writes the JSON file."""
     parser = Parser(prog="benchmarks/planning.py", description=__doc__.split("\n")[0])
     parser.add_argument("--topology", default=SLICES, help="slices for ours")
-    parser.add_argument("--stock", default="v5e:2x2", help="slice for stock flax")
+    parser.add_argument("--stock", default="v5e:2x2", help="slices for stock flax")
     parser.add_argument("--per-chip", type=int, default=256, help="images of a chip")
     parser.add_argument("--out", default="", help="JSON file to write")
     flags = parser.parse_args(arguments)
     jax.config.update("jax_platforms", "cpu")
     make, per_image = evaluators(flags.per_chip)
-    places = {name: open_slice(name) for name in (*flags.topology.split(","), flags.stock)}
+    ours, stock = (list(filter(None, f.split(","))) for f in (flags.topology, flags.stock))
+    places = {name: open_slice(name) for name in (*ours, *stock)}
     made = record.conditions(config=CONFIG, dtype="bfloat16", libtpu=version("libtpu"))
     result: dict[str, Any] = {"conditions": made, "ours": {}, "stock": {}}
 
@@ -94,9 +95,10 @@ def main(arguments: list[str]) -> None:
         print(side, *cells(row), sep="  ", flush=True)
         record.write(flags.out, result)
 
-    for name in flags.topology.split(","):
+    for name in ours:
         compile_for("ours", name, make)
-    compile_for("stock", flags.stock, lambda n: replace(make(n), model=StockResNet50()))
+    for name in stock:
+        compile_for("stock", name, lambda n: replace(make(n), model=StockResNet50()))
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def planning() -> str:
             f"{counted:.2f} as XLA counts. "
         )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
-    return f"{_table(('network', *COLUMNS), rows)}\n\n{said}{about}"
+    return f"{table(('network', *COLUMNS), rows)}\n\n{said}{about}"
 
 
 def loop() -> str:
