@@ -279,6 +279,27 @@ def _machine(made: dict[str, Any]) -> str:
     )
 
 
+def replicas() -> str:
+    """Returns what two seeds of a network gain over one after another, by the way they train."""
+    result = _read("replicas.json")
+    ways = {
+        "processes": "two processes",
+        "replicas": "replicas over the cores",
+        "lax_map": "one device, `lax.map`",
+        "vmap": "one device, `vmap`",
+    }
+    rows = (
+        (
+            name,
+            f"{row['one_after_another_images_per_second']:.0f}",
+            *(f"{row[f'{way}_gain']:.2f}" for way in ways),
+        )
+        for name, row in result["networks"].items()
+    )
+    head = ("network", "one after another, images/s", *ways.values())
+    return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
+
+
 def _read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / name).read_text())
 
@@ -303,6 +324,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "temporal pooling": partial(study, "temporal_pooling"),
     "streams": streams,
     "training": training,
+    "replicas": replicas,
     "operators": operators,
     "planning": planning,
     "loop": loop,
