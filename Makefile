@@ -36,7 +36,7 @@ bench: .venv/installed
 libtpu: .venv/libtpu
 
 test: .venv/installed-test .venv/libtpu
-	$(RUN) -m pytest -n 2 $(ARGS)
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/installed-test
 	.venv/bin/ruff check .

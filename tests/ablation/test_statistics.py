@@ -191,6 +191,25 @@ def test_dunnett_on_his_own_data():
     assert dunnett([drug_a, drug_b], control) == pytest.approx([0.62, 0.0059], abs=5e-3)
 
 
+@pytest.mark.parametrize("counts", [(5, 5), (3, 8, 4, 6, 3), (10,) * 12])
+def test_dunnett_agrees_with_scipy(counts):
+    rng = np.random.default_rng(3)
+    control, *arms = (rng.normal(size=n) for n in (5, *counts))
+    arms[0] += 1.5
+    given = stats.dunnett(*arms, control=control, rng=0).pvalue
+    # SciPy's is drawn at random, to about 1e-3.
+    assert dunnett(arms, control) == pytest.approx(given, abs=2e-3)
+    # One arm alone is Student's test.
+    assert dunnett(arms[:1], control) == pytest.approx(
+        [stats.ttest_ind(arms[0], control).pvalue], abs=1e-5
+    )
+
+
+def test_dunnett_without_variation():
+    same, other = np.full(3, 0.5), np.full(3, 0.6)
+    assert dunnett([same, other], same) == pytest.approx([1, 0])
+
+
 def test_spending_levels_are_the_published_boundaries():
     # Five equal looks at a two-sided 5 %; the values of Lan and DeMets' own program.
     fractions = (0.2, 0.4, 0.6, 0.8, 1.0)
