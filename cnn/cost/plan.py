@@ -80,8 +80,7 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
 
     table, rows = Table(*COLUMNS), []
     for place in slices:
-        chips = place.mesh.size
-        given = options.per_chip or -(-config.train.batch_size // chips)
+        given = options.per_chip or _share(config.train.batch_size, place)
         rows.append(plan(make, place, per_example, 0 if options.fit else given))
         table.add_row(*cells(rows[-1]))
     console.print(table)
@@ -92,10 +91,19 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
     } | provenance()
 
 
+def _share(batch_size: int, place: Any) -> int:
+    if batch_size % place.mesh.size:
+        raise UserError(
+            f"train.batch_size: {batch_size} cannot be divided over the {place.mesh.size} chips of "
+            f"{place.name}; give --per-chip, or a multiple"
+        )
+    return batch_size // place.mesh.size
+
+
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Returns the cells of `COLUMNS` for the figures of a slice."""
     if not row["fits"]:
-        return row["slice"], "", f"does not fit: {row['why']}", f"{row['macs'] / 1e9:.2f}"
+        return row["slice"], "", f"no: {row['why']}", f"{row['macs'] / 1e9:.2f}"
     bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
     collectives = row["collectives"].values()
     return (

@@ -90,16 +90,16 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
 
 
 def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
-    """Returns the config with another batch, in one piece."""
+    """Returns the config with another batch."""
     other = config.copy_and_resolve_references()
     with other.unlocked():
-        other.train.batch_size, other.train.accumulation = batch_size, 1
+        other.train.batch_size = batch_size
     return other.lock()
 
 
 def _asked_for(error: str) -> str:
-    found = re.search(r"[Uu]sed (\S+) of (\S+) hbm", error)
-    return f"it takes {found[1]} of {found[2]}" if found else error.splitlines()[0]
+    found = re.search(r"\(([\d.]+\w)\) exceeds available HBM \(([\d.]+\w)\)", error)
+    return f"{found[1]} of {found[2]}" if found else error.strip().splitlines()[0]
 
 
 def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Program:

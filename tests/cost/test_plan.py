@@ -1,15 +1,18 @@
 """Planning for TPU slices that are not there: counts, bounds, the search, and the command."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cnn.config.errors import UserError
 from cnn.config.load import load
 from cnn.cost.hlo import Collective, collectives, main_memory_bytes
+from cnn.cost.plan import _share
 from cnn.cost.program import DoesNotFitError, Program, largest, roofline
 from cnn.cost.slices import CHIPS, open_slice
 from cnn.cost.stand_in import open_or_stand_in
@@ -149,12 +152,26 @@ def test_mistakes_are_told_in_a_sentence(arguments, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_batch_that_chips_cannot_share_is_refused():
+    place = SimpleNamespace(name="v5e:2x4", mesh=SimpleNamespace(size=8))
+    assert _share(1024, place) == 128
+    with pytest.raises(UserError, match="1020 cannot be divided over the 8 chips of v5e:2x4"):
+        _share(1020, place)
+
+
 @needs_libtpu
 def test_a_slice_that_cannot_be_is_refused():
     done = plan(*SMALL, "--topology=v5e:3x5")
     assert done.returncode == 2
     assert done.stderr.startswith("error: --topology: there is no slice 'v5e:3x5'")
     assert done.stderr.count("\n") == 1
+
+
+@needs_libtpu
+def test_what_does_not_fit_is_said():
+    done = plan(*SMALL, "--topology=v5e:1x1", "--per-chip=600000", "--config.model.ghost_batch=0")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"v5e:1x1 .* no: \d+\.\d+G of 15\.75G", done.stdout)
 
 
 @needs_libtpu
