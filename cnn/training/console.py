@@ -19,6 +19,8 @@ from cnn.data import SIGNALS
 from cnn.training.plan import Plan
 from cnn.training.run_folder import RunFolder
 
+_REFRESHES = 2  # of the progress bar, a second
+
 
 class Display:
     """Prints to the terminal, or plain lines where the output is no terminal; never both.
@@ -63,7 +65,11 @@ class Display:
             BarColumn(),
             TextColumn("{task.fields[status]}"),
         )
-        with Progress(*columns, console=self.console, disable=not self.console.is_terminal) as bar:
+        quiet = not self.console.is_terminal
+        # The host may share its cores with the step, so what is drawn is drawn seldom.
+        with Progress(
+            *columns, console=self.console, disable=quiet, refresh_per_second=_REFRESHES
+        ) as bar:
             examples = _examples(config.data.signal)
             yield StepProgress(self, bar, start, total, config.train.batch_size, examples)
 
