@@ -20,7 +20,7 @@ ablation: .venv/installed
 report: .venv/installed
 	$(RUN) ablate.py report --workdir=$(STUDY_WORKDIR)
 
-bench: .venv/installed
+bench: .venv/installed .venv/libtpu
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
@@ -30,6 +30,7 @@ bench: .venv/installed
 	$(RUN) benchmarks/startup.py --out=benchmarks/results/startup.json
 	$(RUN) benchmarks/compiling.py --unrolled --out=benchmarks/results/compiling.json
 	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json
+	$(RUN) benchmarks/planning.py --out=benchmarks/results/planning.json
 	$(RUN) benchmarks/tables.py
 
 # Compiles for TPUs that are not there: python -m cnn.cost.plan.

@@ -32,7 +32,7 @@ from cnn.cost.stand_in import open_or_stand_in
 from cnn.training.assembly import Evaluator, make_evaluator
 
 CONFIG = "configs/imagenet_resnet50.py"
-SLICES = "v5e:1x1,v5e:2x2,v5e:4x4,v5e:8x8,v5e:16x16"
+SLICES = "v5e:1x1,v5e:2x2,v5e:4x4,v5e:16x16"
 
 
 class StockResNet50(nn.Module):
