@@ -84,6 +84,9 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
         rows.append(plan(make, place, per_example, 0 if options.fit else given))
         table.add_row(*cells(rows[-1]))
     console.print(table)
+    for row in rows:
+        if not row["fits"]:
+            console.print(f"{row['slice']} does not fit: {row['why']}", soft_wrap=True)
     return {
         "slices": rows,
         "fingerprint": fingerprint(config),
@@ -103,7 +106,7 @@ def _share(batch_size: int, place: Any) -> int:
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Returns the cells of `COLUMNS` for the figures of a slice."""
     if not row["fits"]:
-        return row["slice"], "", f"no: {row['why']}", f"{row['macs'] / 1e9:.2f}"
+        return row["slice"], "", "too many", f"{row['macs'] / 1e9:.2f}"
     bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
     collectives = row["collectives"].values()
     return (

@@ -171,7 +171,8 @@ def test_a_slice_that_cannot_be_is_refused():
 def test_what_does_not_fit_is_said():
     done = plan(*SMALL, "--topology=v5e:1x1", "--per-chip=600000", "--config.model.ghost_batch=0")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"v5e:1x1 .* no: \d+\.\d+G of 15\.75G", done.stdout)
+    assert re.search(r"v5e:1x1 .* too many", done.stdout)
+    assert re.search(r"^v5e:1x1 does not fit: \d+\.\d+G of 15\.75G$", done.stdout, re.MULTILINE)
 
 
 @needs_libtpu

@@ -284,3 +284,17 @@ def sim_pool(x, keys, values, query_kernel, key_kernel, *, gamma=None, eps=1e-6)
         else:
             result.append((weights @ (v - v.min() + eps) ** gamma) ** (1 / gamma))
     return np.stack(result)
+
+
+@oracle
+def batch_norm(x, scale, bias, epsilon):
+    """`[groups, examples, *spatial, C]` -> normalised, mean and biased variance of each group."""
+    y, mean, var = np.empty_like(x), *np.empty((2, len(x), x.shape[-1]))
+    for place in np.ndindex(mean.shape):
+        group, channel = place
+        values = x[group, ..., channel]
+        mean[place] = values.sum() / values.size
+        var[place] = ((values - mean[place]) ** 2).sum() / values.size
+        normal = (values - mean[place]) / np.sqrt(var[place] + epsilon)
+        y[group, ..., channel] = normal * scale[channel] + bias[channel]
+    return y, mean, var
