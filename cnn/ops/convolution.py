@@ -1,11 +1,13 @@
 """Convolution, dense and depthwise, in the form that suits the platform.
 
-On CPU: images of few channels as products written out, kernel gradients as `kernel_gradient` says,
-depthwise as shifted products. Elsewhere XLA's native convolutions.
+On CPU: images of one channel as products written out, of few channels as several pixels at once,
+kernel gradients as `kernel_gradient` says, depthwise as shifted products. Elsewhere XLA's native
+convolutions.
 """
 
 import itertools
 import math
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -17,9 +19,10 @@ from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
 from cnn.ops.precision import widened
 from cnn.ops.windows import by_phase, cells, interleave, offsets, take_offset, unpad
 
-# Up to here the products written out are quicker on CPU than the native convolution (measured:
-# 1 channel to 32 features, 3 to 16; not 3 to 32).
-_FEW_INPUTS, _FEW_PRODUCTS = 27, 432
+# Up to here other forms are quicker on CPU than the native convolution (measured in training steps:
+# 1 channel to 16 and 32 features, 3 to 16 and 32; not 3 to 64), which is at its best from 128
+# features on.
+_WRITTEN_OUT, _FEW_INPUTS, _FEW_FEATURES, _MANY_FEATURES = 9, 27, 32, 128
 
 _DIMENSIONS = {
     1: ("NWC", "WIO", "NWC"),
@@ -71,14 +74,15 @@ def _native(
 def _dense(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
     native = partial(_native, window, dilation, 1)
     inputs, features = math.prod(kernel.shape[:-1]), kernel.shape[-1]
-    if inputs > _FEW_INPUTS or inputs * features > _FEW_PRODUCTS:
+    if inputs > _FEW_INPUTS or features > _FEW_FEATURES:
         return native(x, kernel)
+    form = _written_out if inputs <= _WRITTEN_OUT else _several_at_once
     return jax.lax.platform_dependent(
-        x, kernel, cpu=partial(_few, window, dilation), default=native
+        x, kernel, cpu=partial(form, window, dilation), default=native
     )
 
 
-def _few(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
+def _written_out(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
     padded, taps, total = window.padded(x), widened(kernel), 0
     for index in itertools.product(*map(range, kernel.shape[:-2])):
         offset = tuple(i * d for i, d in zip(index, dilation, strict=True))
@@ -86,6 +90,28 @@ def _few(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> 
         for c in range(x.shape[-1]):
             total += seen[..., c : c + 1] * taps[index][c]
     return total.astype(x.dtype)
+
+
+def _several_at_once(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
+    """Makes several outputs along the last axis the features of one wider window."""
+    features, strides, step = kernel.shape[-1], window.strides[-1], dilation[-1]
+    before, after = window.pads[-1]
+    outputs = (x.shape[-2] + before + after - window.size[-1]) // strides + 1
+    several = max(
+        n
+        for n in range(1, outputs + 1)
+        if outputs % n == 0 and n * features <= max(features, _MANY_FEATURES)
+    )
+    # A dilated kernel can only be moved by whole distances of its elements.
+    several = 1 if strides % step else several
+    moved, others = strides // step, ((0, 0),) * (kernel.ndim - 3)
+    kernels = [
+        jnp.pad(kernel, (*others, (n * moved, (several - 1 - n) * moved), (0, 0), (0, 0)))
+        for n in range(several)
+    ]
+    wider = replace(window, strides=(*window.strides[:-1], several * strides))
+    y = _native(wider, dilation, 1, x, jnp.concatenate(kernels, -1))
+    return y.reshape(*y.shape[:-2], outputs, features)
 
 
 def _dense_forward(

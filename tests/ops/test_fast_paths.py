@@ -44,6 +44,14 @@ DENSE = [
     ((9,), (1,), 3, 2, 2, "VALID", 1),
     ((4, 3, 5), (2, 3, 2), 3, 2, (1, 2, 2), "SAME", 1),
     ((3, 4, 4), (3, 1, 2), 5, 2, 1, "REFLECT", 1),
+    # Several outputs at once on CPU, and one where the elements of the kernel lie apart.
+    ((5, 12), (3, 3), 3, 32, 1, "SAME", 1),
+    ((6, 12), (3, 3), 3, 24, 2, "torch", 1),
+    ((5, 15), (3, 3), 2, 31, (1, 3), "CIRCULAR", 1),
+    ((4, 8), (2, 3), 3, 16, 1, "REFLECT", (1, 2)),
+    ((7, 9), (2, 3), 3, 16, 2, "VALID", 2),
+    ((24,), (5,), 4, 16, 2, ((3, 2),), 1),
+    ((2, 3, 6), (1, 3, 3), 3, 16, (1, 1, 2), "SAME", 1),
 ]
 
 BOTH = pytest.mark.parametrize(
