@@ -13,13 +13,13 @@ def main(arguments: list[str]) -> None:
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="python -m cnn.cost.bench", description=__doc__)
     parser.add_argument("--config", required=True, help="config file, with :arg if it takes one")
-    parser.add_argument("--steps", type=int, default=5, help="steps of a turn")
+    parser.add_argument("--steps", type=int, default=0, help="of a turn; 0: a second of them")
     parser.add_argument("--repeats", type=int, default=7, help="turns of each kind")
     parser.add_argument("--out", help="JSON file to write")
     options = parser.parse_args(rest)
-    for name in ("steps", "repeats"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name}: {getattr(options, name)} is no step at all; use 1 or more")
+    for name, least in (("steps", 0), ("repeats", 1)):
+        if (given := getattr(options, name)) < least:
+            raise UserError(f"--{name}: {given} is too few; use {least} or more")
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
     from cnn.config.load import load

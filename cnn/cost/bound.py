@@ -4,6 +4,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from scipy.stats import binomtest
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
-from cnn.cost.timing import turns
+from cnn.cost.timing import seconds_of, turns
 from cnn.training.assembly import (
     Evaluator,
     Trainer,
@@ -42,7 +43,7 @@ def measure(
 
     Args:
       config: a complete config.
-      steps: of one turn.
+      steps: of one turn; 0: as many as take the network a second.
       repeats: turns of each kind.
       dataset: instead of the one that `config.data` describes.
 
@@ -73,7 +74,6 @@ def measure(
         "placements": found,
         "chosen": "device" if chosen.feed.arrays else "stream",
         "batch_size": config.train.batch_size,
-        "steps": steps,
         "repeats": repeats,
         "load": round(os.getloadavg()[0], 1),
         "fingerprint": fingerprint(config),
@@ -104,9 +104,11 @@ def bound(
     """
     recipe = make_recipe(evaluator, plan, trainer.feed.cropped)
     plain = replace(recipe, augment=_normalized(evaluator))
+    compute = _compute_only(evaluator, trainer, recipe)
+    steps = steps or _steps_of_a_second(compute)
     functions = {
         "data": _data_only(evaluator, trainer, recipe),
-        "compute": _compute_only(evaluator, trainer, recipe, steps),
+        "compute": partial(compute, steps),
         "both": _updates(evaluator, trainer, recipe),
         "plain": _updates(evaluator, trainer, plain),
     }
@@ -118,7 +120,13 @@ def bound(
     finally:
         for each in batches.values():
             each.close()
-    return figures(seconds, steps * evaluator.config.train.batch_size)
+    return figures(seconds, steps * evaluator.config.train.batch_size) | {"steps": steps}
+
+
+def _steps_of_a_second(compute: Callable[[int], Any]) -> int:
+    """Returns how many steps a turn needs to last: in a shorter one a neighbour's moment counts."""
+    jax.block_until_ready(compute(1))
+    return max(1, round(1 / seconds_of(partial(compute, 1))))
 
 
 class _Batches:
@@ -185,9 +193,7 @@ def _data_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callab
     return run
 
 
-def _compute_only(
-    evaluator: Evaluator, trainer: Trainer, recipe: Recipe, steps: int
-) -> Callable[[], Any]:
+def _compute_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[[int], Any]:
     images, targets = _prepare(evaluator, trainer, recipe)(
         next(trainer.feed.batches(0, 1)), jnp.int32(0)
     )
@@ -198,7 +204,7 @@ def _compute_only(
     )
     update, state = make_update(ready, evaluator.mesh), evaluator.new_state()
 
-    def run() -> Any:
+    def run(steps: int) -> Any:
         nonlocal state
         for _ in range(steps):
             state, sums = update(state, trainer.seeds, (), {"input": images, "label": targets})

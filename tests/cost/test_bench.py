@@ -45,7 +45,7 @@ def test_both_placements_are_timed_and_written(tmp_path):
     ("arguments", "words"),
     [
         (["--config=configs/bse.py"], "did you mean"),
-        (["--config=configs/base.py", "--steps=0"], "--steps: 0 is no step"),
+        (["--config=configs/base.py", "--steps=-1"], "--steps: -1 is too few; use 0"),
         (["--config=configs/base.py", "--out=no/such/folder/x"], "there is no folder"),
         (["--config=configs/base.py", "--config.data.placment=device"], "data.placement"),
         ([], "--config"),
@@ -81,3 +81,9 @@ def test_what_does_not_fit_the_device_is_measured_streaming_only():
     assert found["chosen"] == "stream"
     assert found["placements"]["device"].keys() == {"verdict"}
     assert "images_per_second" in found["placements"]["stream"]
+
+
+@pytest.mark.parametrize(("step", "steps"), [(0.0302, 33), (0.8, 1), (4.0, 1)])
+def test_a_turn_takes_about_a_second(step, steps, monkeypatch):
+    monkeypatch.setattr(bound, "seconds_of", lambda call: step)
+    assert bound._steps_of_a_second(lambda steps: steps) == steps
