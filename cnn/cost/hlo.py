@@ -14,6 +14,7 @@ _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*?) ([\w\-]+)\((.*)$"
 _SHAPE = re.compile(r"\b([a-z]+)(\d*)\w*\[([\d,]*)\](\{[^}]*\})?")
 _NAME = re.compile(r"%([\w.\-]+)")
 _BODY = re.compile(r"\bbody=%?([\w.\-]+)")
+_CONDITION = re.compile(r"\bcondition=%?([\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
@@ -101,12 +102,34 @@ def _computations(text: str) -> dict[str, list[_Instruction]]:
 def _run(
     computations: dict[str, list[_Instruction]], name: str = "", times: int = 1
 ) -> Iterator[tuple[_Instruction, int]]:
-    """Yields the instructions that are run and how often; a loop of unknown length runs once."""
+    """Yields the instructions that are run and how often."""
     for instruction in computations[name]:
         yield instruction, times
         if body := instruction.kind == "while" and _BODY.search(instruction.rest):
-            trips = _TRIPS.search(instruction.rest)
-            yield from _run(computations, body[1], times * (int(trips[1]) if trips else 1))
+            yield from _run(computations, body[1], times * _trips(computations, instruction))
+
+
+def _trips(computations: dict[str, list[_Instruction]], loop: _Instruction) -> int:
+    """Returns how often a loop runs: 1 if it cannot be told.
+
+    XLA notes it on CPU; on TPU its condition says it, which compares a counter that jax starts at
+    zero with a constant.
+    """
+    if known := _TRIPS.search(loop.rest):
+        return int(known[1])
+    condition = computations.get(_CONDITION.search(loop.rest)[1], [])
+    constants = {i.name: i.rest.partition(")")[0] for i in condition if i.kind == "constant"}
+    for compared in condition:
+        if compared.kind == "compare" and "direction=LT" in compared.rest:
+            limits = [constants[name] for name in compared.operands() if name in constants]
+            return int(limits[0]) if limits else 1
+    return 1
+
+
+def has_loops(text: str) -> bool:
+    """Whether a program has a loop that runs more than once; XLA's own counts run it once."""
+    computations = _computations(text)
+    return any(times > 1 for _, times in _run(computations))
 
 
 def _sizes(shape: str, *, main_only: bool = False) -> list[int]:

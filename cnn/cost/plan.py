@@ -108,14 +108,14 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     if not row["fits"]:
         return row["slice"], "", "too many", f"{row['macs'] / 1e9:.2f}"
     bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
-    collectives = row["collectives"].values()
+    collectives, counted = row["collectives"].values(), row["counted_bytes"]
     return (
         row["slice"],
         f"{row['examples']:,}",
         f"{row['memory'] / 2**30:.1f}",
         f"{row['macs'] / 1e9:.2f}",
         f"{row['bytes'] / row['examples'] / 1e6:.0f}",
-        f"{row['counted_bytes'] / row['examples'] / 1e6:.0f}",
+        f"{counted / row['examples'] / 1e6:.0f}" if counted else "",
         f"{sum(found['count'] for found in collectives)}",
         f"{sum(found['bytes'] for found in collectives) / 1e6:.0f}",
         f"{1e3 * seconds:.1f}",

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
-from cnn.cost.hlo import Collective, collectives, main_memory_bytes
+from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
 from cnn.training.mesh import batch_sharding, replicated
@@ -28,9 +28,9 @@ class Program:
       devices: that share the batch.
       examples: of the batch on one device.
       memory: bytes: arguments, results that do not take an argument's place, and temporaries.
-      operations: arithmetic operations, as XLA counts them.
       bytes: that instructions read from and write to the main memory.
-      counted_bytes: what XLA counts, memory on the chip and copies to it included.
+      counted_bytes: what XLA counts, memory on the chip and copies to it included; None of a
+        program with loops (`train.accumulation`, `model.scan`), whose bodies XLA counts once.
       collectives: by kind.
       seconds: to compile.
     """
@@ -38,9 +38,8 @@ class Program:
     devices: int
     examples: int
     memory: int
-    operations: float
     bytes: int
-    counted_bytes: float
+    counted_bytes: float | None
     collectives: dict[str, Collective]
     seconds: float
 
@@ -103,16 +102,14 @@ def _asked_for(error: str) -> str:
 
 
 def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Program:
-    memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
-    text = compiled.as_text()
+    memory, text = compiled.memory_analysis(), compiled.as_text()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return Program(
         devices=devices,
         examples=examples,
         memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
-        operations=cost["flops"],
         bytes=main_memory_bytes(text),
-        counted_bytes=cost["bytes accessed"],
+        counted_bytes=None if has_loops(text) else compiled.cost_analysis()["bytes accessed"],
         collectives=collectives(text),
         seconds=seconds,
     )

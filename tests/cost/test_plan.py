@@ -40,8 +40,7 @@ def plan(*arguments):
 
 
 def program(examples, memory=0, **figures):
-    given = {"operations": 0.0, "bytes": 0, "collectives": {}, "seconds": 0.0, "devices": 1}
-    given["counted_bytes"] = 0.0
+    given = {"bytes": 0, "collectives": {}, "seconds": 0.0, "devices": 1, "counted_bytes": 0.0}
     return Program(examples=examples, memory=memory, **given | figures)
 
 
@@ -60,6 +59,13 @@ TEXT = """HloModule jit_step
   ROOT %next = (s32[], f32[4]{0}) tuple(%held)
 }
 
+%condition (state: (s32[], f32[4])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(3)
+  %state.1 = (s32[], f32[4]{0}) parameter(0)
+  %counter = s32[]{:T(128)} get-tuple-element(%state.1), index=0
+  ROOT %less = pred[]{:T(512)} compare(%counter, %limit), direction=LT
+}
+
 ENTRY %main (x: f32[1000]) -> f32[1000] {
   %x = f32[1000]{0:T(256)} parameter(0)
   %start = (f32[1000]{0:T(256)S(1)}, f32[1000]{0:T(256)}, u32[]{:S(2)}) copy-start(%x)
@@ -70,6 +76,7 @@ ENTRY %main (x: f32[1000]) -> f32[1000] {
   %done = (bf16[8]{0}, f32[4,4]{1,0}) all-reduce-done(%reduced)
   %one = f32[2048,1000]{1,0:T(8,128)S(1)} all-reduce(%near), to_apply=%add
   %loop = (s32[], f32[4]{0}) while(%t), body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %other = (s32[], f32[4]{0}) while(%t), condition=%condition, body=%body
   ROOT %z = f32[1000]{0:T(256)} add(%x, %near)
 }
 """
@@ -77,15 +84,15 @@ ENTRY %main (x: f32[1000]) -> f32[1000] {
 
 def test_collectives_are_counted_as_often_as_they_are_run():
     assert collectives(TEXT) == {
-        "all-gather": Collective(5, 5 * 64),
+        "all-gather": Collective(5 + 3, (5 + 3) * 64),
         "all-reduce": Collective(2, 4 * 2048 * 1000 + 2 * 8 + 4 * 16),
     }
 
 
 def test_only_main_memory_is_counted():
     copied, fused, part, added = 4000, 2000, 20, 4000 + 4000
-    reduced, in_loop = 2000 + 16 + 64, 5 * (16 + 64)
-    total = copied + fused + part + added + reduced + in_loop
+    reduced, in_loops = 2000 + 16 + 64, (5 + 3) * (16 + 64)
+    total = copied + fused + part + added + reduced + in_loops
     assert main_memory_bytes(TEXT) == total
 
 
