@@ -134,7 +134,7 @@ def streams() -> str:
     made = result["conditions"]
     about = (
         f"{made['cores']} cores of an {made['cpu']}, medians of {made['repeats']} turns of "
-        f"{made['steps']} steps, a shared machine with load {made['load_at_start']} at the start, "
+        f"{made['steps']} steps, load {made['load_at_start']} at the start, "
         f"jax {made['versions']['jax']}."
     )
     return f"{table(head, rows)}\n\n" + "\n".join(said) + f"\n\n{about}"

@@ -158,16 +158,19 @@ def planning() -> str:
     """Returns what a training step of ResNet-50 takes on slices of TPU chips, as compiled."""
     result = _read("planning.json")
     made = result["conditions"]
-    rows = [("ours", *cells(row)) for row in result["ours"].values()]
-    rows += [("stock flax", *cells(row)) for row in result["stock"].values()]
-    (name, stock), ours = next(iter(result["stock"].items())), result["ours"]
-    said = ""
-    if name in ours:
-        moved, counted = (ours[name][key] / stock[key] for key in ("bytes", "counted_bytes"))
-        said = (
-            f"On {name} ours moves {moved:.2f} of the bytes of stock flax in main memory, "
-            f"{counted:.2f} as XLA counts. "
-        )
+    names = {
+        "ours": "ours",
+        "cut": f"ours, {made['pieces']} micro-batches",
+        "stock": "stock flax",
+    }
+    rows = [(words, *cells(row)) for side, words in names.items() for row in result[side].values()]
+    ((name, stock),) = result["stock"].items()
+    ours, cut = (result[side][name] for side in ("ours", "cut"))
+    said = (
+        f"On {name} ours moves {ours['bytes'] / stock['bytes']:.2f} of the bytes of stock flax in "
+        f"main memory ({ours['counted_bytes'] / stock['counted_bytes']:.2f} as XLA counts), in "
+        f"micro-batches {cut['bytes'] / stock['bytes']:.2f}. "
+    )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
     return f"{table(('network', *COLUMNS), rows)}\n\n{said}{about}"
 
@@ -250,7 +253,7 @@ def compiling() -> str:
         for name, forms in result["networks"].items()
         for form, row in forms.items()
     )
-    head = ("network", "form", "CPU seconds", "seconds, shared machine")
+    head = ("network", "form", "CPU seconds", "seconds")
     return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
@@ -274,7 +277,7 @@ def growth() -> str:
 def _machine(made: dict[str, Any]) -> str:
     repeats = f", medians of {made['repeats']} in turns" if "repeats" in made else ""
     return (
-        f"{made['cores']} cores of an {made['cpu']}{repeats}, a shared machine with load "
+        f"{made['cores']} cores of an {made['cpu']}{repeats}, load "
         f"{made['load_at_start']} at the start, jax {made['versions']['jax']}."
     )
 

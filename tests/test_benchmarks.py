@@ -124,3 +124,10 @@ def test_stock_and_our_resnet50_are_the_same_network():
 
     assert sizes(ours) == sizes(stock)
     assert macs == 4_089_184_256
+
+
+def test_micro_batches_keep_the_groups_of_batch_norm_on_a_chip():
+    make, _ = planning.evaluators(64, 4)
+    config = make(512).config
+    assert (config.train.batch_size, config.train.accumulation) == (512, 4)
+    assert config.model.ghost_batch == 64
