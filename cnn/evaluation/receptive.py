@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnn import data
 from cnn.config.errors import UserError
+from cnn.data.signals.signal import Signal
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.signals.video import VideoSignal
 from cnn.evaluation import page
@@ -79,33 +80,49 @@ def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int
         figures["milliseconds"] = signal.features.extent
     progress.keep(figures)
     examples = sample(run.split(split), images)
-    device = evaluator.mesh.devices.flat[0]
+    effective, shown = {"layer": layer, "images": len(examples)}, {}
+    for name, field in _effective_fields(run, examples, layer, progress):
+        effective[name] = field_size(field)
+        if field.ndim > 1:
+            shown["drawn"] = _draw(name, field, examples, signal, progress)
+        if "milliseconds" in figures or isinstance(signal, VideoSignal):
+            step = figures.get("milliseconds", (1, 1))[1]
+            shown.setdefault("along_time", {})[name] = _along_time(field, step)
+    return figures | shown | {"effective": effective}
+
+
+def _effective_fields(
+    run: CheckpointedRun, examples: data.Split, layer: str, progress: Progress
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the effective field "before" training and "after" it."""
+    evaluator, count = run.evaluator, len(examples)
     start = evaluator.new_state()
     states = {
         "before": {"params": start.params, "batch_stats": start.batch_stats},
         "after": run.variables,
     }
-    count = len(examples)
-    effective = {"layer": layer, "images": count}
     for i, (name, variables) in enumerate(states.items()):
-        field = effective_field(
-            evaluator.model,
-            jax.device_put(variables, device),
-            _batches(run, examples),
-            layer,
-            lambda done, i=i: progress.show(i * count + done, 2 * count),
+        yield (
+            name,
+            effective_field(
+                evaluator.model,
+                jax.device_put(variables, evaluator.mesh.devices.flat[0]),
+                _batches(run, examples),
+                layer,
+                lambda done, i=i: progress.show(i * count + done, 2 * count),
+            ),
         )
-        effective[name] = field_size(field)
-        if field.ndim > 1:
-            drawing = Drawing(signal)
-            image = drawing.pictures(examples.read(np.arange(1))[0])[0]
-            overlay = _overlay(image, drawing.upright(field[None])[0])
-            overlay.save(progress.picture(f"{name}.png"))
-            figures["drawn"] = drawing.axes
-        if "milliseconds" in figures or isinstance(signal, VideoSignal):
-            step = figures.get("milliseconds", (1, 1))[1]
-            figures.setdefault("along_time", {})[name] = _along_time(field, step)
-    return figures | {"effective": effective}
+
+
+def _draw(
+    name: str, field: np.ndarray, examples: data.Split, signal: Signal, progress: Progress
+) -> str:
+    """Lays a field over the first example as a picture; returns what runs where in it."""
+    drawing = Drawing(signal)
+    image = drawing.pictures(examples.read(np.arange(1))[0])[0]
+    overlay = _overlay(image, drawing.upright(field[None])[0])
+    overlay.save(progress.picture(f"{name}.png"))
+    return drawing.axes
 
 
 def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
