@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.config.load import load
+from cnn.cost.count import network_cost
 from cnn.cost.hlo import Collective, collectives, main_memory_bytes
 from cnn.cost.plan import _share
 from cnn.cost.program import DoesNotFitError, Program, largest, roofline
@@ -196,3 +198,19 @@ def test_the_step_moves_few_bytes_and_communicates_twice(tmp_path):
     assert found["counted_bytes"] / 32 < 1.02 * BYTES_PER_IMAGE
     assert found["bytes"] < found["counted_bytes"]
     assert "v5e:2x2" in done.stdout
+
+
+@needs_libtpu
+def test_micro_batches_sum_their_gradients_once(tmp_path):
+    out = tmp_path / "plan.json"
+    cut = ("--per-chip=128", "--config.train.accumulation=4")
+    done = plan(*SMALL, "--topology=v5e:2x2", *cut, f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(out.read_text())
+    (found,) = planned["slices"]
+    parameters = network_cost(ConfigDict(planned["config"]["model"]), (32, 32, 3), 1000).parameters
+    (reduced,) = found["collectives"].values()
+    # And once a micro-batch the running statistics, which are few.
+    assert reduced["count"] <= 1 + 4
+    assert 4 * parameters < reduced["bytes"] < 1.2 * 4 * parameters
+    assert found["counted_bytes"] is None
