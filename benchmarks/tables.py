@@ -119,8 +119,12 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
 
 
 def training() -> str:
-    """Returns images a second of training steps beside stock flax."""
-    result = _read("training.json")
+    """Returns images a second of training steps beside stock flax, a table a machine."""
+    files = sorted(path.name for path in RESULTS.glob("training*.json"))
+    return "\n\n".join(_training(_read(name)) for name in files)
+
+
+def _training(result: dict[str, Any]) -> str:
     columns = {
         "ours_images_per_second": ("images/s", ".0f"),
         "stock_images_per_second": ("stock flax, images/s", ".0f"),

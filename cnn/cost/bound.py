@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
-from cnn.cost.timing import seconds_of, turns
+from cnn.cost.timing import seconds_of, turn_ratio, turns
 from cnn.training.assembly import (
     Evaluator,
     Trainer,
@@ -98,9 +98,10 @@ def bound(
     Plain: the same with nothing but normalisation in place of the augmentation.
 
     Returns:
-      `images_per_second` of each, medians; `input_share`, by how much the data make a step longer,
-      and the `augmentation_share` of that; `bound` ("data" or "compute", the slower by itself), in
-      how many `turns` of all, the `p_value` of a sign test, and the `verdict` in words.
+      `images_per_second` of each, medians; `input_share`, by how much the data make a step longer
+      (see `turn_ratio`), and the `augmentation_share` of that; `bound` ("data" or "compute", the
+      slower by itself), in how many `turns` of all, the `p_value` of a sign test, and the `verdict`
+      in words.
     """
     recipe = make_recipe(evaluator, plan, trainer.feed.cropped)
     plain = replace(recipe, augment=_normalized(evaluator))
@@ -234,10 +235,11 @@ def figures(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
     slower = "data" if median["data"] > median["compute"] else "compute"
     pairs = list(zip(seconds["data"], seconds["compute"], strict=True))
     wins = sum((d > c) == (slower == "data") for d, c in pairs)
+    both, plain = (turn_ratio(seconds[name], seconds["compute"]) for name in ("both", "plain"))
     found = {
         "images_per_second": {name: images / each for name, each in median.items()},
-        "input_share": median["both"] / median["compute"] - 1,
-        "augmentation_share": (median["both"] - median["plain"]) / median["compute"],
+        "input_share": both - 1,
+        "augmentation_share": both - plain,
         "bound": slower,
         "turns": wins,
         "p_value": float(binomtest(wins, len(pairs)).pvalue),

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 
@@ -52,6 +52,14 @@ def turns(
             if turn >= 0:
                 seconds[name].append(taken)
     return seconds
+
+
+def turn_ratio(over: Sequence[float], under: Sequence[float]) -> float:
+    """Returns the median over turns of seconds of one over those of another.
+
+    A turn's speed of the machine divides out, which a ratio of medians keeps.
+    """
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
 
 
 def seconds_of(function: Callable[[], object]) -> float:

@@ -5,9 +5,11 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
@@ -18,6 +20,7 @@ from cnn.data.split import Crop, DrawCrops, Split
 
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
+_STEPS = 32  # whose indices are placed at once: a transfer a step would cost the host most of all
 
 # Rows of the global batch -> their values; every value is indexed by row.
 _MakeRows = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -54,8 +57,20 @@ class Feed:
           UserError: an example cannot be decoded (from any thread, at the batch that needs it).
         """
         rows = _addressable_rows(self._sharding, self._batch_size)
+        if self.arrays:
+            yield from self._gathered(rows, start, stop)
+            return
         for values in self.values(start, stop):
             yield _place(values, rows, self._batch_size, self._sharding)
+
+    def _gathered(self, rows: np.ndarray, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
+        for first in range(start, stop, _STEPS):
+            # Always as many, so that one program takes them apart; what lies behind stop is unused.
+            steps = range(first, first + _STEPS)
+            block = {"index": np.stack([self._indices(step)[rows] for step in steps], axis=1)}
+            placed = _place(block, rows, self._batch_size, self._sharding)
+            indices = _unstack(self._sharding)(placed["index"])
+            yield from ({"index": index} for index in indices[: stop - first])
 
     def values(self, start: int, stop: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Yields this process's rows of what `batches` places, still on the host."""
@@ -304,6 +319,11 @@ def _addressable_rows(sharding: NamedSharding, num_rows: int) -> np.ndarray:
     """Returns the rows of a global batch that this process's devices hold, in ascending order."""
     slices = sharding.addressable_devices_indices_map((num_rows,)).values()
     return np.unique(np.concatenate([np.arange(num_rows)[part] for part in slices]))
+
+
+@lru_cache
+def _unstack(sharding: NamedSharding) -> Callable[[jax.Array], list[jax.Array]]:
+    return jax.jit(partial(jnp.unstack, axis=1), out_shardings=sharding)
 
 
 def _place(

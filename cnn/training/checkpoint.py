@@ -68,7 +68,7 @@ class Checkpoints:
         Raises:
           UserError: an earlier save failed (a full disk), or Orbax refused this one.
         """
-        tree = serialization.to_state_dict(state)
+        tree = _on_host(serialization.to_state_dict(state))
         items = {
             "state": ocp.args.StandardSave(tree),
             "meta": ocp.args.JsonSave(meta | {"sha256": _digest(tree)}),
@@ -172,6 +172,15 @@ class _LatestAndBest:
         best = max(scored, key=lambda c: (c.metrics["accuracy"], -c.step), default=None)
         newest = sorted(c.step for c in checkpoints)[-self._keep :]
         return [c.step in newest or c is best for c in checkpoints]
+
+
+def _on_host(tree: Any) -> Any:
+    """Returns copies, which outlive the buffers that the next step takes over.
+
+    Every process holds all of a state, so one writes it. Orbax would have the devices write a part
+    each, which for states of this size takes twice the CPU time.
+    """
+    return jax.tree.map(np.array, jax.device_get(tree))
 
 
 def _digest(tree: Any) -> str:

@@ -19,7 +19,7 @@ from cnn.data import SIGNALS
 from cnn.training.plan import Plan
 from cnn.training.run_folder import RunFolder
 
-_REFRESHES = 2  # of the progress bar, a second
+_REFRESHES = 1  # of the progress bar, a second
 
 
 class Display:

@@ -119,6 +119,8 @@ def _all_below(bounds: np.ndarray, shares: np.ndarray, freedom: int) -> np.ndarr
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     quantiles, masses = np.polynomial.legendre.leggauss(_NODES)
     deviations = np.sqrt(stats.chi2.ppf((quantiles + 1) / 2, freedom) / freedom)
+    # Arms with as many seeds are alike, so that their number does not matter.
+    shares, alike = np.unique(shares, return_counts=True)
     common = nodes[:, None] * shares
     own = np.sqrt(1 - shares**2)
 
@@ -127,6 +129,6 @@ def _all_below(bounds: np.ndarray, shares: np.ndarray, freedom: int) -> np.ndarr
             return 1.0
         reach = bound * deviations[:, None, None]
         inside = ndtr((reach - common) / own) - ndtr((-reach - common) / own)
-        return masses / 2 @ inside.prod(-1) @ (weights / weights.sum())
+        return masses / 2 @ (inside**alike).prod(-1) @ (weights / weights.sum())
 
     return np.array([below(bound) for bound in bounds])
