@@ -57,6 +57,15 @@ def test_a_run_continues_where_it_stopped(split, data, shardings, expected, plac
     assert_same(batches, expected[6:])
 
 
+def test_resident_batches_go_on_beyond_those_placed_at_once(split, data, shardings):
+    """From within one block of placed indices over two more, and no further."""
+    data.placement = "device"
+    feed = make_feed(split, data, *shardings(8), batch_size=16, seed=5)
+    indices = [np.asarray(batch["index"]) for batch in feed.batches(30, 101)]
+    wanted = [batch_indices(5, step, 16, len(split)) for step in range(30, 101)]
+    np.testing.assert_array_equal(indices, wanted)
+
+
 def test_auto_goes_by_size(data, shardings):
     def arrays(num_examples):
         images = np.zeros((num_examples, 32, 32, 1), np.uint8)
