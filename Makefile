@@ -24,9 +24,9 @@ bench: .venv/installed .venv/libtpu
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
-	$(RUN) benchmarks/loop.py --out=benchmarks/results/loop.json
+	$(RUN) benchmarks/loop.py --repeats=31 --out=benchmarks/results/loop.json
 	$(RUN) benchmarks/input.py --torch-python=$(TORCH_VISION_PYTHON) --out=benchmarks/results/input.json
-	$(RUN) -m cnn.cost.bench --config=$(CONFIG) --out=benchmarks/results/bound.json
+	$(RUN) -m cnn.cost.bench --config=$(CONFIG) --repeats=55 --out=benchmarks/results/bound.json
 	$(RUN) benchmarks/startup.py --out=benchmarks/results/startup.json
 	$(RUN) benchmarks/compiling.py --unrolled --out=benchmarks/results/compiling.json
 	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json

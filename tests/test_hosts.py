@@ -70,6 +70,19 @@ def test_two_processes_train_as_one(tmp_path, one_process, placement):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), one, two)
 
 
+def test_two_processes_go_on_from_their_checkpoint(tmp_path):
+    workdir = tmp_path / "two"
+    outputs, codes = finish(start(workdir, 2))
+    assert codes == [0, 0], outputs
+    folder = RunFolder(workdir)
+    wanted = folder.result()["test"]
+    folder.result_file.unlink()
+    outputs, codes = finish(start(workdir, 2))
+    assert codes == [0, 0], outputs
+    assert "continuing after step" in outputs[0]
+    assert folder.result()["test"] == wanted
+
+
 def test_a_mistake_ends_every_process(tmp_path):
     processes = start(tmp_path / "run", 2, "train.batch_size=18")
     outputs, codes = finish(processes)

@@ -54,6 +54,19 @@ def test_a_state_comes_back_whole_on_any_number_of_devices(tmp_path, devices):
     assert meta["window"] == {"loss": 0.1 * 3}
 
 
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_save_in_flight_keeps_its_values_when_the_next_steps_take_the_buffers(tmp_path, devices):
+    next_step = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
+    state = jax.device_put(make_state(3), replicated(make_mesh(devices, 16)))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, state, {}, None)
+    for _ in range(20):
+        state = next_step(state)
+    jax.block_until_ready(state)
+    checkpoints.wait()
+    assert_same(checkpoints.restore(3, like())[0], make_state(3))
+
+
 def test_the_newest_and_the_best_are_kept(tmp_path):
     scores = {1: 0.2, 2: 0.9, 3: None, 4: 0.9, 5: 0.1, 6: None, 7: None}
     checkpoints = save(tmp_path, scores, keep=2)
