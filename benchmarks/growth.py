@@ -21,10 +21,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import record
-from cnn.ablation.plan import StudyPlan, arms_of
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.execution.worker import is_open
+from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.report import write_report
-from cnn.ablation.study_results import Arm, SeedRun, Study
-from cnn.ablation.worker import is_open
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.cost.timing import interleave

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from benchmarks import record
 from benchmarks.peer import Peer, serve
-from cnn.ablation.local_pool import threads
+from cnn.ablation.execution.local_pool import threads
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from cnn.ablation.collect import collect
-from cnn.ablation.judgement import judge
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, headline
-from cnn.ablation.study_folder import StudyFolder
 
 ROOT = Path(__file__).parents[1]
 SPOKEN_DIGITS = ROOT / "results" / "spoken_digits"

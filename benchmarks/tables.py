@@ -21,12 +21,12 @@ from benchmarks.signal_tables import (
     study,
     table,
 )
-from cnn.ablation.collect import collect
-from cnn.ablation.judgement import judge
-from cnn.ablation.plan import folder_name
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import folder_name
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, control, headline
-from cnn.ablation.study_folder import StudyFolder
 from cnn.cost.plan import COLUMNS, cells
 from cnn.evaluation.shift.section import NAMES
 

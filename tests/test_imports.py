@@ -16,6 +16,7 @@ ORDER = (
     "data",
     "training",
     "cost",
+    "pages",
     "evaluation",
     "ablation",
 )

@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cnn.ablation.local_pool import LocalPool, threads
-from cnn.ablation.plan import Run, StudyPlan, load_study
-from cnn.ablation.runner import Pool, run_study
-from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.task import Task, find_task
-from cnn.ablation.watchdog import PATIENCE
+from cnn.ablation.execution.local_pool import LocalPool, threads
+from cnn.ablation.execution.runner import Pool, run_study
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.task import Task, find_task
+from cnn.ablation.execution.watchdog import PATIENCE
+from cnn.ablation.planning.study_plan import Run, StudyPlan, load_study
 from cnn.config.errors import UserError, did_you_mean
 
 ENGINES = ("local", "ray")
@@ -43,8 +43,8 @@ def plan(
     os.environ.update(threads(workers))
     from rich.console import Console
 
-    from cnn.ablation.forecast import forecast
-    from cnn.ablation.forecast_text import print_forecast
+    from cnn.ablation.planning.forecast import forecast
+    from cnn.ablation.planning.forecast_text import print_forecast
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
@@ -131,7 +131,7 @@ def _engine(
     for option, value in {"gpus": gpus, "retries": retries}.items():
         if value is not None and value < 0:
             raise UserError(f"--{option}: {value} is less than 0")
-    from cnn.ablation.ray_pool import RayPool
+    from cnn.ablation.execution.ray_pool import RayPool
 
     again = 3 if retries is None else retries
     return lambda runs: RayPool(task.order(runs), gpus or 0, again, patience)
@@ -139,7 +139,7 @@ def _engine(
 
 def report(workdir: str) -> None:
     """Renders the report from the run folders alone."""
-    from cnn.ablation.collect import collect
+    from cnn.ablation.analysis.collect import collect
     from cnn.ablation.report import render_markdown, write_report
 
     folder = StudyFolder(Path(workdir).absolute())
@@ -151,7 +151,7 @@ def report(workdir: str) -> None:
 
 def _matched(study: StudyPlan) -> StudyPlan:
     """Matches the arms of a study, if it asks for that."""
-    from cnn.ablation.matching import matched
+    from cnn.ablation.planning.matching import matched
 
     return matched(study) if study.match else study
 

@@ -6,10 +6,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.page import Cell, Column, Html, details, sortable_table
 from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.pages import page
+from cnn.pages.page import Cell, Column, Html, details, sortable_table
 from cnn.training.metrics import summarize
 
 

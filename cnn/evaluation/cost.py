@@ -6,10 +6,10 @@ from dataclasses import asdict
 from cnn.cost.count import count
 from cnn.cost.measure import measure as measure_speed
 from cnn.cost.table import FIGURES
-from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.page import Cell, Column, Html, breakable, details, sortable_table
 from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.pages import page
+from cnn.pages.page import Cell, Column, Html, breakable, details, sortable_table
 
 NOTE = (
     "MACs are multiply-accumulates of convolutions, linear maps and filters for one {one}, counted "

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.page import Cell, Column, Html, breakable, page, section, sortable_table
 from cnn.evaluation.suite import Measured, ResultFile
 from cnn.evaluation.suites import SUITES
+from cnn.pages.page import Cell, Column, Html, breakable, page, section, sortable_table
 from cnn.training.run_folder import write_atomically
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cnn.config.call import defaults_of
 from cnn.config.errors import UserError
 from cnn.data import SIGNALS
-from cnn.evaluation.page import Html
+from cnn.pages.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
 
 Figures = dict[str, Any]

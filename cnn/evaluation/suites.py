@@ -3,16 +3,10 @@
 from cnn.config.call import check_options, parse_call, split_calls
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.evaluation import (
-    accuracy,
-    calibration,
-    corruption,
-    cost,
-    equivariance,
-    features,
-    receptive,
-    shift,
-)
+from cnn.evaluation import accuracy, calibration, corruption, cost, shift
+from cnn.evaluation.equivariance import suite as equivariance
+from cnn.evaluation.features import suite as features
+from cnn.evaluation.receptive_field import suite as receptive
 from cnn.evaluation.suite import Asked, Suite
 
 SUITES: Registry[Suite] = Registry("suite")

@@ -6,7 +6,7 @@ The networks have the paper's widths, which takes a GPU. The paper trains on CIF
 `--config.data.name=cifar10 --config.data.data_dir=DIR "--config.train.duration=350 epochs"`.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 
 FORMS = {

@@ -6,7 +6,7 @@ The widths below are where the search starts: they are changed until all arms ta
 multiply-accumulates as the plain network.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 
 

@@ -6,7 +6,7 @@ Left out are names of an operator that is in under another one (`docs/operators.
 `none` and `dilated` keep the resolution: they are the expensive controls.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.layers import DOWNSAMPLERS
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 

@@ -3,7 +3,7 @@
 python ablate.py run --config=configs/ablations/heads.py --workdir=runs/heads
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.layers import HEADS
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 

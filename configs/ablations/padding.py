@@ -5,7 +5,7 @@
 With strides 1, `SAME` and `torch` are one thing; with strides 2 they cut the image differently.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ops.padding import MODES
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 

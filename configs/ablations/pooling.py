@@ -8,7 +8,7 @@ widths, batch norm, without which it learns nothing in so few epochs, and no fif
 the images are too small. ResNet-20 is the published one. `ablate.py plan` says what each takes.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 

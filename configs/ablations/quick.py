@@ -1,6 +1,6 @@
 """Max, average or strided convolution? A small study to see what comes out: `make ablation`."""
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT
 
 

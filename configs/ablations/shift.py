@@ -9,7 +9,7 @@ max blur is more consistent than max. Chaman & Dokmanic (CVPR 2021): APS is cons
 circular shift.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 
 
 def get_study() -> StudyPlan:

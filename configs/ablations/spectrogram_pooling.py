@@ -7,7 +7,7 @@ The argument names what is held out, as in configs/spoken_digits.py: `recordings
 width, three seeds, four arms. The recordings lie in ../shared/spoken_digits.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 
 OPERATORS = {

@@ -8,7 +8,7 @@ too short to be perfect. Frames that are pooled without their order are a contro
 seeds, five arms.
 """
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 
 # Along time; space is reduced by maxima in every arm.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn.ablation.study_results import Arm, SeedRun, Study
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 
 
 def outcomes(

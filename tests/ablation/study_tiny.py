@@ -1,6 +1,6 @@
 """A study of seconds: three arms, one of which cannot be trained."""
 
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from tests.conftest import TINY
 
 

@@ -13,11 +13,12 @@ from dataclasses import replace
 
 import pytest
 
-from cnn.ablation import start, worker
-from cnn.ablation.collect import collect
-from cnn.ablation.plan import arms_of, load_study
-from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.watchdog import HUNG
+from cnn.ablation import start
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.execution import worker
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.watchdog import HUNG
+from cnn.ablation.planning.study_plan import arms_of, load_study
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
@@ -200,7 +201,7 @@ def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
         "def hang(config, folder, **more):\n"
         "    return time.sleep(1000) if 'seed-1' in folder else train(config, folder, **more)\n"
         "worker.train = hang\n"
-        "from cnn.ablation.plan import arms_of, load_study\n"
+        "from cnn.ablation.planning.study_plan import arms_of, load_study\n"
         "from pathlib import Path\n"
         f"runs = arms_of(load_study({STUDY!r}), Path({str(folder.path)!r}))['max']\n"
         "sys.exit(worker.work(runs, patience=15.0))\n"

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from cnn.ablation import claim
-from cnn.ablation.claim import Claim, claim_file, is_held_by
+from cnn.ablation.execution import claim
+from cnn.ablation.execution.claim import Claim, claim_file, is_held_by
 
 ELSEWHERE = {"machine": "another host", "pid": 1, "id": "x"}
 

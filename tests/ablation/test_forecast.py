@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from cnn.ablation.forecast import Forecast, Spread, forecast
-from cnn.ablation.forecast_text import print_forecast
-from cnn.ablation.plan import StudyPlan, arms_of
-from cnn.ablation.probe import ArmTime
+from cnn.ablation.analysis.statistics.power import planned, power
+from cnn.ablation.planning.forecast import Forecast, Spread, forecast
+from cnn.ablation.planning.forecast_text import print_forecast
+from cnn.ablation.planning.probe import ArmTime
+from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.start import plan as plan_command
-from cnn.ablation.statistics.power import planned, power
 from cnn.config.errors import UserError
 from cnn.training.run_folder import write_atomically
 from tests.ablation.study_tiny import get_study

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cnn.ablation import matching, start
-from cnn.ablation.matching import matched
-from cnn.ablation.plan import StudyPlan, load_study
-from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation import start
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning import matching
+from cnn.ablation.planning.matching import matched
+from cnn.ablation.planning.study_plan import StudyPlan, load_study
 from cnn.config.errors import UserError
 from cnn.config.load import load
 from cnn.cost.count import macs
@@ -100,7 +101,7 @@ def test_a_time_that_is_not_known_within_2_percent_is_refused(monkeypatch):
 def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp_path):
     file, folder = tmp_path / "study.py", StudyFolder(tmp_path / "study")
     file.write_text(
-        "from cnn.ablation.plan import StudyPlan\n"
+        "from cnn.ablation.planning.study_plan import StudyPlan\n"
         "def get_study():\n"
         f"  return StudyPlan(name='n', config='configs/base.py', shared={STUDY.shared},"
         " arms={'a': (), 'b': ('model.downsample=avg',)}, baseline='a',"

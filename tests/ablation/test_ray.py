@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cnn.ablation.plan import arms_of
-from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import arms_of
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements/ray.txt")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 # Long enough that both nodes are at work at the same time.
 STUDY = """
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from tests.conftest import TINY
 
 LONGER = ("train.duration=200 steps", "checkpoint.every=25 steps", "evaluation.every=100 steps")
@@ -97,7 +97,7 @@ def test_a_killed_nodes_runs_are_done_on_the_other(cluster, tmp_path):
 
 
 def test_a_share_of_a_gpu_comes_with_a_share_of_its_memory():
-    from cnn.ablation.ray_pool import _environment
+    from cnn.ablation.execution.ray_pool import _environment
 
     assert _environment(0.5)["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"
     assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in _environment(1)

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cnn.ablation.judgement import judge
+from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
     FORMATS,
     render_csv,
@@ -25,7 +26,6 @@ from cnn.ablation.report import (
 from cnn.ablation.report.latex import escape_latex
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import MINUS
-from cnn.ablation.study_results import Arm, SeedRun, Study
 from cnn.config.errors import UserError
 from tests.ablation.simulated import arm, study
 from tests.conftest import REPOSITORY

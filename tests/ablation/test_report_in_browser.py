@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
+from cnn.ablation.analysis.study_results import Arm, SeedRun
 from cnn.ablation.report import render_html
-from cnn.ablation.study_results import Arm, SeedRun
 from tests.ablation.browser import Browser, installed
 from tests.ablation.simulated import arm, study
 

@@ -6,16 +6,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.statistics.across import (
+from cnn.ablation.analysis.statistics.across import (
     iqm,
     kendalls_w,
     probability_of_improvement,
     rank_distribution,
     stratified_interval,
 )
-from cnn.ablation.statistics.bootstrap import bca_interval, two_level_bootstrap
-from cnn.ablation.statistics.difference import Difference, crossed, mean_interval, paired, welch
-from cnn.ablation.statistics.power import (
+from cnn.ablation.analysis.statistics.bootstrap import bca_interval, two_level_bootstrap
+from cnn.ablation.analysis.statistics.difference import (
+    Difference,
+    crossed,
+    mean_interval,
+    paired,
+    welch,
+)
+from cnn.ablation.analysis.statistics.power import (
     equivalence_power,
     noise_floor,
     planned,
@@ -23,8 +29,8 @@ from cnn.ablation.statistics.power import (
     resolvable_difference,
     seeds_needed,
 )
-from cnn.ablation.statistics.sequential import sequential_p, spending_levels
-from cnn.ablation.statistics.significance import (
+from cnn.ablation.analysis.statistics.sequential import sequential_p, spending_levels
+from cnn.ablation.analysis.statistics.significance import (
     dunnett,
     holm,
     holm_levels,

@@ -3,8 +3,8 @@
 import pytest
 
 from cnn.ablation import start
-from cnn.ablation.plan import arms_of, folder_name, load_study
-from cnn.ablation.study_folder import StudyFolder
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import arms_of, folder_name, load_study
 from cnn.config.errors import UserError
 
 STUDY = "tests/ablation/study_tiny.py"
@@ -57,7 +57,7 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
 def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     file = tmp_path / "study.py"
     file.write_text(
-        "from cnn.ablation.plan import StudyPlan\n"
+        "from cnn.ablation.planning.study_plan import StudyPlan\n"
         "def get_study():\n"
         f"  return StudyPlan(name='n', config='configs/base.py', margin=0.01, {body})\n"
     )

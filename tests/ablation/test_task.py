@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnn.ablation.task import Task, find_task, parse_task
+from cnn.ablation.execution.task import Task, find_task, parse_task
 from cnn.config.errors import UserError
 
 

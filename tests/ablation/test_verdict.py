@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.statistics.bootstrap import two_level_bootstrap
-from cnn.ablation.statistics.difference import Difference, crossed, paired, welch
-from cnn.ablation.statistics.power import planned, power, seeds_needed
-from cnn.ablation.statistics.sequential import spending_levels
-from cnn.ablation.statistics.significance import holm
-from cnn.ablation.statistics.verdict import Look, Verdict, verdict, verdicts
+from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
+from cnn.ablation.analysis.statistics.difference import Difference, crossed, paired, welch
+from cnn.ablation.analysis.statistics.power import planned, power, seeds_needed
+from cnn.ablation.analysis.statistics.sequential import spending_levels
+from cnn.ablation.analysis.statistics.significance import holm
+from cnn.ablation.analysis.statistics.verdict import Look, Verdict, verdict, verdicts
 
 EASE, GAIN, SEED, ARM = 1.5, 0.35, 0.15, 0.5  # logits: sd of examples, a gain, sds of effects
 

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from cnn.ablation.watchdog import HUNG, Watchdog
+from cnn.ablation.execution.watchdog import HUNG, Watchdog
 
 
 def test_silence_ends_the_process_after_a_word(capsys):

@@ -9,7 +9,7 @@ import numpy as np
 from cnn import models
 from cnn.config.load import apply_override
 from cnn.data.split import ArraySplit
-from cnn.evaluation.subject import Subject
+from cnn.evaluation.model_under_test import ModelUnderTest
 from configs import base
 from tests.models.cases import untrained
 
@@ -42,12 +42,14 @@ def random_split(count: int, size: int, channels: int = 3, seed: int = 0) -> Arr
 
 def subject(
     logits: Callable[[Any, Any], Any], split: ArraySplit, batch_size: int = 8, variables: Any = ()
-) -> Subject:
+) -> ModelUnderTest:
     """Returns a function as a network, on images whose pixels are scaled to [0, 1]."""
-    return Subject(logits, lambda x: x.astype(np.float32) / 255, variables, Feed(split, batch_size))
+    return ModelUnderTest(
+        logits, lambda x: x.astype(np.float32) / 255, variables, Feed(split, batch_size)
+    )
 
 
-def network_subject(*overrides: str, split: ArraySplit, batch_size: int = 8) -> Subject:
+def network_subject(*overrides: str, split: ArraySplit, batch_size: int = 8) -> ModelUnderTest:
     """Returns an untrained network of the registry, its logits centred so that classes differ."""
     config = base.get_config()
     for text in overrides:

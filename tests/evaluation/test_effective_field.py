@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnn.evaluation import receptive
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.evaluation.effective_field import effective_field, field_size
+from cnn.evaluation.receptive_field import suite as receptive
+from cnn.evaluation.receptive_field.effective import effective_field, field_size
 from cnn.evaluation.suite import Measured, Progress
 from cnn.layers import Conv, Style
 from cnn.training.loop import train

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn.evaluation.equivariance import feature_maps, measure_equivariance, strides_of
+from cnn.evaluation.equivariance.suite import feature_maps, measure_equivariance, strides_of
 from tests.evaluation.subjects import random_split, subject
 
 SIZE = 8

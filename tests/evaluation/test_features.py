@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from cnn.config.errors import UserError
-from cnn.evaluation import features
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.evaluation.class_maps import class_maps
+from cnn.evaluation.features import suite as features
+from cnn.evaluation.features.class_maps import class_maps
 from cnn.evaluation.suite import Measured, Progress
 from cnn.layers import Conv, Head, Style
 from cnn.training.loop import train

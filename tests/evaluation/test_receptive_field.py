@@ -8,7 +8,7 @@ import pytest
 
 from cnn import models
 from cnn.config.errors import UserError
-from cnn.evaluation.receptive_field import fields_of_axes, receptive_fields
+from cnn.evaluation.receptive_field.theoretical import fields_of_axes, receptive_fields
 from cnn.layers import Conv, ConvBlock, Downsample, Style
 from configs import base
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
+from cnn.evaluation.model_under_test import places, sample
 from cnn.evaluation.shift import scores
 from cnn.evaluation.shift.exhaustive import measure_all_shifts
 from cnn.evaluation.shift.measure import measure_shifts
@@ -21,7 +22,6 @@ from cnn.evaluation.shift.protocols import (
     square,
 )
 from cnn.evaluation.shift.suite import protocols_for
-from cnn.evaluation.subject import places, sample
 from tests.evaluation.subjects import CLASSES, network_subject, random_split, subject
 
 SIZE = 8

@@ -11,8 +11,8 @@ from PIL import Image
 from cnn.config.errors import UserError
 from cnn.data.features import Features
 from cnn.data.signals.sound import SoundSignal
-from cnn.evaluation.drawing import Drawing
 from cnn.evaluation.shift.time import move_wave, time_protocols
+from cnn.pages.drawing import Drawing
 from cnn.training.loop import train
 from configs import base
 from tests.conftest import tiny_config

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from cnn.config.errors import UserError
-from cnn.evaluation import page, suites
+from cnn.evaluation import suites
 from cnn.evaluation.__main__ import main
 from cnn.evaluation.start import Request, start
 from cnn.evaluation.suite import Suite
+from cnn.pages import page
 from cnn.training.loop import train
 from tests.conftest import tiny_config
 

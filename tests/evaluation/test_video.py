@@ -8,11 +8,11 @@ from PIL import Image
 
 from cnn.config.errors import UserError
 from cnn.data.signals.video import VideoSignal
-from cnn.evaluation.class_maps import class_maps
-from cnn.evaluation.drawing import Drawing
+from cnn.evaluation.features.class_maps import class_maps
 from cnn.evaluation.shift.time import frame_protocols, move_frames
 from cnn.evaluation.suites import SUITES
 from cnn.models import build
+from cnn.pages.drawing import Drawing
 from cnn.training.loop import train
 from tests.conftest import tiny_config
 from tests.evaluation.test_suites import request, result, start

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report.figure import render_svg
 from cnn.ablation.report.html import render_html
 from cnn.ablation.report.latex import render_latex
 from cnn.ablation.report.markdown import render_markdown
 from cnn.ablation.report.spreadsheet import render_csv
-from cnn.ablation.study_results import Study
 from cnn.training.run_folder import write_atomically
 
 FORMATS = {

@@ -1,11 +1,11 @@
 """report.svg: the forest plot alone, for a README, a paper or a slide."""
 
-from cnn.ablation.judgement import Judgement, Summary, judge
+from cnn.ablation.analysis.judgement import Judgement, Summary, judge
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report.forest import HEIGHT, axis, axis_label, marks, ranked, said_of
 from cnn.ablation.report.words import SYMBOLS, unit_of, word
-from cnn.ablation.study_results import Study
-from cnn.evaluation.charts import Scale, rule
-from cnn.evaluation.page import Html, element, palette
+from cnn.pages.charts import Scale, rule
+from cnn.pages.page import Html, element, palette
 
 # Pixels: the columns are the arm's name, the chart, the difference and the verdict.
 WIDTH, TOP, FOOT = 780, 34, 44

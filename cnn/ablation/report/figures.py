@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnn.ablation.judgement import Judgement, Order, Summary
+from cnn.ablation.analysis.judgement import Judgement, Order, Summary
+from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
-from cnn.ablation.study_results import SeedRun
-from cnn.evaluation.charts import Point, Scale, band, line, pareto_front, plot, scatter, spanning
-from cnn.evaluation.page import Html, breakable, element
+from cnn.pages.charts import Point, Scale, band, line, pareto_front, plot, scatter, spanning
+from cnn.pages.page import Html, breakable, element
 
 NAMED = 9  # arms up to which every point of a scatter plot carries its name
 POINTS = 80  # of a learning curve: more cannot be told apart in a small panel

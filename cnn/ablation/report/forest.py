@@ -2,11 +2,11 @@
 
 import math
 
-from cnn.ablation.judgement import Judgement, Summary
+from cnn.ablation.analysis.judgement import Judgement, Summary
+from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words
-from cnn.ablation.study_results import SeedRun
-from cnn.evaluation.charts import Scale, mark, rule, spanning, svg
-from cnn.evaluation.page import Html, breakable, element, link
+from cnn.pages.charts import Scale, mark, rule, spanning, svg
+from cnn.pages.page import Html, breakable, element, link
 
 SHAPES = {
     "better": "up",

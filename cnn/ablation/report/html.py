@@ -1,6 +1,7 @@
 """report.html: the verdict first, in words, and then everything it rests on."""
 
-from cnn.ablation.judgement import Judgement, judge
+from cnn.ablation.analysis.judgement import Judgement, judge
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.figures import (
     consistency_charts,
@@ -11,8 +12,7 @@ from cnn.ablation.report.figures import (
 )
 from cnn.ablation.report.forest import forest
 from cnn.ablation.report.tables import across_table, arm_table, check_table, run_table
-from cnn.ablation.study_results import Study
-from cnn.evaluation.page import (
+from cnn.pages.page import (
     Html,
     callout,
     definitions,

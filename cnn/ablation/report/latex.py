@@ -1,9 +1,9 @@
 """report.tex: the table of arms with booktabs rules, ready to be \\input."""
 
-from cnn.ablation.judgement import judge
+from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
-from cnn.ablation.study_results import Study
 
 ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -3,10 +3,10 @@
 import re
 from urllib.parse import quote
 
-from cnn.ablation.judgement import Judgement, judge
+from cnn.ablation.analysis.judgement import Judgement, judge
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
-from cnn.ablation.study_results import Study
 
 
 def render_markdown(study: Study) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cnn.ablation.judgement import Comparison, Judgement, Summary
+from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary
 from cnn.ablation.report.words import (
     NONE,
     count,

@@ -4,8 +4,8 @@ import csv
 import io
 import math
 
-from cnn.ablation.judgement import Comparison, Judgement, Summary, judge
-from cnn.ablation.study_results import Study
+from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary, judge
+from cnn.ablation.analysis.study_results import Study
 
 HEADS = (
     "network",

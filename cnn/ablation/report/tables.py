@@ -2,7 +2,8 @@
 
 import math
 
-from cnn.ablation.judgement import Comparison, Judgement, Summary
+from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary
+from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.words import (
     NONE,
     SYMBOLS,
@@ -14,8 +15,7 @@ from cnn.ablation.report.words import (
     split_verdict,
     unit_of,
 )
-from cnn.ablation.study_results import SeedRun
-from cnn.evaluation.page import Cell, Column, Html, breakable, element, join, link, sortable_table
+from cnn.pages.page import Cell, Column, Html, breakable, element, join, link, sortable_table
 
 ORDER = ("better", "baseline", "equivalent", "undecided", "worse", "unranked")
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnn.ablation.judgement import Comparison, Judgement
+from cnn.ablation.analysis.judgement import Comparison, Judgement
 
 SYMBOLS = {
     "better": "▲",

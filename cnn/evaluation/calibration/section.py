@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cnn.evaluation import page
-from cnn.evaluation.charts import Scale, line, mark, plot, rule
-from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
 from cnn.evaluation.suite import Measured
+from cnn.pages import page
+from cnn.pages.charts import Scale, line, mark, plot, rule
+from cnn.pages.page import Cell, Column, Html, element, sortable_table
 
 COLUMNS = {
     "accuracy": ("accuracy", "share of right predictions"),

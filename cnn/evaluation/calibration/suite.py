@@ -12,7 +12,7 @@ from cnn.config.errors import UserError
 from cnn.data import Split, load, open_dataset
 from cnn.evaluation.calibration.scores import Tally, fit_temperature
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.subject import Subject, subject_of
+from cnn.evaluation.model_under_test import ModelUnderTest, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
 
@@ -83,7 +83,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     return held_out
 
 
-def logits_of(subject: Subject) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def logits_of(subject: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`."""
     step = _logits_step(subject)
     seen = 0
@@ -94,7 +94,7 @@ def logits_of(subject: Subject) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         yield seen, logits[mask], labels[mask]
 
 
-def _logits_step(subject: Subject) -> Callable[..., tuple[Array, Array]]:
+def _logits_step(subject: ModelUnderTest) -> Callable[..., tuple[Array, Array]]:
     def step(variables: Any, arrays: Any, batch: Any) -> tuple[Array, Array]:
         data = load(arrays, batch)
         return subject.logits(variables, subject.normalize(data["input"])), data["label"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from cnn.evaluation import page
-from cnn.evaluation.curves import heat_map
-from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
 from cnn.evaluation.suite import Measured
+from cnn.pages import page
+from cnn.pages.curves import heat_map
+from cnn.pages.page import Cell, Column, Html, element, sortable_table
 
 NOTE = (
     "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "

@@ -26,7 +26,7 @@ from cnn.evaluation.corruption.corruptions import (
     corrupt,
 )
 from cnn.evaluation.corruption.parameters import table_for
-from cnn.evaluation.subject import Subject, places, subject_of
+from cnn.evaluation.model_under_test import ModelUnderTest, places, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
 IMAGENET_CLASSES = 1000
@@ -118,7 +118,7 @@ class Source:
     clean: Callable[[int], Batches] | None = None
 
 
-def _source(run: CheckpointedRun, subject: Subject, images: int, jpeg: bool) -> Source:
+def _source(run: CheckpointedRun, subject: ModelUnderTest, images: int, jpeg: bool) -> Source:
     if folder := run.evaluator.config.evaluation.cifar_c:
         files = open_cifar_c(folder, subject.image_shape)
         return Source(f"the files in {folder}", len(files.labels), partial(_stored, files))
@@ -133,7 +133,7 @@ def _source(run: CheckpointedRun, subject: Subject, images: int, jpeg: bool) -> 
     return Source(about, len(chosen), generated, partial(_clean, part, chosen))
 
 
-def make_predict(subject: Subject) -> Callable[[np.ndarray], np.ndarray]:
+def make_predict(subject: ModelUnderTest) -> Callable[[np.ndarray], np.ndarray]:
     """Returns uint8 images `[B, H, W, C]` -> classes `[B]`."""
 
     def predict(variables: Any, images: Any) -> Any:

@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from cnn.evaluation.model_under_test import ModelUnderTest, places
 from cnn.evaluation.shift.measure import Tally, make_probe
 from cnn.evaluation.shift.moves import roll
 from cnn.evaluation.shift.protocols import circular_grid, square
-from cnn.evaluation.subject import Subject, places
 
 
 def measure_all_shifts(
-    subject: Subject, examples: int, batch_size: int
+    subject: ModelUnderTest, examples: int, batch_size: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures all H * W circular shifts of some examples, spread evenly over a split.
 

@@ -10,9 +10,9 @@ import numpy as np
 from jax import Array
 
 from cnn.data import load
+from cnn.evaluation.model_under_test import ModelUnderTest
 from cnn.evaluation.shift.protocols import Protocol
 from cnn.evaluation.shift.scores import clustered, grid_scores, pair_scores, path_scores, wilson
-from cnn.evaluation.subject import Subject
 from cnn.training.metrics import STEPS_IN_FLIGHT
 
 Probe = Callable[..., dict[str, Array]]
@@ -22,7 +22,7 @@ Answer = Callable[[np.ndarray], Tables]
 Group = dict[str, Protocol]  # that move images in the same way, so share a compiled function
 
 
-def make_probe(subject: Subject, move: Callable[[Array, Array], Array]) -> Probe:
+def make_probe(subject: ModelUnderTest, move: Callable[[Array, Array], Array]) -> Probe:
     """Returns jitted (variables, arrays, batch, offsets) -> outcomes of moved images.
 
     Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
@@ -97,7 +97,7 @@ class Tally:
 
 
 def measure_shifts(
-    subject: Subject, protocols: Mapping[str, Protocol]
+    subject: ModelUnderTest, protocols: Mapping[str, Protocol]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures protocols on every example of a split, batch by batch.
 
@@ -126,7 +126,7 @@ def measure_shifts(
 
 
 def run_offsets(
-    probe: Probe, subject: Subject, batch: Any, offsets: np.ndarray
+    probe: Probe, subject: ModelUnderTest, batch: Any, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns predictions and probabilities `[S, B]` at offsets, and the labels `[B]`.
 

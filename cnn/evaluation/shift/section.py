@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from cnn.evaluation import page
-from cnn.evaluation.curves import Curve, curves, heat_map
-from cnn.evaluation.page import (
+from cnn.evaluation.suite import Figures, Measured, called
+from cnn.pages import page
+from cnn.pages.curves import Curve, curves, heat_map
+from cnn.pages.page import (
     Cell,
     Column,
     Html,
@@ -14,7 +15,6 @@ from cnn.evaluation.page import (
     join,
     sortable_table,
 )
-from cnn.evaluation.suite import Figures, Measured, called
 
 NAMES = {
     "circular_per_batch": "Circular pairs, shifts per batch",

@@ -4,6 +4,7 @@ import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.model_under_test import ModelUnderTest, sample, subject_of
 from cnn.evaluation.shift.exhaustive import measure_all_shifts
 from cnn.evaluation.shift.measure import measure_shifts
 from cnn.evaluation.shift.protocols import (
@@ -17,7 +18,6 @@ from cnn.evaluation.shift.protocols import (
     square,
 )
 from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
-from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
 
@@ -82,7 +82,9 @@ def measure(
     return figures
 
 
-def _measure_frames(subject: Subject, progress: Progress, reach: int, passes: int) -> Figures:
+def _measure_frames(
+    subject: ModelUnderTest, progress: Progress, reach: int, passes: int
+) -> Figures:
     """Measures shifts of clips by up to `reach` frames; 0: by a quarter of them."""
     frames = subject.feed.split.shape[0]
     figures: Figures = {"left_out": [], "frames_per_step": 1}
@@ -95,7 +97,7 @@ def _measure_frames(subject: Subject, progress: Progress, reach: int, passes: in
 
 
 def _measure_in_time(
-    run: CheckpointedRun, subject: Subject, progress: Progress, reach: int, passes: int
+    run: CheckpointedRun, subject: ModelUnderTest, progress: Progress, reach: int, passes: int
 ) -> Figures:
     """Measures shifts of waves by up to `reach` milliseconds."""
     rate = run.evaluator.config.data.sound.rate
@@ -110,7 +112,7 @@ def _measure_in_time(
 
 
 def protocols_for(
-    subject: Subject, reach: int = 0, parts: int = 4, passes: int = PASSES
+    subject: ModelUnderTest, reach: int = 0, parts: int = 4, passes: int = PASSES
 ) -> tuple[dict[str, Protocol], list[str]]:
     """Returns the protocols for images of this size, and what is left out and why.
 
@@ -152,7 +154,7 @@ def protocols_for(
     }, []
 
 
-def takes_cropped(subject: Subject, cut: int) -> bool:
+def takes_cropped(subject: ModelUnderTest, cut: int) -> bool:
     """Whether the network accepts images that lack `cut` rows and columns."""
     height, width, _ = subject.image_shape
     return subject.takes(height - cut, width - cut)

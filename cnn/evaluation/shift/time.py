@@ -9,20 +9,20 @@ import numpy as np
 from jax import Array
 
 from cnn.config.errors import UserError
+from cnn.evaluation.model_under_test import ModelUnderTest
 from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol
-from cnn.evaluation.subject import Subject
 
 STEPS = 10  # of the path, to each side
 
 
-def on_waves(subject: Subject) -> Subject:
+def on_waves(subject: ModelUnderTest) -> ModelUnderTest:
     """Returns the same network as a function of stored waves, which then can be moved."""
     prepare, logits = subject.normalize, subject.logits
 
     def of_wave(variables: object, wave: Array) -> Array:
         return logits(variables, prepare(wave))
 
-    return Subject(of_wave, lambda stored: stored, subject.variables, subject.feed)
+    return ModelUnderTest(of_wave, lambda stored: stored, subject.variables, subject.feed)
 
 
 def time_protocols(

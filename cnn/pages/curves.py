@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnn.evaluation.charts import Format, Scale, line, mark, plot, spanning
-from cnn.evaluation.page import Html, breakable, element, join
+from cnn.pages.charts import Format, Scale, line, mark, plot, spanning
+from cnn.pages.page import Html, breakable, element, join
 
 TONES = 4  # .tone0 to .tone3 of palette.css
 

@@ -12,14 +12,14 @@ from cnn import data
 from cnn.config.errors import UserError
 from cnn.cost.count import count
 from cnn.data import SIGNALS
-from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.class_maps import class_maps
-from cnn.evaluation.drawing import Drawing
-from cnn.evaluation.equivariance import feature_maps
-from cnn.evaluation.page import Html, element
-from cnn.evaluation.subject import places
+from cnn.evaluation.equivariance.suite import feature_maps
+from cnn.evaluation.features.class_maps import class_maps
+from cnn.evaluation.model_under_test import places
 from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.pages import page
+from cnn.pages.drawing import Drawing
+from cnn.pages.page import Html, element
 
 PAIRS, EXAMPLES = 5, 6
 Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption

@@ -5,19 +5,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from cnn.ablation.comparison import Checks, checks, difference, metric_values, pair
-from cnn.ablation.statistics.across import (
+from cnn.ablation.analysis.comparison import Checks, checks, difference, metric_values, pair
+from cnn.ablation.analysis.statistics.across import (
     iqm,
     kendalls_w,
     probability_of_improvement,
     rank_distribution,
     stratified_interval,
 )
-from cnn.ablation.statistics.difference import mean_interval
-from cnn.ablation.statistics.power import noise_floor, resolvable_difference
-from cnn.ablation.statistics.significance import dunnett
-from cnn.ablation.statistics.verdict import FEWEST_SEEDS, Look, Verdict, verdicts
-from cnn.ablation.study_results import Arm, Population, SeedRun, Study
+from cnn.ablation.analysis.statistics.difference import mean_interval
+from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
+from cnn.ablation.analysis.statistics.significance import dunnett
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Look, Verdict, verdicts
+from cnn.ablation.analysis.study_results import Arm, Population, SeedRun, Study
 from cnn.config.errors import UserError
 
 ALPHA = 0.05

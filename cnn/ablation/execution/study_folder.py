@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cnn.ablation.plan import StudyPlan, arms_of
+from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.config.errors import UserError
 from cnn.config.record import differences
 from cnn.training.run_folder import RunFolder, write_atomically

@@ -4,8 +4,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnn.ablation.forecast import Forecast
-from cnn.ablation.probe import REPEATS
+from cnn.ablation.planning.forecast import Forecast
+from cnn.ablation.planning.probe import REPEATS
 from cnn.ablation.report.words import unit_of
 from cnn.training.console import format_seconds
 

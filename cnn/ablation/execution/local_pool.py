@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cnn.ablation.claim import LOST, claim_file, is_held_by
-from cnn.ablation.plan import Run
-from cnn.ablation.task import Task
-from cnn.ablation.watchdog import HUNG, PATIENCE
-from cnn.ablation.worker import blame
+from cnn.ablation.execution.claim import LOST, claim_file, is_held_by
+from cnn.ablation.execution.task import Task
+from cnn.ablation.execution.watchdog import HUNG, PATIENCE
+from cnn.ablation.execution.worker import blame
+from cnn.ablation.planning.study_plan import Run
 
 
 class LocalPool:
@@ -25,7 +25,7 @@ class LocalPool:
         replicas: int = 0,
         patience: float = PATIENCE,
     ):
-        self._command = [sys.executable, "-m", "cnn.ablation.worker"]
+        self._command = [sys.executable, "-m", "cnn.ablation.execution.worker"]
         self._command += [str(workdir), str(task), str(replicas), str(patience)]
         self._environment = os.environ | threads(workers)
         self._runs = runs

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn.ablation.statistics.bootstrap import two_level_bootstrap
-from cnn.ablation.statistics.difference import Difference, crossed, paired, welch
-from cnn.ablation.statistics.significance import mcnemar, sign_flip
-from cnn.ablation.statistics.verdict import FEWEST_SEEDS
-from cnn.ablation.study_results import SeedRun
+from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
+from cnn.ablation.analysis.statistics.difference import Difference, crossed, paired, welch
+from cnn.ablation.analysis.statistics.significance import mcnemar, sign_flip
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
+from cnn.ablation.analysis.study_results import SeedRun
 
 
 @dataclass(frozen=True)

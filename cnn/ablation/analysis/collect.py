@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.plan import Run, StudyPlan, arms_of
-from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.study_results import Arm, SeedRun, Study
-from cnn.ablation.worker import failure_file
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.worker import failure_file
+from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
 from cnn.cost.count import NetworkCost, network_cost
 from cnn.training.logs import read_metrics

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.evaluation.constant_axes import combined, joined, padded, reduced
+from cnn.evaluation.receptive_field.constant_axes import combined, joined, padded, reduced
 
 Low, High = np.inf, -np.inf
 

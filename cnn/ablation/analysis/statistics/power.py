@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.analysis.statistics.difference import Difference
 
 MOST_SEEDS = 10_000  # more than this is reported as "no number of seeds"
 

@@ -22,10 +22,10 @@ from typing import Literal
 
 import numpy as np
 
-from cnn.ablation.statistics.difference import Difference
-from cnn.ablation.statistics.power import seeds_needed
-from cnn.ablation.statistics.sequential import Spending, sequential_p, spending_levels
-from cnn.ablation.statistics.significance import holm, holm_levels
+from cnn.ablation.analysis.statistics.difference import Difference
+from cnn.ablation.analysis.statistics.power import seeds_needed
+from cnn.ablation.analysis.statistics.sequential import Spending, sequential_p, spending_levels
+from cnn.ablation.analysis.statistics.significance import holm, holm_levels
 
 FEWEST_SEEDS = 3
 Kind = Literal["better", "worse", "equivalent", "undecided", "unranked"]

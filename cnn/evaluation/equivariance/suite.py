@@ -11,14 +11,14 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.data import load
-from cnn.evaluation import page
 from cnn.evaluation.blocks import beside, block_path, path_of_blocks
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.curves import Curve, curves, legend
-from cnn.evaluation.page import Cell, Column, Html, element, sortable_table
+from cnn.evaluation.model_under_test import ModelUnderTest, sample, subject_of
 from cnn.evaluation.shift.moves import fourier_shift, roll
-from cnn.evaluation.subject import Subject, sample, subject_of
 from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.pages import page
+from cnn.pages.curves import Curve, curves, legend
+from cnn.pages.page import Cell, Column, Html, element, sortable_table
 
 Maps = dict[str, Array]
 
@@ -94,7 +94,7 @@ def feature_maps(model: nn.Module) -> Callable[[Any, Array], Maps]:
 
 
 def strides_of(
-    subject: Subject, maps: Callable[[Any, Array], Maps]
+    subject: ModelUnderTest, maps: Callable[[Any, Array], Maps]
 ) -> tuple[dict[str, int], list[str]]:
     """Returns the stride of each layer (pixels between neighbours of its map), and the rest.
 
@@ -126,7 +126,7 @@ def _dividing(image: tuple[int, int], sizes: set[tuple[int, int]]) -> set[tuple[
 
 
 def measure_equivariance(
-    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
+    subject: ModelUnderTest, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures ||f(T_d x) - T_{d/S} f(x)|| / ||f(x)|| of each layer f, for d = 1 .. its stride S.
 
@@ -162,7 +162,7 @@ def measure_equivariance(
 
 
 def make_errors(
-    subject: Subject, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
+    subject: ModelUnderTest, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
 ) -> Callable[..., dict[str, Array]]:
     """Returns jitted (variables, arrays, batch, d) -> {layer: error of each image `[B]`}.
 

@@ -14,12 +14,15 @@ from cnn.config.errors import UserError
 from cnn.data.signals.signal import Signal
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.signals.video import VideoSignal
-from cnn.evaluation import page
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.curves import Curve, curves
-from cnn.evaluation.drawing import Drawing
-from cnn.evaluation.effective_field import effective_field, field_size
-from cnn.evaluation.page import (
+from cnn.evaluation.model_under_test import sample
+from cnn.evaluation.receptive_field.effective import effective_field, field_size
+from cnn.evaluation.receptive_field.theoretical import Field, fields_of_axes
+from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.pages import page
+from cnn.pages.curves import Curve, curves
+from cnn.pages.drawing import Drawing
+from cnn.pages.page import (
     Cell,
     Column,
     Html,
@@ -29,9 +32,6 @@ from cnn.evaluation.page import (
     join,
     sortable_table,
 )
-from cnn.evaluation.receptive_field import Field, fields_of_axes
-from cnn.evaluation.subject import sample
-from cnn.evaluation.suite import Figures, Measured, Progress, called
 
 BATCH = 16
 POINTS = 256  # of a curve along time, at most

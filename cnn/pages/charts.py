@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cnn.evaluation.page import Child, Html, element, join
+from cnn.pages.page import Child, Html, element, join
 
 Format = Callable[[float], str]
 SHAPES = {

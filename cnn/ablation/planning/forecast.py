@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn.ablation.plan import Run, StudyPlan, arms_of
-from cnn.ablation.probe import ArmTime, probe_arms, same_functions, time_arms
-from cnn.ablation.statistics.power import (
+from cnn.ablation.analysis.statistics.power import (
     noise_floor,
     planned,
     resolvable_difference,
     seeds_needed,
 )
+from cnn.ablation.planning.probe import ArmTime, probe_arms, same_functions, time_arms
+from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.training.run_folder import RunFolder

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from cnn.ablation.plan import Run
+from cnn.ablation.planning.study_plan import Run
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.measuring import measure
 from cnn.evaluation.suite import Asked, ResultFile

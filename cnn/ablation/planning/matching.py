@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from ml_collections import ConfigDict
 
 from cnn import models
-from cnn.ablation.plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load
 from cnn.cost.count import macs
@@ -80,7 +80,7 @@ def measure_apart(plan: StudyPlan) -> list[dict[str, float]]:
 def step_seconds(plan: StudyPlan) -> list[dict[str, float]]:
     """Returns the median seconds of a training step of every arm, measured twice, in turns."""
     # Compiles: nothing that a report, which needs no accelerator, should import.
-    from cnn.ablation.probe import Probe
+    from cnn.ablation.planning.probe import Probe
     from cnn.cost.timing import interleave
 
     loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}

@@ -14,7 +14,7 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
     """A network as a function, and the examples it is measured on.
 
     Attributes:
@@ -46,10 +46,10 @@ class Subject:
         return True
 
 
-def subject_of(run: CheckpointedRun, split: Split) -> Subject:
+def subject_of(run: CheckpointedRun, split: Split) -> ModelUnderTest:
     """Returns a checkpoint and the batches of a split, as measurements take them."""
     evaluator = run.evaluator
-    return Subject(
+    return ModelUnderTest(
         logits=partial(_logits, evaluator.model),
         normalize=evaluator.dataset.signal.prepare,
         variables=run.variables,

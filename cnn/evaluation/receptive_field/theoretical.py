@@ -12,7 +12,7 @@ from jax.extend.core import Primitive
 
 from cnn.config.errors import UserError
 from cnn.evaluation.blocks import beside, block_path
-from cnn.evaluation.reach import Reach, Value, follow, input_reach
+from cnn.evaluation.receptive_field.dependence import Reach, Value, follow, input_reach
 from cnn.layers import NORMS, BeforeConv, Conv, Downsample
 
 _layer = Primitive("layer")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import jax
 
-from cnn.ablation.claim import HEARTBEAT, Claim
-from cnn.ablation.plan import Run, arms_of
-from cnn.ablation.study_folder import StudyFolder
-from cnn.ablation.suites_of_run import measure_missing, missing
-from cnn.ablation.task import parse_task
-from cnn.ablation.watchdog import PATIENCE, Watchdog
+from cnn.ablation.execution.claim import HEARTBEAT, Claim
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.suites_of_run import measure_missing, missing
+from cnn.ablation.execution.task import parse_task
+from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
+from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.config.errors import UserError
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train

@@ -1,0 +1,1 @@
+"""Run folders -> differences, intervals and verdicts."""

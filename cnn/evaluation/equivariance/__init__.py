@@ -1,0 +1,1 @@
+"""Shift equivariance of every layer."""

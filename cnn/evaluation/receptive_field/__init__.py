@@ -1,0 +1,1 @@
+"""Receptive fields: theoretical, from the program, and effective, from gradients."""
