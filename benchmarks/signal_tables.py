@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, headline
@@ -100,14 +100,14 @@ def _made(one: dict[str, Any], folder: Path) -> str:
 
 def study(name: str) -> str:
     """Returns the arms of a study under results, its verdicts, and where its report is."""
-    judgement = judge(collect(StudyFolder(ROOT / "results" / name)))
-    found, place = judgement.study, f"../results/{name}"
+    analysis = analyze(collect(StudyFolder(ROOT / "results" / name)))
+    found, place = analysis.study, f"../results/{name}"
     rows = []
-    for (_, arm), summary in judgement.summaries.items():
+    for (_, arm), summary in analysis.summaries.items():
         values = 100 * summary.values
         rows.append((arm, str(len(values)), f"{values.mean():.2f}", f"{values.std(ddof=1):.2f}"))
     head = ("arm", "seeds", "mean, percent", "standard deviation")
-    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(judgement))
+    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(analysis))
     about = (
         f"{found.name}, on {found.hardware}, jax {found.versions['jax']}.\n`{found.command}`\n"
         f"made the [report]({place}/report.md)."

@@ -22,7 +22,7 @@ from benchmarks.signal_tables import (
     table,
 )
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import folder_name
 from cnn.ablation.report.markdown import escape_markdown
@@ -60,10 +60,10 @@ def first_run() -> str:
 
 def pooling() -> str:
     """Returns the verdicts of the study under results/pooling, and its forest plot."""
-    judgement = judge(collect(StudyFolder(POOLING)))
-    study, place = judgement.study, POOLING.relative_to(ROOT)
-    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(judgement))
-    finished = sum(len(summary.runs) for summary in judgement.summaries.values())
+    analysis = analyze(collect(StudyFolder(POOLING)))
+    study, place = analysis.study, POOLING.relative_to(ROOT)
+    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(analysis))
+    finished = sum(len(summary.runs) for summary in analysis.summaries.values())
     about = (
         f"{study.name}: {finished} runs on {study.hardware}, jax {study.versions['jax']}.\n"
         f"`{study.command}`"
@@ -71,7 +71,7 @@ def pooling() -> str:
     return "\n\n".join(
         (
             "\n".join(verdicts),
-            escape_markdown(control(judgement)),
+            escape_markdown(control(analysis)),
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
             f"{about}\nmade the [report]({place}/report.md) (download "
             f"[report.html]({place}/report.html) for curves, costs and every seed).",

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
     FORMATS,
@@ -86,7 +86,7 @@ def page(full) -> Parsed:
 
 
 def test_the_verdict_comes_first_in_words(full, page):
-    kinds = {key[1]: c.verdict.kind for key, c in judge(full).comparisons.items()}
+    kinds = {key[1]: c.verdict.kind for key, c in analyze(full).comparisons.items()}
     assert (kinds["blur"], kinds["avg"], kinds["lp"]) == ("better", "worse", "unranked")
     start = page.words[: page.words.index("Differences")]
     assert re.search(r"blur \(\+\d+\.\d\d pp\) is better than max", start)
@@ -149,7 +149,7 @@ def test_a_different_control_puts_the_verdicts_in_doubt():
     arms = small_arms(np.random.default_rng(3), {"max": 0, "blur": 0.5}, again=0.8)
     doubtful = study(arms, aa_arm="max again")
     words = Parsed(render_html(doubtful)).words
-    assert judge(doubtful).doubtful
+    assert analyze(doubtful).doubtful
     assert words.index("Verdicts in doubt.") < words.index("is better than max")
     assert "Every verdict below is in doubt" in render_markdown(doubtful)
     assert "in doubt" in render_latex(doubtful)
@@ -189,22 +189,22 @@ def test_a_report_over_unfinished_runs_is_marked():
 
 def test_planned_looks_judge_only_the_seeds_of_the_look():
     arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.7})
-    early = judge(study(unfinished(arms, "blur", 2), looks=(3, 5)))
+    early = analyze(study(unfinished(arms, "blur", 2), looks=(3, 5)))
     assert early.waiting
     assert all(c.verdict.kind == "unranked" for c in early.comparisons.values())
     assert "the first planned look is at 3 seeds" in render_html(early.study)
     interim = study(unfinished(arms, "blur", 4), looks=(3, 5))
-    assert judge(interim).look.index == 0
-    assert {len(s.runs) for s in judge(interim).summaries.values()} == {3}
+    assert analyze(interim).look.index == 0
+    assert {len(s.runs) for s in analyze(interim).summaries.values()} == {3}
     assert "planned look 1 of 2, at 3 seeds: its verdicts hold" in render_html(interim)
-    assert judge(study(arms, looks=(3, 5))).look.index == 1
+    assert analyze(study(arms, looks=(3, 5))).look.index == 1
 
 
 def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
     arms = small_arms(np.random.default_rng(6), {"max": 0, "blur": 0.5}, keep=False)
     narrow = study(arms)
-    assert judge(narrow).population == "seeds"
-    assert judge(narrow).examples is None
+    assert analyze(narrow).population == "seeds"
+    assert analyze(narrow).examples is None
     words = Parsed(render_html(narrow)).words
     assert "not every run kept its outcome" in words
     assert "Speaks fornew seeds on this test set" in words
@@ -226,8 +226,8 @@ def test_a_metric_where_lower_is_better():
         higher_is_better=False,
         population="seeds",
     )
-    assert judge(compared).comparisons["", "blur"].verdict.kind == "better"
-    assert judge(compared).orders[""].names == ("blur", "max")
+    assert analyze(compared).comparisons["", "blur"].verdict.kind == "better"
+    assert analyze(compared).orders[""].names == ("blur", "max")
     assert re.search(rf"blur \({MINUS}0\.[01]\d*\) is better than max", render_markdown(compared))
 
 
@@ -237,7 +237,7 @@ def test_several_networks_are_judged_each_and_summed_up():
     for network in ("plain", "vgg"):
         arms += small_arms(rng, {"max": 0, "blur": 0.6}, network=network)
     several = study(arms, aa_arm="max again")
-    judged = judge(several)
+    judged = analyze(several)
     assert len(judged.comparisons) == 4
     assert {entry.name for entry in judged.across} == {"blur", "max again"}
     blur = next(entry for entry in judged.across if entry.name == "blur")
@@ -254,7 +254,7 @@ def test_spreadsheets_run_no_name():
     assert [row["arm"] for row in rows] == ["max", f"'{FORMULA}", "'-1+1", "'@x", "max again"]
     assert (
         float(rows[1]["difference"])
-        == judge(study(arms)).comparisons["", FORMULA].verdict.difference.estimate
+        == analyze(study(arms)).comparisons["", FORMULA].verdict.difference.estimate
     )
 
 
@@ -309,16 +309,16 @@ def test_runs_that_do_not_fit_together_are_told():
     with pytest.raises(UserError, match="lists a seed twice"):
         study([replace(arms[0], seeds=arms[0].seeds[:1] * 2)])
     with pytest.raises(UserError, match=r"runs/max/seed_0 has no 'f1'; it has: accuracy"):
-        judge(study(arms, metric="f1"))
+        analyze(study(arms, metric="f1"))
     run = arms[1].seeds[0]
     shorter = replace(run, correct=run.correct[:10])
     other = [arms[0], replace(arms[1], seeds=(shorter, *arms[1].seeds[1:]))]
     with pytest.raises(UserError, match="arms must be tested on the same data"):
-        judge(study(other))
+        analyze(study(other))
     flipped = replace(run, correct=~run.correct)
     other = [arms[0], replace(arms[1], seeds=(flipped, *arms[1].seeds[1:]))]
     with pytest.raises(UserError, match="its kept predictions give an accuracy"):
-        judge(study(other))
+        analyze(study(other))
 
 
 def test_a_study_without_a_single_result_has_a_report():

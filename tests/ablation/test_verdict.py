@@ -159,14 +159,14 @@ def test_a_look_uses_its_own_level():
 
 
 def test_the_four_verdicts():
-    def judge(estimate: float, sd: float, **rule) -> Verdict:
+    def analyze(estimate: float, sd: float, **rule) -> Verdict:
         return verdict(Difference(estimate, (sd**2,), (10,)), margin=0.3, **rule)
 
-    assert judge(1.0, 0.3).kind == "better"
-    assert judge(-1.0, 0.3).kind == "worse"
-    assert judge(-1.0, 0.3, higher_is_better=False).kind == "better"
-    assert judge(0.0, 0.3).kind == "equivalent"
-    assert judge(0.3, 1.0).kind == "undecided"
+    assert analyze(1.0, 0.3).kind == "better"
+    assert analyze(-1.0, 0.3).kind == "worse"
+    assert analyze(-1.0, 0.3, higher_is_better=False).kind == "better"
+    assert analyze(0.0, 0.3).kind == "equivalent"
+    assert analyze(0.3, 1.0).kind == "undecided"
 
 
 def test_a_real_difference_below_the_margin_is_equivalent_and_said_to_be_real():

@@ -23,7 +23,7 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     """Writes the report in every format into a folder; the run folders are relative to it.
 
     Raises:
-      UserError: see `judgement.judge`.
+      UserError: see `analyze`.
     """
     written = []
     for name, render in FORMATS.items():

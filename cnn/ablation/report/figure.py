@@ -1,6 +1,6 @@
 """report.svg: the forest plot alone, for a README, a paper or a slide."""
 
-from cnn.ablation.analysis.judgement import Judgement, Summary, judge
+from cnn.ablation.analysis.study_analysis import Analysis, Summary, analyze
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report.forest import HEIGHT, axis, axis_label, marks, ranked, said_of
 from cnn.ablation.report.words import SYMBOLS, unit_of, word
@@ -27,10 +27,10 @@ svg { overflow: visible; }
 
 def render_svg(study: Study) -> str:
     """Returns the forest plot of every network as one picture that needs nothing else."""
-    judgement = judge(study)
+    analysis = analyze(study)
     panels, top = [], 0
     for network in study.networks:
-        panel, height = _panel(judgement, network)
+        panel, height = _panel(analysis, network)
         panels.append(element("g", *panel, transform=f"translate(0,{top})"))
         top += height
     background = element("rect", width=WIDTH, height=top, rx=6, class_="paper")
@@ -49,10 +49,10 @@ def render_svg(study: Study) -> str:
     return picture + "\n"
 
 
-def _panel(judgement: Judgement, network: str) -> tuple[list[Html], int]:
+def _panel(analysis: Analysis, network: str) -> tuple[list[Html], int]:
     """Returns the drawing of one network, from the top on, and its height."""
-    arms, baseline = ranked(judgement, network)
-    x, margin = axis(judgement, arms, baseline), judgement.study.margin
+    arms, baseline = ranked(analysis, network)
+    x, margin = axis(analysis, arms, baseline), analysis.study.margin
     bottom = TOP + HEIGHT * len(arms)
     within = [
         element(
@@ -65,17 +65,17 @@ def _panel(judgement: Judgement, network: str) -> tuple[list[Html], int]:
         rule(x(0), 0, x(0), 100, "zero"),
     ]
     behind = element("svg", *within, x=CHART, y=TOP, width=CHART_WIDTH, height=HEIGHT * len(arms))
-    title = network or judgement.study.name
-    rows = [_row(judgement, s, baseline, x, TOP + HEIGHT * i) for i, s in enumerate(arms)]
+    title = network or analysis.study.name
+    rows = [_row(analysis, s, baseline, x, TOP + HEIGHT * i) for i, s in enumerate(arms)]
     heading = element("text", title, x=NAME, y=22, class_="title")
-    return [behind, heading, *rows, *_foot(judgement, x, bottom)], bottom + FOOT
+    return [behind, heading, *rows, *_foot(analysis, x, bottom)], bottom + FOOT
 
 
-def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, top: int) -> Html:
-    study, unit = judgement.study, unit_of(judgement.study.metric)
-    kind, figure, _ = said_of(judgement, summary)
+def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, top: int) -> Html:
+    study, unit = analysis.study, unit_of(analysis.study.metric)
+    kind, figure, _ = said_of(analysis, summary)
     name = summary.arm.name + (" (A/A)" if summary.arm.name == study.aa_arm else "")
-    drawn = marks(judgement, summary, baseline, x, unit)
+    drawn = marks(analysis, summary, baseline, x, unit)
     middle = top + HEIGHT / 2 + 4
     return element(
         "g",
@@ -88,8 +88,8 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, to
     )
 
 
-def _foot(judgement: Judgement, x: Scale, top: int) -> list[Html]:
-    unit = unit_of(judgement.study.metric)
+def _foot(analysis: Analysis, x: Scale, top: int) -> list[Html]:
+    unit = unit_of(analysis.study.metric)
     middle = {"text_anchor": "middle", "class_": "soft"}
     ticks = [
         element(
@@ -101,6 +101,6 @@ def _foot(judgement: Judgement, x: Scale, top: int) -> list[Html]:
         )
         for value in x.ticks(5)
     ]
-    label = element("text", axis_label(judgement), x=CHART + CHART_WIDTH / 2, y=top + 32, **middle)
+    label = element("text", axis_label(analysis), x=CHART + CHART_WIDTH / 2, y=top + 32, **middle)
     line = element("line", x1=NAME, x2=WIDTH - NAME, y1=top, y2=top, class_="rule")
     return [line, *ticks, label]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cnn.ablation.analysis.judgement import Judgement, Order, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, Order, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
@@ -16,32 +16,32 @@ NAMED = 9  # arms up to which every point of a scatter plot carries its name
 POINTS = 80  # of a learning curve: more cannot be told apart in a small panel
 
 
-def kind_of(judgement: Judgement, summary: Summary) -> str:
+def kind_of(analysis: Analysis, summary: Summary) -> str:
     """The verdict on an arm, or "baseline"."""
-    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    comparison = analysis.comparisons.get((summary.arm.network, summary.arm.name))
     return comparison.verdict.kind if comparison else "baseline"
 
 
-def cost_charts(judgement: Judgement, network: str) -> list[Html]:
+def cost_charts(analysis: Analysis, network: str) -> list[Html]:
     """The metric against MACs and against measured step time, each with its Pareto front."""
     charts = []
     for title, cost, words in (
         ("MACs an example", lambda s: s.arm.macs, count),
         ("Time a step", lambda s: s.arm.step_time_ms, milliseconds),
     ):
-        chart = _scatter(judgement, network, title, cost, words, words, lower_x=True)
+        chart = _scatter(analysis, network, title, cost, words, words, lower_x=True)
         if chart:
             charts.append(chart)
     return charts
 
 
-def consistency_charts(judgement: Judgement, network: str) -> list[Html]:
+def consistency_charts(analysis: Analysis, network: str) -> list[Html]:
     """The metric against every other figure of the runs that is called a consistency."""
-    metric = judgement.study.metric
+    metric = analysis.study.metric
     runs = [
         run
-        for arm in judgement.study.of_network(network)
-        for run in judgement.summaries[network, arm.name].runs
+        for arm in analysis.study.of_network(network)
+        for run in analysis.summaries[network, arm.name].runs
     ]
     names = sorted({n for run in runs for n in run.metrics if "consistency" in n} - {metric})
     charts = []
@@ -52,7 +52,7 @@ def consistency_charts(judgement: Judgement, network: str) -> list[Html]:
             return float(np.mean(values)) if values else None
 
         chart = _scatter(
-            judgement,
+            analysis,
             network,
             name,
             mean,
@@ -66,7 +66,7 @@ def consistency_charts(judgement: Judgement, network: str) -> list[Html]:
 
 
 def _scatter(
-    judgement: Judgement,
+    analysis: Analysis,
     network: str,
     title: str,
     cost: Callable[[Summary], float | None],
@@ -76,12 +76,12 @@ def _scatter(
     lower_x: bool,
 ) -> Html | None:
     """A scatter plot of the arms that have runs and the cost; None for fewer than two."""
-    study, unit = judgement.study, unit_of(judgement.study.metric)
-    chosen = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
+    study, unit = analysis.study, unit_of(analysis.study.metric)
+    chosen = [analysis.summaries[network, arm.name] for arm in study.of_network(network)]
     chosen = [s for s in chosen if s.runs and cost(s) is not None and s.arm.name != study.aa_arm]
     if len(chosen) < 2:
         return None
-    points = [_point(judgement, s, float(cost(s)), words) for s in chosen]
+    points = [_point(analysis, s, float(cost(s)), words) for s in chosen]
     front = pareto_front(points, lower_x=lower_x, higher_y=study.higher_is_better)
     if len(points) > NAMED:
         named = {id(p) for p in front}
@@ -99,9 +99,9 @@ def _scatter(
 
 
 def _point(
-    judgement: Judgement, summary: Summary, cost: float, words: Callable[[float], str]
+    analysis: Analysis, summary: Summary, cost: float, words: Callable[[float], str]
 ) -> Point:
-    kind, unit = kind_of(judgement, summary), unit_of(judgement.study.metric)
+    kind, unit = kind_of(analysis, summary), unit_of(analysis.study.metric)
     return Point(
         label=summary.arm.name,
         x=cost,
@@ -114,20 +114,20 @@ def _point(
     )
 
 
-def curve_names(judgement: Judgement) -> list[str]:
+def curve_names(analysis: Analysis) -> list[str]:
     """The curves worth showing: the metric on validation or test, and the training loss."""
     available = dict.fromkeys(
-        name for arm in judgement.study.arms for run in arm.seeds for name in run.history
+        name for arm in analysis.study.arms for run in arm.seeds for name in run.history
     )
-    metric = judgement.study.metric
+    metric = analysis.study.metric
     wanted = [f"validation/{metric}", f"test/{metric}", f"train/{metric}", "train/loss"]
     chosen = [name for name in wanted if name in available]
     return (chosen or list(available))[:2]
 
 
-def curve_panels(judgement: Judgement, network: str, name: str) -> Html | None:
+def curve_panels(analysis: Analysis, network: str, name: str) -> Html | None:
     """A small panel for each arm: mean and standard deviation of its seeds, over the baseline's."""
-    study = judgement.study
+    study = analysis.study
     curves = {
         arm.name: curve
         for arm in study.of_network(network)
@@ -150,7 +150,7 @@ def curve_panels(judgement: Judgement, network: str, name: str) -> Html | None:
             baseline if arm_name != study.baseline else None,
             x,
             y,
-            kind_of(judgement, judgement.summaries[network, arm_name]),
+            kind_of(analysis, analysis.summaries[network, arm_name]),
             unit_of(metric),
         )
         for arm_name, curve in curves.items()

@@ -2,7 +2,7 @@
 
 import math
 
-from cnn.ablation.analysis.judgement import Judgement, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words
 from cnn.pages.charts import Scale, mark, rule, spanning, svg
@@ -19,17 +19,17 @@ SHAPES = {
 HEIGHT = 34
 
 
-def forest(judgement: Judgement, network: str) -> Html:
+def forest(analysis: Analysis, network: str) -> Html:
     """One row an arm of the network, the largest difference first, on one axis."""
-    study, unit = judgement.study, unit_of(judgement.study.metric)
-    arms, baseline = ranked(judgement, network)
-    x = axis(judgement, arms, baseline)
-    rows = [_row(judgement, summary, baseline, x, unit) for summary in arms]
+    study, unit = analysis.study, unit_of(analysis.study.metric)
+    arms, baseline = ranked(analysis, network)
+    x = axis(analysis, arms, baseline)
+    rows = [_row(analysis, summary, baseline, x, unit) for summary in arms]
     ticks = [
         element("span", unit.difference(v, unit=False) if v else "0", style=f"left:{x(v)}%")
         for v in x.ticks(5)
     ]
-    label = axis_label(judgement)
+    label = axis_label(analysis)
     foot = element(
         "div",
         element("div", *ticks, class_="ticks across"),
@@ -41,26 +41,26 @@ def forest(judgement: Judgement, network: str) -> Html:
     return element("figure", element("div", *rows, foot, class_="forest", style=places))
 
 
-def ranked(judgement: Judgement, network: str) -> tuple[list[Summary], Summary]:
+def ranked(analysis: Analysis, network: str) -> tuple[list[Summary], Summary]:
     """Returns the arms of a network, the best first, and the baseline among them."""
-    study = judgement.study
+    study = analysis.study
     sign = 1 if study.higher_is_better else -1
-    arms = [judgement.summaries[network, arm.name] for arm in study.of_network(network)]
+    arms = [analysis.summaries[network, arm.name] for arm in study.of_network(network)]
     arms.sort(key=lambda s: -sign * s.mean if s.runs else math.inf)
-    return arms, judgement.summaries[network, study.baseline]
+    return arms, analysis.summaries[network, study.baseline]
 
 
-def axis_label(judgement: Judgement) -> str:
+def axis_label(analysis: Analysis) -> str:
     """Says what the axis shows."""
-    study = judgement.study
+    study = analysis.study
     in_points = " in pp" if unit_of(study.metric).percent else ""
     return f"{study.metric}, difference from {study.baseline}{in_points}"
 
 
-def axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
+def axis(analysis: Analysis, arms: list[Summary], baseline: Summary) -> Scale:
     """A scale for all arms but those so far off that the others would become a point."""
-    margin = judgement.study.margin
-    reach = [_extent(judgement, summary, baseline) for summary in arms if summary.runs]
+    margin = analysis.study.margin
+    reach = [_extent(analysis, summary, baseline) for summary in arms if summary.runs]
     typical = sorted(max(abs(low), abs(high)) for low, high in reach)
     limit = max(4 * typical[len(typical) // 2], 4 * margin) if typical else margin
     kept = [ends for ends in reach if max(abs(ends[0]), abs(ends[1])) <= limit]
@@ -68,30 +68,30 @@ def axis(judgement: Judgement, arms: list[Summary], baseline: Summary) -> Scale:
     return spanning([*values, -margin, margin], 0.04)
 
 
-def _extent(judgement: Judgement, summary: Summary, baseline: Summary) -> tuple[float, float]:
+def _extent(analysis: Analysis, summary: Summary, baseline: Summary) -> tuple[float, float]:
     dots = summary.values - baseline.mean if baseline.runs else summary.values * 0
-    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    comparison = analysis.comparisons.get((summary.arm.network, summary.arm.name))
     ends = list(comparison.verdict.family_interval) if comparison else []
     finite = [v for v in (*dots, *ends) if math.isfinite(v)] or [0.0]
     return min(finite), max(finite)
 
 
-def said_of(judgement: Judgement, summary: Summary) -> tuple[str, str, str]:
+def said_of(analysis: Analysis, summary: Summary) -> tuple[str, str, str]:
     """Returns an arm's kind of verdict, its difference (or the baseline's value), and the words."""
-    arm, unit = summary.arm, unit_of(judgement.study.metric)
-    comparison = judgement.comparisons.get((arm.network, arm.name))
+    arm, unit = summary.arm, unit_of(analysis.study.metric)
+    comparison = analysis.comparisons.get((arm.network, arm.name))
     if comparison is None:
         return "baseline", unit.value(summary.mean), "the baseline"
     verdict = comparison.verdict
     known = verdict.difference and verdict.kind != "unranked"
     figure = unit.difference(verdict.difference.estimate) if known else NONE
-    return verdict.kind, figure, verdict_words(judgement, comparison)
+    return verdict.kind, figure, verdict_words(analysis, comparison)
 
 
-def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Html:
-    arm, study = summary.arm, judgement.study
-    comparison = judgement.comparisons.get((arm.network, arm.name))
-    kind, figure, words = said_of(judgement, summary)
+def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Html:
+    arm, study = summary.arm, analysis.study
+    comparison = analysis.comparisons.get((arm.network, arm.name))
+    kind, figure, words = said_of(analysis, summary)
     name = element("span", breakable(arm.name), class_="forest-name")
     if arm.name == study.aa_arm:
         name = element("span", breakable(arm.name), element("small", " A/A"), class_="forest-name")
@@ -102,7 +102,7 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
     if figure != NONE and comparison:
         level = "adjusted p " + p_value(comparison.verdict.adjusted_p)
         hint = f"{unit.interval(comparison.verdict.interval)}, {level}"
-    chart = svg(HEIGHT, *marks(judgement, summary, baseline, x, unit), label=None)
+    chart = svg(HEIGHT, *marks(analysis, summary, baseline, x, unit), label=None)
     return element(
         "div",
         name,
@@ -114,13 +114,13 @@ def _row(judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, un
 
 
 def marks(
-    judgement: Judgement, summary: Summary, baseline: Summary, x: Scale, unit: Unit
+    analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit
 ) -> list[Html]:
     """Draws an arm's seeds, intervals and estimate, at places in percent and 36 % from the top."""
-    comparison = judgement.comparisons.get((summary.arm.network, summary.arm.name))
+    comparison = analysis.comparisons.get((summary.arm.network, summary.arm.name))
     drawn = []
     if baseline.runs:
-        drawn += [_dot(run, baseline.mean, x, unit, judgement.study.metric) for run in summary.runs]
+        drawn += [_dot(run, baseline.mean, x, unit, analysis.study.metric) for run in summary.runs]
     if comparison is None:
         return [*drawn, mark(SHAPES["baseline"], x(0), 36, "baseline")]
     verdict = comparison.verdict

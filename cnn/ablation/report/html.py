@@ -1,6 +1,6 @@
 """report.html: the verdict first, in words, and then everything it rests on."""
 
-from cnn.ablation.analysis.judgement import Judgement, judge
+from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.figures import (
@@ -26,69 +26,69 @@ from cnn.pages.page import (
 
 def render_html(study: Study) -> str:
     """Returns the report as one self-contained page."""
-    judgement = judge(study)
+    analysis = analyze(study)
     parts = [
-        *_warnings(judgement),
-        _verdict(judgement),
-        _differences(judgement),
-        _table(judgement),
-        _across(judgement),
-        _costs(judgement),
-        _consistency(judgement),
-        _curves(judgement),
-        _orders(judgement),
-        _checks(judgement),
-        _runs(judgement),
-        _rule(judgement),
+        *_warnings(analysis),
+        _verdict(analysis),
+        _differences(analysis),
+        _table(analysis),
+        _across(analysis),
+        _costs(analysis),
+        _consistency(analysis),
+        _curves(analysis),
+        _orders(analysis),
+        _checks(analysis),
+        _runs(analysis),
+        _rule(analysis),
         _reproduce(study),
     ]
     return page(study.name, "Ablation study", *(part for part in parts if part is not None))
 
 
-def _warnings(judgement: Judgement) -> list[Html]:
+def _warnings(analysis: Analysis) -> list[Html]:
     warnings = []
-    if text := words.doubt(judgement):
+    if text := words.doubt(analysis):
         warnings.append(callout("doubt", "Verdicts in doubt.", text))
-    if text := words.status(judgement):
+    if text := words.status(analysis):
         warnings.append(callout("remark", "Partial report.", text))
-    if text := words.population_note(judgement):
+    if text := words.population_note(analysis):
         warnings.append(callout("remark", "Narrower than asked.", text))
     return warnings
 
 
-def _verdict(judgement: Judgement) -> Html:
+def _verdict(analysis: Analysis) -> Html:
     items = [
         element("li", element("span", words.SYMBOLS[kind], class_="symbol"), sentence, class_=kind)
-        for kind, sentence in words.headline(judgement)
+        for kind, sentence in words.headline(analysis)
     ]
-    control, failed = words.control(judgement), words.failures(judgement)
+    control, failed = words.control(analysis), words.failures(analysis)
     failures = element("ul", *(element("li", sentence) for sentence in failed))
     return element(
         "div",
         element("ul", *items, class_="verdicts"),
         callout("remark", "Failed runs.", failures) if failed else None,
         element("p", control, class_="note") if control else None,
-        definitions(_key_figures(judgement)),
+        definitions(_key_figures(analysis)),
         class_="lead",
     )
 
 
-def _key_figures(judgement: Judgement) -> list[tuple[str, str]]:
-    study, unit = judgement.study, words.unit_of(judgement.study.metric)
-    finished = sum(len(s.runs) for s in judgement.summaries.values())
+def _key_figures(analysis: Analysis) -> list[tuple[str, str]]:
+    study, unit = analysis.study, words.unit_of(analysis.study.metric)
+    finished = sum(len(s.runs) for s in analysis.summaries.values())
     figures = [
         ("Compared", f"{words.plural(len(study.arms), 'arm')}, {finished:,} runs that count"),
         ("Metric", f"{study.metric}, {'higher' if study.higher_is_better else 'lower'} is better"),
         ("Does not matter", f"differences below {unit.size(study.margin)}"),
-        ("Speaks for", words.population(judgement)),
+        ("Speaks for", words.population(analysis)),
     ]
-    if judgement.resolvable:
-        told = _each(judgement.resolvable, unit)
+    if analysis.resolvable:
+        told = _each(analysis.resolvable, unit)
         figures.append(("Resolves", f"{told}, with 80 % power"))
-    if judgement.noise_floor:
-        told = _each(judgement.noise_floor, unit)
+    if analysis.noise_floor:
+        told = _each(analysis.noise_floor, unit)
         figures.append(
-            ("Noise floor", f"{told}: the sd of one accuracy on {judgement.examples:,} examples")
+            ("Noise floor", f"{told}: the sd of one accuracy on {analysis.examples:,} examples")
         )
     return figures
 
@@ -101,10 +101,10 @@ def _each(values: dict[str, float], unit: words.Unit) -> str:
     )
 
 
-def _by_network(judgement: Judgement, draw) -> list[Html]:
+def _by_network(analysis: Analysis, draw) -> list[Html]:
     """What `draw(network)` returns for each network, under its name if there are several."""
     drawn = []
-    for network in judgement.study.networks:
+    for network in analysis.study.networks:
         children = [child for child in draw(network) if child is not None]
         if children:
             title = element("h3", network) if network else None
@@ -112,46 +112,46 @@ def _by_network(judgement: Judgement, draw) -> list[Html]:
     return drawn
 
 
-def _differences(judgement: Judgement) -> Html:
+def _differences(analysis: Analysis) -> Html:
     note = (
         "Mark: the estimate. Thick line: the 95 % interval of the arm alone. Thin line: the "
         "interval at the level at which the arm was judged within the family; it leaves out zero "
         "exactly when the arm is called different. Shaded: differences that do not matter. "
         "Dots: every seed, against the mean of the baseline; each leads to its run."
     )
-    charts = _by_network(judgement, lambda network: [forest(judgement, network)])
+    charts = _by_network(analysis, lambda network: [forest(analysis, network)])
     return section("Differences", *charts, note=note)
 
 
-def _table(judgement: Judgement) -> Html:
+def _table(analysis: Analysis) -> Html:
     return section(
-        "Arms", arm_table(judgement), note="A click on a head sorts. Small: 95 % intervals."
+        "Arms", arm_table(analysis), note="A click on a head sorts. Small: 95 % intervals."
     )
 
 
-def _across(judgement: Judgement) -> Html | None:
-    if not judgement.across:
+def _across(analysis: Analysis) -> Html | None:
+    if not analysis.across:
         return None
     note = (
         "Interquartile means and probabilities of improvement pool the networks, with stratified "
         "bootstrap intervals over seeds; they describe, and the verdicts are those by network."
     )
-    return section("Across networks", across_table(judgement), note=note)
+    return section("Across networks", across_table(analysis), note=note)
 
 
-def _costs(judgement: Judgement) -> Html | None:
-    charts = _by_network(judgement, lambda network: _pair(cost_charts(judgement, network)))
+def _costs(analysis: Analysis) -> Html | None:
+    charts = _by_network(analysis, lambda network: _pair(cost_charts(analysis, network)))
     if not charts:
         return None
     note = (
-        f"Mean {judgement.study.metric} with its 95 % interval over seeds. Dashed: the Pareto "
+        f"Mean {analysis.study.metric} with its 95 % interval over seeds. Dashed: the Pareto "
         "front of the means; arms whose intervals overlap it may belong to it."
     )
     return section("What it costs", *charts, note=note)
 
 
-def _consistency(judgement: Judgement) -> Html | None:
-    charts = _by_network(judgement, lambda network: _pair(consistency_charts(judgement, network)))
+def _consistency(analysis: Analysis) -> Html | None:
+    charts = _by_network(analysis, lambda network: _pair(consistency_charts(analysis, network)))
     if not charts:
         return None
     note = "How often the prediction stays the same when the input is shifted, beside the metric."
@@ -162,11 +162,11 @@ def _pair(charts: list[Html]) -> list[Html]:
     return [element("div", *charts, class_="pair")] if charts else []
 
 
-def _curves(judgement: Judgement) -> Html | None:
+def _curves(analysis: Analysis) -> Html | None:
     drawn = []
-    for name in curve_names(judgement):
+    for name in curve_names(analysis):
         panels = _by_network(
-            judgement, lambda network, name=name: [curve_panels(judgement, network, name)]
+            analysis, lambda network, name=name: [curve_panels(analysis, network, name)]
         )
         if not panels:
             continue
@@ -182,12 +182,12 @@ def _curves(judgement: Judgement) -> Html | None:
     return section("Learning curves", *drawn, note=note)
 
 
-def _orders(judgement: Judgement) -> Html | None:
-    if not judgement.orders:
+def _orders(analysis: Analysis) -> Html | None:
+    if not analysis.orders:
         return None
 
     def draw(network: str) -> list[Html]:
-        order = judgement.orders.get(network)
+        order = analysis.orders.get(network)
         if order is None:
             return []
         agreement = (
@@ -201,27 +201,27 @@ def _orders(judgement: Judgement) -> Html | None:
         "Percent of draws of new seeds in which an arm takes a rank by its mean. An order that "
         "spreads over many ranks is no order."
     )
-    return section("How stable the order is", *_by_network(judgement, draw), note=note)
+    return section("How stable the order is", *_by_network(analysis, draw), note=note)
 
 
-def _checks(judgement: Judgement) -> Html | None:
-    if all(c.checks is None for c in judgement.comparisons.values()):
+def _checks(analysis: Analysis) -> Html | None:
+    if all(c.checks is None for c in analysis.comparisons.values()):
         return None
     note = (
         "Methods with other assumptions. The verdicts do not depend on them; where they disagree, "
         "look twice. Only Dunnett's p is adjusted."
     )
-    return section("The same by other methods", check_table(judgement), note=note)
+    return section("The same by other methods", check_table(analysis), note=note)
 
 
-def _runs(judgement: Judgement) -> Html:
-    note = f"{judgement.study.metric.capitalize()} of each seed, leading to the run's folder."
-    return section("Every run", run_table(judgement), note=note)
+def _runs(analysis: Analysis) -> Html:
+    note = f"{analysis.study.metric.capitalize()} of each seed, leading to the run's folder."
+    return section("Every run", run_table(analysis), note=note)
 
 
-def _rule(judgement: Judgement) -> Html:
+def _rule(analysis: Analysis) -> Html:
     return section(
-        "The rule", element("ul", *(element("li", sentence) for sentence in words.rule(judgement)))
+        "The rule", element("ul", *(element("li", sentence) for sentence in words.rule(analysis)))
     )
 
 

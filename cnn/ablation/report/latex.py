@@ -1,6 +1,6 @@
 """report.tex: the table of arms with booktabs rules, ready to be \\input."""
 
-from cnn.ablation.analysis.judgement import judge
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
@@ -33,12 +33,12 @@ def escape_latex(text: str) -> str:
 
 def render_latex(study: Study) -> str:
     """Returns a table environment; needs the packages booktabs and (for quotes) T1 fonts."""
-    judgement = judge(study)
-    remarks = [words.doubt(judgement), words.status(judgement), words.population_note(judgement)]
+    analysis = analyze(study)
+    remarks = [words.doubt(analysis), words.status(analysis), words.population_note(analysis)]
     caption = " ".join(
         [
             f"{study.name}: {study.metric} by arm; differences from {study.baseline}, "
-            f"for {words.population(judgement)}.",
+            f"for {words.population(analysis)}.",
             *(remark for remark in remarks if remark),
         ]
     )
@@ -50,7 +50,7 @@ def render_latex(study: Study) -> str:
         r"\toprule",
         _line(list(HEADS)),
         r"\midrule",
-        *(_line(row.cells()) for row in arm_rows(judgement)),
+        *(_line(row.cells()) for row in arm_rows(analysis)),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from cnn.ablation.analysis.judgement import Judgement, judge
+from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
@@ -11,23 +11,23 @@ from cnn.ablation.report.rows import HEADS, arm_rows
 
 def render_markdown(study: Study) -> str:
     """Returns the report as Markdown; names cannot become markup."""
-    judgement = judge(study)
-    table = [list(HEADS), *(row.cells() for row in arm_rows(judgement))]
+    analysis = analyze(study)
+    table = [list(HEADS), *(row.cells() for row in arm_rows(analysis))]
     lines = [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in table]
     lines.insert(1, f"|{' --- |' * len(HEADS)}")
     parts = [
         f"# {escape_markdown(study.name)}",
-        *_remarks(judgement),
+        *_remarks(analysis),
         "\n".join(
             f"- {words.SYMBOLS[kind]} {escape_markdown(sentence)}"
-            for kind, sentence in words.headline(judgement)
+            for kind, sentence in words.headline(analysis)
         ),
-        escape_markdown(words.control(judgement)),
+        escape_markdown(words.control(analysis)),
         "\n".join(lines),
         "## The rule",
-        "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(judgement)),
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
         "## Runs",
-        "\n".join(_runs(judgement)),
+        "\n".join(_runs(analysis)),
         "## How to reproduce",
         "\n".join(_facts(study)),
         _fenced(study.config),
@@ -43,18 +43,18 @@ def escape_markdown(text: str) -> str:
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 
 
-def _remarks(judgement: Judgement) -> list[str]:
+def _remarks(analysis: Analysis) -> list[str]:
     remarks = [
-        ("Verdicts in doubt.", words.doubt(judgement)),
-        ("Partial report.", words.status(judgement)),
-        ("Narrower than asked.", words.population_note(judgement)),
-        *(("Failed runs.", sentence) for sentence in words.failures(judgement)),
+        ("Verdicts in doubt.", words.doubt(analysis)),
+        ("Partial report.", words.status(analysis)),
+        ("Narrower than asked.", words.population_note(analysis)),
+        *(("Failed runs.", sentence) for sentence in words.failures(analysis)),
     ]
     return [f"> **{title}** {escape_markdown(text)}" for title, text in remarks if text]
 
 
-def _runs(judgement: Judgement) -> list[str]:
-    study, unit = judgement.study, words.unit_of(judgement.study.metric)
+def _runs(analysis: Analysis) -> list[str]:
+    study, unit = analysis.study, words.unit_of(analysis.study.metric)
     lines = []
     for arm in study.arms:
         links = []

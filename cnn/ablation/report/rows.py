@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 from cnn.ablation.report.words import (
     NONE,
     count,
@@ -47,22 +47,22 @@ class ArmRow:
         return list(vars(self).values())
 
 
-def arm_rows(judgement: Judgement) -> list[ArmRow]:
+def arm_rows(analysis: Analysis) -> list[ArmRow]:
     """The rows of all arms, in the order of the study."""
     return [
-        _row(judgement, summary, judgement.comparisons.get(key))
-        for key, summary in judgement.summaries.items()
+        _row(analysis, summary, analysis.comparisons.get(key))
+        for key, summary in analysis.summaries.items()
     ]
 
 
-def _row(judgement: Judgement, summary: Summary, comparison: Comparison | None) -> ArmRow:
-    unit, arm = unit_of(judgement.study.metric), summary.arm
+def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> ArmRow:
+    unit, arm = unit_of(analysis.study.metric), summary.arm
     judged = comparison is not None and comparison.verdict.kind != "unranked"
     verdict = comparison.verdict if judged else None
     shown = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
     return ArmRow(
         name=full_name(arm.network, arm.name),
-        verdict=verdict_words(judgement, comparison) if comparison else "baseline",
+        verdict=verdict_words(analysis, comparison) if comparison else "baseline",
         difference=(
             f"{unit.difference(verdict.difference.estimate)} ({unit.interval(verdict.interval)})"
             if judged

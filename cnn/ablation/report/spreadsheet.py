@@ -4,7 +4,7 @@ import csv
 import io
 import math
 
-from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary, judge
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary, analyze
 from cnn.ablation.analysis.study_results import Study
 
 HEADS = (
@@ -37,18 +37,18 @@ HEADS = (
 
 def render_csv(study: Study) -> str:
     """Returns comma-separated values in the metric's own units; unknown figures are empty."""
-    judgement = judge(study)
+    analysis = analyze(study)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADS)
-    for key, summary in judgement.summaries.items():
-        row = _row(judgement, summary, judgement.comparisons.get(key))
+    for key, summary in analysis.summaries.items():
+        row = _row(analysis, summary, analysis.comparisons.get(key))
         writer.writerow([_cell(row[head]) for head in HEADS])
     return out.getvalue()
 
 
-def _row(judgement: Judgement, summary: Summary, comparison: Comparison | None) -> dict:
-    arm, study = summary.arm, judgement.study
+def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> dict:
+    arm, study = summary.arm, analysis.study
     row = dict.fromkeys(HEADS) | {
         "network": arm.network,
         "arm": arm.name,
@@ -64,8 +64,8 @@ def _row(judgement: Judgement, summary: Summary, comparison: Comparison | None) 
         "macs": arm.macs,
         "step_time_ms": arm.step_time_ms,
         "partial": study.unfinished > 0,
-        "in_doubt": bool(judgement.doubtful),
-        "population": judgement.population,
+        "in_doubt": bool(analysis.doubtful),
+        "population": analysis.population,
         "runs": " ".join(run.run_dir for run in arm.seeds),
     }
     if comparison is not None and comparison.verdict.kind != "unranked":

@@ -2,7 +2,7 @@
 
 import math
 
-from cnn.ablation.analysis.judgement import Comparison, Judgement, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.words import (
     NONE,
@@ -20,9 +20,9 @@ from cnn.pages.page import Cell, Column, Html, breakable, element, join, link, s
 ORDER = ("better", "baseline", "equivalent", "undecided", "worse", "unranked")
 
 
-def arm_table(judgement: Judgement) -> Html:
+def arm_table(analysis: Analysis) -> Html:
     """Everything that the issue of a study is about, one row an arm."""
-    study = judgement.study
+    study = analysis.study
     columns = [
         Column("Arm"),
         *([Column("Network")] if len(study.networks) > 1 else []),
@@ -35,13 +35,13 @@ def arm_table(judgement: Judgement) -> Html:
         Column("MACs", True, "multiply-accumulates for one example"),
         Column("Step", True, "measured time of one training step"),
     ]
-    rows = [_arm_row(judgement, summary) for summary in judgement.summaries.values()]
+    rows = [_arm_row(analysis, summary) for summary in analysis.summaries.values()]
     return sortable_table(columns, rows)
 
 
-def _arm_row(judgement: Judgement, summary: Summary) -> list[Cell]:
-    study, unit, arm = judgement.study, unit_of(judgement.study.metric), summary.arm
-    comparison = judgement.comparisons.get((arm.network, arm.name))
+def _arm_row(analysis: Analysis, summary: Summary) -> list[Cell]:
+    study, unit, arm = analysis.study, unit_of(analysis.study.metric), summary.arm
+    comparison = analysis.comparisons.get((arm.network, arm.name))
     note = ", ".join(arm.overrides) or ("base config" if arm.name == study.baseline else "")
     name = join(
         [breakable(arm.name), element("span", breakable(note), class_="sub") if note else None]
@@ -62,7 +62,7 @@ def _arm_row(judgement: Judgement, summary: Summary) -> list[Cell]:
     return [
         Cell(name, arm.name),
         *network,
-        *_verdict_cells(judgement, comparison, unit),
+        *_verdict_cells(analysis, comparison, unit),
         Cell(mean, summary.mean),
         Cell(seeds, len(summary.runs)),
         Cell(count(arm.params), arm.params),
@@ -71,13 +71,13 @@ def _arm_row(judgement: Judgement, summary: Summary) -> list[Cell]:
     ]
 
 
-def _verdict_cells(judgement: Judgement, comparison: Comparison | None, unit: Unit) -> list[Cell]:
+def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit) -> list[Cell]:
     """Verdict, difference and adjusted p."""
     if comparison is None:
         said = element("span", f"{SYMBOLS['baseline']} baseline", class_="verdict baseline")
         return [Cell(said, _place("baseline")), Cell(NONE), Cell(NONE)]
     verdict = comparison.verdict
-    kind, rest = split_verdict(judgement, comparison)
+    kind, rest = split_verdict(analysis, comparison)
     said = join(
         [
             element("span", f"{SYMBOLS[verdict.kind]} {kind}", class_=f"verdict {verdict.kind}"),
@@ -109,12 +109,12 @@ def _place(kind: str) -> str:
     return f"{ORDER.index(kind)} {kind}"
 
 
-def run_table(judgement: Judgement) -> Html:
+def run_table(analysis: Analysis) -> Html:
     """The metric of every run, linked to its folder; what did not finish is said.
 
     The heads are the seeds of the arm with the most runs; a run with another seed tells it.
     """
-    study, unit = judgement.study, unit_of(judgement.study.metric)
+    study, unit = analysis.study, unit_of(analysis.study.metric)
     seeds = [run.seed for run in max((arm.seeds for arm in study.arms), key=len)]
     columns = [Column("Arm"), *(Column(str(seed), True, f"seed {seed}") for seed in seeds)]
     rows = []
@@ -140,9 +140,9 @@ def _run_cell(run: SeedRun | None, seed: int, metric: str, unit: Unit) -> Cell:
     return Cell(join([link(run.run_dir, shown), note]), value)
 
 
-def check_table(judgement: Judgement) -> Html:
+def check_table(analysis: Analysis) -> Html:
     """The same differences by methods that the verdict does not use."""
-    unit = unit_of(judgement.study.metric)
+    unit = unit_of(analysis.study.metric)
     columns = [
         Column("Arm"),
         Column("This test set", True, "95 % interval for new seeds on this test set"),
@@ -153,7 +153,7 @@ def check_table(judgement: Judgement) -> Html:
         Column("McNemar", True, "pairs of networks that differ at 5 %, of all pairs"),
     ]
     rows = []
-    for (network, name), comparison in judgement.comparisons.items():
+    for (network, name), comparison in analysis.comparisons.items():
         other = comparison.checks
         if other is None:
             continue
@@ -177,17 +177,17 @@ def _p_cell(p: float | None) -> Cell:
     return Cell(NONE) if p is None else Cell(p_value(p), p)
 
 
-def across_table(judgement: Judgement) -> Html:
+def across_table(analysis: Analysis) -> Html:
     """Every arm against the baseline over all networks."""
-    unit = unit_of(judgement.study.metric)
+    unit = unit_of(analysis.study.metric)
     columns = [
         Column("Arm"),
         Column("Interquartile mean", True, "arm minus baseline, over all networks and seeds"),
         Column("P(improvement)", True, "chance that a run of the arm beats one of the baseline"),
-        *(Column(network, True) for network in judgement.study.networks),
+        *(Column(network, True) for network in analysis.study.networks),
     ]
     rows = []
-    for entry in judgement.across:
+    for entry in analysis.across:
         gain, *gains = entry.gain
         chance, low, high = entry.improvement
         rows.append(
@@ -212,8 +212,8 @@ def across_table(judgement: Judgement) -> Html:
                     chance,
                 ),
                 *(
-                    _short_verdict(judgement.comparisons[network, entry.name], unit)
-                    for network in judgement.study.networks
+                    _short_verdict(analysis.comparisons[network, entry.name], unit)
+                    for network in analysis.study.networks
                 ),
             ]
         )

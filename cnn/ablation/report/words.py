@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnn.ablation.analysis.judgement import Comparison, Judgement
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 
 SYMBOLS = {
     "better": "▲",
@@ -97,25 +97,25 @@ def full_name(network: str, name: str) -> str:
     return f"{network} / {name}" if network else name
 
 
-def verdict_words(judgement: Judgement, comparison: Comparison) -> str:
+def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
     """The verdict in a few words, such as "better by 0.84 pp"."""
-    verdict, unit = comparison.verdict, unit_of(judgement.study.metric)
-    margin = unit.size(judgement.study.margin)
+    verdict, unit = comparison.verdict, unit_of(analysis.study.metric)
+    margin = unit.size(analysis.study.margin)
     if verdict.kind == "unranked":
-        return f"not ranked: {why_unranked(judgement, comparison)}"
+        return f"not ranked: {why_unranked(analysis, comparison)}"
     estimate = verdict.difference.estimate
     if verdict.kind in ("better", "worse"):
         return f"{verdict.kind} by {unit.size(estimate)}"
     if verdict.kind == "equivalent":
         real = f", though a real {unit.difference(estimate)}" if verdict.different else ""
         return f"equivalent within {margin}{real}"
-    return f"undecided: {_what_would_decide(judgement, comparison)}"
+    return f"undecided: {_what_would_decide(analysis, comparison)}"
 
 
-def split_verdict(judgement: Judgement, comparison: Comparison) -> tuple[str, str]:
+def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]:
     """The verdict as one word or two, and the rest of it."""
     kind = comparison.verdict.kind
-    rest = verdict_words(judgement, comparison).removeprefix(word(kind)).lstrip(": ")
+    rest = verdict_words(analysis, comparison).removeprefix(word(kind)).lstrip(": ")
     return word(kind), "" if kind in ("better", "worse") else rest
 
 
@@ -124,26 +124,26 @@ def word(kind: str) -> str:
     return "not ranked" if kind == "unranked" else kind
 
 
-def why_unranked(judgement: Judgement, comparison: Comparison) -> str:
+def why_unranked(analysis: Analysis, comparison: Comparison) -> str:
     """Says what is missing for a verdict."""
-    study, arm = judgement.study, comparison.arm
-    if judgement.waiting:
+    study, arm = analysis.study, comparison.arm
+    if analysis.waiting:
         return f"the first planned look is at {study.looks[0]} seeds"
-    own = len(judgement.summaries[arm.network, arm.name].runs)
-    base = len(judgement.summaries[arm.network, study.baseline].runs)
+    own = len(analysis.summaries[arm.network, arm.name].runs)
+    base = len(analysis.summaries[arm.network, study.baseline].runs)
     name, number = ("it", own) if own < 3 else ("the baseline", base)
     if number == 0:
         return f"{name} has no finished seed"
     return f"{name} has {plural(number, 'finished seed')}; fewer than 3 show no spread to judge by"
 
 
-def _what_would_decide(judgement: Judgement, comparison: Comparison) -> str:
+def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
     verdict = comparison.verdict
     if not verdict.difference.spread:
         return "its seeds do not spread, so there is nothing to judge by"
     if verdict.seeds_wanted is None:
         if verdict.difference.example_variance > 0:
-            return f"no number of seeds would decide it on {judgement.examples:,} test examples"
+            return f"no number of seeds would decide it on {analysis.examples:,} test examples"
         return "no number of seeds would decide it"
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
     if more > MANY_SEEDS:
@@ -151,15 +151,15 @@ def _what_would_decide(judgement: Judgement, comparison: Comparison) -> str:
     return f"about {plural(more, 'more seed')} would decide it"
 
 
-def status(judgement: Judgement) -> str:
+def status(analysis: Analysis) -> str:
     """ "" if every run has ended, else what is missing and what that means."""
-    study = judgement.study
+    study = analysis.study
     if not study.unfinished:
         return ""
     runs = sum(len(arm.seeds) for arm in study.arms)
     ended = f"{runs - study.unfinished} of {runs} runs have ended"
-    if judgement.look is not None:
-        number = judgement.look.index + 1
+    if analysis.look is not None:
+        number = analysis.look.index + 1
         return (
             f"{ended}. This is planned look {number} of {len(study.looks)}, at "
             f"{study.looks[number - 1]} seeds: its verdicts hold."
@@ -170,16 +170,16 @@ def status(judgement: Judgement) -> str:
     )
 
 
-def population(judgement: Judgement) -> str:
+def population(analysis: Analysis) -> str:
     """What the verdicts speak for."""
-    if judgement.population == "seeds and examples":
+    if analysis.population == "seeds and examples":
         return "new seeds and new test examples of the same kind"
     return "new seeds on this test set"
 
 
-def population_note(judgement: Judgement) -> str:
+def population_note(analysis: Analysis) -> str:
     """Why the verdicts speak for less than was asked; "" if they do not."""
-    if judgement.population == judgement.study.population:
+    if analysis.population == analysis.study.population:
         return ""
     return (
         "The verdicts speak for new seeds on this very test set, not for new test examples, "
@@ -187,11 +187,11 @@ def population_note(judgement: Judgement) -> str:
     )
 
 
-def rule(judgement: Judgement) -> list[str]:
+def rule(analysis: Analysis) -> list[str]:
     """The rule behind the verdicts, one statement each."""
-    study, unit = judgement.study, unit_of(judgement.study.metric)
+    study, unit = analysis.study, unit_of(analysis.study.metric)
     margin = unit.size(study.margin)
-    family = plural(len(judgement.comparisons), "comparison")
+    family = plural(len(analysis.comparisons), "comparison")
     looks = f", over all {len(study.looks)} planned looks together" if study.looks else ""
     return [
         f"Every arm is compared with {study.baseline}. The {family} are one family{looks}.",
@@ -203,17 +203,17 @@ def rule(judgement: Judgement) -> list[str]:
         "5 % (two one-sided tests, Holm's adjustment).",
         "Undecided: neither could be shown. The number of further seeds is the one that would "
         "decide with 80 % power if the differences and spreads seen are the true ones.",
-        f"The verdicts speak for {population(judgement)}. Arms are paired by seed where they "
+        f"The verdicts speak for {population(analysis)}. Arms are paired by seed where they "
         "share seeds. Fewer than 3 seeds are not ranked.",
     ]
 
 
-def doubt(judgement: Judgement) -> str:
+def doubt(analysis: Analysis) -> str:
     """ "" unless an A/A arm came out different."""
-    found = judgement.doubtful
+    found = analysis.doubtful
     if not found:
         return ""
-    unit = unit_of(judgement.study.metric)
+    unit = unit_of(analysis.study.metric)
     differences = listed(
         [
             f"{full_name(c.arm.network, c.arm.name)} by "
@@ -229,31 +229,31 @@ def doubt(judgement: Judgement) -> str:
     )
 
 
-def headline(judgement: Judgement) -> list[tuple[str, str]]:
+def headline(analysis: Analysis) -> list[tuple[str, str]]:
     """The verdicts in words: (kind, sentence) by network and kind, the most useful kinds first."""
     sentences = []
-    for network in judgement.study.networks:
+    for network in analysis.study.networks:
         compared = [
             c
-            for c in judgement.comparisons.values()
-            if c.arm.network == network and c.arm.name != judgement.study.aa_arm
+            for c in analysis.comparisons.values()
+            if c.arm.network == network and c.arm.name != analysis.study.aa_arm
         ]
         where = f"On {network}, " if network else ""
         for kind in ("better", "worse", "equivalent", "undecided", "unranked"):
             chosen = [c for c in compared if c.verdict.kind == kind]
             if chosen:
-                text = where + _sentence(judgement, kind, chosen)
+                text = where + _sentence(analysis, kind, chosen)
                 sentences.append((kind, text[0].upper() + text[1:] if network else text))
     return sentences
 
 
-def _sentence(judgement: Judgement, kind: str, chosen: list[Comparison]) -> str:
-    unit, baseline = unit_of(judgement.study.metric), judgement.study.baseline
+def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison]) -> str:
+    unit, baseline = unit_of(analysis.study.metric), analysis.study.baseline
     verb = "is" if len(chosen) == 1 else "are"
     if kind in ("undecided", "unranked"):
         reason = _what_would_decide if kind == "undecided" else why_unranked
         word = "undecided" if kind == "undecided" else "not ranked"
-        reasons = [(c.arm.name, reason(judgement, c)) for c in chosen]
+        reasons = [(c.arm.name, reason(analysis, c)) for c in chosen]
         if len(reasons) == 1:
             return f"{reasons[0][0]} is {word}: {reasons[0][1]}."
         told = "; ".join(f"{name}, {why}" for name, why in reasons)
@@ -261,17 +261,17 @@ def _sentence(judgement: Judgement, kind: str, chosen: list[Comparison]) -> str:
     chosen = sorted(chosen, key=lambda c: -abs(c.verdict.difference.estimate))
     names = [f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)})" for c in chosen]
     if kind == "equivalent":
-        margin = unit.size(judgement.study.margin)
+        margin = unit.size(analysis.study.margin)
         return f"{listed(names)} {verb} equivalent to {baseline} within {margin}."
     return f"{listed(names)} {verb} {kind} than {baseline}."
 
 
-def control(judgement: Judgement) -> str:
+def control(analysis: Analysis) -> str:
     """What the A/A arm says, when it gives no reason for doubt; "" without one."""
-    name = judgement.study.aa_arm
-    found = [c for c in judgement.comparisons.values() if c.arm.name == name]
+    name = analysis.study.aa_arm
+    found = [c for c in analysis.comparisons.values() if c.arm.name == name]
     judged = [c for c in found if c.verdict.kind != "unranked"]
-    if not judged or judgement.doubtful:
+    if not judged or analysis.doubtful:
         return ""
     kinds = listed(list(dict.fromkeys(c.verdict.kind for c in judged)))
     return (
@@ -279,15 +279,15 @@ def control(judgement: Judgement) -> str:
     )
 
 
-def failures(judgement: Judgement) -> list[str]:
+def failures(analysis: Analysis) -> list[str]:
     """One sentence for each arm that has runs without a result."""
     sentences = []
-    for (network, name), summary in judgement.summaries.items():
+    for (network, name), summary in analysis.summaries.items():
         if not summary.failed:
             continue
         failed, total = len(summary.failed), len(summary.arm.seeds)
         reasons = dict.fromkeys(
-            run.error or f"its {judgement.study.metric} is not finite" for run in summary.failed
+            run.error or f"its {analysis.study.metric} is not finite" for run in summary.failed
         )
         seeds = listed([str(run.seed) for run in summary.failed])
         which = f"all {plural(total, 'run')} failed"

@@ -93,7 +93,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Analysis:
     """Everything that the report says in figures.
 
     Attributes:
@@ -132,7 +132,7 @@ class Judgement:
 
 
 @lru_cache(maxsize=1)  # the formats of one report share it
-def judge(study: Study) -> Judgement:
+def analyze(study: Study) -> Analysis:
     """Judges a study by the rule of `statistics/verdict.py`.
 
     Arms are paired on the seeds that both have finished, if those are 3 or more, and otherwise
@@ -147,7 +147,7 @@ def judge(study: Study) -> Judgement:
     examples = _examples(study.metric, summaries)
     by_example = examples is not None and study.population == "seeds and examples"
     comparisons = _compare(study, summaries, look, by_example, examples is not None)
-    return Judgement(
+    return Analysis(
         study=study,
         population="seeds and examples" if by_example else "seeds",
         summaries=summaries,
