@@ -21,6 +21,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks import record
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.execution.worker import is_open
 from cnn.ablation.planning.study_plan import StudyPlan, arms_of
@@ -106,7 +107,7 @@ def arms_reported(folder: Path) -> Sizes:
     def reporting(count: int) -> Callable[[], Any]:
         study, place = simulated(count), folder / f"report-{count}"
         place.mkdir()
-        return lambda: write_report(study, place)
+        return lambda: write_report(analyze(study), place)
 
     return {count: reporting(count) for count in (6, 60)}
 

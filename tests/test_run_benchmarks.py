@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compiling, growth, input, loop, startup, streams
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.report import FORMATS, write_report
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
@@ -74,7 +75,7 @@ def test_growth_is_an_exponent(tmp_path, monkeypatch):
 
 def test_a_simulated_study_can_be_reported_and_planned(tmp_path):
     assert all(growth.arms_planned(tmp_path)[10]())
-    assert [p.name for p in write_report(growth.simulated(2), tmp_path)] == list(FORMATS)
+    assert [p.name for p in write_report(analyze(growth.simulated(2)), tmp_path)] == list(FORMATS)
 
 
 def test_networks_of_equal_blocks_are_compiled_in_both_forms():

@@ -140,12 +140,13 @@ def _engine(
 def report(workdir: str) -> None:
     """Renders the report from the run folders alone."""
     from cnn.ablation.analysis.collect import collect
+    from cnn.ablation.analysis.study_analysis import analyze
     from cnn.ablation.report import render_markdown, write_report
 
     folder = StudyFolder(Path(workdir).absolute())
-    study = collect(folder)
-    files = write_report(study, folder.path)
-    print(render_markdown(study))
+    analysis = analyze(collect(folder))
+    files = write_report(analysis, folder.path)
+    print(render_markdown(analysis))
     print("\n".join(str(file) for file in files))
 
 

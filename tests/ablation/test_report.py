@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
     FORMATS,
@@ -81,12 +81,17 @@ def full() -> Study:
 
 
 @pytest.fixture(scope="module")
-def page(full) -> Parsed:
-    return Parsed(render_html(full))
+def analysis(full) -> Analysis:
+    return analyze(full)
 
 
-def test_the_verdict_comes_first_in_words(full, page):
-    kinds = {key[1]: c.verdict.kind for key, c in analyze(full).comparisons.items()}
+@pytest.fixture(scope="module")
+def page(analysis) -> Parsed:
+    return Parsed(render_html(analysis))
+
+
+def test_the_verdict_comes_first_in_words(analysis, page):
+    kinds = {key[1]: c.verdict.kind for key, c in analysis.comparisons.items()}
     assert (kinds["blur"], kinds["avg"], kinds["lp"]) == ("better", "worse", "unranked")
     start = page.words[: page.words.index("Differences")]
     assert re.search(r"blur \(\+\d+\.\d\d pp\) is better than max", start)
@@ -104,7 +109,7 @@ def test_the_page_stands_alone(page):
         if name in ("href", "src", "action", "xlink:href"):
             assert tag == "a"
             assert value.startswith("./runs/")
-    sources = render_html(study(small_arms(np.random.default_rng(1), {"max": 0})))
+    sources = render_html(analyze(study(small_arms(np.random.default_rng(1), {"max": 0}))))
     assert "http://" not in sources
     assert "https://" not in sources
     assert "@import" not in sources
@@ -123,7 +128,7 @@ def test_run_folders_cannot_lead_elsewhere():
     places = ["javascript:alert(1)", "//evil.example/x", "../other run/é", '"><script>', "a?b#c"]
     runs = [replace(run, run_dir=p) for run, p in zip(arms[1].seeds, places, strict=True)]
     arms[1] = replace(arms[1], seeds=tuple(runs))
-    found = {v for t, n, v in Parsed(render_html(study(arms))).attributes if n == "href"}
+    found = {v for t, n, v in Parsed(render_html(analyze(study(arms)))).attributes if n == "href"}
     expected = {
         "./javascript%3Aalert%281%29",
         "/evil.example/x",
@@ -147,9 +152,9 @@ def test_every_run_is_linked_and_every_seed_is_a_dot(full, page):
 
 def test_a_different_control_puts_the_verdicts_in_doubt():
     arms = small_arms(np.random.default_rng(3), {"max": 0, "blur": 0.5}, again=0.8)
-    doubtful = study(arms, aa_arm="max again")
+    doubtful = analyze(study(arms, aa_arm="max again"))
     words = Parsed(render_html(doubtful)).words
-    assert analyze(doubtful).doubtful
+    assert doubtful.doubtful
     assert words.index("Verdicts in doubt.") < words.index("is better than max")
     assert "Every verdict below is in doubt" in render_markdown(doubtful)
     assert "in doubt" in render_latex(doubtful)
@@ -176,7 +181,7 @@ def unfinished(arms: list[Arm], name: str, finished: int) -> list[Arm]:
 
 def test_a_report_over_unfinished_runs_is_marked():
     arms = unfinished(small_arms(np.random.default_rng(4), {"max": 0, "blur": 0.5}), "blur", 2)
-    partial = study(arms)
+    partial = analyze(study(arms))
     words = Parsed(render_html(partial)).words
     assert words.index("Partial report. 12 of 15 runs have ended") < words.index("is not ranked")
     assert "it has 2 finished seeds; fewer than 3 show no spread to judge by" in words
@@ -192,19 +197,19 @@ def test_planned_looks_judge_only_the_seeds_of_the_look():
     early = analyze(study(unfinished(arms, "blur", 2), looks=(3, 5)))
     assert early.waiting
     assert all(c.verdict.kind == "unranked" for c in early.comparisons.values())
-    assert "the first planned look is at 3 seeds" in render_html(early.study)
-    interim = study(unfinished(arms, "blur", 4), looks=(3, 5))
-    assert analyze(interim).look.index == 0
-    assert {len(s.runs) for s in analyze(interim).summaries.values()} == {3}
+    assert "the first planned look is at 3 seeds" in render_html(early)
+    interim = analyze(study(unfinished(arms, "blur", 4), looks=(3, 5)))
+    assert interim.look.index == 0
+    assert {len(s.runs) for s in interim.summaries.values()} == {3}
     assert "planned look 1 of 2, at 3 seeds: its verdicts hold" in render_html(interim)
     assert analyze(study(arms, looks=(3, 5))).look.index == 1
 
 
 def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
     arms = small_arms(np.random.default_rng(6), {"max": 0, "blur": 0.5}, keep=False)
-    narrow = study(arms)
-    assert analyze(narrow).population == "seeds"
-    assert analyze(narrow).examples is None
+    narrow = analyze(study(arms))
+    assert narrow.population == "seeds"
+    assert narrow.examples is None
     words = Parsed(render_html(narrow)).words
     assert "not every run kept its outcome" in words
     assert "Speaks fornew seeds on this test set" in words
@@ -220,14 +225,16 @@ def test_a_metric_where_lower_is_better():
             seeds=tuple(SeedRun(i, f"runs/{name}/{i}", {"loss": v}) for i, v in enumerate(values)),
         )
 
-    compared = study(
-        [losses("max", 0.5), losses("blur", 0.4)],
-        metric="loss",
-        higher_is_better=False,
-        population="seeds",
+    compared = analyze(
+        study(
+            [losses("max", 0.5), losses("blur", 0.4)],
+            metric="loss",
+            higher_is_better=False,
+            population="seeds",
+        )
     )
-    assert analyze(compared).comparisons["", "blur"].verdict.kind == "better"
-    assert analyze(compared).orders[""].names == ("blur", "max")
+    assert compared.comparisons["", "blur"].verdict.kind == "better"
+    assert compared.orders[""].names == ("blur", "max")
     assert re.search(rf"blur \({MINUS}0\.[01]\d*\) is better than max", render_markdown(compared))
 
 
@@ -236,11 +243,10 @@ def test_several_networks_are_judged_each_and_summed_up():
     arms = []
     for network in ("plain", "vgg"):
         arms += small_arms(rng, {"max": 0, "blur": 0.6}, network=network)
-    several = study(arms, aa_arm="max again")
-    judged = analyze(several)
-    assert len(judged.comparisons) == 4
-    assert {entry.name for entry in judged.across} == {"blur", "max again"}
-    blur = next(entry for entry in judged.across if entry.name == "blur")
+    several = analyze(study(arms, aa_arm="max again"))
+    assert len(several.comparisons) == 4
+    assert {entry.name for entry in several.across} == {"blur", "max again"}
+    blur = next(entry for entry in several.across if entry.name == "blur")
     assert blur.gain[1] < blur.gain[0] < blur.gain[2]
     assert blur.improvement[0] > 0.9
     words = Parsed(render_html(several)).words
@@ -250,38 +256,40 @@ def test_several_networks_are_judged_each_and_summed_up():
 
 def test_spreadsheets_run_no_name():
     arms = small_arms(np.random.default_rng(9), {"max": 0, FORMULA: 0, "-1+1": 0, "@x": 0})
-    rows = list(csv.DictReader(io.StringIO(render_csv(study(arms)))))
+    analysis = analyze(study(arms))
+    rows = list(csv.DictReader(io.StringIO(render_csv(analysis))))
     assert [row["arm"] for row in rows] == ["max", f"'{FORMULA}", "'-1+1", "'@x", "max again"]
     assert (
         float(rows[1]["difference"])
-        == analyze(study(arms)).comparisons["", FORMULA].verdict.difference.estimate
+        == analysis.comparisons["", FORMULA].verdict.difference.estimate
     )
 
 
-def test_latex_and_markdown_names_mean_themselves(full):
+def test_latex_and_markdown_names_mean_themselves(analysis):
     assert escape_latex("a_b & 100 % {x}\\y") == r"a\_b \& 100 \% \{x\}\textbackslash{}y"
     assert escape_markdown("a|b\n<c> *d* [e](f) g_h _i_") == (
         r"a\|b &lt;c&gt; \*d\* \[e\](f) g_h \_i\_"
     )
-    latex = render_latex(full)
+    latex = render_latex(analysis)
     rows = latex[latex.index(r"\midrule") : latex.index(r"\bottomrule")].splitlines()[1:]
-    assert len(rows) == len(full.arms)
+    assert len(rows) == len(analysis.study.arms)
     assert all(len(re.findall(r"(?<!\\)&", row)) == 9 for row in rows)
-    table = [line for line in render_markdown(full).splitlines() if line.startswith("| ")]
+    table = [line for line in render_markdown(analysis).splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {11}
 
 
 def test_the_study_file_cannot_leave_its_code_block():
     arms = small_arms(np.random.default_rng(10), {"max": 0})
     text = "```\n# not a title </code></pre><script>\n````"
-    markdown = render_markdown(study(arms, config=text))
+    analysis = analyze(study(arms, config=text))
+    markdown = render_markdown(analysis)
     assert f"`````python\n{text}\n`````" in markdown
-    assert Parsed(render_html(study(arms, config=text))).tags.count("script") == 1
+    assert Parsed(render_html(analysis)).tags.count("script") == 1
 
 
-def test_all_formats_are_written_and_written_alike_again(full, tmp_path):
-    first = {path.name: path.read_text() for path in write_report(full, tmp_path)}
-    again = {path.name: path.read_text() for path in write_report(replace(full), tmp_path)}
+def test_all_formats_are_written_and_written_alike_again(analysis, full, tmp_path):
+    first = {path.name: path.read_text() for path in write_report(analysis, tmp_path)}
+    again = {path.name: path.read_text() for path in write_report(analyze(full), tmp_path)}
     assert set(first) == set(FORMATS)
     assert first == again
 
@@ -323,7 +331,7 @@ def test_runs_that_do_not_fit_together_are_told():
 
 def test_a_study_without_a_single_result_has_a_report():
     runs = tuple(SeedRun(i, f"runs/{i}", status="begun") for i in range(3))
-    empty = study([Arm("max", seeds=runs), Arm("blur", seeds=runs)])
+    empty = analyze(study([Arm("max", seeds=runs), Arm("blur", seeds=runs)]))
     words = Parsed(render_html(empty)).words
     assert "0 of 6 runs have ended" in words
     assert "blur is not ranked" in words
@@ -333,10 +341,10 @@ def test_a_study_without_a_single_result_has_a_report():
 
 def test_what_was_logged_once_is_no_curve():
     arms = small_arms(np.random.default_rng(1), {"max": 0})
-    assert "Learning curves" in Parsed(render_html(study(arms))).words
+    assert "Learning curves" in Parsed(render_html(analyze(study(arms)))).words
     once = {"validation/accuracy": [(10.0, 0.5)]}
     arms = [replace(a, seeds=tuple(replace(r, history=once) for r in a.seeds)) for a in arms]
-    assert "Learning curves" not in Parsed(render_html(study(arms))).words
+    assert "Learning curves" not in Parsed(render_html(analyze(study(arms)))).words
 
 
 def test_a_report_needs_no_accelerator_library():
@@ -347,7 +355,7 @@ def test_a_report_needs_no_accelerator_library():
 def test_an_arm_far_off_does_not_squeeze_the_others():
     rng = np.random.default_rng(12)
     arms = small_arms(rng, {"max": 0, "blur": 0.2, "aps": -0.1, "broken": -6.0})
-    attributes = Parsed(render_html(study(arms))).attributes
+    attributes = Parsed(render_html(analyze(study(arms)))).attributes
     style = next(v for t, n, v in attributes if n == "style" and v.startswith("--zero"))
     width = float(re.search(r"--width:([\d.]+)%", style)[1])
     assert width > 4  # the margin of 0.5 points beside a difference of 60
@@ -356,7 +364,7 @@ def test_an_arm_far_off_does_not_squeeze_the_others():
 def test_the_figure_is_well_formed_and_shows_every_finished_seed(full):
     hostile = replace(full.arms[1], name="<b>&\"blur'")
     drawn = ElementTree.fromstring(
-        render_svg(replace(full, arms=(full.arms[0], hostile, *full.arms[2:])))
+        render_svg(analyze(replace(full, arms=(full.arms[0], hostile, *full.arms[2:]))))
     )
     tags = [element.tag.rpartition("}")[2] for element in drawn.iter()]
     texts = ["".join(element.itertext()) for element in drawn.iter()]

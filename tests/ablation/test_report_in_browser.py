@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun
 from cnn.ablation.report import render_html
 from tests.ablation.browser import Browser, installed
@@ -28,7 +29,7 @@ def page_file(tmp_path_factory):
     arms = [arm(rng, name, ease, gain, range(5), macs=10**7) for name, gain in gains.items()]
     arms.append(Arm("lp", seeds=(SeedRun(0, "runs/lp/0", status="failed", error="no memory"),)))
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_html(study(arms)))
+    path.write_text(render_html(analyze(study(arms))))
     return path
 
 

@@ -1,7 +1,6 @@
 """A study -> what can be said of each arm, and how far it can be trusted."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -131,7 +130,6 @@ class Analysis:
         return tuple(c for c in compared if c.arm.name == name and c.verdict.different)
 
 
-@lru_cache(maxsize=1)  # the formats of one report share it
 def analyze(study: Study) -> Analysis:
     """Judges a study by the rule of `statistics/verdict.py`.
 

@@ -1,8 +1,8 @@
-"""A judged study for readers: one page, and the same as Markdown, CSV, LaTeX and a figure."""
+"""An analyzed study for readers: one page, and the same as Markdown, CSV, LaTeX and a figure."""
 
 from pathlib import Path
 
-from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report.figure import render_svg
 from cnn.ablation.report.html import render_html
 from cnn.ablation.report.latex import render_latex
@@ -19,16 +19,12 @@ FORMATS = {
 }
 
 
-def write_report(study: Study, folder: Path) -> list[Path]:
-    """Writes the report in every format into a folder; the run folders are relative to it.
-
-    Raises:
-      UserError: see `analyze`.
-    """
+def write_report(analysis: Analysis, folder: Path) -> list[Path]:
+    """Writes the report in every format into a folder; the run folders are relative to it."""
     written = []
     for name, render in FORMATS.items():
         path = folder / name
-        write_atomically(path, render(study))
+        write_atomically(path, render(analysis))
         written.append(path)
     return written
 

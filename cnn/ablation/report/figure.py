@@ -1,7 +1,6 @@
 """report.svg: the forest plot alone, for a README, a paper or a slide."""
 
-from cnn.ablation.analysis.study_analysis import Analysis, Summary, analyze
-from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.study_analysis import Analysis, Summary
 from cnn.ablation.report.forest import HEIGHT, axis, axis_label, marks, ranked, said_of
 from cnn.ablation.report.words import SYMBOLS, unit_of, word
 from cnn.pages.charts import Scale, rule
@@ -25,9 +24,9 @@ svg { overflow: visible; }
 """
 
 
-def render_svg(study: Study) -> str:
+def render_svg(analysis: Analysis) -> str:
     """Returns the forest plot of every network as one picture that needs nothing else."""
-    analysis = analyze(study)
+    study = analysis.study
     panels, top = [], 0
     for network in study.networks:
         panel, height = _panel(analysis, network)

@@ -1,6 +1,6 @@
 """report.html: the verdict first, in words, and then everything it rests on."""
 
-from cnn.ablation.analysis.study_analysis import Analysis, analyze
+from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.figures import (
@@ -24,9 +24,9 @@ from cnn.pages.page import (
 )
 
 
-def render_html(study: Study) -> str:
+def render_html(analysis: Analysis) -> str:
     """Returns the report as one self-contained page."""
-    analysis = analyze(study)
+    study = analysis.study
     parts = [
         *_warnings(analysis),
         _verdict(analysis),

@@ -1,7 +1,6 @@
 """report.tex: the table of arms with booktabs rules, ready to be \\input."""
 
-from cnn.ablation.analysis.study_analysis import analyze
-from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
 
@@ -31,9 +30,9 @@ def escape_latex(text: str) -> str:
     return "".join(ESCAPES.get(c, c) for c in " ".join(text.split()))
 
 
-def render_latex(study: Study) -> str:
+def render_latex(analysis: Analysis) -> str:
     """Returns a table environment; needs the packages booktabs and (for quotes) T1 fonts."""
-    analysis = analyze(study)
+    study = analysis.study
     remarks = [words.doubt(analysis), words.status(analysis), words.population_note(analysis)]
     caption = " ".join(
         [

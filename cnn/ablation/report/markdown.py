@@ -3,15 +3,15 @@
 import re
 from urllib.parse import quote
 
-from cnn.ablation.analysis.study_analysis import Analysis, analyze
+from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.report import words
 from cnn.ablation.report.rows import HEADS, arm_rows
 
 
-def render_markdown(study: Study) -> str:
+def render_markdown(analysis: Analysis) -> str:
     """Returns the report as Markdown; names cannot become markup."""
-    analysis = analyze(study)
+    study = analysis.study
     table = [list(HEADS), *(row.cells() for row in arm_rows(analysis))]
     lines = [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in table]
     lines.insert(1, f"|{' --- |' * len(HEADS)}")

@@ -4,8 +4,7 @@ import csv
 import io
 import math
 
-from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary, analyze
-from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 
 HEADS = (
     "network",
@@ -35,9 +34,8 @@ HEADS = (
 )
 
 
-def render_csv(study: Study) -> str:
+def render_csv(analysis: Analysis) -> str:
     """Returns comma-separated values in the metric's own units; unknown figures are empty."""
-    analysis = analyze(study)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADS)
