@@ -6,11 +6,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cnn.config.metric import ACCURACY, LOSS, TOP5_ACCURACY
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.suite import Figures, Measured, Progress
 from cnn.pages import page
 from cnn.pages.page import Cell, Column, Html, details, sortable_table
 from cnn.training.metrics import summarize
+
+METRICS = (ACCURACY, TOP5_ACCURACY, LOSS)
 
 
 def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from cnn.config.metric import Metric
 from cnn.cost.count import count
 from cnn.cost.measure import measure as measure_speed
 from cnn.cost.table import FIGURES
@@ -11,6 +12,44 @@ from cnn.evaluation.suite import Figures, Measured, Progress, called
 from cnn.pages import page
 from cnn.pages.page import Cell, Column, Html, breakable, details, sortable_table
 
+METRICS = (
+    Metric("total, macs", "MACs per example", "MACs", "MACs", False, "multiply-accumulates"),
+    Metric("total, parameters", "Parameters", "parameters", "", False, "learned numbers"),
+    Metric(
+        "total, activations",
+        "Activations per example",
+        "activations",
+        "",
+        False,
+        "elements that convolutions and linear maps write",
+    ),
+    Metric(
+        "measured, throughput, images_per_second",
+        "Throughput",
+        "throughput",
+        "examples/s",
+        True,
+        "at evaluation.batch_size, on one device",
+    ),
+    Metric(
+        "measured, latency, median",
+        "Latency",
+        "latency",
+        "ms",
+        False,
+        "of one example, median",
+        scale=1e3,
+    ),
+    Metric(
+        "measured, train_step, median",
+        "Training step",
+        "training step",
+        "ms",
+        False,
+        "at train.batch_size on one device, median",
+        scale=1e3,
+    ),
+)
 NOTE = (
     "MACs are multiply-accumulates of convolutions, linear maps and filters for one {one}, counted "
     "from shapes; norms, activations and sums are left out. Other operations are comparisons, "

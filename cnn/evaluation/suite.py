@@ -9,6 +9,7 @@ from typing import Any
 
 from cnn.config.call import defaults_of
 from cnn.config.errors import UserError
+from cnn.config.metric import Metric
 from cnn.data import SIGNALS
 from cnn.pages.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
@@ -69,12 +70,17 @@ class Suite:
         keyword-only arguments are what `--suite=name(option=value)` can set.
       section: the results of one or more runs -> a `page.section`, the runs side by side.
       signals: what it can measure, of `data.signal`.
+      metrics: the numbers of `measure` that say one thing of a network, so that runs, and the arms
+        of a study, can be compared by them.
+      zeros: options of numbers that take 0, which means all or none; others begin at 1.
     """
 
     about: str
     measure: Callable[..., Figures]
     section: Callable[[Sequence[Measured]], Html]
     signals: frozenset[str] = frozenset({"image", "sound", "video"})
+    metrics: tuple[Metric, ...] = ()
+    zeros: tuple[str, ...] = ("images",)
 
     def defaults(self) -> dict[str, Any]:
         """Returns the options and their defaults."""

@@ -1,7 +1,8 @@
-"""The suites by name. To add one: a file with `measure` and `section`, and an entry here."""
+"""The suites by name. To add one: a file with `measure`, `section` and metrics, and a line here."""
 
 from cnn.config.call import check_options, parse_call, split_calls
 from cnn.config.errors import UserError
+from cnn.config.metric import declare
 from cnn.config.registry import Registry
 from cnn.evaluation import accuracy, calibration, corruption, cost, shift
 from cnn.evaluation.equivariance import suite as equivariance
@@ -10,47 +11,80 @@ from cnn.evaluation.receptive_field import suite as receptive
 from cnn.evaluation.suite import Asked, Suite
 
 SUITES: Registry[Suite] = Registry("suite")
-ZEROS = ("images", "exhaustive")  # options that take 0: all, or none
 
-SUITES.add(
+
+def add_suite(name: str, suite: Suite) -> None:
+    """Adds a suite, and the metrics that it measures, to the registries."""
+    declare(*suite.metrics)
+    SUITES.add(name, suite)
+
+
+add_suite(
     "accuracy",
-    Suite("loss, accuracy, per class, confusion", accuracy.measure, accuracy.section),
+    Suite(
+        "loss, accuracy, per class, confusion",
+        accuracy.measure,
+        accuracy.section,
+        metrics=accuracy.METRICS,
+    ),
 )
-SUITES.add(
+add_suite(
     "cost",
-    Suite("multiply-accumulates, parameters, memory, speed", cost.measure, cost.section),
+    Suite(
+        "multiply-accumulates, parameters, memory, speed",
+        cost.measure,
+        cost.section,
+        metrics=cost.METRICS,
+    ),
 )
-SUITES.add(
+add_suite(
     "shift",
-    Suite("consistency under shifts, by published protocols", shift.measure, shift.section),
+    Suite(
+        "consistency under shifts, by published protocols",
+        shift.measure,
+        shift.section,
+        metrics=shift.METRICS,
+        zeros=("images", "exhaustive"),
+    ),
 )
-SUITES.add(
+add_suite(
     "equivariance",
     Suite(
         "error of each layer's map of a shifted image",
         equivariance.measure,
         equivariance.section,
-        frozenset({"image"}),
+        signals=frozenset({"image"}),
     ),
 )
-SUITES.add(
+add_suite(
     "calibration",
-    Suite("ECE, NLL, Brier, temperature", calibration.measure, calibration.section),
+    Suite(
+        "ECE, NLL, Brier, temperature",
+        calibration.measure,
+        calibration.section,
+        metrics=calibration.METRICS,
+    ),
 )
-SUITES.add(
+add_suite(
     "corruption",
     Suite(
         "errors under 15 corruptions",
         corruption.measure,
         corruption.section,
-        frozenset({"image"}),
+        signals=frozenset({"image"}),
+        metrics=corruption.METRICS,
     ),
 )
-SUITES.add(
+add_suite(
     "receptive_field",
-    Suite("theoretical and effective receptive fields", receptive.measure, receptive.section),
+    Suite(
+        "theoretical and effective receptive fields",
+        receptive.measure,
+        receptive.section,
+        metrics=receptive.METRICS,
+    ),
 )
-SUITES.add(
+add_suite(
     "features",
     Suite("filters, maps, Grad-CAM, confused classes", features.measure, features.section),
 )
@@ -74,7 +108,8 @@ def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
             found |= {name: Asked(name) for name in SUITES}
             continue
         name, options = parse_call(part, field)
-        check_options(name, options, SUITES.look_up(name, field).defaults(), field, ZEROS)
+        suite = SUITES.look_up(name, field)
+        check_options(name, options, suite.defaults(), field, suite.zeros)
         found[name] = Asked(name, options)
     if not found:
         raise UserError(f"{field}: names none; allowed: all, {', '.join(SUITES)}")

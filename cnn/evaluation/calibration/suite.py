@@ -9,11 +9,32 @@ import numpy as np
 from jax import Array
 
 from cnn.config.errors import UserError
+from cnn.config.metric import Metric, share
 from cnn.data import Split, load, open_dataset
 from cnn.evaluation.calibration.scores import Tally, fit_temperature
+from cnn.evaluation.calibration.section import COLUMNS
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import ModelUnderTest, subject_of
 from cnn.evaluation.suite import Figures, Progress
+
+
+def _metrics(where: str, said: str) -> tuple[Metric, ...]:
+    width, mass, distance = (COLUMNS[name][1] for name in ("ece", "ece_equal_mass", "brier"))
+    return (
+        share(f"{where}, ece", f"ECE{said}", "ECE", width, False),
+        share(f"{where}, ece_equal_mass", f"ECE, equal mass{said}", "ECE", mass, False),
+        Metric(
+            f"{where}, nll", f"NLL{said}", "NLL", "nats", False, "negative log-likelihood, mean"
+        ),
+        Metric(f"{where}, brier", f"Brier score{said}", "Brier", "", False, distance),
+    )
+
+
+METRICS = (
+    *_metrics("as_trained", ""),
+    *_metrics("scaled", ", temperature scaled"),
+    Metric("temperature", "Temperature", "temperature", "", None, "minimises the validation NLL"),
+)
 
 
 def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:

@@ -1,6 +1,6 @@
 """What noise, blur, weather and digital faults cost."""
 
 from cnn.evaluation.corruption.section import section
-from cnn.evaluation.corruption.suite import measure
+from cnn.evaluation.corruption.suite import METRICS, measure
 
-__all__ = ["measure", "section"]
+__all__ = ["METRICS", "measure", "section"]

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from cnn.config.errors import UserError
+from cnn.config.metric import share
 from cnn.data import Split
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.corruption.benchmark import (
@@ -30,6 +31,17 @@ from cnn.evaluation.model_under_test import ModelUnderTest, places, subject_of
 from cnn.evaluation.suite import Figures, Progress
 
 IMAGENET_CLASSES = 1000
+METRICS = (
+    share("clean", "Error, clean", "clean error", "without a corruption", False),
+    share(
+        "mean_error",
+        "Mean error under corruptions",
+        "mean error",
+        "over 15 corruptions and all severities (Hendrycks & Dietterich, ICLR 2019)",
+        False,
+    ),
+    share("mce", "mCE", "mCE", "mean corruption error, relative to AlexNet; 1000 classes", False),
+)
 # Images and labels in batches: those of a corruption (None: clean) at a severity.
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnn import data
 from cnn.config.errors import UserError
+from cnn.config.metric import Metric
 from cnn.data.signals.signal import Signal
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.signals.video import VideoSignal
@@ -36,6 +37,17 @@ from cnn.pages.page import (
 BATCH = 16
 POINTS = 256  # of a curve along time, at most
 UNITS = {"image": "pixels", "sound": "positions", "video": "pixels"}
+METRICS = tuple(
+    Metric(
+        f"effective, {when}",
+        f"Effective receptive field {when} training",
+        "effective field",
+        "pixels",
+        None,
+        "side of the square of pixels above 4.55 % of the largest gradient (Luo et al., 2016)",
+    )
+    for when in ("before", "after")
+)
 NOTE = (
     "Theoretical: {unit} from the first to the last that a unit can depend on, along each axis "
     "(Araujo et al., Distill 2019), far from borders. Effective: side of the square, cube or "

@@ -1,8 +1,11 @@
 """The suite `shift`: all protocols on one checkpoint, and their part of the page."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from cnn.config.errors import UserError
+from cnn.config.metric import Metric, share
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import ModelUnderTest, sample, subject_of
 from cnn.evaluation.shift.exhaustive import measure_all_shifts
@@ -17,8 +20,29 @@ from cnn.evaluation.shift.protocols import (
     fractional_grid,
     square,
 )
+from cnn.evaluation.shift.section import COLUMNS, NAMES
 from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
 from cnn.evaluation.suite import Figures, Progress
+
+GRIDS = ("circular_grid", "all_shifts", "fractional_grid")
+PATHS = ("diagonal", "time_path")
+
+
+def _metrics(protocol: str) -> Iterator[Metric]:
+    """Yields the metrics of one protocol, see `scores`."""
+    said = NAMES[protocol][0].lower() + NAMES[protocol][1:]
+    names = ["consistency"]
+    if protocol in GRIDS + PATHS:
+        names += ["accuracy", "joint", "worst_case", "stable"]
+    for name in names:
+        short, about = COLUMNS[name]
+        yield share(f"{protocol}, {name}", f"{short.capitalize()}, {said}", short, about)
+    for name in ("flips", "deviation") if protocol in PATHS else ():
+        short, about = COLUMNS[name]
+        yield Metric(f"{protocol}, {name}", f"{short}, {said}", short, "", False, about)
+
+
+METRICS = tuple(metric for protocol in NAMES for metric in _metrics(protocol))
 
 
 def measure(
