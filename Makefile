@@ -1,5 +1,8 @@
-# Every target sets up what it needs in .venv, and nothing outside this folder.
+# Every target sets up what it needs in $(VENV), and nothing outside this folder.
 PYTHON ?= python3
+VENV ?= .venv
+# cpu, cuda12, cuda13 or tpu.
+ACCELERATOR ?= cpu
 CONFIG ?= configs/fashion_mnist_10k.py
 WORKDIR ?= runs/$(basename $(notdir $(CONFIG)))
 # A Python that has torch, for the benchmarks that take PyTorch as a peer.
@@ -7,20 +10,26 @@ TORCH_PYTHON ?=
 TORCH_VISION_PYTHON ?= $(TORCH_PYTHON)
 STUDY ?= configs/ablations/quick.py
 STUDY_WORKDIR ?= runs/$(basename $(notdir $(STUDY)))
-RUN := .venv/bin/python
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+REQUIREMENTS := $(if $(filter cpu,$(ACCELERATOR)),requirements.txt,requirements/$(ACCELERATOR).txt)
+INSTALLED := $(VENV)/installed-$(ACCELERATOR)
+ifeq ($(wildcard $(REQUIREMENTS)),)
+$(error ACCELERATOR=$(ACCELERATOR) is unknown; use cpu, cuda12, cuda13 or tpu)
+endif
 
 .PHONY: train ablation report bench libtpu test lint clean
 
-train: .venv/installed
+train: $(INSTALLED)
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
 
-ablation: .venv/installed
+ablation: $(INSTALLED)
 	$(RUN) ablate.py run --config=$(STUDY) --workdir=$(STUDY_WORKDIR) $(ARGS)
 
-report: .venv/installed
+report: $(INSTALLED)
 	$(RUN) ablate.py report --workdir=$(STUDY_WORKDIR)
 
-bench: .venv/installed .venv/libtpu
+bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
@@ -34,28 +43,31 @@ bench: .venv/installed .venv/libtpu
 	$(RUN) benchmarks/tables.py
 
 # Compiles for TPUs that are not there: python -m cnn.cost.plan.
-libtpu: .venv/libtpu
+libtpu: $(VENV)/libtpu
 
-test: .venv/installed-test .venv/libtpu
+test: $(VENV)/installed-test $(VENV)/libtpu
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: .venv/installed-test
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+lint: $(VENV)/installed-test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf .venv
+	rm -rf $(VENV)
 
-.venv/installed: requirements.txt requirements/constraints.txt
-	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(INSTALLED): $(REQUIREMENTS) requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit( \
+		"error: $(PYTHON) is Python %d.%d, and 3.11 to 3.13 is needed; for example: " \
+		"make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r $(REQUIREMENTS)
 	touch $@
 
-.venv/libtpu: requirements/constraints.txt .venv/installed
-	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --target=$@ \
-		-c requirements/constraints.txt libtpu || echo "no libtpu for this machine"
+$(VENV)/libtpu: requirements/constraints.txt $(INSTALLED)
+	$(PIP) --no-deps --target=$@ -c requirements/constraints.txt libtpu \
+		|| echo "no libtpu for this machine"
 	mkdir -p $@ && touch $@
 
-.venv/installed-test: requirements/test.txt .venv/installed
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+$(VENV)/installed-test: requirements/test.txt $(INSTALLED)
+	$(PIP) -r requirements/test.txt
 	touch $@
