@@ -15,6 +15,7 @@ ORDER = (
     "models",
     "data",
     "training",
+    "weights",
     "cost",
     "pages",
     "evaluation",
