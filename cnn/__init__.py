@@ -1,1 +1,10 @@
 """Convolutional networks: which downsampling, pooling or block, and is the difference real?"""
+
+import sys
+
+# What a command imports takes seconds, and this package is the first of it. `-m` stands there while
+# a module is being found, as in `python -m cnn.models`.
+if sys.argv and sys.argv[0].rpartition("/")[2] in ("-m", "train.py", "eval.py", "ablate.py"):
+    from cnn.config.stop_signals import end_on_signals
+
+    end_on_signals()

@@ -1,6 +1,7 @@
 """The commands of ablate.py: plan, run and report."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def run(
         # What a worker has is what to measure with.
         os.environ.update(threads(os.cpu_count() if workers is None else workers))
     folder.begin(known or _matched(study), config, overrides)
-    run_study(folder, start_pool, shared)
+    if stopped := run_study(folder, start_pool, shared):
+        print("stopped; what the workers have saved is kept, and the same command continues")
+        sys.exit(128 + stopped)
     report(workdir)
 
 

@@ -2,15 +2,17 @@
 
 import argparse
 import ctypes
+import errno
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from cnn.config.errors import UserError
+from cnn.config.stop_signals import end_on_signals, watch_signals
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,21 +41,63 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     return overrides, rest
 
 
+# What an operating system refuses for reasons that lie outside this program, and what to do.
+_OUTSIDE = {
+    errno.ENOSPC: "make room; the same command goes on",
+    errno.EDQUOT: "make room; the same command goes on",
+    errno.EFBIG: "raise the limit on the size of files; the same command goes on",
+    errno.EACCES: "change its permissions, or give another place",
+    errno.EPERM: "change its permissions, or give another place",
+    errno.EROFS: "give another place; this one cannot be written to",
+    errno.ENOTDIR: "a part of the path is a file; give another place",
+    errno.EISDIR: "there is a folder where a file belongs; move it, or give another place",
+    errno.EEXIST: "something of another kind is in the way; move it, or give another place",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.ELOOP: "its links go round in a circle; give another place",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "this machine has too many open files; close others",
+    errno.EIO: "the disk or the file system has failed; try another place",
+    errno.ESTALE: "the shared file system has failed; the same command goes on",
+}
+
+
+def describe(error: OSError) -> str:
+    """Returns which file the operating system refused, why, and what to do about it."""
+    where = error.filename2 or error.filename
+    hint = _OUTSIDE.get(error.errno)
+    reason = error.strerror or str(error)
+    return "; ".join(filter(None, [f"{where}: {reason}" if where else reason, hint]))
+
+
 def run_command(main: Callable[[list[str]], None]) -> None:
-    """Runs a command: exit code 0, or 2 and one sentence for a user's mistake.
+    """Runs a command: exit code 0, or 2 and one sentence for a user's mistake or a full disk.
 
     A run that was stopped by a signal leaves with 128 + its number, as a shell would report it.
     """
+    end_on_signals()
     _quieten_libraries()
     _keep_freed_memory()
+    watch_signals()
     try:
-        main(sys.argv[1:])
+        try:
+            main(sys.argv[1:])
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has left, such as `head`. Python would flush what it still holds.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
+        _refuse(str(error))
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        _refuse(describe(error))
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _quieten_libraries() -> None:

@@ -30,7 +30,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         """Takes over the signals."""
-        if jax.process_count() > 1:
+        if jax.distributed.is_initialized():
             return self
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._note)
@@ -41,8 +41,11 @@ class Interruption:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
+        if self.signal is None:
+            self.signal = number
+            return
         self._restore()
+        signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

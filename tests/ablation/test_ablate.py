@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,11 @@ def wait_for(found, process):
     return result
 
 
+def children(pid):
+    """Returns the processes that a process of one thread has started."""
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def kill_a_worker(workdir, runner):
     """Kills the worker of a runner in the middle of a run; returns the file that tells it."""
 
@@ -76,14 +82,16 @@ def finished(tmp_path_factory):
         command("run", workdir, "--workers=1"),
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,
     )
     failure = kill_a_worker(workdir, first)
     assert "signal 9" in json.loads(failure.read_text())["error"]
     begun = len(list(workdir.glob("*/seed-*/metrics.jsonl")))
     wait_for(lambda: len(list(workdir.glob("*/seed-*/metrics.jsonl"))) > begun, first)
-    os.killpg(first.pid, signal.SIGKILL)
+    workers = children(first.pid)
+    for pid in (first.pid, *workers):
+        os.kill(pid, signal.SIGKILL)
     first.wait()
+    assert len(workers) == 1
     assert list(workdir.glob("*/*.claim"))
     both = [
         subprocess.Popen(
@@ -110,6 +118,27 @@ def test_every_run_is_trained_once_whoever_died(finished):
             assert steps == sorted(set(steps))
             assert (one.folder / "result.json").exists() == (arm != "diverges")
     assert not list(workdir.glob("*/*.claim*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_runner_stops_its_workers_and_frees_their_runs(tmp_path, number):
+    workdir = tmp_path / "study"
+    runner = subprocess.Popen(
+        command("run", workdir, "--workers=2", "--config.train.duration=100000 steps"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(list(workdir.glob("*/seed-*/metrics.jsonl"))) > 1, runner)
+    workers = children(runner.pid)
+    runner.send_signal(number)
+    output, errors = runner.communicate(timeout=60)
+    assert (runner.returncode, errors) == (128 + number, "")
+    assert "the same command continues" in output
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not list(workdir.glob("*/*.claim"))
+    assert list(workdir.glob("*/seed-*/checkpoints/*"))
 
 
 def test_a_study_that_was_never_killed_ends_the_same(finished, tmp_path):
@@ -196,7 +225,7 @@ def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
     folder.begin(load_study(STUDY), STUDY, [])
     hanging = (
         "import sys, time\n"
-        "from cnn.ablation import worker\n"
+        "from cnn.ablation.execution import worker\n"
         "train = worker.train\n"
         "def hang(config, folder, **more):\n"
         "    return time.sleep(1000) if 'seed-1' in folder else train(config, folder, **more)\n"

@@ -32,7 +32,8 @@ class LocalPool:
         self._processes = [self._start() for _ in range(workers)]
 
     def _start(self) -> subprocess.Popen:
-        return subprocess.Popen(self._command, env=self._environment)
+        # Ctrl-C in a terminal reaches this process alone, which asks the workers once.
+        return subprocess.Popen(self._command, env=self._environment, process_group=0)
 
     def poll(self) -> bool:
         """Replaces dead workers; returns whether any is at work."""
@@ -43,13 +44,18 @@ class LocalPool:
 
     def _blame(self, process: subprocess.Popen) -> bool:
         """Notes what the runs of a dead worker died of; returns whether it held any."""
-        held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
+        held = self._release(process)
         # One that made no step has told so itself.
         if process.returncode != HUNG:
             blame(held, f"its process died {_of(process.returncode)}")
+        return bool(held) or process.returncode == LOST
+
+    def _release(self, process: subprocess.Popen) -> list[Run]:
+        """Gives back what a process held that has ended; returns it."""
+        held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
         for run in held:
             claim_file(run.folder).unlink(missing_ok=True)
-        return bool(held) or process.returncode == LOST
+        return held
 
     def stop(self) -> None:
         """Asks every worker to stop after its step, and waits for it."""
@@ -58,6 +64,7 @@ class LocalPool:
                 process.terminate()
         for process in self._processes:
             process.wait()
+            self._release(process)
 
 
 def _of(code: int) -> str:

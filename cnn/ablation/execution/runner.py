@@ -12,6 +12,7 @@ from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.worker import failure_file, interleave, is_open
 from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.training.console import format_seconds
+from cnn.training.interruption import Interruption
 
 _POLL = 0.5  # seconds
 
@@ -26,7 +27,9 @@ class Pool(Protocol):
         """Ends them; what they have saved is gone on with."""
 
 
-def run_study(folder: StudyFolder, start_pool: Callable[[list[Run]], Pool], task: Task) -> None:
+def run_study(
+    folder: StudyFolder, start_pool: Callable[[list[Run]], Pool], task: Task
+) -> int | None:
     """Trains what is not finished; failed runs are tried again.
 
     Any number of these may work on one folder at the same time, on one host or several.
@@ -35,6 +38,9 @@ def run_study(folder: StudyFolder, start_pool: Callable[[list[Run]], Pool], task
       folder: of the study, on a file system that all of them share.
       start_pool: starts the workers.
       task: which of several this is.
+
+    Returns:
+      The signal that stopped it, if one did.
     """
     plan = folder.plan()
     runs = interleave(arms_of(plan, folder.path))
@@ -46,14 +52,16 @@ def run_study(folder: StudyFolder, start_pool: Callable[[list[Run]], Pool], task
     )
     if task != Task():
         console.print(f"this is task {task}, counted from 0; it begins with its own share")
-    pool = start_pool(runs)
-    try:
-        _watch(pool, runs, console)
-    finally:
-        pool.stop()
+    with Interruption() as interruption:
+        pool = start_pool(runs)
+        try:
+            _watch(pool, runs, console, interruption)
+        finally:
+            pool.stop()
+    return interruption.signal
 
 
-def _watch(pool: Pool, runs: list[Run], console: Console) -> None:
+def _watch(pool: Pool, runs: list[Run], console: Console, interruption: Interruption) -> None:
     begun, before = time.monotonic(), sum(not is_open(r) for r in runs)
     columns = (
         TextColumn("runs"),
@@ -63,7 +71,7 @@ def _watch(pool: Pool, runs: list[Run], console: Console) -> None:
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("runs", total=len(runs), completed=before, left="")
-        while pool.poll():
+        while pool.poll() and interruption.signal is None:
             done = sum(not is_open(run) for run in runs)
             if done > before:
                 seconds = (time.monotonic() - begun) / (done - before) * (len(runs) - done)

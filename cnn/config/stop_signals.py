@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM before a run has taken them over: one line, and the process is gone.
+
+Nothing is raised, since what is raised in the middle of an import leaves it half done, and in a
+callback of XLA's is swallowed. Ending at once loses nothing: every file is written whole or not at
+all, as a kill has to be survived anyway.
+"""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+_ending = threading.Lock()
+
+
+def end_on_signals() -> None:
+    """Makes SIGINT and SIGTERM end this process, whatever it is doing; calling again is harmless.
+
+    Python calls a handler between two instructions of the main thread, which a long compilation
+    keeps waiting; so a thread of its own is told of every signal too.
+    """
+    if not _in_main_thread():
+        return
+    # Whoever started this in the background of a shell has SIGINT ignored, and that stays so.
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end_now)
+
+
+def watch_signals() -> None:
+    """Starts the thread; after whatever has to be said before the first one."""
+    if not _in_main_thread():
+        return
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(told,), name="signals", daemon=True).start()
+
+
+def end_now(number: int, frame: FrameType | None = None) -> None:
+    """Says so, and ends the process with 128 + the number of the signal."""
+    if not _ending.acquire(blocking=False):
+        return  # The thread and the handler are told of the same signal.
+    try:
+        # A progress bar hides the cursor.
+        for stream in (sys.stdout, sys.stderr):
+            if stream.isatty():
+                os.write(stream.fileno(), b"\x1b[?25h")
+        os.write(sys.stderr.fileno(), b"stopped\n")
+    finally:
+        os._exit(128 + number)
+
+
+def _watch(told: int) -> None:
+    """Ends the process at a signal that nobody takes over, and at the second of any.
+
+    The first is left to its handler, which may only get its turn after a long computation.
+    """
+    noted = False
+    while data := os.read(told, 1):
+        number = data[0]
+        if number not in STOPPING:
+            continue
+        if noted or signal.getsignal(number) is end_now:
+            end_now(number)
+        noted = True
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,0 +1,105 @@
+"""How commands end when somebody presses Ctrl-C, or no longer reads what they print."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cnn.config.entry import describe
+from tests.conftest import REPOSITORY, TINY
+
+LISTS = (
+    ["-m", "cnn.models"],
+    ["-m", "cnn.layers"],
+    ["-m", "cnn.layers", "--markdown"],
+    ["-m", "cnn.evaluation"],
+    ["-m", "cnn.cost", "--config.model.name=resnet20", "--layers"],
+)
+
+
+def begin(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        stdout=options.pop("stdout", subprocess.PIPE),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
+def test_a_reader_that_leaves_ends_a_command_quietly(arguments):
+    process = begin(*arguments)
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (1, "")
+
+
+def wait_for_handlers(process):
+    """Waits until the process catches SIGTERM, which Python does not do of itself."""
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        if caught & 1 << (signal.SIGTERM - 1):
+            return
+        time.sleep(0.001)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("later", [0.0, 0.4, 1.5, 3.0])
+def test_a_signal_while_a_command_starts_is_one_line(tmp_path, number, later):
+    fields = [f"--config.{text}" for text in (*TINY, "train.duration=100000 steps")]
+    process = begin(
+        "train.py", "--config=configs/base.py", f"--workdir={tmp_path / 'run'}", *fields
+    )
+    wait_for_handlers(process)
+    time.sleep(later)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    # It may have come to its steps on a fast machine; then it saves one.
+    assert errors == ("" if "the same command continues" in output else "stopped\n")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_a_second_signal_ends_a_command_that_is_busy():
+    # A computation that never gives Python its turn, after the first signal was taken over.
+    program = (
+        "import hashlib, signal, sys\n"
+        "from cnn.config.entry import run_command\n"
+        "def main(arguments):\n"
+        "    signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "    print('busy', flush=True)\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
+        "run_command(main)\n"
+    )
+    process = begin("-c", program)
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "stopped\n")
+
+
+def test_what_the_system_refuses_is_one_sentence(tmp_path):
+    program = (
+        "import sys\n"
+        "from cnn.config.entry import run_command\n"
+        "run_command(lambda arguments: open(arguments[0]))\n"
+    )
+    (tmp_path / "file").touch()
+    process = begin("-c", program, str(tmp_path / "file" / "inside"))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    (line,) = errors.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'file' / 'inside'}: Not a directory; ")
+
+
+def test_a_full_disk_says_that_the_same_command_goes_on():
+    assert "same command" in describe(OSError(28, "No space left on device", "x"))
