@@ -2,10 +2,11 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin
 
 from cnn.config.errors import UserError, did_you_mean
+from cnn.config.fields import Field, Interval
 
 
 def parse_call(text: str, field: str) -> tuple[str, dict[str, Any]]:
@@ -45,45 +46,57 @@ def split_calls(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def options_of(function: Callable) -> dict[str, Field]:
+    """Returns the keyword-only arguments of a function.
+
+    Types are those of the defaults. An annotation says what else is allowed, such as
+    `Annotated[int, Interval("[1, 9]")]` or `Literal["a", "b"]`. Without one, whole numbers begin at
+    1, or at 0 where the default is 0, which turns something off.
+    """
+    found = inspect.signature(function).parameters.values()
+    return {p.name: _option(p.default, p.annotation) for p in found if p.kind is p.KEYWORD_ONLY}
+
+
+def _option(default: Any, annotation: Any) -> Field:
+    if isinstance(default, tuple):
+        return Field(type(default[0]) if default else int, default, "", _interval(1, annotation))
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return Field(type(default), default, "", _interval(default, annotation), choices)
+
+
+def _interval(default: Any, annotation: Any) -> Interval | None:
+    for said in getattr(annotation, "__metadata__", ()):
+        if isinstance(said, Interval):
+            return said
+    if type(default) is int:
+        return Interval(f"[{min(default, 1)}, 2147483647]")
+    return Interval("(-inf, inf)") if type(default) is float else None
+
+
 def defaults_of(function: Callable) -> dict[str, Any]:
     """Returns the keyword-only arguments of a function and their defaults."""
-    found = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in found if p.kind is p.KEYWORD_ONLY}
+    return {name: option.default for name, option in options_of(function).items()}
 
 
 def check_options(
-    name: str,
-    options: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    field: str,
-    zeros: Collection[str] = (),
+    name: str, options: Mapping[str, Any], allowed: Mapping[str, Field], field: str
 ) -> None:
-    """Refuses options that `name` does not have, or of another type than their default.
-
-    Numbers of elements begin at 1, but where the default is 0, which turns something off, at 0.
+    """Refuses options that `name` does not have, and values that they cannot have.
 
     Args:
       name: that has the options.
       options: as given.
-      defaults: of all options.
+      allowed: all options, see `options_of`.
       field: that messages name.
-      zeros: more options that may be 0.
 
     Raises:
-      UserError: such an option, with the nearest one, or a value below its range.
+      UserError: such an option, with the nearest one, or such a value.
     """
     for option, value in options.items():
-        if option not in defaults:
-            near = did_you_mean(option, defaults) if defaults else "it has none"
+        if option not in allowed:
+            near = did_you_mean(option, allowed) if allowed else "it has none"
             raise UserError(f"{field}: '{name}' has no option '{option}'; {near}")
-        default, said = defaults[option], f"{field}: {option}={value!r} of '{name}'"
-        kind = type(default)
-        # A bool is an int to Python, not to people.
-        if type(value) is not kind and (kind, type(value)) != (float, int):
-            raise UserError(f"{said} is not of type {kind.__name__}, as {default!r} is")
-        lowest = min(default, int(option not in zeros)) if kind is int else None
-        if lowest is not None and value < lowest:
-            raise UserError(f"{said} is too small; use a whole number from {lowest} up")
+        allowed[option].check(value, f"{field}: {option} of '{name}'")
 
 
 def signature(name: str, defaults: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Config file and command-line overrides -> one complete, checked, locked config."""
 
-import ast
 import importlib.util
 import inspect
 import re
@@ -9,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from ml_collections import ConfigDict
 
+from cnn.config.base import FIELDS, get_config
+from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError, did_you_mean
-from cnn.config.fields import changed_fields, check_read, check_values, leaves
+from cnn.config.fields import changed_fields
+
+_ALL = "cnn/config/base.py lists every field"
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Loaded:
         that nothing reads.
     """
     config = _run_config_file(path)
-    from configs import base
-
-    reference = base.get_config()
-    set_in_file = changed_fields(config, reference)
+    set_in_file = changed_fields(config, get_config())
     check_values(config)
     check_read(config, set_in_file)
     overridden = {apply_override(config, text) for text in overrides}
@@ -79,11 +78,9 @@ def _explain(error: Exception, file: str) -> str:
     line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
     unknown = re.search(r'Key "(\w+)" does not exist', str(error))
     if unknown:
-        from configs import base
-
-        names = {part for name, _ in leaves(base.get_config()) for part in name.split(".")}
+        names = {part for name in FIELDS for part in name.split(".")}
         hint = did_you_mean(unknown[1], names).split("allowed")[0]
-        reason = f"there is no field '{unknown[1]}'; {hint}configs/base.py lists every field"
+        reason = f"there is no field '{unknown[1]}'; {hint}{_ALL}"
     else:
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return f"{file}, line {line}: {reason}"
@@ -96,46 +93,14 @@ def apply_override(config: ConfigDict, text: str) -> str:
       UserError: unknown field, or a value of another type.
     """
     field, equals, value = text.partition("=")
-    values = dict(leaves(config))
     if not equals:
         raise UserError(f"--config.{field}: has no value; write --config.{field}=VALUE")
-    if field not in values:
-        sections = {name.rpartition(".")[0] for name in values}
+    if field not in FIELDS:
+        sections = {name.rpartition(".")[0] for name in FIELDS}
         if field in sections:
             raise UserError(f"--config.{field}: is a group; set one field, like {field}.NAME=VALUE")
-        near = did_you_mean(field, values).split("allowed")[0]
-        raise UserError(f"--config.{field}: unknown field; {near}configs/base.py lists every field")
+        near = did_you_mean(field, FIELDS).split("allowed")[0]
+        raise UserError(f"--config.{field}: unknown field; {near}{_ALL}")
     with config.unlocked():
-        config.update_from_flattened_dict({field: _parse(value, values[field], field)})
+        config.update_from_flattened_dict({field: FIELDS[field].parse(value, field)})
     return field
-
-
-def _parse(text: str, current: Any, field: str) -> Any:
-    kind = type(current)
-    try:
-        if kind is str:
-            return text
-        if kind is bool:
-            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-        if kind is tuple:
-            return _parse_tuple(text)
-        number = float(text)
-        if kind is int and number != int(number):
-            raise ValueError
-        return int(text) if kind is int and text.lstrip("-").isdigit() else kind(number)
-    except (ValueError, KeyError, OverflowError, SyntaxError) as error:
-        raise UserError(
-            f"--config.{field}: '{text}' is not of type {kind.__name__}, as {current!r} is"
-        ) from error
-
-
-def _parse_tuple(text: str) -> tuple[Any, ...]:
-    parts = [part.strip() for part in text.strip().strip("()").split(",") if part.strip()]
-    return tuple(_literal(part) for part in parts)
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text

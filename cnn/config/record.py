@@ -6,26 +6,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from cnn.config.base import FIELDS, get_config
+from cnn.config.check import concerns
 from cnn.config.errors import UserError
-from cnn.config.fields import concerns, leaves
+from cnn.config.fields import leaves
 
 # Fields that may differ when a run goes on: they say where and how, never what is computed.
-FREE_FIELDS = frozenset(
-    {
-        "data.data_dir",
-        "data.path",
-        "data.placement",
-        "data.device_limit",
-        "data.workers",
-        "data.prefetch",
-        "model.scan",
-        "evaluation.cifar_c",
-        "checkpoint.every",
-        "checkpoint.keep",
-        "log.tensorboard",
-        "mesh.devices",
-    }
-)
+FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.free)
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
@@ -39,12 +26,9 @@ def from_plain(plain: dict[str, Any]) -> ConfigDict:
     Raises:
       UserError: the stored config has fields that this version of the code does not know.
     """
-    from configs import base
-
-    config = base.get_config()
-    types = {name: type(value) for name, value in leaves(config)}
+    config = get_config()
     stored = dict(leaves(ConfigDict(plain)))
-    unknown = sorted(set(stored) - set(types))
+    unknown = sorted(set(stored) - set(FIELDS))
     if unknown:
         raise UserError(
             f"the stored config has fields that this version does not know: {', '.join(unknown)}; "
@@ -52,7 +36,7 @@ def from_plain(plain: dict[str, Any]) -> ConfigDict:
         )
     with config.unlocked():
         for name, value in stored.items():
-            frozen = _freeze(value) if types[name] is tuple else value
+            frozen = _freeze(value) if FIELDS[name].several else value
             config.update_from_flattened_dict({name: frozen})
     return config.lock()
 

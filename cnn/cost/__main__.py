@@ -25,7 +25,6 @@ def main(arguments: list[str]) -> None:
 
     loaded = load(options.config, overrides)
     model = loaded.config.model
-    models.check_read(model, loaded.set_fields)
     published = models.MODELS.look_up(model.name, "model.name").input_shape
     shape = _shape(options.image) if options.image else published
     classes = options.classes or (1000 if published[0] >= 224 else 10)

@@ -27,14 +27,12 @@ def main(arguments: list[str]) -> None:
     loaded = load(options.config, overrides)
     from rich.console import Console
 
-    from cnn import models
     from cnn.cost.bound import measure, table
     from cnn.training.mesh import count_cores_as_devices
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
     count_cores_as_devices()
-    models.check_read(loaded.config.model, loaded.set_fields)
     result = measure(loaded.config, options.steps, options.repeats)
     # Pipes and files are as wide as it takes.
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)

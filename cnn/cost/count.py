@@ -19,7 +19,6 @@ from cnn.cost.operators import HEADS, OPERATORS, Site, Work
 from cnn.layers import DOWNSAMPLERS as DOWNSAMPLING
 from cnn.layers import HEADS as POOLING
 from cnn.layers import BeforeConv, Conv, Downsample, Head
-from cnn.layers.downsample import parse_operator
 from cnn.ops.padding import per_axis
 
 
@@ -170,6 +169,6 @@ def _conv_kind(module: Conv, before: tuple[int, ...], size: tuple[int, ...]) -> 
 
 
 def _work(counts: Any, registry: Any, text: str, before: Any, after: Any) -> Work:
-    name, options = parse_operator(text, "operator", registry)
+    name, options = registry.parse(text, "operator")
     site = Site(tuple(before[1:]), tuple(after[1:]), registry[name].defaults() | options)
     return counts[name](site)

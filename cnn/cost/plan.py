@@ -48,10 +48,8 @@ def main(arguments: list[str]) -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    from cnn import models
     from cnn.cost.slices import open_slice
 
-    models.check_read(loaded.config.model, loaded.set_fields)
     slices = [open_slice(name) for name in options.topology.split(",")]
     result = _plan(loaded.config, slices, options)
     if options.out:

@@ -5,16 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
-from cnn.config.call import defaults_of
+from cnn.config.call import options_of
 from cnn.config.errors import UserError
+from cnn.config.fields import Field, Interval
 from cnn.config.metric import Metric
 from cnn.data import SIGNALS
 from cnn.pages.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
 
 Figures = dict[str, Any]
+# A number of examples; 0: all, or none.
+Count = Annotated[int, Interval("[0, 2147483647]")]
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,6 @@ class Suite:
       signals: what it can measure, of `data.signal`.
       metrics: the numbers of `measure` that say one thing of a network, so that runs, and the arms
         of a study, can be compared by them.
-      zeros: options of numbers that take 0, which means all or none; others begin at 1.
     """
 
     about: str
@@ -80,11 +82,14 @@ class Suite:
     section: Callable[[Sequence[Measured]], Html]
     signals: frozenset[str] = frozenset({"image", "sound", "video"})
     metrics: tuple[Metric, ...] = ()
-    zeros: tuple[str, ...] = ("images",)
+
+    def options(self) -> dict[str, Field]:
+        """Returns the options."""
+        return options_of(self.measure)
 
     def defaults(self) -> dict[str, Any]:
-        """Returns the options and their defaults."""
-        return defaults_of(self.measure)
+        """Returns the options' defaults."""
+        return {name: option.default for name, option in self.options().items()}
 
 
 @dataclass(frozen=True)

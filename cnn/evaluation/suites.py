@@ -1,6 +1,6 @@
 """The suites by name. To add one: a file with `measure`, `section` and metrics, and a line here."""
 
-from cnn.config.call import check_options, parse_call, split_calls
+from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.metric import declare
 from cnn.config.registry import Registry
@@ -44,7 +44,6 @@ add_suite(
         shift.measure,
         shift.section,
         metrics=shift.METRICS,
-        zeros=("images", "exhaustive"),
     ),
 )
 add_suite(
@@ -107,9 +106,7 @@ def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
         if part == "all":
             found |= {name: Asked(name) for name in SUITES}
             continue
-        name, options = parse_call(part, field)
-        suite = SUITES.look_up(name, field)
-        check_options(name, options, suite.defaults(), field, suite.zeros)
+        name, options = SUITES.parse(part, field)
         found[name] = Asked(name, options)
     if not found:
         raise UserError(f"{field}: names none; allowed: all, {', '.join(SUITES)}")

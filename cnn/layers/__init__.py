@@ -13,7 +13,6 @@ from cnn.layers.downsample import (
     Operator,
     before_conv,
     operator_of,
-    parse_operator,
 )
 from cnn.layers.heads import HEADS, Head
 from cnn.layers.norms import NORMS
@@ -21,7 +20,7 @@ from cnn.layers.residual import BlockForm, ResidualBlock, Shortcut, Sites
 from cnn.layers.separable import InvertedResidual, SeparableConvBlock
 from cnn.layers.squeeze_excite import SqueezeExcite
 from cnn.layers.stochastic_depth import StochasticDepth, linear_rates
-from cnn.layers.style import ACTIVATIONS, STYLE_FIELDS, Style, style_of
+from cnn.layers.style import ACTIVATIONS, STYLE_FIELDS, Style
 
 __all__ = [
     "ACTIVATIONS",
@@ -55,6 +54,4 @@ __all__ = [
     "downsamplers",
     "linear_rates",
     "operator_of",
-    "parse_operator",
-    "style_of",
 ]

@@ -11,8 +11,9 @@ from typing import Any
 import flax.linen as nn
 from jax import Array
 
-from cnn.config.call import check_options, defaults_of, parse_call
+from cnn.config.call import options_of
 from cnn.config.errors import UserError
+from cnn.config.fields import Field
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
@@ -68,12 +69,23 @@ class Operator:
     stochastic: bool = False
     ndims: tuple[int, ...] = (1, 2, 3)
 
+    def options(self) -> dict[str, Field]:
+        """Returns the keyword options."""
+        return {} if self.apply is None else options_of(self.apply)
+
     def defaults(self) -> dict[str, Any]:
-        """Returns the keyword options and their defaults."""
-        return {} if self.apply is None else defaults_of(self.apply)
+        """Returns the keyword options' defaults."""
+        return {name: option.default for name, option in self.options().items()}
 
 
-DOWNSAMPLERS: Registry[Operator] = Registry("operator")
+DOWNSAMPLERS: Registry[Operator] = Registry(
+    "operator",
+    "model.stem_downsample",
+    "model.downsample",
+    "model.shortcut_downsample",
+    "model.temporal_downsample",
+    "model.shortcut_temporal_downsample",
+)
 
 
 def register(name: str, card: Card, **properties: Any) -> Callable[[Apply], Apply]:
@@ -86,22 +98,9 @@ def register(name: str, card: Card, **properties: Any) -> Callable[[Apply], Appl
     return add
 
 
-def parse_operator(
-    text: str, field: str, registry: Registry[Any] = DOWNSAMPLERS
-) -> tuple[str, dict[str, Any]]:
-    """Checks "name(option=value)" against a registry and returns the name and its options.
-
-    Raises:
-      UserError: unknown operator, with the nearest one, or options as in `check_options`.
-    """
-    name, options = parse_call(text, field)
-    check_options(name, options, registry.look_up(name, field).defaults(), field)
-    return name, options
-
-
 def operator_of(text: str) -> Operator:
     """Returns the entry that a field's value names."""
-    return DOWNSAMPLERS[parse_operator(text, "operator")[0]]
+    return DOWNSAMPLERS[DOWNSAMPLERS.parse(text, "operator")[0]]
 
 
 def along(strides: Size, elements: int) -> Size:
@@ -161,7 +160,7 @@ class Downsample(nn.Module):
         Raises:
           UserError: the operator does not fit the input, or needs a convolution.
         """
-        name, options = parse_operator(self.operator, "operator")
+        name, options = DOWNSAMPLERS.parse(self.operator, "operator")
         entry = DOWNSAMPLERS[name]
         site = f"{'/'.join(self.path)}: '{self.operator}'"
         if x.ndim - 2 not in entry.ndims:
@@ -257,7 +256,7 @@ class BeforeConv(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns what the convolution of the site takes, at the resolution of `x`."""
-        name, options = parse_operator(self.operator, "operator")
+        name, options = DOWNSAMPLERS.parse(self.operator, "operator")
         return DOWNSAMPLERS[name].apply(self, x, train, None, **options)
 
     def along(self, elements: int) -> Size:

@@ -10,7 +10,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
-from cnn.layers.downsample import Card, Operator, parse_operator
+from cnn.layers.downsample import Card, Operator
 from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
 from cnn.ops.heads import (
@@ -25,7 +25,7 @@ from cnn.ops.heads import (
 )
 from cnn.ops.weighted import check_power
 
-HEADS: Registry[Operator] = Registry("head")
+HEADS: Registry[Operator] = Registry("head", "model.head", "model.temporal_head")
 
 
 def register_head(name: str, card: Card) -> Callable[[Any], Any]:
@@ -64,7 +64,7 @@ class Head(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]`, or pooled features `[B, F]` where K is 0."""
-        name, options = parse_operator(self.pooling, self.field, HEADS)
+        name, options = HEADS.parse(self.pooling, self.field)
         try:
             x = HEADS[name].apply(self, x.astype(jnp.float32), train, **options)
         except UserError as error:
@@ -239,8 +239,6 @@ def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array
     ),
 )
 def _flatten(layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = ()) -> Array:
-    if not all(isinstance(features, int) and features > 0 for features in hidden):
-        raise UserError(f"hidden={hidden} are not whole numbers from 1 up; use for instance (84,)")
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
         # VGG drops behind each hidden layer; behind the last one the classifier does.

@@ -17,10 +17,11 @@ from cnn.ops.batch_norm import batch_norm
 if TYPE_CHECKING:
     from cnn.layers.style import Style
 
-NORMS: Registry[Callable[..., nn.Module]] = Registry("norm")
+NORMS: Registry[Callable[..., nn.Module]] = Registry("norm", "model.norm")
+_AFFINE = ("norm_epsilon", "zero_scale")
 
 
-@NORMS.register("batch")
+@NORMS.register("batch", (*_AFFINE, "norm_momentum", "ghost_batch"))
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy, ICML 2015) over ghost groups of the batch.
 
@@ -62,7 +63,7 @@ class BatchNorm(nn.Module):
         return batch // ghost
 
 
-@NORMS.register("layer")
+@NORMS.register("layer", _AFFINE)
 class LayerNorm(nn.Module):
     """Layer normalisation (Ba et al. 2016) over the channels of each position, as ConvNeXt does."""
 
@@ -75,7 +76,7 @@ class LayerNorm(nn.Module):
         return _affine(self, x, *_moments(x, (-1,)))
 
 
-@NORMS.register("group")
+@NORMS.register("group", _AFFINE)
 class GroupNorm(nn.Module):
     """Group normalisation (Wu & He, ECCV 2018): 32 groups of channels, or as many as divide C."""
 
@@ -94,7 +95,7 @@ class GroupNorm(nn.Module):
         return _affine(self, x, *flat)
 
 
-@NORMS.register("instance")
+@NORMS.register("instance", _AFFINE)
 class InstanceNorm(nn.Module):
     """Instance normalisation (Ulyanov et al. 2016): each channel of each example by itself."""
 

@@ -6,18 +6,19 @@ from dataclasses import dataclass, fields, replace
 import flax.linen as nn
 import jax
 from jax import Array
-from ml_collections import ConfigDict
 
-from cnn.config.errors import UserError, did_you_mean
+from cnn.config.registry import Registry
 from cnn.layers.norms import NORMS
 from cnn.ops.padding import Size, per_axis
 
+ACTIVATIONS: Registry[Callable[[Array], Array]] = Registry("activation", "model.activation")
 # What jax.nn has that maps an array to one of the same shape, element by element.
-ACTIVATIONS = (
+for _name in (
     *("celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity"),
     *("leaky_relu", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign"),
     *("softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh"),
-)
+):
+    ACTIVATIONS.add(_name, getattr(jax.nn, _name))
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Style:
       norm_momentum: share of the running statistics kept at each step.
       norm_epsilon: added to variances.
       ghost_batch: examples that share batch statistics; 0 for the whole batch.
-      activation: name of a function of `jax.nn`.
+      activation: name in `ACTIVATIONS`.
       padding: of convolutions and pooling; see `cnn.ops.padding`.
       dtype: of the computation.
       zero_scale: whether the last norm of a residual branch starts with scale 0.
@@ -49,11 +50,7 @@ class Style:
 
     def __post_init__(self):
         NORMS.look_up(self.norm, "model.norm")
-        if self.activation not in ACTIVATIONS:
-            raise UserError(
-                f"model.activation: unknown '{self.activation}': "
-                f"{did_you_mean(self.activation, ACTIVATIONS)}"
-            )
+        ACTIVATIONS.look_up(self.activation, "model.activation")
 
     def dilated(self, factor: Size) -> "Style":
         """Returns the style of the layers behind a reduction that was replaced by dilation."""
@@ -70,12 +67,7 @@ class Style:
 
     def activate(self, x: Array) -> Array:
         """Applies the activation."""
-        return getattr(jax.nn, self.activation)(x)
+        return ACTIVATIONS[self.activation](x)
 
 
 STYLE_FIELDS = frozenset(f.name for f in fields(Style)) - {"zero_scale", "dilation"}
-
-
-def style_of(model: ConfigDict) -> Style:
-    """Reads the shared settings from `config.model`."""
-    return Style(zero_scale=model.zero_scale, **{name: model[name] for name in STYLE_FIELDS})

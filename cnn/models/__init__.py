@@ -1,7 +1,7 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
 from cnn.models import airbench, clips, convnext, mobilenet, plain, resnet, sound
-from cnn.models.registry import COMMON, MODELS, Network, build, check_read, resolve
+from cnn.models.registry import COMMON, MODELS, Network, build, resolve
 
 __all__ = [
     "COMMON",
@@ -9,7 +9,6 @@ __all__ = [
     "Network",
     "airbench",
     "build",
-    "check_read",
     "clips",
     "convnext",
     "mobilenet",

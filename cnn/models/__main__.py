@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from cnn import models
+from cnn.config.base import get_config
 from cnn.config.entry import Parser, run_command
-from configs import base
 
 
 def parameters(name: str, num_classes: int) -> int:
     """Returns the number of parameters at the network's own image size, without computing any."""
-    model = base.get_config().model
+    model = get_config().model
     with model.unlocked():
         model.name = name
     entry = models.MODELS[name]

@@ -4,8 +4,8 @@ import flax.linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.layers import Conv, Downsample, Head, Style, before_conv, operator_of, style_of
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.layers import Conv, Downsample, Head, Style, before_conv, operator_of
+from cnn.models.registry import MODELS, Network, check_stages, style_of
 
 
 class Airbench(nn.Module):

@@ -7,8 +7,8 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.layers import ClipConv, ClipResidualBlock, ClipSite, Downsample, Head, Style, style_of
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.layers import ClipConv, ClipResidualBlock, ClipSite, Downsample, Head, Style
+from cnn.models.registry import MODELS, Network, check_stages, style_of
 
 
 def _check_clips(x: Array) -> None:

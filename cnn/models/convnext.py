@@ -12,12 +12,11 @@ from cnn.layers import (
     Style,
     linear_rates,
     operator_of,
-    style_of,
 )
 from cnn.layers.conv import Conv
 from cnn.layers.convnext import kernel_init
 from cnn.layers.scanned import scanned
-from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_scan, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_scan, check_stages, style_of
 
 
 class ConvNeXt(nn.Module):

@@ -11,9 +11,8 @@ from cnn.layers import (
     SeparableConvBlock,
     Style,
     operator_of,
-    style_of,
 )
-from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages, style_of
 
 
 class MobileNet(nn.Module):

@@ -7,8 +7,8 @@ import flax.linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, operator_of, style_of
-from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages
+from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, operator_of
+from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages, style_of
 
 
 @dataclass(frozen=True)

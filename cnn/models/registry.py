@@ -1,6 +1,6 @@
 """Networks by name: how each is built, which config fields it reads, and what was published."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,19 +9,17 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
-from cnn.layers import DOWNSAMPLERS, HEADS, NORMS, STYLE_FIELDS, operator_of, parse_operator
+from cnn.layers import DOWNSAMPLERS, HEADS, STYLE_FIELDS, Style, operator_of
 from cnn.layers.residual import SHORTCUTS
 from cnn.models.framewise import frame_wise
 
-# Fields of config.model that every network reads, and those that only batch norm or any norm does.
+# Fields of config.model that every network reads.
 COMMON = STYLE_FIELDS | {"name", "head", "temporal_head", "dropout"}
-BATCH_NORM = frozenset({"norm_momentum", "ghost_batch"})
-ANY_NORM = frozenset({"norm_epsilon", "zero_scale"})
 RESIDUAL_SITES = frozenset({"stem_downsample", "downsample", "shortcut_downsample", "shortcut"})
 TEMPORAL_SITES = ("temporal_downsample", "shortcut_temporal_downsample")
 SITES = ("stem_downsample", "downsample", "shortcut_downsample", *TEMPORAL_SITES)
 IMAGENET_SHAPE = (224, 224, 3)
-STYLE = {"norm": "batch", "activation": "relu"}
+_STYLE = {"norm": "batch", "activation": "relu"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,20 @@ class Network:
     clips: bool = False
 
 
-MODELS: Registry[Network] = Registry("network")
+def _filled(config: ConfigDict) -> ConfigDict:
+    """Returns a config with the open fields of config.model set; see `resolve`."""
+    filled = config.copy_and_resolve_references()
+    with filled.unlocked():
+        filled.model = resolve(config.model)
+    return filled
+
+
+MODELS: Registry[Network] = Registry("network", "model.name", fill=_filled)
+
+
+def style_of(model: ConfigDict) -> Style:
+    """Reads the settings that all blocks share from a resolved config.model."""
+    return Style(zero_scale=model.zero_scale, **{name: model[name] for name in STYLE_FIELDS})
 
 
 def resolve(model: ConfigDict) -> ConfigDict:
@@ -60,7 +71,7 @@ def resolve(model: ConfigDict) -> ConfigDict:
     network = MODELS.look_up(model.name, "model.name")
     filled = model.copy_and_resolve_references()
     # The stem first: others depend on it.
-    published = sorted((STYLE | network.published).items(), key=lambda item: item[0] != "stem")
+    published = sorted((_STYLE | network.published).items(), key=lambda item: item[0] != "stem")
     with filled.unlocked():
         for name, value in published:
             if filled[name] in ("", ()):
@@ -74,8 +85,8 @@ def resolve(model: ConfigDict) -> ConfigDict:
 def _check_operators(model: ConfigDict, network: Network) -> None:
     for site in SITES:
         if site in network.reads:
-            parse_operator(model[site], f"model.{site}", DOWNSAMPLERS)
-    parse_operator(model.head, "model.head", HEADS)
+            DOWNSAMPLERS.parse(model[site], f"model.{site}")
+    HEADS.parse(model.head, "model.head")
     if model.temporal_head:
         _check_frame_wise(model, network)
     if "stem_downsample" in network.reads:
@@ -96,7 +107,7 @@ def _check_operators(model: ConfigDict, network: Network) -> None:
 
 
 def _check_frame_wise(model: ConfigDict, network: Network) -> None:
-    parse_operator(model.temporal_head, "model.temporal_head", HEADS)
+    HEADS.parse(model.temporal_head, "model.temporal_head")
     if network.clips:
         raise UserError(
             f"model.temporal_head: pools what a network of images finds in each frame, and "
@@ -166,32 +177,3 @@ def build(model: ConfigDict, num_classes: int) -> nn.Module:
     filled = resolve(model)
     network = MODELS[model.name].build(filled, num_classes)
     return frame_wise(network, filled.temporal_head) if filled.temporal_head else network
-
-
-def check_read(model: ConfigDict, fields: Iterable[str]) -> None:
-    """Refuses fields of config.model that were set although the network does not read them.
-
-    Args:
-      model: config.model.
-      fields: dotted names of the fields that somebody set.
-
-    Raises:
-      UserError: names the field and the network.
-    """
-    network = MODELS.look_up(model.name, "model.name")
-    filled = resolve(model)
-    for name in sorted(fields):
-        section, _, short = name.partition(".")
-        if section != "model":
-            continue
-        if short not in COMMON | network.reads:
-            raise UserError(
-                f"{name}: has no effect on {model.name}; leave it out, or choose another network "
-                f"(this one reads {', '.join(sorted(network.reads)) or 'the common fields only'})"
-            )
-        norms = {"batch"} if short in BATCH_NORM else set(NORMS) - {"none"}
-        if short in BATCH_NORM | ANY_NORM and filled.norm not in norms:
-            raise UserError(
-                f"{name}: has no effect with the norm '{filled.norm}' of {model.name}; leave it "
-                "out, or set model.norm=batch"
-            )

@@ -6,7 +6,7 @@ import flax.linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.layers import ConvBlock, Downsample, Head, Style, operator_of, style_of
+from cnn.layers import ConvBlock, Downsample, Head, Style, operator_of
 from cnn.layers.conv import Conv
 from cnn.layers.residual import (
     BASIC,
@@ -25,6 +25,7 @@ from cnn.models.registry import (
     Network,
     check_scan,
     check_stages,
+    style_of,
 )
 
 

@@ -11,9 +11,8 @@ from cnn.layers import (
     Head,
     Style,
     operator_of,
-    style_of,
 )
-from cnn.models.registry import MODELS, Network, check_stages
+from cnn.models.registry import MODELS, Network, check_stages, style_of
 
 WAVE_SHAPE = (8000, 1)
 KEYWORD_SHAPE = (49, 10, 1)  # 49 frames of 10 MFCC

@@ -12,8 +12,10 @@ from cnn.training.plan import Plan
 
 Schedule = Callable[[jax.Array | int], jax.Array]
 
-OPTIMIZERS: Registry[Callable[[ConfigDict], optax.GradientTransformation]] = Registry("optimizer")
-SCHEDULES: Registry[Callable[[ConfigDict, Plan], Schedule]] = Registry("schedule")
+OPTIMIZERS: Registry[Callable[[ConfigDict], optax.GradientTransformation]] = Registry(
+    "optimizer", "optimizer.name"
+)
+SCHEDULES: Registry[Callable[[ConfigDict, Plan], Schedule]] = Registry("schedule", "schedule.name")
 
 
 def decay_mask(params: dict) -> dict:
@@ -31,10 +33,10 @@ def make_optimizer(optimizer: ConfigDict, clip_norm: float) -> optax.GradientTra
     The learning rate stays outside, so that `TrainState.step` is the only clock.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    return optax.chain(clip, OPTIMIZERS[optimizer.name](optimizer))
+    return optax.chain(clip, OPTIMIZERS.bound(optimizer.name, "optimizer.name")(optimizer))
 
 
-@OPTIMIZERS.register("sgd")
+@OPTIMIZERS.register("sgd", reads=("momentum", "nesterov"))
 def _sgd(c: ConfigDict) -> optax.GradientTransformation:
     # L2 in the gradient, before the momentum: what every published CIFAR and ImageNet recipe means.
     return optax.chain(
@@ -43,7 +45,7 @@ def _sgd(c: ConfigDict) -> optax.GradientTransformation:
     )
 
 
-@OPTIMIZERS.register("adamw")
+@OPTIMIZERS.register("adamw", reads=("beta1", "beta2", "epsilon"))
 def _adamw(c: ConfigDict) -> optax.GradientTransformation:
     """Loshchilov & Hutter, ICLR 2019."""
     return optax.chain(
@@ -52,13 +54,13 @@ def _adamw(c: ConfigDict) -> optax.GradientTransformation:
     )
 
 
-@OPTIMIZERS.register("lamb")
+@OPTIMIZERS.register("lamb", reads=("beta1", "beta2", "epsilon"))
 def _lamb(c: ConfigDict) -> optax.GradientTransformation:
     """You et al., ICLR 2020."""
     return optax.chain(_adamw(c), optax.scale_by_trust_ratio())
 
 
-@OPTIMIZERS.register("lion")
+@OPTIMIZERS.register("lion", reads=("beta1", "beta2"))
 def _lion(c: ConfigDict) -> optax.GradientTransformation:
     """Chen et al., NeurIPS 2023."""
     return optax.chain(
@@ -75,7 +77,7 @@ def make_schedule(schedule: ConfigDict, plan: Plan) -> Schedule:
     step `plan.total_steps`, which no longer runs. `one_cycle` rises by a cosine from peak / 25
     instead (Smith & Topin 2017).
     """
-    after = SCHEDULES[schedule.name](schedule, plan)
+    after = SCHEDULES.bound(schedule.name, "schedule.name")(schedule, plan)
     warmup, peak = plan.warmup_steps, plan.learning_rate
     if not warmup:
         return after
@@ -92,20 +94,20 @@ def _constant(schedule: ConfigDict, plan: Plan) -> Schedule:
     return optax.constant_schedule(plan.learning_rate)
 
 
-@SCHEDULES.register("cosine")
-@SCHEDULES.register("one_cycle")
+@SCHEDULES.register("cosine", reads=("final",))
+@SCHEDULES.register("one_cycle", reads=("final",))
 def _cosine(schedule: ConfigDict, plan: Plan) -> Schedule:
     steps = plan.total_steps - plan.warmup_steps
     return optax.cosine_decay_schedule(plan.learning_rate, steps, alpha=schedule.final)
 
 
-@SCHEDULES.register("linear")
+@SCHEDULES.register("linear", reads=("final",))
 def _linear(schedule: ConfigDict, plan: Plan) -> Schedule:
     steps = plan.total_steps - plan.warmup_steps
     return optax.linear_schedule(plan.learning_rate, plan.learning_rate * schedule.final, steps)
 
 
-@SCHEDULES.register("step")
+@SCHEDULES.register("step", reads=("boundaries", "factor"))
 def _step(schedule: ConfigDict, plan: Plan) -> Schedule:
     def rate(count: jax.Array | int) -> jax.Array:
         passed = sum(jnp.where(count + plan.warmup_steps >= b, 1, 0) for b in plan.boundaries)

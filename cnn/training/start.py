@@ -2,7 +2,6 @@
 
 import jax
 
-from cnn import models
 from cnn.config.entry import compilation_cache
 from cnn.config.load import Loaded
 from cnn.training.hosts import abort, is_first, join_hosts
@@ -31,7 +30,6 @@ def start(loaded: Loaded, workdir: str, hosts: str | None = None) -> int:
         join_hosts(hosts)
     else:
         count_cores_as_devices()
-    models.check_read(loaded.config.model, loaded.set_fields)
     try:
         train(loaded.config, workdir)
     except InterruptedRun as stopped:

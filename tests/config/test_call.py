@@ -1,9 +1,19 @@
 """Names with options: how they are cut apart, and what is refused."""
 
+from typing import Annotated, Literal
+
 import pytest
 
-from cnn.config.call import check_options, defaults_of, parse_call, signature, split_calls
+from cnn.config.call import (
+    check_options,
+    defaults_of,
+    options_of,
+    parse_call,
+    signature,
+    split_calls,
+)
 from cnn.config.errors import UserError
+from cnn.config.fields import Interval
 
 
 def test_lists_are_cut_outside_of_brackets():
@@ -21,19 +31,37 @@ def test_a_call_and_its_signature_agree():
     assert signature("g", {}) == "g"
 
 
+def measure(
+    *,
+    images: int = 0,
+    parts: int = 4,
+    all: Annotated[int, Interval("[0, 9]")] = 5,
+    share: Annotated[float, Interval("[0, 1)")] = 0.5,
+    mode: Literal["a", "b"] = "a",
+    sizes: tuple[int, ...] = (),
+):
+    """Has an option of each kind."""
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"image": 3}, "did you mean 'images'"),
-        ({"images": 1.5}, "not of type int"),
-        ({"images": True}, "not of type int"),
-        ({"images": -1}, "from 0 up"),
-        ({"parts": 0}, "from 1 up"),
+        ({"images": 1.5}, "1.5 is not a whole number"),
+        ({"images": True}, "True is not a whole number"),
+        ({"images": -1}, r"allowed: \[0, "),
+        ({"parts": 0}, r"allowed: \[1, "),
+        ({"all": -1}, r"allowed: \[0, "),
+        ({"share": 2.0}, r"2\.0 is out of range; allowed: \[0, 1\)"),
+        ({"share": float("nan")}, "nan is out of range"),
+        ({"mode": "c"}, "unknown 'c': .*allowed: a, b"),
+        ({"sizes": (1, 0)}, "0 is out of range"),
+        ({"sizes": 3}, "not several values"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, words):
     with pytest.raises(UserError, match=words):
-        check_options("f", options, {"images": 0, "parts": 4}, "--field")
+        check_options("f", options, options_of(measure), "--field")
 
 
 def test_what_has_no_options_says_so():
@@ -41,7 +69,6 @@ def test_what_has_no_options_says_so():
         check_options("f", {"a": 1}, {}, "--field")
 
 
-def test_zero_where_it_means_something():
-    check_options("f", {"images": 0, "tiles": 0}, {"images": 5, "tiles": 0}, "--field", ("images",))
-    with pytest.raises(UserError, match="from 1 up"):
-        check_options("f", {"parts": 0}, {"parts": 5}, "--field", ("images",))
+def test_what_may_be_had():
+    given = {"images": 0, "all": 0, "share": 0, "mode": "b", "sizes": ()}
+    check_options("f", given, options_of(measure), "--field")

@@ -1,39 +1,29 @@
-"""The tables that are checked before jax is imported agree with the registries behind it."""
+"""What fields may hold and who reads them, which follows from the registries."""
 
 import pytest
 
+from cnn.config.base import FIELDS, get_config
 from cnn.config.call import parse_call
+from cnn.config.check import check_read
 from cnn.config.errors import UserError
-from cnn.config.fields import (
-    CHOICES,
-    DURATIONS,
-    OF_SIGNAL,
-    RANGES,
-    READ_BY,
-    check_read,
-    leaves,
-)
-from cnn.config.registry import Registry
-from cnn.data import SIGNALS, SOURCES
-from cnn.layers import NORMS
-from cnn.training.optimizer import OPTIMIZERS, SCHEDULES
-from configs import base
+from cnn.config.registry import Registry, registries
 
 
-def test_choices_are_the_registries():
-    assert set(CHOICES["optimizer.name"]) == set(OPTIMIZERS)
-    assert set(CHOICES["schedule.name"]) == set(SCHEDULES)
-    assert set(CHOICES["data.source"]) == set(SOURCES)
-    assert set(CHOICES["data.signal"]) == set(SIGNALS)
-    assert set(CHOICES["model.norm"]) == {"", *NORMS}
+def test_every_entry_reads_existing_fields():
+    for registry in registries():
+        assert set(registry.fields) <= set(FIELDS)
+        for name in registry:
+            section = registry.fields[0].rpartition(".")[0] if registry.fields else ""
+            for read in registry.reads(name):
+                full = (read, f"{section}.{read}")
+                assert any(f.startswith(full) for f in FIELDS), (registry.kind, name, read)
 
 
-def test_every_table_names_existing_fields():
-    names = {name for name, _ in leaves(base.get_config())}
-    tables = [*CHOICES, *RANGES, *DURATIONS, *READ_BY]
-    assert set(tables) <= names
-    for selector, readers in READ_BY.values():
-        assert readers <= set(CHOICES[selector])
+def test_conditions_name_existing_fields_and_values():
+    for name, field in FIELDS.items():
+        field.check(field.default, name)
+        selector, _, values = field.when.partition("=")
+        assert not selector or set(values.split("|")) <= set(FIELDS[selector].choices)
 
 
 def test_parse_call():
@@ -51,18 +41,17 @@ def test_what_is_no_call_is_refused(text):
 
 
 def test_a_registry_refuses_doubles_and_helps_with_typos():
-    registry = Registry("operator")
+    registry = Registry("thing")
     registry.add("max_blur", 1)
     assert registry.look_up("max_blur", "f") == 1
     with pytest.raises(ValueError, match="twice"):
         registry.add("max_blur", 2)
-    with pytest.raises(UserError, match=r"f: unknown operator 'maxblur': did you mean 'max_blur'"):
+    with pytest.raises(UserError, match=r"f: unknown thing 'maxblur': did you mean 'max_blur'"):
         registry.look_up("maxblur", "f")
 
 
 def test_fields_of_another_signal_are_refused():
-    config = base.get_config()
-    assert set(OF_SIGNAL) <= {name for name, _ in leaves(config)}
+    config = get_config()
     for signal, field in (("image", "data.sound.fft"), ("image", "augment.time_masks")):
         with pytest.raises(UserError, match=rf"{field}: has no effect with data\.signal={signal}"):
             check_read(config, [field])

@@ -38,7 +38,7 @@ def config_file(tmp_path):
         ("train.batch_size=many", ["train.batch_size", "many", "int"]),
         ("augment.flip=perhaps", ["augment.flip", "perhaps", "bool"]),
         ("seed=-1", ["seed", "-1", "[0, 2147483647]"]),
-        ("model.dropout=1", ["model.dropout", "1.0", "[0.0, 1.0)"]),
+        ("model.dropout=1", ["model.dropout", "1.0", "[0, 1)"]),
         ("optimizer.name=sdg", ["optimizer.name", "did you mean 'sgd'"]),
         ("train.duration=ten epochs", ["train.duration", "ten epochs", "500 steps"]),
         ("optimizer.beta1=0.8", ["optimizer.beta1", "no effect", "optimizer.name=sgd", "adamw"]),

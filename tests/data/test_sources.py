@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.config.fields import CHOICES, READ_BY, leaves
+from cnn.config.fields import leaves
 from cnn.data import SOURCES, ArraySplit, open_dataset
 
 
@@ -16,14 +16,6 @@ def embedded(data, repository):
     data.name, data.data_dir = "fashion_mnist_10k", str(repository / "data")
     data.mean, data.std = (0.5,), (0.5,)
     return data
-
-
-def test_the_config_knows_every_source_and_what_it_reads():
-    assert set(CHOICES["data.source"]) == set(SOURCES)
-    for field, (selector, readers) in READ_BY.items():
-        if selector == "data.source":
-            name = field.removeprefix("data.")
-            assert readers == {s for s, source in SOURCES.items() if name in source.reads}, field
 
 
 def test_every_data_field_is_read_by_some_source(data):

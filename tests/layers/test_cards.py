@@ -12,7 +12,6 @@ from cnn.layers import (
     DownsamplingConv,
     Head,
     Style,
-    parse_operator,
 )
 from cnn.layers.__main__ import main
 from cnn.layers.cards import markdown, signature
@@ -84,24 +83,26 @@ def test_weight_decay_leaves_what_is_no_kernel(name, entry):
         ("maxblur", "unknown operator 'maxblur': did you mean 'max_blur'"),
         ("max(windw=3)", "'max' has no option 'windw'; did you mean 'window'"),
         ("none(window=3)", "'none' has no option 'window'; it has none"),
-        ("max(window='3')", "window='3' of 'max' is not of type int"),
-        ("gem(p='x')", "p='x' of 'gem' is not of type float"),
+        ("max(window='3')", "window of 'max': '3' is not a whole number"),
+        ("gem(p='x')", "p of 'gem': 'x' is not a number"),
     ],
 )
 def test_mistakes_in_an_operator_are_told(text, message):
     with pytest.raises(UserError) as error:
-        parse_operator(text, "model.downsample")
+        DOWNSAMPLERS.parse(text, "model.downsample")
     assert str(error.value).startswith("model.downsample: ")
     assert message in str(error.value)
 
 
 def test_a_whole_number_is_a_float_too():
-    assert parse_operator("gem(p=3)", "f") == ("gem", {"p": 3})
+    assert DOWNSAMPLERS.parse("gem(p=3)", "f") == ("gem", {"p": 3})
 
 
 def test_activations_are_those_of_jax_nn():
     assert all(callable(getattr(jax.nn, name)) for name in ACTIVATIONS)
-    with pytest.raises(UserError, match=r"model.activation: unknown 'rellu': did you mean 'relu'"):
+    with pytest.raises(
+        UserError, match=r"model.activation: unknown activation 'rellu': did you mean 'relu'"
+    ):
         Style(activation="rellu")
     with pytest.raises(UserError, match=r"model.norm: unknown norm 'bach': did you mean 'batch'"):
         Style(norm="bach")

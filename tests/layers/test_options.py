@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.layers import DOWNSAMPLERS, HEADS, DownsamplingConv, Head, Style, parse_operator
+from cnn.layers import DOWNSAMPLERS, HEADS, DownsamplingConv, Head, Style
 
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 OPTIONS = [
@@ -45,27 +45,28 @@ def test_values_without_meaning_are_refused(registry, name, option, default):
         with pytest.raises(UserError) as error:
             pytest.fail(f"{text} gave {shape_of(registry, text)}")
         assert "\n" not in str(error.value)
-        assert repr(value) in str(error.value) or str(value) in str(error.value)
+        one = value[0] if isinstance(value, tuple) else value
+        assert str(one) in str(error.value)
 
 
 @pytest.mark.parametrize(("registry", "name", "option", "default"), OPTIONS)
 def test_values_of_other_types_are_refused(registry, name, option, default):
     for value in OTHER_TYPES[type(default)]:
-        message = rf"f: {option}=.* of '{name}' is not of type {type(default).__name__}"
+        message = rf"f: {option} of '{name}': .* is not .*type ({type(default).__name__}|int)"
         with pytest.raises(UserError, match=message):
-            parse_operator(f"{name}({option}={value!r})", "f", registry)
+            registry.parse(f"{name}({option}={value!r})", "f")
 
 
 @pytest.mark.parametrize(("registry", "name", "option", "default"), OPTIONS)
 def test_the_default_can_be_written_out(registry, name, option, default):
     text = f"{name}({option}={default!r})"
-    assert parse_operator(text, "f", registry) == (name, {option: default})
+    assert registry.parse(text, "f") == (name, {option: default})
     assert shape_of(registry, text) == shape_of(registry, name)
 
 
 def test_a_number_of_elements_begins_where_its_default_says():
-    assert parse_operator("aps(taps=0)", "f") == ("aps", {"taps": 0})
-    with pytest.raises(UserError, match=r"f: taps=-1 of 'aps' is too small; .* from 0 up"):
-        parse_operator("aps(taps=-1)", "f")
-    with pytest.raises(UserError, match=r"f: window=0 of 'max' is too small; .* from 1 up"):
-        parse_operator("max(window=0)", "f")
+    assert DOWNSAMPLERS.parse("aps(taps=0)", "f") == ("aps", {"taps": 0})
+    with pytest.raises(UserError, match=r"f: taps of 'aps': -1 is out of range; allowed: \[0, "):
+        DOWNSAMPLERS.parse("aps(taps=-1)", "f")
+    with pytest.raises(UserError, match=r"f: window of 'max': 0 is out of range; allowed: \[1, "):
+        DOWNSAMPLERS.parse("max(window=0)", "f")

@@ -35,7 +35,6 @@ class Probe:
     """
 
     def __init__(self, loaded: Loaded, dataset: Dataset):
-        models.check_read(loaded.config.model, loaded.set_fields)
         self.config = loaded.config
         self.evaluator: Evaluator = make_evaluator(loaded.config, dataset)
         mesh = self.evaluator.mesh

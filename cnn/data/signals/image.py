@@ -14,7 +14,7 @@ from cnn.config.errors import UserError
 from cnn.data.augmentation import Augment, check_augment, make_augment, normalize
 from cnn.data.crop import decode_crops
 from cnn.data.decode import ImageForm
-from cnn.data.signals.signal import SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
 from cnn.data.split import IMAGES, DrawCrops, Split
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -136,6 +136,7 @@ SIGNALS.add(
     "image",
     Kind(
         about="uint8 [H, W, C] from PNG and JPEG, normalised by channel",
+        reads=OF_PICTURES,
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: measure(split),

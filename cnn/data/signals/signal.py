@@ -161,6 +161,7 @@ class Kind:
 
     Attributes:
       about: one line.
+      reads: fields that have an effect on these examples and not on all.
       stored: how examples are kept in memory.
       codec: from the data section of a config.
       measure: (data section, train split) -> mean and std.
@@ -170,6 +171,7 @@ class Kind:
     """
 
     about: str
+    reads: frozenset[str]
     stored: Stored
     codec: Callable[[ConfigDict], Codec]
     measure: Callable[[ConfigDict, Split], tuple[tuple[float, ...], tuple[float, ...]]]
@@ -180,4 +182,20 @@ class Kind:
     ]
 
 
-SIGNALS: Registry[Kind] = Registry("signal")
+# Fields that pictures read, alone or in a row.
+OF_PICTURES = frozenset(
+    {
+        "image_size",
+        "channels",
+        "augment.flip",
+        "augment.pad",
+        "augment.pad_mode",
+        "augment.random_resized_crop",
+        "augment.cutout",
+        "augment.cutmix",
+        "augment.color_ops",
+        "augment.color_magnitude",
+    }
+)
+
+SIGNALS: Registry[Kind] = Registry("signal", "data.signal")

@@ -199,6 +199,16 @@ SIGNALS.add(
     "sound",
     Kind(
         about="int16 [T, C] from WAV and FLAC; as a wave, log-mel spectrogram or MFCC",
+        reads=frozenset(
+            {
+                "sound",
+                "augment.time_shift",
+                "augment.time_masks",
+                "augment.band_masks",
+                "augment.noise",
+                "augment.noise_snr",
+            }
+        ),
         stored=SOUNDS,
         codec=SoundCodec,
         measure=measure,

@@ -16,7 +16,7 @@ from cnn.data.clips import ClipForm, Sampling, draw_picks, views
 from cnn.data.color import random_color
 from cnn.data.frames import SUFFIXES, images_in, open_frames
 from cnn.data.signals.image import channels_of, measure
-from cnn.data.signals.signal import SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
 from cnn.data.split import CLIPS, DrawCrops
 
 _MEASURED = 1000  # clips that the statistics are measured on, at most
@@ -175,6 +175,14 @@ SIGNALS.add(
     "video",
     Kind(
         about="uint8 [T, H, W, C] from folders of frames, GIF, MP4 and AVI, normalised by channel",
+        reads=OF_PICTURES
+        | {
+            "video",
+            "evaluation.views",
+            "model.temporal_downsample",
+            "model.shortcut_temporal_downsample",
+            "model.temporal_head",
+        },
         stored=CLIPS,
         codec=VideoCodec,
         measure=lambda data, split: measure(split, _MEASURED, _CHUNK),

@@ -68,7 +68,7 @@ class Source:
     reads: frozenset[str]
 
 
-SOURCES: Registry[Source] = Registry("source")
+SOURCES: Registry[Source] = Registry("source", "data.source")
 
 
 class SliceReader:

@@ -28,7 +28,7 @@ from cnn.evaluation.corruption.corruptions import (
 )
 from cnn.evaluation.corruption.parameters import table_for
 from cnn.evaluation.model_under_test import ModelUnderTest, places, subject_of
-from cnn.evaluation.suite import Figures, Progress
+from cnn.evaluation.suite import Count, Figures, Progress
 
 IMAGENET_CLASSES = 1000
 METRICS = (
@@ -51,7 +51,7 @@ def measure(
     split: str,
     progress: Progress,
     *,
-    images: int = 2000,
+    images: Count = 2000,
     severities: tuple[int, ...] = SEVERITIES,
     jpeg: bool = True,
 ) -> Figures:

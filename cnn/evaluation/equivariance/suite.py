@@ -15,7 +15,7 @@ from cnn.evaluation.blocks import beside, block_path, path_of_blocks
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import ModelUnderTest, sample, subject_of
 from cnn.evaluation.shift.moves import fourier_shift, roll
-from cnn.evaluation.suite import Figures, Measured, Progress
+from cnn.evaluation.suite import Count, Figures, Measured, Progress
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves, legend
 from cnn.pages.page import Cell, Column, Html, element, sortable_table
@@ -23,7 +23,9 @@ from cnn.pages.page import Cell, Column, Html, element, sortable_table
 Maps = dict[str, Array]
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int = 1024) -> Figures:
+def measure(
+    run: CheckpointedRun, split: str, progress: Progress, *, images: Count = 1024
+) -> Figures:
     """Measures the equivariance error of every layer directly below the network.
 
     Args:

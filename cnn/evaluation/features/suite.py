@@ -16,7 +16,7 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.equivariance.suite import feature_maps
 from cnn.evaluation.features.class_maps import class_maps
 from cnn.evaluation.model_under_test import places
-from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.evaluation.suite import Count, Figures, Measured, Progress, called
 from cnn.pages import page
 from cnn.pages.drawing import Drawing
 from cnn.pages.page import Html, element
@@ -37,7 +37,7 @@ def measure(
     split: str,
     progress: Progress,
     *,
-    images: int = 4,
+    images: Count = 4,
     examples: tuple[int, ...] = (),
     channels: int = 8,
 ) -> Figures:

@@ -19,7 +19,7 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import sample
 from cnn.evaluation.receptive_field.effective import effective_field, field_size
 from cnn.evaluation.receptive_field.theoretical import Field, fields_of_axes
-from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.evaluation.suite import Count, Figures, Measured, Progress, called
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves
 from cnn.pages.drawing import Drawing
@@ -57,7 +57,7 @@ NOTE = (
 )
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: int = 64) -> Figures:
+def measure(run: CheckpointedRun, split: str, progress: Progress, *, images: Count = 64) -> Figures:
     """Measures fields of the network and, on some images of a split, of the checkpoint.
 
     Protocols: `receptive_field.receptive_fields` along every axis and

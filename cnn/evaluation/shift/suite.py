@@ -22,7 +22,7 @@ from cnn.evaluation.shift.protocols import (
 )
 from cnn.evaluation.shift.section import COLUMNS, NAMES
 from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
-from cnn.evaluation.suite import Figures, Progress
+from cnn.evaluation.suite import Count, Figures, Progress
 
 GRIDS = ("circular_grid", "all_shifts", "fractional_grid")
 PATHS = ("diagonal", "time_path")
@@ -50,8 +50,8 @@ def measure(
     split: str,
     progress: Progress,
     *,
-    images: int = 2000,
-    exhaustive: int = 32,
+    images: Count = 2000,
+    exhaustive: Count = 32,
     budget: int = 2**16,
     reach: int = 0,
     parts: int = 4,

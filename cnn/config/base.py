@@ -1,0 +1,276 @@
+"""Every field of a run, with its default, allowed values, unit and meaning.
+
+Durations are strings: "10 epochs", "500 steps", "64000 examples" or "5%" (of the whole training).
+A field that the chosen network, source, optimizer or schedule does not read is refused when it is
+changed, so no field silently does nothing. Intervals are written as in mathematics: "[0, 1)" holds
+0 and not 1. `free` fields may differ when a run goes on.
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from cnn.config.fields import (
+    Field,
+    choice,
+    duration,
+    flag,
+    real,
+    section,
+    several,
+    text,
+    whole,
+)
+
+_SPECTRA = "data.sound.features=log_mel|mfcc"
+_SIZE = "[1, 65536]"
+_BATCH = "[1, 1048576]"
+_SEED = "[-1, 2147483647]"
+
+# "" and (): as the network's authors published it; `python -m cnn.models` shows that.
+FIELDS: dict[str, Field] = {
+    "seed": whole(
+        0, "[0, 2147483647]", "drives initialisation, data order, augmentation and dropout"
+    ),
+    **section(
+        "seeds",
+        init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),
+        order=whole(-1, _SEED, "likewise"),
+        augment=whole(-1, _SEED, "likewise"),
+        dropout=whole(-1, _SEED, "likewise"),
+    ),
+    **section(
+        "data",
+        signal=text("image", "what examples are; see cnn/data/signals"),
+        source=text("tfds", "where they come from; see cnn/data/sources"),
+        name=text("fashion_mnist", "tfds, moving: name of the data set"),
+        version=text("", 'tfds: such as "3.0.1"; "" takes the newest in data_dir'),
+        data_dir=text("", 'tfds: folder of prepared data sets; "": tfds\' default', free=True),
+        path=text("", "folder: root of the class folders; npz: the file", free=True),
+        # Such as "train[:50%]"; folder: a subfolder of path, or ".", and maybe " ~ REGEX", which
+        # its files' paths below it have to contain.
+        train_split=text("train", "what is trained on"),
+        test_split=text("test", "read by the final evaluation and eval.py only"),
+        validation=duration("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
+        image_size=whole(
+            0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
+        ),
+        channels=choice((0, 1, 3), "tfds, folder: 1: grey, 3: colour; 0: as stored"),
+        broken_files=choice(("refuse", "skip"), "folder: what happens to them"),
+        synthetic_shape=several(
+            whole(1, _SIZE, "synthetic: height, width, channels"), 32, 32, 3, counts=(2, 3, 4)
+        ),
+        synthetic_examples=several(
+            whole(1, "[1, 2147483647]", "synthetic: train and test examples"), 512, 128, counts=(2,)
+        ),
+        synthetic_classes=whole(10, "[2, 65536]", "synthetic: number of classes"),
+        placement=choice(
+            ("auto", "device", "stream"),
+            "device: uint8 on the accelerator; auto: by size",
+            free=True,
+        ),
+        device_limit=whole(
+            1024,
+            "[0, 16777216]",
+            "largest split, in MiB, that goes on the device",
+            when="data.placement=auto",
+            free=True,
+        ),
+        workers=whole(
+            4, "[1, 1024]", "decoding threads; never changes the order or the values", free=True
+        ),
+        prefetch=whole(4, "[1, 1024]", "stream: batches decoded ahead", free=True),
+        mean=several(
+            real(0.0, "(-inf, inf)", "per channel, of pixels scaled to [0, 1]; (): of train")
+        ),
+        std=several(
+            real(1.0, "(0, inf)", "likewise; sound: per band of the features, or one for waves")
+        ),
+    ),
+    **section(
+        "data.video",
+        frames=whole(16, _SIZE, "of a clip"),
+        sampling=choice(
+            ("dense", "uniform"), "dense: `stride` apart | uniform: one of each equal part"
+        ),
+        stride=whole(1, _SIZE, "from one frame to the next", when="data.video.sampling=dense"),
+        random=flag(True, "in training: the start, or for uniform each place in its part"),
+        short=choice(("loop", "hold", "refuse"), "videos of too few frames; hold: the last one"),
+    ),
+    **section(
+        "data.sound",
+        rate=whole(16000, "[1, 2147483647]", "samples per second of all clips"),
+        other_rates=choice(("resample", "refuse"), "folder, tfds: sounds of another rate"),
+        seconds=real(1.0, "[0, 3600]", "folder, tfds: length of all clips"),
+        short=choice(("pad", "refuse"), "folder, tfds: shorter sounds; pad: zeros at the end"),
+        long=choice(("centre", "start"), "folder, tfds: which part of a longer sound"),
+        channels=choice((1, 0), "folder, tfds: 1: mixed to one; 0: as stored"),
+        features=choice(("log_mel", "wave", "mfcc"), "what the network sees"),
+        fft=whole(512, "[2, 1048576]", "samples per transform", when=_SPECTRA),
+        window_length=whole(
+            0, "[0, 1048576]", "samples of the window, in its middle; 0: fft", when=_SPECTRA
+        ),
+        hop=whole(160, "[1, 1048576]", "samples between frames", when=_SPECTRA),
+        window=choice(
+            ("hann", "hamming", "blackman", "boxcar"), "of each frame; periodic", when=_SPECTRA
+        ),
+        centred=flag(True, "frames centred on multiples of the hop, zeros beyond", when=_SPECTRA),
+        bands=whole(64, "[1, 4096]", "mel filters", when=_SPECTRA),
+        low=real(0.0, "[0, inf)", "Hz, where the lowest filter begins", when=_SPECTRA),
+        high=real(0.0, "[0, inf)", "Hz, where the highest ends; 0: half the rate", when=_SPECTRA),
+        scale=choice(("slaney", "htk"), "mel scale", when=_SPECTRA),
+        filter_norm=choice(("area", "peak"), "what is 1 of each filter over Hz", when=_SPECTRA),
+        floor=real(1e-10, "[1e-30, 1]", "power below which everything is silence", when=_SPECTRA),
+        dynamic_range=real(
+            0.0, "[0, 1000]", "dB below a clip's loudest that are kept; 0: all", when=_SPECTRA
+        ),
+        coefficients=whole(
+            13,
+            "[1, 4096]",
+            "cosines kept of the log-mel spectrum, from the 0th",
+            when="data.sound.features=mfcc",
+        ),
+        normalize=choice(
+            ("train", "clip", "none"), "by mean and std of the training part, or of each clip"
+        ),
+    ),
+    **section(
+        "augment",
+        flip=flag(False, "left-right, with probability one half"),
+        pad=whole(0, "[0, 65536]", "pixels padded on each side before a random crop back to size"),
+        pad_mode=choice(("zero", "reflect"), "what they are"),
+        random_resized_crop=several(
+            real(1.0, "(0, 1]", "(smallest, largest) share of the area, such as (0.08, 1.0)"),
+            counts=(0, 2),
+        ),
+        cutout=whole(0, "[0, 65536]", "pixels, side of the square set to the mean"),
+        mixup=real(0.0, "[0, 1000]", "alpha of the Beta distribution; 0: off"),
+        cutmix=real(0.0, "[0, 1000]", "likewise; with both on, each step takes one of them"),
+        time_shift=real(0.0, "[0, 3600]", "seconds, the largest shift either way; zeros come in"),
+        noise=text("white", "white | pink | a folder of WAV and FLAC files"),
+        noise_snr=several(
+            real(0.0, "[-200, 200]", "(lowest, highest) signal-to-noise ratio in dB; (): no noise"),
+            counts=(0, 2),
+        ),
+        time_masks=several(
+            whole(0, "[0, 65536]", "SpecAugment's (number of masks, frames of the widest)"),
+            counts=(0, 2),
+        ),
+        band_masks=several(
+            whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
+        ),
+        color_ops=whole(0, "[0, 100]", "RandAugment-style colour operations per image; 0: off"),
+        color_magnitude=real(9.0, "[0, 30]", "as in the RandAugment paper"),
+    ),
+    **section(
+        "model",
+        name=text("plain", "the network: python -m cnn.models lists them"),
+        features=several(whole(1, _SIZE, "width of each stage")),
+        depths=several(whole(1, "[1, 4096]", "blocks of each stage")),
+        width=real(1.0, "(0, 64]", "MobileNets: factor of all widths"),
+        stem=text("", "cifar: strides 1, for 28 to 64 pixels | imagenet | deep: three 3x3"),
+        stem_downsample=text("", "after the stem; `python -m cnn.layers` lists the operators"),
+        downsample=text("", "on the main path, wherever the resolution drops"),
+        shortcut_downsample=text("", "on the shortcut of a residual block, likewise"),
+        temporal_downsample=text(
+            "", "clips: on the main path, along time; the others then leave it"
+        ),
+        shortcut_temporal_downsample=text("", "clips: on the shortcut, along time"),
+        shortcut=choice(
+            ("", "pad", "projection"), "pad: zero channels, option A | 1x1 convolution, option B"
+        ),
+        head=text("", "global pooling before the classifier"),
+        temporal_head=text("", "clips: pooling over what a network of images finds in each frame"),
+        norm=text("", "the normalisation"),
+        norm_momentum=real(
+            0.9, "[0, 1)", "batch: share of the running statistics kept at each step"
+        ),
+        norm_epsilon=real(1e-5, "[0, 1)", "added to variances"),
+        ghost_batch=whole(
+            0, "[0, 1048576]", "batch: examples that share statistics; 0: the whole batch"
+        ),
+        zero_scale=flag(False, "start the last norm of each residual branch at scale 0"),
+        activation=text("", "any activation of jax.nn"),
+        padding=choice(("SAME", "torch", "CIRCULAR", "REFLECT", "VALID"), "see cnn/ops/padding.py"),
+        dropout=real(0.0, "[0, 1)", "rate, before the classifier; All-CNN: after each reduction"),
+        input_dropout=real(0.0, "[0, 1)", "All-CNN: rate, of the pixels"),
+        stochastic_depth=real(
+            0.0, "[0, 1)", "rate of dropping the last residual branch; the first: near 0"
+        ),
+        scan=flag(
+            False, "residual networks, ConvNeXt: compile equal blocks once, for training", free=True
+        ),
+        dtype=choice(("float32", "bfloat16"), "of the computation; parameters stay float32"),
+    ),
+    **section(
+        "train",
+        duration=duration("10 epochs", "of the whole training"),
+        batch_size=whole(128, _BATCH, "global: over all devices, hosts and accumulation steps"),
+        accumulation=whole(1, _BATCH, "micro-batches per step"),
+        label_smoothing=real(0.0, "[0, 1)", "share of each target spread over all classes"),
+        ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
+        clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
+    ),
+    **section(
+        "optimizer",
+        name=text("sgd", "see cnn/training/optimizer.py"),
+        # The peak is learning_rate * batch_size / 256.
+        learning_rate=real(0.1, "[0, inf)", "per 256 examples"),
+        momentum=real(0.9, "[0, 1)", "kept share of the velocity"),
+        nesterov=flag(True, "look ahead along the velocity"),
+        beta1=real(0.9, "[0, 1)", "kept share of the mean of gradients"),
+        beta2=real(0.999, "[0, 1)", "kept share of the mean of their squares"),
+        epsilon=real(1e-8, "[0, 1)", "added to the root of that"),
+        # Added to the gradient for sgd, else decoupled.
+        weight_decay=real(5e-4, "[0, inf)", "of kernels only"),
+    ),
+    **section(
+        "schedule",
+        name=text("cosine", "see cnn/training/optimizer.py"),
+        warmup=duration("0 steps", "linear, from zero"),
+        boundaries=several(duration("", "after which the rate is multiplied by factor")),
+        factor=real(0.1, "[0, 1]", "of the rate, at each boundary"),
+        final=real(0.0, "[0, 1]", "last rate as a share of the peak"),
+    ),
+    **section(
+        "evaluation",
+        every=duration("1 epochs", "on the validation part, when there is one"),
+        batch_size=whole(256, _BATCH, "any size gives the same metrics"),
+        views=whole(1, "[1, 1024]", "clips spread over each example, whose logits are averaged"),
+        cifar_c=text(
+            "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
+        ),
+    ),
+    **section(
+        "checkpoint",
+        every=duration("1 epochs", "between two", free=True),
+        keep=whole(
+            1,
+            "[1, 1048576]",
+            "newest ones kept, besides the best on the validation part",
+            free=True,
+        ),
+    ),
+    **section(
+        "log",
+        every=duration("50 steps", "what the metrics of one line are averages over"),
+        tensorboard=flag(True, "write tensorboard/ too", free=True),
+    ),
+    **section(
+        "mesh",
+        # 0: all accelerators, or as many cores of a CPU as get 32 examples each.
+        devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),
+    ),
+}
+
+
+def get_config() -> ConfigDict:
+    """Returns the complete default configuration, locked."""
+    tree: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        *groups, short = name.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[short] = field.default
+    return ConfigDict(tree).lock()

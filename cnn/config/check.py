@@ -1,0 +1,73 @@
+"""Which values a config may have, and which fields what it selects reads."""
+
+from collections.abc import Iterable, Iterator
+
+from ml_collections import ConfigDict
+
+from cnn.config.base import FIELDS
+from cnn.config.errors import UserError
+from cnn.config.fields import leaves
+from cnn.config.registry import Registry, registries
+
+
+def check_values(config: ConfigDict) -> None:
+    """Refuses values that no run can have.
+
+    A selecting field whose default is "" may be left open: the network's authors chose.
+
+    Raises:
+      UserError: names the field, its value and what is allowed.
+    """
+    values = dict(leaves(config))
+    for name, field in FIELDS.items():
+        field.check(values[name], name)
+    for registry in registries():
+        for name in registry.fields:
+            if values[name] or FIELDS[name].default:
+                registry.parse(values[name], name)
+
+
+def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
+    """Refuses fields that were set although what the config selects does not read them.
+
+    Raises:
+      UserError: names the field, the selection, and the selections that read it.
+    """
+    for registry in registries():
+        config = registry.fill(config) if registry.fill else config
+    values = dict(leaves(config))
+    for field in sorted(fields):
+        for selector, readers in _conditions(field):
+            selected = str(values[selector]).partition("(")[0]
+            if selected in readers:
+                continue
+            others = sorted(readers)
+            shown = " or ".join(others) if len(others) < 8 else f"one of {len(others)} that read it"
+            raise UserError(
+                f"{field}: has no effect with {selector}={selected}; leave it out, or set "
+                f"{selector} to {shown}"
+            )
+
+
+def concerns(field: str, signal: str) -> bool:
+    """Whether a field means anything to runs on such a signal."""
+    return all(
+        signal in readers for selector, readers in _conditions(field) if selector == "data.signal"
+    )
+
+
+def _conditions(field: str) -> Iterator[tuple[str, set[str]]]:
+    """Yields what has to be selected for a field to be read: a selecting field, its values."""
+    if FIELDS[field].when:
+        selector, _, readers = FIELDS[field].when.partition("=")
+        yield selector, set(readers.split("|"))
+    for registry in registries():
+        readers = {name for name in registry if _is_read(field, registry, name)}
+        if readers:
+            yield registry.fields[0], readers
+
+
+def _is_read(field: str, registry: Registry, name: str) -> bool:
+    section = registry.fields[0].rpartition(".")[0] if registry.fields else ""
+    read = {full for short in registry.reads(name) for full in (short, f"{section}.{short}")}
+    return field in read or any(field.startswith(f"{group}.") for group in read)
