@@ -5,7 +5,7 @@ convolution was written, and is off where it is padded.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from cnn import models
-from cnn.cost.operators import HEADS, OPERATORS, Site, Work
-from cnn.layers import DOWNSAMPLERS as DOWNSAMPLING
-from cnn.layers import HEADS as POOLING
-from cnn.layers import BeforeConv, Conv, Downsample, Head
+from cnn.config.registry import Registry
+from cnn.layers import DOWNSAMPLERS, HEADS, BeforeConv, Conv, Downsample, Head, Operator
+from cnn.layers.work import Site, Work
 from cnn.ops.padding import per_axis
 
 
@@ -32,7 +31,8 @@ class LayerCost:
       output: shape without the batch.
       parameters: its own.
       macs: multiply-accumulates; additions of a bias and norms count nothing.
-      operations: other operations of operators: comparisons, means, exponentials, transforms.
+      operations: other operations of operators: comparisons, means, exponentials, transforms; both
+        None of an operator whose entry has no cost.
       activations: elements that convolutions and linear maps write (as fvcore and pycls count).
       bytes: of the output in the compute dtype.
     """
@@ -41,8 +41,8 @@ class LayerCost:
     kind: str
     output: tuple[int, ...]
     parameters: int
-    macs: int
-    operations: int
+    macs: int | None
+    operations: int | None
     activations: int
     bytes: int
 
@@ -53,13 +53,13 @@ class NetworkCost:
 
     layers: tuple[LayerCost, ...]
 
-    def total(self, figure: str) -> int:
-        """Returns the sum of a figure of `LayerCost` over the layers."""
-        return sum(getattr(layer, figure) for layer in self.layers)
+    def total(self, figure: str) -> int | None:
+        """Returns the sum of a figure of `LayerCost` over the layers; None: one is unknown."""
+        return _total(self.layers, figure)
 
     @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one image."""
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one image; None: unknown of an operator."""
         return self.total("macs")
 
     @property
@@ -75,9 +75,14 @@ class NetworkCost:
         return NetworkCost(tuple(_sum(name, layers) for name, layers in groups.items()))
 
 
+def _total(layers: Iterable[LayerCost], figure: str) -> int | None:
+    values = [getattr(layer, figure) for layer in layers]
+    return None if None in values else sum(values)
+
+
 def _sum(name: str, layers: list[LayerCost]) -> LayerCost:
     figures = ("parameters", "macs", "operations", "activations", "bytes")
-    totals = {figure: sum(getattr(layer, figure) for layer in layers) for figure in figures}
+    totals = {figure: _total(layers, figure) for figure in figures}
     kinds = f"{len(layers)} layers" if len(layers) > 1 else layers[0].kind
     return LayerCost(name=name, kind=kinds, output=layers[-1].output, **totals)
 
@@ -118,8 +123,8 @@ def network_cost(model: ConfigDict, input_shape: tuple[int, ...], num_classes: i
     return count(models.build(model, num_classes), input_shape)
 
 
-def macs(model: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> int:
-    """Returns the multiply-accumulates of one image `[*spatial, C]` through `config.model`."""
+def macs(model: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> int | None:
+    """Returns the multiply-accumulates of one image `[*spatial, C]`; None: unknown."""
     return network_cost(model, input_shape, num_classes).macs
 
 
@@ -146,10 +151,10 @@ def _layer(
         work = Work(macs=before[-1] * math.prod(after))
     elif isinstance(module, Downsample | BeforeConv):
         kind = module.operator
-        work = _work(OPERATORS, DOWNSAMPLING, module.operator, before, after)
+        work = _work(DOWNSAMPLERS, module.operator, before, after)
     elif isinstance(module, Head):
-        kind, work = module.pooling, _work(HEADS, POOLING, module.pooling, before, after)
-    if not (parameters or activations or work.macs or work.operations):
+        kind, work = module.pooling, _work(HEADS, module.pooling, before, after)
+    if not (parameters or activations or work != Work()):
         return None
     written = math.prod(after) * output.dtype.itemsize
     return LayerCost(
@@ -168,7 +173,9 @@ def _conv_kind(module: Conv, before: tuple[int, ...], size: tuple[int, ...]) -> 
     return " ".join(words)
 
 
-def _work(counts: Any, registry: Any, text: str, before: Any, after: Any) -> Work:
+def _work(registry: Registry[Operator], text: str, before: Any, after: Any) -> Work:
     name, options = registry.parse(text, "operator")
-    site = Site(tuple(before[1:]), tuple(after[1:]), registry[name].defaults() | options)
-    return counts[name](site)
+    entry = registry[name]
+    if entry.cost is None:
+        return Work(None, None)
+    return entry.cost(Site(tuple(before[1:]), tuple(after[1:]), entry.defaults() | options))

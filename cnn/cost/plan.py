@@ -103,15 +103,16 @@ def _share(batch_size: int, place: Any) -> int:
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Returns the cells of `COLUMNS` for the figures of a slice."""
+    macs = "n/a" if row["macs"] is None else f"{row['macs'] / 1e9:.2f}"
     if not row["fits"]:
-        return row["slice"], "", "too many", f"{row['macs'] / 1e9:.2f}"
+        return row["slice"], "", "too many", macs
     bound, seconds = max(row["seconds_at_least"].items(), key=lambda item: item[1])
     collectives, counted = row["collectives"].values(), row["counted_bytes"]
     return (
         row["slice"],
         f"{row['examples']:,}",
         f"{row['memory'] / 2**30:.1f}",
-        f"{row['macs'] / 1e9:.2f}",
+        macs,
         f"{row['bytes'] / row['examples'] / 1e6:.0f}",
         f"{counted / row['examples'] / 1e6:.0f}" if counted else "",
         f"{sum(found['count'] for found in collectives)}",

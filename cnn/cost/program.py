@@ -116,14 +116,14 @@ def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Prog
 
 
 def plan(
-    make: Callable[[int], Evaluator], place: Slice, macs: int, per_chip: int
+    make: Callable[[int], Evaluator], place: Slice, macs: int | None, per_chip: int
 ) -> dict[str, Any]:
     """Compiles a training step for a slice.
 
     Args:
       make: builds the network on a device of this host, for a batch of so many examples in all.
       place: the slice.
-      macs: multiply-accumulates of the network for one example.
+      macs: multiply-accumulates of the network for one example; None: unknown.
       per_chip: examples of one chip; 0: as many as fit.
 
     Returns:
@@ -146,11 +146,12 @@ def plan(
         return row | {"fits": False, "why": str(error)}
     # Forward, and backward by input and by kernel: three products of the same size, two operations
     # each multiply-accumulate.
-    least = roofline(program, place.chip, 6 * macs * program.examples)
+    operations = None if macs is None else 6 * macs * program.examples
+    least = roofline(program, place.chip, operations)
     return row | {"fits": True, "seconds_at_least": least} | asdict(program)
 
 
-def roofline(program: Program, chip: Chip, operations: float) -> dict[str, float]:
+def roofline(program: Program, chip: Chip, operations: float | None) -> dict[str, float]:
     """Returns the least seconds that a step can take, by what bounds it.
 
     `compute`: the network's own operations at the chip's peak. `memory`: its bytes at full
@@ -160,12 +161,13 @@ def roofline(program: Program, chip: Chip, operations: float) -> dict[str, float
     Args:
       program: compiled for so many devices, each of them a chip.
       chip: its peaks.
-      operations: of the network's convolutions and linear maps for the examples of one chip.
+      operations: of the network's convolutions and linear maps for the examples of one chip; None,
+        which leaves `compute` out: unknown.
     """
     sent = sum(found.bytes for found in program.collectives.values())
     share = 2 * (program.devices - 1) / program.devices
-    return {
-        "compute": operations / chip.operations,
+    known = {} if operations is None else {"compute": operations / chip.operations}
+    return known | {
         "memory": program.bytes / chip.bandwidth,
         "network": share * sent / chip.interconnect,
     }

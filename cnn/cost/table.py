@@ -17,8 +17,12 @@ def cost_table(title: str, cost: NetworkCost) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for layer in cost.layers:
         shape = " x ".join(map(str, layer.output))
-        figures = (f"{getattr(layer, figure):,}" for figure in FIGURES)
+        figures = (_shown(getattr(layer, figure)) for figure in FIGURES)
         table.add_row(layer.name, layer.kind, shape, *figures)
     table.add_section()
-    table.add_row("total", "", "", *(f"{cost.total(figure):,}" for figure in FIGURES))
+    table.add_row("total", "", "", *(_shown(cost.total(figure)) for figure in FIGURES))
     return table
+
+
+def _shown(value: int | None) -> str:
+    return "n/a" if value is None else f"{value:,}"

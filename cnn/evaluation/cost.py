@@ -116,7 +116,9 @@ def _row(run: Measured) -> list[Cell]:
     return [*cells, Cell(measured["device"])]
 
 
-def _short(value: float) -> str:
+def _short(value: float | None) -> str:
+    if value is None:
+        return "n/a"
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.2f} {unit}"

@@ -17,6 +17,7 @@ from cnn.config.fields import Field
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
+from cnn.layers.work import Count
 from cnn.ops.padding import Padding, Size, per_axis
 
 # (layer, x [B, *spatial, C], train, phase, **options) -> y, or (y, phase) for polyphase operators.
@@ -57,6 +58,7 @@ class Operator:
       dilates: it spreads the windows of all later convolutions instead.
       shares_phase: it picks a polyphase component, and can take one that was picked before.
       stochastic: it draws while training, from the stream "dropout".
+      cost: its operations at a site, see `cnn.layers.work`; None: nobody counted them.
       ndims: the numbers of spatial axes it is defined for.
     """
 
@@ -67,6 +69,7 @@ class Operator:
     dilates: bool = False
     shares_phase: bool = False
     stochastic: bool = False
+    cost: Count | None = None
     ndims: tuple[int, ...] = (1, 2, 3)
 
     def options(self) -> dict[str, Field]:

@@ -13,6 +13,7 @@ from cnn.config.registry import Registry
 from cnn.layers.downsample import Card, Operator
 from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
+from cnn.layers.work import Count, Site, Work, nothing, per_element
 from cnn.ops.heads import (
     attention_pool,
     global_avg,
@@ -28,11 +29,11 @@ from cnn.ops.weighted import check_power
 HEADS: Registry[Operator] = Registry("head", "model.head", "model.temporal_head")
 
 
-def register_head(name: str, card: Card) -> Callable[[Any], Any]:
+def register_head(name: str, card: Card, cost: Count | None = None) -> Callable[[Any], Any]:
     """Decorator that adds (layer, x `[B, *spatial, C]`, train, **options) -> `[B, features]`."""
 
     def add(apply: Callable[..., Array]) -> Callable[..., Array]:
-        HEADS.add(name, Operator(apply, card))
+        HEADS.add(name, Operator(apply, card, cost=cost))
         return apply
 
     return add
@@ -110,6 +111,7 @@ class _Projection(nn.Module):
         oracle=("global_avg",),
         pitfalls="invariant to circular shifts only: borders and padding leak the position.",
     ),
+    cost=per_element(),
 )
 def _avg(layer: Head, x: Array, train: bool) -> Array:
     return global_avg(x)
@@ -122,6 +124,7 @@ def _avg(layer: Head, x: Array, train: bool) -> Array:
         reference="Oquab et al., CVPR 2015",
         oracle=("global_max",),
     ),
+    cost=per_element(),
 )
 def _max(layer: Head, x: Array, train: bool) -> Array:
     return global_max(x)
@@ -135,6 +138,7 @@ def _max(layer: Head, x: Array, train: bool) -> Array:
         oracle=("global_avg_max",),
         pitfalls="some sum the two.",
     ),
+    cost=per_element(2),
 )
 def _avg_max(layer: Head, x: Array, train: bool) -> Array:
     return global_avg_max(x)
@@ -149,6 +153,7 @@ def _avg_max(layer: Head, x: Array, train: bool) -> Array:
         parameters="C K: the classifier sees twice the features",
         macs="C K",
     ),
+    cost=per_element(2),
 )
 def _cat_avg_max(layer: Head, x: Array, train: bool) -> Array:
     return global_cat_avg_max(x)
@@ -163,6 +168,7 @@ def _cat_avg_max(layer: Head, x: Array, train: bool) -> Array:
         parameters="1",
         pitfalls="negative elements get neither value nor gradient: use it after a ReLU.",
     ),
+    cost=per_element(),
 )
 def _gem(layer: Head, x: Array, train: bool, *, p: float = 3.0) -> Array:
     check_power(p, "gem")
@@ -177,12 +183,24 @@ def _gem(layer: Head, x: Array, train: bool, *, p: float = 3.0) -> Array:
         oracle=("global_log_sum_exp",),
         parameters="1",
     ),
+    cost=per_element(),
 )
 def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
     if r <= 0:
         raise UserError(f"r={r} is not above 0; use for instance r=10.0")
     start = nn.initializers.constant(r)
     return global_log_sum_exp(x, r=layer.param("r", start, (), jnp.float32))
+
+
+def _cost_of_attention(s: Site) -> Work:
+    tokens, channels = s.positions + 1, s.channels
+    maps = (2 * tokens + 2) * channels**2  # keys and values of all tokens; one query, one output
+    return Work(macs=maps + 2 * tokens * channels)
+
+
+def _cost_of_simpool(s: Site) -> Work:
+    maps = (s.positions + 1) * s.channels**2  # keys of all positions, one query
+    return Work(macs=maps + 2 * s.positions * s.channels)
 
 
 @register_head(
@@ -196,6 +214,7 @@ def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
         pitfalls="learned positions tie the network to one image size; without them "
         "(positions=False) the order of the positions does not matter.",
     ),
+    cost=_cost_of_attention,
 )
 def _attention(
     layer: Head, x: Array, train: bool, *, heads: int = 8, positions: bool = True
@@ -220,6 +239,7 @@ def _attention(
         pitfalls="gamma 2 is for convolutional networks. Implementations differ in the minimum "
         "that makes values positive; see cnn/ops/heads.py.",
     ),
+    cost=_cost_of_simpool,
 )
 def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array:
     normed = NORMS["layer"](layer.style, name="token_norm")(x, train)
@@ -237,6 +257,7 @@ def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array
         macs="as many as parameters",
         pitfalls="ties the network to one image size.",
     ),
+    cost=nothing,
 )
 def _flatten(layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = ()) -> Array:
     x = x.reshape(x.shape[0], -1)

@@ -28,6 +28,10 @@ STUDY = StudyPlan(
     margin=0.01,
 )
 
+# A network whose widths nothing can change.
+SHARED = tuple(text for text in TINY if not text.startswith("model."))
+FIXED = {"max": (), "a": ("model.name=lenet5",)}
+
 
 def configs(plan):
     return {name: load(plan.config, (*plan.shared, *own)).config for name, own in plan.arms.items()}
@@ -121,7 +125,7 @@ def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp
     [
         ({"match": "wdth"}, "did you mean 'width'"),
         ({"match": "width", "networks": {"a": ()}}, "one network"),
-        ({"match": "width", "arms": {"max": (), "a": ("model.name=lenet5",)}}, "fixed widths"),
+        ({"match": "width", "arms": FIXED, "shared": SHARED}, "fixed widths"),
         ({"match": "width", "shared": (*TINY, "model.features=1,1")}, "within 2 %"),
         ({"match": "epochs", "shared": (*TINY, "train.duration=2 steps")}, "within 2 %"),
     ],

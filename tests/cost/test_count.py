@@ -1,14 +1,18 @@
 """Counts against published figures, against XLA's own where it is right, and against parameters."""
 
+from dataclasses import replace
+from io import StringIO
+
 import jax
 import jax.numpy as jnp
 import pytest
+from rich.console import Console
 
 from cnn import models
 from cnn.cost import count, macs, network_cost
-from cnn.cost.operators import HEADS, OPERATORS, Site
-from cnn.layers import DOWNSAMPLERS, Downsample, Style
-from cnn.layers import HEADS as POOLING
+from cnn.cost.table import cost_table
+from cnn.layers import DOWNSAMPLERS, HEADS, Downsample, Style
+from cnn.layers.work import Site
 from configs import base
 
 
@@ -72,7 +76,7 @@ def test_dilation_keeps_the_resolution_and_pays_for_it():
 
 
 @pytest.mark.parametrize("spatial", [(16,), (16, 16), (8, 8, 8)])
-@pytest.mark.parametrize("operator", sorted(OPERATORS))
+@pytest.mark.parametrize("operator", sorted(DOWNSAMPLERS))
 def test_every_operator_counts_at_every_number_of_axes(operator, spatial):
     entry = DOWNSAMPLERS[operator]
     if len(spatial) not in entry.ndims or entry.on_conv:
@@ -100,13 +104,13 @@ class _Called:
 
 def test_filters_count_as_the_depthwise_convolutions_they_are():
     site = Site((8, 8, 3), (4, 4, 3), {"taps": 4, "window": 2, "levels": 1})
-    assert OPERATORS["blur"](site).macs == 16 * 4 * 4 * 3
-    assert OPERATORS["max_blur"](site).macs == 16 * 4 * 4 * 3
-    assert OPERATORS["max_blur"](site).operations == 4 * 8 * 8 * 3
-    assert OPERATORS["tree"](site).macs == 3 * 4 * 4 * 4 * 3
+    assert DOWNSAMPLERS["blur"].cost(site).macs == 16 * 4 * 4 * 3
+    assert DOWNSAMPLERS["max_blur"].cost(site).macs == 16 * 4 * 4 * 3
+    assert DOWNSAMPLERS["max_blur"].cost(site).operations == 4 * 8 * 8 * 3
+    assert DOWNSAMPLERS["tree"].cost(site).macs == 3 * 4 * 4 * 4 * 3
     haar = Site((8, 8, 3), (4, 4, 3), {"wavelet": "haar"})
     # Rows first, 2 taps for 4 x 8 outputs; then columns, 2 taps for 4 x 4.
-    assert OPERATORS["wavelet"](haar).macs == 2 * (4 * 8 + 4 * 4) * 3
+    assert DOWNSAMPLERS["wavelet"].cost(haar).macs == 2 * (4 * 8 + 4 * 4) * 3
 
 
 def test_blur_before_a_strided_convolution_is_counted():
@@ -116,6 +120,18 @@ def test_blur_before_a_strided_convolution_is_counted():
     assert added == 9 * (8 * 8 * 3 + 4 * 4 * 4)
 
 
-def test_every_operator_and_head_has_a_count():
-    assert OPERATORS.keys() == DOWNSAMPLERS.keys()
-    assert HEADS.keys() == POOLING.keys()
+def test_every_operator_and_head_has_a_cost():
+    assert all(entry.cost for registry in (DOWNSAMPLERS, HEADS) for entry in registry.values())
+
+
+def test_an_unknown_cost_is_not_available(monkeypatch):
+    entry = replace(DOWNSAMPLERS["max"], cost=None)
+    monkeypatch.setitem(DOWNSAMPLERS._entries, "uncounted", entry)
+    model = config_of("plain", features=(4, 8), downsample="uncounted")
+    cost = network_cost(model, (8, 8, 3), 5)
+    known = network_cost(config_of("plain", features=(4, 8)), (8, 8, 3), 5)
+    assert cost.macs is cost.total("operations") is cost.by_module().macs is None
+    assert cost.parameters == known.parameters
+    console = Console(file=StringIO(), width=140)
+    console.print(cost_table("a network", cost))
+    assert "n/a" in console.file.getvalue()

@@ -123,7 +123,10 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
             classes = len(result["test"]["confusion"])
             # Runs that were trained on images alone called it so.
             shape = result.get("input_shape") or result["image_shape"]
-            return network_cost(folder.config().model, tuple(shape), classes)
+            try:
+                return network_cost(folder.config().model, tuple(shape), classes)
+            except UserError:  # It is built from a plugin that is not loaded.
+                return None
     return None
 
 

@@ -178,7 +178,13 @@ def _near(widths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 
 
 def _macs(model: ConfigDict, dataset: Dataset) -> int:
-    return macs(model, dataset.input_shape, dataset.num_classes)
+    found = macs(model, dataset.input_shape, dataset.num_classes)
+    if found is None:
+        raise UserError(
+            f"match: the MACs of {model.name} with model.downsample={model.downsample} are not "
+            "known; give the entry of the operator a cost, or leave its arm out"
+        )
+    return found
 
 
 def _check(name: str, found: int, wanted: int, nearest: str) -> None:

@@ -13,6 +13,7 @@ from cnn.layers.downsample import (
     Operator,
     register,
 )
+from cnn.layers.work import Site, Work, blurred
 from cnn.ops.adaptive import adaptive_blur
 from cnn.ops.average import subsample
 from cnn.ops.blur import blur
@@ -38,6 +39,7 @@ def _borders(layer: Downsample | BeforeConv, dialect: str) -> Padding:
         "circular networks circular), timm, composer, ffcv; see cnn/ops/blur.py. 2 taps are the "
         "2x2 average.",
     ),
+    cost=blurred,
 )
 def _blur(
     layer: Downsample,
@@ -65,10 +67,14 @@ def _add_names() -> None:
             pitfalls="blur by its name at this site, so an arm of each is an A/A comparison. "
             "blur_conv is another operator: it blurs before the convolution.",
         )
-        DOWNSAMPLERS.add(name, Operator(_blur, card))
+        DOWNSAMPLERS.add(name, Operator(_blur, card, cost=blurred))
 
 
 _add_names()
+
+
+def _cost_of_max_blur(s: Site) -> Work:
+    return Work(blurred(s).macs, s.window() * math.prod(s.before))
 
 
 @register(
@@ -80,6 +86,7 @@ _add_names()
         macs="window comparisons a position of the input, taps**n an output and channel",
         pitfalls="see blur. The maximum works at full resolution.",
     ),
+    cost=_cost_of_max_blur,
 )
 def _max_blur(
     layer: Downsample,
@@ -105,6 +112,7 @@ def _max_blur(
         pitfalls="blurs before the convolution and its nonlinearity, where Zhang blurs behind "
         "both; one larger strided convolution. ffcv pads with zeros, so borders darken.",
     ),
+    cost=blurred,
     on_conv=True,
 )
 def _blur_conv(
@@ -133,6 +141,7 @@ def _blur_conv(
         "channels the next smaller number that does is taken. Mirrored borders, as published, but "
         "circular in circular networks.",
     ),
+    cost=lambda s: Work(macs=s.window() * math.prod(s.after)),
 )
 def _ddac(
     layer: Downsample,

@@ -4,6 +4,7 @@ from jax import Array
 
 from cnn.layers.conv import Conv, ConvBlock
 from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, register
+from cnn.layers.work import nothing, windowed
 from cnn.ops.average import avg_pool
 from cnn.ops.max_pool import max_pool
 
@@ -12,6 +13,7 @@ DOWNSAMPLERS.add(
     Operator(
         apply=None,
         on_conv=True,
+        cost=nothing,
         card=Card(
             formula="the convolution of the site takes the strides: y = subsample(conv(x))",
             reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",
@@ -35,6 +37,7 @@ DOWNSAMPLERS.add(
         pitfalls="it adds a layer: conv_pool is the control with as many parameters. Ports that "
         "drop its activation fall short of the paper.",
     ),
+    cost=nothing,
 )
 def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     block = ConvBlock(
@@ -53,6 +56,7 @@ def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
         macs="window**n * C**2 a position of the input",
         pitfalls="the control of all_conv: as many parameters, strides**n times its operations.",
     ),
+    cost=windowed(option="pool"),
 )
 def _conv_pool(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3, pool: int = 2
@@ -71,6 +75,7 @@ def _conv_pool(
         macs="C**2 an output",
         pitfalls="commutes with conv_avg to the same function for a quarter of its operations.",
     ),
+    cost=windowed(),
 )
 def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
     x = avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
@@ -87,6 +92,7 @@ def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
         macs="C**2 a position of the input",
         pitfalls="the same function as avg_conv: an arm of both is an A/A comparison.",
     ),
+    cost=windowed(),
 )
 def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
     x = Conv(x.shape[-1], 1, layer.style, name="conv")(x)

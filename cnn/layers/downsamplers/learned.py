@@ -10,6 +10,7 @@ from jax import Array
 from cnn.layers.conv import Conv
 from cnn.layers.downsample import Card, Downsample, register
 from cnn.layers.norms import NORMS
+from cnn.layers.work import Site, Work, windowed
 from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
 from cnn.ops.padding import per_axis
 from cnn.ops.weighted import check_power, gem_pool, lip
@@ -26,6 +27,7 @@ from cnn.ops.weighted import check_power, gem_pool, lip
         pitfalls="negative elements get neither value nor gradient: use it after a ReLU. Others "
         "overflow in half precision.",
     ),
+    cost=windowed(),
 )
 def _gem(
     layer: Downsample,
@@ -53,6 +55,7 @@ def _gem(
         "The last convolution starts at zero, so it starts as the average. The bottleneck's "
         "conv1x1, conv3x3, conv1x1 read the operator's input here, the block's as published.",
     ),
+    cost=windowed(2),
 )
 def _lip(
     layer: Downsample,
@@ -87,10 +90,21 @@ _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
         macs="2 window operations an output",
         pitfalls="Yu et al. (RSKT 2014) call a random choice of the two mixed pooling.",
     ),
+    cost=windowed(2),
 )
 def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     share = layer.param("share", nn.initializers.constant(0.5), (), jnp.float32)
     return mixed_pool(x, layer.along(window), layer.strides, layer.style.padding, share=share)
+
+
+def _cost_of_gated(s: Site) -> Work:
+    window = s.window() * math.prod(s.after)
+    return Work(macs=window, operations=2 * window)
+
+
+def _cost_of_tree(s: Site) -> Work:
+    filters = 2 ** (s.options["levels"] + 1) - 1
+    return Work(macs=filters * s.window() * math.prod(s.after))
 
 
 @register(
@@ -104,6 +118,7 @@ def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, win
         pitfalls="one filter for all channels, as published; dense convolutions as gates mix the "
         "channels and have C**2 times the parameters.",
     ),
+    cost=_cost_of_gated,
 )
 def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     shape = per_axis(layer.along(window), x.ndim - 2, "window")
@@ -121,6 +136,7 @@ def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, win
         macs="(2**(levels + 1) - 1) window an output",
         pitfalls="linear but for the gates: with constant ones a depthwise strided convolution.",
     ),
+    cost=_cost_of_tree,
 )
 def _tree(
     layer: Downsample,

@@ -1,8 +1,11 @@
 """Pooling without parameters, subsampling, and the controls that keep the resolution."""
 
+import math
+
 from jax import Array
 
 from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.work import Work, nothing, windowed
 from cnn.ops.average import avg_pool, subsample
 from cnn.ops.max_pool import max_pool
 from cnn.ops.median import median_pool
@@ -20,6 +23,7 @@ from cnn.ops.weighted import lp_pool, soft_pool
         "Gradients of jnp.max split ties, select-and-scatter (and ours) do not. SAME and torch "
         "padding sample other positions for window 3, strides 2 on even sizes.",
     ),
+    cost=windowed(),
 )
 def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
     return max_pool(x, layer.along(window), layer.strides, layer.style.padding)
@@ -35,6 +39,7 @@ def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, windo
         pitfalls="flax and PyTorch count the padding unless told otherwise, TensorFlow and this "
         "operator do not; count_padding=True does.",
     ),
+    cost=windowed(),
 )
 def _avg(
     layer: Downsample,
@@ -58,6 +63,7 @@ def _avg(
         macs="window**2 comparisons an output",
         pitfalls="the mean of the middle two for an even window; others take the lower one.",
     ),
+    cost=lambda s: Work(operations=s.window() ** 2 * math.prod(s.after)),
 )
 def _median(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
     return median_pool(x, layer.along(window), layer.strides, layer.style.padding)
@@ -73,6 +79,7 @@ def _median(layer: Downsample, x: Array, train: bool, phase: Array | None, *, wi
         pitfalls="sums, as PyTorch's LPPool, where gem averages: they differ by "
         "window ** (n / p). PyTorch's gradient in a window of zeros is NaN.",
     ),
+    cost=windowed(),
 )
 def _lp(
     layer: Downsample,
@@ -96,6 +103,7 @@ def _lp(
         pitfalls="the published path without CUDA sums exp over the channels and clamps below "
         "zero, which is another operator and was copied on.",
     ),
+    cost=windowed(2),
 )
 def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
     return soft_pool(x, layer.along(window), layer.strides, layer.style.padding)
@@ -110,6 +118,7 @@ def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, wind
         pitfalls="aliases. A 1x1 convolution behind it is a strided 1x1 convolution: it sees a "
         "quarter of the input.",
     ),
+    cost=nothing,
 )
 def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return subsample(x, layer.strides)
@@ -123,6 +132,7 @@ def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
         macs="everything behind it works at strides**n times the positions",
         pitfalls="main path and shortcut have to agree on it.",
     ),
+    cost=nothing,
     keeps_resolution=True,
 )
 def _none(layer: Downsample, x: Array, train: bool, phase: Array | None):
@@ -138,6 +148,7 @@ def _none(layer: Downsample, x: Array, train: bool, phase: Array | None):
         pitfalls="keeps the receptive field of the strided network, which none does not. The "
         "shortcut needs none or dilated. Windows of pooling heads are not dilated.",
     ),
+    cost=nothing,
     keeps_resolution=True,
     dilates=True,
 )

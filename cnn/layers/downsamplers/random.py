@@ -1,9 +1,12 @@
 """Pooling that draws while training."""
 
+import math
+
 from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.layers.downsample import Card, Downsample, on_reduced_axes, register
+from cnn.layers.work import Site, Work, windowed
 from cnn.ops.padding import Size
 from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
 
@@ -18,6 +21,7 @@ from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
         pitfalls="negative elements are never drawn: use it after a ReLU. It regularises: compare "
         "arms with the same dropout and augmentation.",
     ),
+    cost=windowed(2),
     stochastic=True,
 )
 def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
@@ -37,6 +41,7 @@ def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *
         pitfalls="grid is how long the stretches are that rows are drawn from (0: the strides; "
         "the authors take 16 and 8): a hyper-parameter of its own.",
     ),
+    cost=lambda s: Work(operations=s.window() * math.prod(s.before)),
     stochastic=True,
 )
 def _s3(
@@ -59,6 +64,11 @@ def _s3(
     )
 
 
+def _cost_of_fractional(s: Site) -> Work:
+    length = s.options["ratio"] + s.options["overlapping"]
+    return Work(operations=round(length**s.ndim * math.prod(s.after)))
+
+
 @register(
     "fractional",
     Card(
@@ -69,6 +79,7 @@ def _s3(
         pitfalls="does not reduce by 2: other sizes, costs and depths, and a shortcut has to use "
         "it too. PyTorch's regions have a constant size instead.",
     ),
+    cost=_cost_of_fractional,
     stochastic=True,
 )
 def _fractional(

@@ -1,11 +1,14 @@
 """Polyphase components: picked (APS), weighted (LPS) or stacked (space to depth)."""
 
+import math
+
 import jax
 from jax import Array
 
 from cnn.layers.conv import Conv
 from cnn.layers.downsample import Card, Downsample, register
 from cnn.layers.norms import NORMS
+from cnn.layers.work import Site, Work, nothing
 from cnn.ops.blur import blur
 from cnn.ops.polyphase import (
     phase_weights,
@@ -24,6 +27,11 @@ def _blurred(layer: Downsample, x: Array, taps: int) -> Array:
     )
 
 
+def _cost_of_phase(s: Site) -> Work:
+    filtered = s.window("taps") * math.prod(s.before) if s.options["taps"] else 0
+    return Work(filtered, math.prod(s.before))
+
+
 @register(
     "aps",
     Card(
@@ -34,6 +42,7 @@ def _blurred(layer: Downsample, x: Array, taps: int) -> Array:
         pitfalls="shift invariant with circular padding everywhere, even sizes at each stage, a "
         "global head, and aps on the shortcut too, which then shares the index.",
     ),
+    cost=_cost_of_phase,
     shares_phase=True,
 )
 def _aps(
@@ -63,6 +72,7 @@ def _aps(
         pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
         "temperature, here it is fixed. The conditions of aps hold.",
     ),
+    cost=_cost_of_phase,
     shares_phase=True,
     stochastic=True,
 )
@@ -99,6 +109,7 @@ def _lps(
         pitfalls="with window 1 exactly a 2x2 convolution of strides 2, with window k of 2k: "
         "compare with those at equal cost.",
     ),
+    cost=nothing,
 )
 def _space_to_depth(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 1
@@ -117,6 +128,7 @@ def _space_to_depth(
         macs="strides**n C**2 an output",
         pitfalls="the norm is over the stacked channels of one position.",
     ),
+    cost=nothing,
 )
 def _patch_merging(layer: Downsample, x: Array, train: bool, phase: Array | None):
     y = space_to_depth(x, layer.strides, layer.style.padding)

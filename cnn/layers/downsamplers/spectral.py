@@ -1,10 +1,13 @@
 """Downsampling in the frequency domain, and by wavelets. Borders are circular."""
 
+import math
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from cnn.layers.downsample import Card, Downsample, on_reduced_axes, register
+from cnn.layers.work import Site, Work, fourier
 from cnn.ops.padding import Size
 from cnn.ops.spectral import asap, diffstride, flc_pool, spectral_pool
 from cnn.ops.wavelet import wavelet_pool
@@ -22,6 +25,7 @@ _FFT = "two Fourier transforms"
         pitfalls="rings at edges, across the border too. Keeping one Nyquist bin makes the output "
         "complex, which others hide.",
     ),
+    cost=fourier,
 )
 def _spectral(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return spectral_pool(x, layer.strides)
@@ -36,6 +40,7 @@ def _spectral(layer: Downsample, x: Array, train: bool, phase: Array | None):
         macs=_FFT,
         pitfalls="an earlier release takes the modulus, which folds negative values.",
     ),
+    cost=fourier,
 )
 def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return flc_pool(x, layer.strides)
@@ -51,6 +56,7 @@ def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
         pitfalls="the authors' window is centred between two bins and cached for the first size "
         "seen; here constants are kept.",
     ),
+    cost=fourier,
 )
 def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
     return on_reduced_axes(x, layer.strides, asap)
@@ -67,6 +73,7 @@ def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
         pitfalls="the published output size depends on the learned stride and cannot be compiled; "
         "here the size is that of the site, and the stride decides how much of it passes.",
     ),
+    cost=fourier,
 )
 def _diff_stride(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, smoothness: float = 4.0
@@ -79,6 +86,14 @@ def _diff_stride(
     return on_reduced_axes(x, layer.strides, pool)
 
 
+def _cost_of_wavelet(s: Site) -> Work:
+    taps = {"haar": 2, "db2": 4}[s.options["wavelet"]]
+    # One axis after the other: the axes that were filtered already are short.
+    strides = [b / a for b, a in zip(s.before[:-1], s.after[:-1], strict=True)]
+    outputs = [math.prod(s.before) / math.prod(strides[: i + 1]) for i in range(s.ndim)]
+    return Work(macs=round(taps * sum(outputs)))
+
+
 @register(
     "wavelet",
     Card(
@@ -88,6 +103,7 @@ def _diff_stride(
         macs="taps an axis and output: 2 (haar), 4 (db2)",
         pitfalls="multiplies constants by 2 in 2-D; haar is twice the 2x2 average.",
     ),
+    cost=_cost_of_wavelet,
 )
 def _wavelet(
     layer: Downsample, x: Array, train: bool, phase: Array | None, *, wavelet: str = "haar"
