@@ -3,9 +3,14 @@
 These operators have no window and no padding. The Fourier transform takes the input for one period
 of a circular signal, and an axis of n elements becomes ceil(n / stride). All arithmetic is float32
 (float64 for such inputs), also for bfloat16 inputs; the result has the dtype of the input.
+
+Transform, weights and inverse are one matrix per axis: a product with it is deterministic, and runs
+wherever a matrix product runs. XLA's FFT on CPU does not: it refuses layouts that the compiler may
+choose when devices share the batch.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +22,7 @@ from cnn.ops.padding import Size, per_axis
 from cnn.ops.precision import widened, working_dtype
 
 # (n, m, axis) -> factors of the bins 0 to m // 2, None for ones.
-_Weights = Callable[[int, int, int], Array | None]
+_Weights = Callable[[int, int, int], Array | np.ndarray | None]
 
 
 def spectral_pool(x: Array, strides: Size) -> Array:
@@ -50,15 +55,20 @@ def flc_pool(x: Array, strides: Size) -> Array:
     negative activations, without dividing by the number of elements, so constants grow by the
     stride to the power of the dimensions. Circular borders. Parameters: none.
     """
-    sizes = _output_sizes(x, strides)
-    axes = tuple(range(1, x.ndim - 1))
-    spectrum = jnp.fft.fftn(widened(x), axes=axes, norm="forward")
-    for axis, m in zip(axes, sizes, strict=True):
+    real, imaginary = widened(x), None
+    for axis, m in enumerate(_output_sizes(x, strides), start=1):
         n = x.shape[axis]
-        low = jax.lax.slice_in_dim(spectrum, 0, (m + 1) // 2, axis=axis)
-        negative = jax.lax.slice_in_dim(spectrum, n - m // 2, n, axis=axis)
-        spectrum = jnp.concatenate([low, negative], axis)
-    return jnp.fft.ifftn(spectrum, axes=axes, norm="forward").real.astype(x.dtype)
+        if m == n:
+            continue
+        kept, corner = _resampling(n, m, None), _negative_nyquist(n, m)
+        parts = apply_along(real, kept, axis), apply_along(real, corner, axis)
+        if imaginary is not None:
+            parts = (
+                parts[0] - apply_along(imaginary, corner, axis),
+                parts[1] + apply_along(imaginary, kept, axis),
+            )
+        real, imaginary = parts
+    return real.astype(x.dtype)
 
 
 def asap(x: Array, strides: Size) -> Array:
@@ -74,9 +84,8 @@ def asap(x: Array, strides: Size) -> Array:
     window of the first size seen and puts it on CUDA. Circular borders. Parameters: none.
     """
 
-    def weights(n: int, m: int, axis: int) -> Array:
-        k = np.arange(m // 2 + 1)
-        return jnp.asarray(np.sqrt(0.54 + 0.46 * np.cos(2 * np.pi * k / n)), working_dtype(x))
+    def weights(n: int, m: int, axis: int) -> np.ndarray:
+        return np.sqrt(0.54 + 0.46 * np.cos(2 * np.pi * np.arange(m // 2 + 1) / n))
 
     return _separable(x, strides, weights)
 
@@ -134,22 +143,50 @@ def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.
 def _separable(x: Array, strides: Size, weights: _Weights) -> Array:
     y = widened(x)
     for axis, m in enumerate(_output_sizes(x, strides), start=1):
-        y = _low_pass(y, axis, m, weights(x.shape[axis], m, axis))
+        n, own = x.shape[axis], weights(x.shape[axis], m, axis)
+        if n > 1 and (m < n or own is not None):
+            y = apply_along(y, _resampling(n, m, own), axis)
     return y.astype(x.dtype)
 
 
-def _low_pass(x: Array, axis: int, m: int, weights: Array | None) -> Array:
-    n = x.shape[axis]
-    if n == 1 or (m == n and weights is None):
-        return x
-    bins = jnp.fft.rfft(jnp.moveaxis(x, axis, -1), norm="forward")[..., : m // 2 + 1]
-    # The inverse adds the conjugates, so at zero and at Nyquist only the real part may be there.
-    single = np.zeros(m // 2 + 1, bool)
-    single[0] = True
-    single[-1] |= m % 2 == 0
-    bins = jax.lax.complex(bins.real, jnp.where(single, 0, bins.imag))
-    bins = bins if weights is None else bins * weights
-    return jnp.moveaxis(jnp.fft.irfft(bins, m, norm="forward"), -1, axis)
+def apply_along(x: Array, matrix: Array | np.ndarray, axis: int) -> Array:
+    """Multiplies every line of an axis of x, of n elements, with a matrix `[m, n]`.
+
+    In the dtype of x, rounded nowhere else, on accelerators too.
+    """
+    matrix = jnp.asarray(matrix, x.dtype)
+    y = jnp.tensordot(x, matrix, ((axis,), (1,)), precision=jax.lax.Precision.HIGHEST)
+    return jnp.moveaxis(y, -1, axis)
+
+
+def _resampling(n: int, m: int, weights: Array | np.ndarray | None) -> Array | np.ndarray:
+    """Returns the matrix `[m, n]` that resamples n elements at m places, in float64 unless traced.
+
+    Row j and column l hold sum over |k| <= m / 2 of w[|k|] cos(2 pi k (j / m - l / n)) / n, with
+    the bins +-m / 2 of an even m counted half each.
+    """
+    k = np.arange(m // 2 + 1)
+    # Both bins +-k of all but zero and Nyquist.
+    factors = np.where((k == 0) | (2 * k == m), 1.0, 2.0) / n
+    weighted = factors if weights is None else factors * weights
+    angles = _angles(k, m).T, _angles(k, n)
+    waves = [np.asarray(f(a), weighted.dtype) for f in (np.cos, np.sin) for a in angles]
+    product = np.matmul
+    if not isinstance(weighted, np.ndarray):
+        product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    return product(waves[0] * weighted, waves[1]) + product(waves[2] * weighted, waves[3])
+
+
+def _negative_nyquist(n: int, m: int) -> np.ndarray:
+    """Returns the imaginary part of the bin -m / 2 alone, as a matrix `[m, n]`; 0 for odd m."""
+    if m % 2:
+        return np.zeros((m, n))
+    return np.outer(np.where(np.arange(m) % 2, -1.0, 1.0), np.sin(_angles(m // 2, n))) / n
+
+
+def _angles(k: np.ndarray | int, n: int) -> np.ndarray:
+    """Returns 2 pi k l / n of l = 0 .. n - 1, less whole turns, `[*k, n]` in float64."""
+    return 2 * np.pi * (np.multiply.outer(k, np.arange(n)) % n) / n
 
 
 def _output_sizes(x: Array, strides: Size) -> list[int]:

@@ -173,7 +173,7 @@ def make_errors(
 
     def errors(variables: Any, arrays: Any, batch: Any, d: Array) -> dict[str, Array]:
         images = subject.normalize(load(arrays, batch)["input"])
-        offsets = jnp.full((len(images), 2), d)
+        offsets = jnp.full(2, d)
         # One pass over both: batch statistics are the running ones, so images do not interact.
         together = maps(variables, jnp.concatenate([images, roll(images, offsets)]))
         found = {}

@@ -5,9 +5,14 @@ Offsets are arguments, so one compiled function serves all shifts: `[B, 2]`, one
 when rolled, and the window when cropped.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+
+from cnn.ops.spectral import apply_along
 
 
 def roll(x: Array, offsets: Array) -> Array:
@@ -38,20 +43,31 @@ def fourier_shift(x: Array, offsets: Array) -> Array:
     the pixels (ringing) are not clipped.
     """
     dtype = x.dtype
-    x, offsets = x.astype(jnp.float32), jnp.atleast_2d(offsets)
+    x, offsets = x.astype(jnp.float32), jnp.atleast_2d(offsets).astype(jnp.float32)
     for axis in (1, 2):
-        x = _shift_axis(x, offsets[:, axis - 1].astype(jnp.float32), axis)
+        matrices = _shifting(x.shape[axis], offsets[:, axis - 1])
+        if len(matrices) == 1:
+            x = apply_along(x, matrices[0], axis)
+        else:
+            # The axis loses its batch within a vmap.
+            x = jax.vmap(partial(apply_along, axis=axis - 1))(x, matrices)
     return x.astype(dtype)
 
 
-def _shift_axis(x: Array, offset: Array, axis: int) -> Array:
-    n = x.shape[axis]
-    k = jnp.arange(n // 2 + 1)
+def _shifting(n: int, offsets: Array) -> Array:
+    """Returns matrices float32 `[B, n, n]` that move n elements by offsets `[B]`.
+
+    Row j and column l hold the sum over the bins k of their factor times exp(2 pi i k (j - l) / n),
+    over n. Built by products and not by an FFT, see `cnn.ops.spectral`.
+    """
+    k = np.arange(n // 2 + 1)
     # Whole turns leave no trace, and k * d exceeds what float32 resolves of an angle.
-    angle = -2 * jnp.pi * jnp.mod(k * jnp.mod(offset, n)[:, None], n) / n
-    factor = jnp.exp(1j * angle.astype(jnp.float32))
-    if n % 2 == 0:
-        factor = factor.at[:, -1].set(jnp.cos(jnp.pi * offset))
-    bins = jnp.fft.rfft(jnp.moveaxis(x, axis, -1))
-    moved = jnp.fft.irfft(bins * factor[:, None, None, :], n)
-    return jnp.moveaxis(moved, -1, axis)
+    phases = 2 * jnp.pi * jnp.mod(k * jnp.mod(offsets, n)[:, None], n) / n
+    nyquist = 2 * k == n
+    cosines = jnp.where(nyquist, jnp.cos(jnp.pi * offsets)[:, None], jnp.cos(phases))
+    sines = jnp.where(nyquist, 0.0, jnp.sin(phases))
+    weights = np.where((k == 0) | nyquist, 1.0, 2.0) / n
+    angles = 2 * np.pi * (np.multiply.outer(k, np.arange(n)) % n) / n
+    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    kernel = product(cosines * weights, np.cos(angles)) + product(sines * weights, np.sin(angles))
+    return kernel[:, (np.arange(n)[:, None] - np.arange(n)) % n]
