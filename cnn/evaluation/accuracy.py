@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
@@ -10,7 +11,7 @@ from cnn.config.metric import ACCURACY, LOSS, TOP5_ACCURACY
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.suite import Figures, Measured, Progress
 from cnn.pages import page
-from cnn.pages.page import Cell, Column, Html, details, sortable_table
+from cnn.pages.page import Cell, Column, details, sortable_table
 from cnn.training.metrics import summarize
 
 METRICS = (ACCURACY, TOP5_ACCURACY, LOSS)
@@ -39,14 +40,14 @@ def print_figures(figures: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """A table of the runs, and one of the classes."""
     columns = [
         Column("run"),
-        Column("examples", figures=True),
-        Column("accuracy", figures=True),
-        Column("top-5", figures=True),
-        Column("loss", figures=True, hint="mean, in nats"),
+        Column("examples", numeric=True),
+        Column("accuracy", numeric=True),
+        Column("top-5", numeric=True),
+        Column("loss", numeric=True, hint="mean, in nats"),
     ]
     rows = [
         [
@@ -58,7 +59,7 @@ def section(runs: Sequence[Measured]) -> Html:
     ]
     names = list(dict.fromkeys(n for run in runs for n in run.figures["accuracy_per_class"]))
     classes = sortable_table(
-        [Column("class"), *(Column(run.name, figures=True) for run in runs)],
+        [Column("class"), *(Column(run.name, numeric=True) for run in runs)],
         [
             [Cell(name), *(_cell(run.figures["accuracy_per_class"].get(name)) for run in runs)]
             for name in names

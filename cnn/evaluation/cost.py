@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from markupsafe import Markup
+
 from cnn.config.metric import Metric
 from cnn.cost.count import count
 from cnn.cost.measure import measure as measure_speed
@@ -10,7 +12,7 @@ from cnn.cost.table import FIGURES
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.suite import Figures, Measured, Progress, called
 from cnn.pages import page
-from cnn.pages.page import Cell, Column, Html, breakable, details, sortable_table
+from cnn.pages.page import Cell, Column, details, sortable_table
 
 METRICS = (
     Metric("total, macs", "MACs per example", "MACs", "MACs", False, "multiply-accumulates"),
@@ -74,13 +76,13 @@ def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
     return counted | {"measured": measure_speed(run.evaluator, run.variables, progress.show)}
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """A table of the runs, and for each run one of its layers."""
     one, many = called(runs, plural=False), called(runs)
     columns = [
         Column("run"),
         *(
-            Column(label, figures=True, hint=hint)
+            Column(label, numeric=True, hint=hint)
             for label, hint in (
                 ("MACs", f"of one {one}"),
                 ("parameters", None),
@@ -102,7 +104,7 @@ def section(runs: Sequence[Measured]) -> Html:
 
 def _row(run: Measured) -> list[Cell]:
     total, measured = run.figures["total"], run.figures.get("measured")
-    cells = [Cell(breakable(run.name))]
+    cells = [Cell(run.name)]
     cells += [Cell(_short(total[n]), total[n]) for n in ("macs", "parameters", "activations")]
     if measured is None:
         return [*cells, *([Cell("not yet")] * 6), Cell("")]
@@ -112,7 +114,7 @@ def _row(run: Measured) -> list[Cell]:
     for seconds in (latency["median"], latency["p99"], step["median"]):
         cells.append(Cell(f"{1e3 * seconds:,.2f}", seconds))
     for size in (measured["planned_bytes"]["training"], measured["peak_bytes"]):
-        cells.append(Cell("not told" if size is None else f"{size / 2**20:,.1f}", size))
+        cells.append(Cell("n/a" if size is None else f"{size / 2**20:,.1f}", size))
     return [*cells, Cell(measured["device"])]
 
 
@@ -125,13 +127,13 @@ def _short(value: float | None) -> str:
     return f"{value:,}"
 
 
-def _layers(figures: Figures) -> Html:
+def _layers(figures: Figures) -> Markup:
     names = ("parameters", "MACs", "other operations", "activations", "bytes")
     columns = [Column("layer"), Column("kind"), Column("output")]
-    columns += [Column(name, figures=True) for name in names]
+    columns += [Column(name, numeric=True) for name in names]
     rows = [
         [
-            Cell(breakable(layer["name"])),
+            Cell(layer["name"]),
             Cell(layer["kind"]),
             Cell(" x ".join(map(str, layer["output"]))),
             *(Cell(f"{layer[figure]:,}", layer[figure]) for figure in FIGURES),

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.suite import Measured, ResultFile
 from cnn.evaluation.suites import SUITES
-from cnn.pages.page import Cell, Column, Html, breakable, page, section, sortable_table
+from cnn.pages.page import Cell, Column, page, section, sortable_table
 from cnn.training.run_folder import write_atomically
 
 
@@ -53,7 +55,7 @@ def names_of(runs: Sequence[CheckpointedRun]) -> list[str]:
     return names
 
 
-def _runs(names: Sequence[str], runs: Sequence[CheckpointedRun]) -> Html:
+def _runs(names: Sequence[str], runs: Sequence[CheckpointedRun]) -> Markup:
     columns = ("run", "network", "data", "step", "seed", "config")
     rows = []
     for name, run in zip(names, runs, strict=True):
@@ -61,7 +63,7 @@ def _runs(names: Sequence[str], runs: Sequence[CheckpointedRun]) -> Html:
         data = config.data.name if config.data.source == "tfds" else config.data.source
         rows.append(
             [
-                Cell(breakable(name)),
+                Cell(name),
                 Cell(config.model.name),
                 Cell(data),
                 Cell(f"{run.step:,}", run.step),
@@ -69,5 +71,5 @@ def _runs(names: Sequence[str], runs: Sequence[CheckpointedRun]) -> Html:
                 Cell(run.folder.record()["fingerprint"]),
             ]
         )
-    heads = [Column(c, figures=c in ("step", "seed")) for c in columns]
+    heads = [Column(c, numeric=c in ("step", "seed")) for c in columns]
     return section("Runs", sortable_table(heads, rows))

@@ -7,12 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
 
+from markupsafe import Markup
+
 from cnn.config.call import options_of
 from cnn.config.errors import UserError
 from cnn.config.fields import Field, Interval
 from cnn.config.metric import Metric
 from cnn.data import SIGNALS
-from cnn.pages.page import Html
 from cnn.training.run_folder import RunFolder, write_atomically
 
 Figures = dict[str, Any]
@@ -79,7 +80,7 @@ class Suite:
 
     about: str
     measure: Callable[..., Figures]
-    section: Callable[[Sequence[Measured]], Html]
+    section: Callable[[Sequence[Measured]], Markup]
     signals: frozenset[str] = frozenset({"image", "sound", "video"})
     metrics: tuple[Metric, ...] = ()
 

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cnn.pages.page import Child, Html, element, join
+from markupsafe import Markup
+
+from cnn.pages.template import macros
 
 Format = Callable[[float], str]
 SHAPES = {
@@ -80,68 +82,65 @@ def spanning(values: Sequence[float], padding: float = 0.06, *, log: bool = Fals
     return Scale(low - room, high + room)
 
 
-def svg(height: int, *children: Child, label: str | None = None) -> Html:
-    """An SVG as wide as its place and `height` pixels high; `label` describes it to all readers."""
-    role = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
-    return element("svg", *children, height=height, **role)
+def svg(height: int, *children: Markup, description: str = "") -> Markup:
+    """An SVG as wide as its place and `height` pixels high.
+
+    `description` is for readers who cannot see it; without one they are not told of it.
+    """
+    return _charts().svg(height, children, description)
 
 
-def rule(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+def rule(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
     """A straight line between two places in percent."""
-    return element("line", x1=f"{x1}%", y1=f"{y1}%", x2=f"{x2}%", y2=f"{y2}%", class_=class_)
+    return _charts().rule(x1, y1, x2, y2, class_)
 
 
-def mark(shape: str, x: float, y: float, class_: str, hint: str | None = None) -> Html:
+def mark(shape: str, x: float, y: float, class_: str, hint: str = "") -> Markup:
     """One of `SHAPES` at a place in percent; `hint` shows on hovering."""
-    title = element("title", hint) if hint else None
-    path = element("path", title, d=SHAPES[shape], class_=f"mark {class_}")
-    return element("svg", path, x=f"{x}%", y=f"{y}%")
+    return _charts().mark(SHAPES[shape], x, y, class_, hint)
 
 
-def caption(x: float, y: float, words: str, dx: float = 0, dy: float = 4, anchor: str = "start"):
-    """Text at a place in percent, moved by pixels."""
-    return element(
-        "text", words, x=f"{x}%", y=f"{y}%", dx=dx, dy=dy, text_anchor=anchor, class_="halo"
-    )
+def dot(path: str, x: float, y: float, hint: str) -> Markup:
+    """A small disc at a place in percent that leads to a file or folder beside the page."""
+    return _charts().dot(path, x, y, hint)
 
 
-def line(points: Sequence[tuple[float, float]], class_: str = "line") -> Html:
+def line(points: Sequence[tuple[float, float]], class_: str = "line") -> Markup:
     """A broken line through places in percent (y downwards)."""
-    path = "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in points)
-    return _stretched(element("path", d=path, class_=class_, vector_effect="non-scaling-stroke"))
+    return _charts().stretched(_path(points), class_)
 
 
 def band(
     upper: Sequence[tuple[float, float]],
     lower: Sequence[tuple[float, float]],
     class_: str = "area-band",
-) -> Html:
+) -> Markup:
     """The area between two broken lines, in percent (y downwards)."""
-    corners = [*upper, *reversed(lower)]
-    path = "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in corners) + "Z"
-    return _stretched(element("path", d=path, class_=class_))
+    return _charts().stretched(_path([*upper, *reversed(lower)]) + "Z", class_)
+
+
+def toned(tone: str, *marks: Markup) -> Markup:
+    """Marks in the colour of a tone."""
+    return _charts().toned(tone, marks)
+
+
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{_short(x)},{_short(y)}" for x, y in points)
 
 
 def _short(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _stretched(*children: Child) -> Html:
-    return element(
-        "svg",
-        *children,
-        viewBox="0 0 100 100",
-        preserveAspectRatio="none",
-        width="100%",
-        height="100%",
-        class_="stretched",
-    )
+def labelled(scale: Scale, words: Format, about: int) -> list[tuple[float, str]]:
+    """The ticks of a scale, each as its place in percent and its label."""
+    return [(scale(value), words(value)) for value in scale.ticks(about)]
 
 
 def plot(
     x: Scale,
     y: Scale,
-    *marks: Child,
+    *marks: Markup,
     height: int,
     x_format: Format,
     y_format: Format,
@@ -149,8 +148,8 @@ def plot(
     y_label: str = "",
     x_ticks: int = 4,
     y_ticks: int = 4,
-    description: str | None = None,
-) -> Html:
+    description: str = "",
+) -> Markup:
     """Axes with ticks around a plot area of `height` pixels.
 
     Args:
@@ -162,28 +161,12 @@ def plot(
       x_ticks, y_ticks: about how many.
       description: of the chart, for readers who cannot see it.
     """
-    ups = y.ticks(y_ticks)
-    grid = [rule(0, 100 - y(v), 100, 100 - y(v), "grid") for v in ups]
-    labels = [y_format(v) for v in ups]
-    widest = element("i", max(labels, key=len, default=""), aria_hidden="true")
-    left = [
-        element("span", text, style=f"bottom:{y(v)}%") for v, text in zip(ups, labels, strict=True)
-    ]
-    below = [element("span", x_format(v), style=f"left:{x(v)}%") for v in x.ticks(x_ticks)]
-    drawing = element("div", svg(height, *grid, *marks, label=description), class_="area")
-    return join(
-        [
-            element("div", y_label, class_="axis") if y_label else None,
-            element(
-                "div",
-                element("div", widest, *left, class_="ticks up"),
-                drawing,
-                element("div", *below, class_="ticks across"),
-                element("div", x_label, class_="axis across") if x_label else None,
-                class_="plot",
-            ),
-        ]
-    )
+    ups = labelled(y, y_format, y_ticks)
+    grid = [rule(0, 100 - place, 100, 100 - place, "grid") for place, _ in ups]
+    drawing = svg(height, *grid, *marks, description=description)
+    widest = max((label for _, label in ups), key=len, default="")
+    across = labelled(x, x_format, x_ticks)
+    return _charts().plot(drawing, across, ups, widest, x_label, y_label)
 
 
 @dataclass(frozen=True)
@@ -231,8 +214,8 @@ def scatter(
     x_label: str,
     y_label: str,
     height: int = 300,
-    description: str | None = None,
-) -> Html:
+    description: str = "",
+) -> Markup:
     """Points with their intervals, labels that avoid each other, and a Pareto front as steps."""
     xs = [p.x for p in points]
     log = min(xs) > 0 and max(xs) / min(xs) > 8
@@ -242,9 +225,9 @@ def scatter(
     marks = [_front(front, x, y)] if len(front) > 1 else []
     for point, (left, top) in zip(points, places, strict=True):
         ends = [100 - y(v) for v in (point.low, point.high) if math.isfinite(v)]
-        spread = [rule(left, ends[0], left, ends[1], "whisker")] if len(ends) == 2 else []
+        whisker = [rule(left, ends[0], left, ends[1], "whisker")] if len(ends) == 2 else []
         shape = mark(point.shape, left, top, point.tone, point.hint)
-        marks.append(element("g", *spread, shape, class_=point.tone))
+        marks.append(toned(point.tone, *whisker, shape))
     marks += _labels(points, places, height)
     return plot(
         x,
@@ -261,7 +244,7 @@ def scatter(
     )
 
 
-def _front(front: Sequence[Point], x: Scale, y: Scale) -> Html:
+def _front(front: Sequence[Point], x: Scale, y: Scale) -> Markup:
     places = [(x(p.x), 100 - y(p.y)) for p in front]
     steps = [places[0]]
     for place in places[1:]:
@@ -271,7 +254,7 @@ def _front(front: Sequence[Point], x: Scale, y: Scale) -> Html:
 
 def _labels(
     points: Sequence[Point], places: Sequence[tuple[float, float]], height: int, width: int = 330
-) -> list[Html]:
+) -> list[Markup]:
     """Puts each label where it hides the least, on a chart as narrow as a phone shows it."""
     taken = [(u * width / 100 - 6, v * height / 100 - 6, 12, 12) for u, v in places]
     drawn = []
@@ -288,7 +271,7 @@ def _labels(
             options.append((hidden, rank, box, (dx, dy, anchor)))
         _, _, box, (dx, dy, anchor) = min(options)
         taken.append(box)
-        drawn.append(caption(u, v, point.label, dx, dy, anchor))
+        drawn.append(_charts().caption(u, v, point.label, dx, dy, anchor))
     return drawn
 
 
@@ -310,3 +293,7 @@ def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     return max(wide, 0) * max(high, 0)
+
+
+def _charts():
+    return macros("charts.html")

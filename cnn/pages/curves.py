@@ -1,11 +1,12 @@
-"""Curves over one pair of axes, and tables drawn as heat maps."""
+"""Curves over one pair of axes."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from cnn.pages.charts import Format, Scale, line, mark, plot, spanning
-from cnn.pages.page import Html, breakable, element, join
+from cnn.pages.template import macros
 
 TONES = 4  # .tone0 to .tone3 of palette.css
 
@@ -28,20 +29,20 @@ def curves(
     y_range: tuple[float, float] | None = None,
     height: int = 220,
     named: bool = True,
-    description: str | None = None,
-) -> Html:
+    description: str = "",
+) -> Markup:
     """Lines over one pair of axes; several are named above it, where they are to be `named`."""
     values = [point for curve in lines for point in curve.points]
     xs = [x for x, _ in values]
     x = Scale(min(xs), max(xs) + (max(xs) - min(xs) or 1.0) * 0.02)
     y = Scale(*y_range) if y_range else spanning([value for _, value in values])
-    marks: list[Html] = []
+    marks: list[Markup] = []
     for i, curve in enumerate(lines):
         places = [(x(u), 100 - y(v)) for u, v in curve.points]
         if len(places) == 1:
-            marks.append(mark("disc", *places[0], _look(i)))
+            marks.append(mark("disc", *places[0], _tone(i)))
         elif places:
-            marks.append(line(places, f"line {_look(i)}"))
+            marks.append(line(places, f"line {_tone(i)}"))
     drawing = plot(
         x,
         y,
@@ -53,44 +54,16 @@ def curves(
         y_label=y_label,
         description=description,
     )
-    names = legend([curve.name for curve in lines]) if named and len(lines) > 1 else None
-    return join([names, drawing])
+    names = legend([curve.name for curve in lines]) if named and len(lines) > 1 else Markup()
+    return names + drawing
 
 
-def legend(names: Sequence[str]) -> Html:
+def legend(names: Sequence[str]) -> Markup:
     """Names the lines of charts, in their order."""
-    entries = []
-    for i, name in enumerate(names):
-        stroke = element("svg", line([(0, 50), (100, 50)], f"line {_look(i)}"), height=10)
-        entries.append(element("span", stroke, " ", breakable(name)))
-    return element("p", *entries, class_="legend")
+    entries = [(line([(0, 50), (100, 50)], f"line {_tone(i)}"), n) for i, n in enumerate(names)]
+    return macros("charts.html").legend(entries)
 
 
-def _look(i: int) -> str:
+def _tone(i: int) -> str:
     """Class of line i: its tone, and dashes for every second round of the tones."""
     return f"tone{i % TONES}{' reference' if i // TONES % 2 else ''}"
-
-
-def heat_map(
-    columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]], value_format: Format
-) -> Html:
-    """A table whose cells are the darker the larger their value, from the least to the most."""
-    values = [v for _, row in rows for v in row if math.isfinite(v)]
-    low, high = min(values), max(values)
-    heads = [element("th"), *(element("th", c, scope="col") for c in columns)]
-    body = []
-    for name, row in rows:
-        cells = [element("th", name, scope="row")]
-        for value in row:
-            share = (value - low) / (high - low) if high > low else 0.5
-            cells.append(
-                element("td", value_format(value), style=f"--p:{share:.2f}", class_="heat")
-            )
-        body.append(element("tr", *cells))
-    table = element(
-        "table",
-        element("thead", element("tr", *heads)),
-        element("tbody", *body),
-        class_="ranks",
-    )
-    return element("div", table, class_="scroll", tabindex="0")

@@ -1,177 +1,149 @@
-"""One self-contained HTML page: safe markup, its looks, and tables that sort.
+"""One self-contained HTML page and its parts: sections, tables that sort, remarks, pictures.
 
-Text becomes markup only through `element`, which escapes everything that is not `Html` already, so
-a name from a config file cannot turn into a tag. The page loads nothing: style and script are
-within, and the fonts are those of the reader's system.
+The page loads nothing: style and script are within, and the fonts are those of the reader's
+system. Every function returns markup; text that it is given is escaped.
 """
 
 import base64
-import html
-import re
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from urllib.parse import quote
 
+from markupsafe import Markup
 
-class Html(str):
-    """Markup that is safe to put into a page as it is."""
+from cnn.pages.template import macros, render
 
-    __slots__ = ()
-
-
-Child = str | int | float | None
-VOID = {"br", "hr", "col", "img", "meta"}
-
-
-def escaped(child: Child) -> Html:
-    """Returns markup as it is, anything else escaped, and None as nothing."""
-    if isinstance(child, Html):
-        return child
-    return Html("" if child is None else html.escape(str(child), quote=True))
-
-
-def join(children: Sequence[Child], separator: str = "") -> Html:
-    """Joins children, each escaped unless it is markup."""
-    return Html(separator.join(escaped(child) for child in children))
-
-
-def element(name: str, *children: Child, **attributes: str | float | bool | None) -> Html:
-    """Returns `<name ...>children</name>`.
-
-    Attribute names lose a trailing underscore (`class_`) and turn other underscores into hyphens
-    (`aria_label`). None and False leave an attribute out, True gives it no value.
-    """
-    parts = [name]
-    for key, value in attributes.items():
-        key = key.rstrip("_").replace("_", "-")
-        if value is True:
-            parts.append(key)
-        elif value is not None and value is not False:
-            parts.append(f'{key}="{html.escape(str(value), quote=True)}"')
-    opening = f"<{' '.join(parts)}>"
-    return Html(opening if name in VOID else f"{opening}{join(children)}</{name}>")
-
-
-def breakable(name: str) -> Html:
-    """A name that may break into lines after a dot, an underscore, a slash or an equals sign."""
-    return join(re.split(r"(?<=[._/=])", name), Html("<wbr>"))
-
-
-def link(path: str, *children: Child, **attributes: str | None) -> Html:
-    """Links to a file or folder beside the page; a path can be nothing else than a path."""
-    if path.startswith("/"):
-        path = "/" + path.lstrip("/")
-    elif not path.startswith("."):
-        path = "./" + path
-    return element("a", *children, href=quote(path), **attributes)
+Child = str | int | float
 
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a table's column: its label, whether it holds figures, and what hovering explains."""
+    """Heading of a table's column.
+
+    Attributes:
+      label: of the column.
+      numeric: whether it holds numbers, which are aligned to the right.
+      hint: shown on hovering.
+    """
 
     label: str
-    figures: bool = False
+    numeric: bool = False
     hint: str | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows and what it is sorted by; without a key it is sorted by its text."""
+    """A cell of a table.
+
+    Attributes:
+      content: text or markup.
+      key: what it is sorted by; without one it is sorted by its text.
+      small: beneath the content, in small print.
+      tone: kind of verdict that colours the content.
+    """
 
     content: Child
     key: float | str | None = None
+    small: str = ""
+    tone: str = ""
+
+    @property
+    def sortable(self) -> bool:
+        """Whether it has a key that can be compared."""
+        return self.key is not None and self.key == self.key
 
 
-def sortable_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Html:
-    """A table whose heads sort it; the first column names the row and stays when it scrolls."""
-    heads = [
-        element(
-            "th",
-            element("button", column.label, type="button"),
-            scope="col",
-            class_="figure" if column.figures else None,
-            title=column.hint,
-            data_kind="figure" if column.figures else "text",
-        )
-        for column in columns
-    ]
-    body = [element("tr", *_cells(columns, row)) for row in rows]
-    table = element(
-        "table",
-        element("thead", element("tr", *heads)),
-        element("tbody", *body),
-        class_="sortable",
-    )
-    return element("div", table, class_="scroll", tabindex="0")
+def sortable_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Markup:
+    """A table whose headings sort it; the first column names the row and stays when it scrolls."""
+    return _parts().sortable_table(columns, rows)
 
 
-def _cells(columns: Sequence[Column], row: Sequence[Cell]) -> list[Html]:
-    cells = []
-    for i, (column, cell) in enumerate(zip(columns, row, strict=True)):
-        key = cell.key if cell.key is None or cell.key == cell.key else None
-        attributes = {"class_": "figure" if column.figures else None, "data_key": key}
-        kind = {"name": "th", "scope": "row"} if i == 0 else {"name": "td"}
-        cells.append(element(kind.pop("name"), cell.content, **kind, **attributes))
-    return cells
+def heat_table(
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[tuple[str, float]]]],
+    corner: str = "",
+) -> Markup:
+    """A table whose cells (text, share from 0 to 1) are the darker the larger the share."""
+    return _parts().heat_table(corner, columns, rows)
 
 
-def section(title: str, *children: Child, note: Child = None) -> Html:
+def heat_map(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> Markup:
+    """A heat table of numbers, from the least to the largest, with one digit after the point."""
+    values = [v for _, row in rows for v in row if math.isfinite(v)]
+    low, high = min(values), max(values)
+
+    def cell(value: float) -> tuple[str, float]:
+        return f"{value:.1f}", (value - low) / (high - low) if high > low else 0.5
+
+    return heat_table(columns, [(name, [cell(v) for v in row]) for name, row in rows])
+
+
+def section(title: str, *children: Child | None, note: str = "") -> Markup:
     """A part of the page under a heading, with an explanation beneath the heading."""
-    explanation = element("p", note, class_="note") if note else None
-    return element("section", element("h2", title), explanation, *children)
+    return _parts().section(title, _given(children), note)
 
 
-def callout(kind: str, title: str, *children: Child) -> Html:
-    """A remark set off from the text; kind: "doubt" (nothing below is safe) or "remark"."""
-    role = "alert" if kind == "doubt" else "note"
-    return element("aside", element("strong", title), " ", *children, class_=kind, role=role)
+def callout(kind: str, title: str, text: str | Sequence[str]) -> Markup:
+    """A remark set off from the text, in a sentence or a list of them.
+
+    Args:
+      kind: "doubt" (nothing below is safe) or "remark".
+      title: in bold.
+      text: of the remark.
+    """
+    return _parts().callout(kind, title, text)
 
 
-def definitions(pairs: Sequence[tuple[str, Child]]) -> Html:
+def definitions(pairs: Sequence[tuple[str, Child]]) -> Markup:
     """A list of terms and what they are."""
-    rows = [element("div", element("dt", term), element("dd", meaning)) for term, meaning in pairs]
-    return element("dl", *rows)
+    return _parts().definitions(pairs)
 
 
-def picture(path: Path, description: str, caption: Child = None, **attributes: str) -> Html:
+def details(summary: str, *children: Child) -> Markup:
+    """A part that opens on request."""
+    return _parts().details(summary, children)
+
+
+def note(text: str) -> Markup:
+    """A paragraph in small print."""
+    return _parts().note(text)
+
+
+def figure(title: str, *children: Child | None, aside: str = "") -> Markup:
+    """A chart, a map or a table under its name, if it has one, with a value beside the name."""
+    return _parts().figure(title, _given(children), aside)
+
+
+def pair(*children: Child) -> Markup:
+    """Figures side by side, two in a row where there is room."""
+    return _parts().side_by_side(children, "pair")
+
+
+def panels(*children: Child) -> Markup:
+    """Small figures side by side, as many in a row as there is room for."""
+    return _parts().side_by_side(children, "panels")
+
+
+def picture(path: Path, description: str, caption: str = "") -> Markup:
     """A PNG that lies within the page; `description` is for readers who cannot see it."""
     data = base64.b64encode(path.read_bytes()).decode()
-    image = element("img", src=f"data:image/png;base64,{data}", alt=description, **attributes)
-    return element("figure", image, element("figcaption", caption) if caption else None)
+    return _parts().picture(data, description, caption)
 
 
-def details(summary: str, *children: Child) -> Html:
-    """A part that opens on request."""
-    return element("details", element("summary", summary), *children)
+def link(path: str, text: Child, title: str = "") -> Markup:
+    """Links to a file or folder beside the page."""
+    return _parts().link(path, text, title)
 
 
 def page(title: str, kicker: str, *children: Child) -> str:
-    """Returns the whole document."""
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name_="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", palette(), Html(_asset("page.css"))),
-    )
-    header = element("header", element("p", kicker, class_="kicker"), element("h1", title))
-    body = element("body", element("main", header, *children), _script())
-    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
+    """Returns the whole document; `kicker` says above the title what it is."""
+    return str(render("page.html", title=title, kicker=kicker, children=children))
 
 
-def palette() -> Html:
-    """The colours of page and figures, light and dark, as CSS variables."""
-    return Html(_asset("palette.css"))
+def _given(children: Sequence[Child | None]) -> list[Child]:
+    return [child for child in children if child is not None]
 
 
-def _script() -> Html:
-    return element("script", Html(_asset("page.js")))
-
-
-@cache
-def _asset(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def _parts():
+    return macros("parts.html")

@@ -96,9 +96,9 @@ def test_the_verdict_comes_first_in_words(analysis, page):
     start = page.words[: page.words.index("Differences")]
     assert re.search(r"blur \(\+\d+\.\d\d pp\) is better than max", start)
     assert re.search(rf"avg \({MINUS}\d+\.\d\d pp\) is worse than max", start)
-    assert "lp is not ranked: it has no finished seed" in start
-    assert "lp: all 1 run failed: the loss is not finite" in start
-    assert "did not come out different" in start
+    assert "lp is not ranked: no finished seed" in start
+    assert "lp: its only run failed: the loss is not finite" in start
+    assert "no significant difference" in start
     assert "in doubt" not in start
     assert "Partial" not in start
 
@@ -184,7 +184,7 @@ def test_a_report_over_unfinished_runs_is_marked():
     partial = analyze(study(arms))
     words = Parsed(render_html(partial)).words
     assert words.index("Partial report. 12 of 15 runs have ended") < words.index("is not ranked")
-    assert "it has 2 finished seeds; fewer than 3 show no spread to judge by" in words
+    assert "2 finished seeds; at least 3 are needed to estimate a standard deviation" in words
     assert "Partial report" in render_markdown(partial)
     assert "12 of 15 runs have ended" in render_latex(partial)
     rows = list(csv.DictReader(io.StringIO(render_csv(partial))))
@@ -197,11 +197,11 @@ def test_planned_looks_judge_only_the_seeds_of_the_look():
     early = analyze(study(unfinished(arms, "blur", 2), looks=(3, 5)))
     assert early.waiting
     assert all(c.verdict.kind == "unranked" for c in early.comparisons.values())
-    assert "the first planned look is at 3 seeds" in render_html(early)
+    assert "the first interim analysis is at 3 seeds" in render_html(early)
     interim = analyze(study(unfinished(arms, "blur", 4), looks=(3, 5)))
     assert interim.look.index == 0
     assert {len(s.runs) for s in interim.summaries.values()} == {3}
-    assert "planned look 1 of 2, at 3 seeds: its verdicts hold" in render_html(interim)
+    assert "interim analysis 1 of 2, at 3 seeds; its verdicts are valid" in render_html(interim)
     assert analyze(study(arms, looks=(3, 5))).look.index == 1
 
 
@@ -211,8 +211,8 @@ def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
     assert narrow.population == "seeds"
     assert narrow.examples is None
     words = Parsed(render_html(narrow)).words
-    assert "not every run kept its outcome" in words
-    assert "Speaks fornew seeds on this test set" in words
+    assert "not every run kept its per-example outcomes" in words
+    assert "new seeds on this fixed test set" in words
 
 
 def test_a_metric_where_lower_is_better():
@@ -235,7 +235,9 @@ def test_a_metric_where_lower_is_better():
     )
     assert compared.comparisons["", "blur"].verdict.kind == "better"
     assert compared.orders[""].names == ("blur", "max")
-    assert re.search(rf"blur \({MINUS}0\.[01]\d*\) is better than max", render_markdown(compared))
+    assert re.search(
+        rf"blur \({MINUS}0\.[01]\d* nats\) is better than max", render_markdown(compared)
+    )
 
 
 def test_several_networks_are_judged_each_and_summed_up():

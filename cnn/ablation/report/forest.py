@@ -1,12 +1,13 @@
 """Every arm's difference from the baseline, with its intervals and all its seeds."""
 
 import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from cnn.ablation.analysis.study_analysis import Analysis, Summary
-from cnn.ablation.analysis.study_results import SeedRun
-from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words
-from cnn.pages.charts import Scale, mark, rule, spanning, svg
-from cnn.pages.page import Html, breakable, element, link
+from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words, word
+from cnn.pages.charts import Scale, dot, labelled, mark, rule, spanning
 
 SHAPES = {
     "better": "up",
@@ -19,26 +20,74 @@ SHAPES = {
 HEIGHT = 34
 
 
-def forest(analysis: Analysis, network: str) -> Html:
-    """One row an arm of the network, the largest difference first, on one axis."""
+@dataclass(frozen=True)
+class Row:
+    """One arm of a forest plot, in words and marks.
+
+    Attributes:
+      name: of the arm.
+      is_control: whether it is the A/A arm.
+      kind: of its verdict, or "baseline".
+      symbol: of the kind.
+      verdict: the kind as it is called.
+      words: the verdict.
+      number: the difference from the baseline, or the baseline's value.
+      hint: the interval and the p value; "" without.
+      marks: its seeds, intervals and estimate, at places in percent.
+    """
+
+    name: str
+    is_control: bool
+    kind: str
+    symbol: str
+    verdict: str
+    words: str
+    number: str
+    hint: str
+    marks: list[Markup]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A forest plot: one row per arm, the best first, on one axis; places are in percent.
+
+    Attributes:
+      rows: of the arms.
+      height: of a row, in pixels.
+      ticks: place and label.
+      label: of the axis.
+      zero: place of no difference.
+      margin, width: place and width of the equivalence margin.
+    """
+
+    rows: list[Row]
+    height: int
+    ticks: list[tuple[float, str]]
+    label: str
+    zero: float
+    margin: float
+    width: float
+
+
+def forest(analysis: Analysis, network: str) -> Forest:
+    """The arms of a network, those far off at the edge."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     arms, baseline = ranked(analysis, network)
-    x = axis(analysis, arms, baseline)
-    rows = [_row(analysis, summary, baseline, x, unit) for summary in arms]
-    ticks = [
-        element("span", unit.difference(v, unit=False) if v else "0", style=f"left:{x(v)}%")
-        for v in x.ticks(5)
-    ]
-    label = axis_label(analysis)
-    foot = element(
-        "div",
-        element("div", *ticks, class_="ticks across"),
-        element("div", label, class_="axis"),
-        class_="forest-foot",
+    x, margin = axis(analysis, arms, baseline), study.margin
+    in_unit = f" in {unit.of_differences}" if unit.of_differences else ""
+
+    def label(value: float) -> str:
+        return unit.difference(value, unit=False) if value else "0"
+
+    return Forest(
+        rows=[_row(analysis, summary, baseline, x, unit) for summary in arms],
+        height=HEIGHT,
+        ticks=labelled(x, label, 5),
+        label=f"{unit.name}, difference from {study.baseline}{in_unit}",
+        zero=x(0),
+        margin=x(-margin),
+        width=x(margin) - x(-margin),
     )
-    margin = study.margin
-    places = f"--zero:{x(0)}%;--margin:{x(-margin)}%;--width:{x(margin) - x(-margin):.2f}%"
-    return element("figure", element("div", *rows, foot, class_="forest", style=places))
 
 
 def ranked(analysis: Analysis, network: str) -> tuple[list[Summary], Summary]:
@@ -48,13 +97,6 @@ def ranked(analysis: Analysis, network: str) -> tuple[list[Summary], Summary]:
     arms = [analysis.summaries[network, arm.name] for arm in study.of_network(network)]
     arms.sort(key=lambda s: -sign * s.mean if s.runs else math.inf)
     return arms, analysis.summaries[network, study.baseline]
-
-
-def axis_label(analysis: Analysis) -> str:
-    """Says what the axis shows."""
-    study = analysis.study
-    in_points = " in pp" if unit_of(study.metric).percent else ""
-    return f"{study.metric}, difference from {study.baseline}{in_points}"
 
 
 def axis(analysis: Analysis, arms: list[Summary], baseline: Summary) -> Scale:
@@ -76,51 +118,40 @@ def _extent(analysis: Analysis, summary: Summary, baseline: Summary) -> tuple[fl
     return min(finite), max(finite)
 
 
-def said_of(analysis: Analysis, summary: Summary) -> tuple[str, str, str]:
-    """Returns an arm's kind of verdict, its difference (or the baseline's value), and the words."""
-    arm, unit = summary.arm, unit_of(analysis.study.metric)
+def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Row:
+    arm = summary.arm
     comparison = analysis.comparisons.get((arm.network, arm.name))
-    if comparison is None:
-        return "baseline", unit.value(summary.mean), "the baseline"
-    verdict = comparison.verdict
-    known = verdict.difference and verdict.kind != "unranked"
-    figure = unit.difference(verdict.difference.estimate) if known else NONE
-    return verdict.kind, figure, verdict_words(analysis, comparison)
-
-
-def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Html:
-    arm, study = summary.arm, analysis.study
-    comparison = analysis.comparisons.get((arm.network, arm.name))
-    kind, figure, words = said_of(analysis, summary)
-    name = element("span", breakable(arm.name), class_="forest-name")
-    if arm.name == study.aa_arm:
-        name = element("span", breakable(arm.name), element("small", " A/A"), class_="forest-name")
-    said = element(
-        "span", element("span", f"{SYMBOLS[kind]} ", class_="symbol"), words, class_="forest-words"
-    )
-    hint = None
-    if figure != NONE and comparison:
-        level = "adjusted p " + p_value(comparison.verdict.adjusted_p)
-        hint = f"{unit.interval(comparison.verdict.interval)}, {level}"
-    chart = svg(HEIGHT, *marks(analysis, summary, baseline, x, unit), label=None)
-    return element(
-        "div",
-        name,
-        element("div", chart, class_="forest-chart"),
-        element("span", figure, class_="forest-figure", title=hint),
-        said,
-        class_=f"forest-row {kind}",
+    kind, number, words, hint = "baseline", unit.value(summary.mean), "baseline", ""
+    if comparison is not None:
+        verdict, number = comparison.verdict, NONE
+        kind, words = verdict.kind, verdict_words(analysis, comparison)
+        if verdict.difference and kind != "unranked":
+            number = unit.difference(verdict.difference.estimate)
+            hint = f"{unit.interval(verdict.interval)}, adjusted p {p_value(verdict.adjusted_p)}"
+    return Row(
+        name=arm.name,
+        is_control=arm.name == analysis.study.aa_arm,
+        kind=kind,
+        symbol=SYMBOLS[kind],
+        verdict=word(kind),
+        words=words,
+        number=number,
+        hint=hint,
+        marks=_marks(analysis, summary, baseline, x, unit),
     )
 
 
-def marks(
+def _marks(
     analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit
-) -> list[Html]:
+) -> list[Markup]:
     """Draws an arm's seeds, intervals and estimate, at places in percent and 36 % from the top."""
     comparison = analysis.comparisons.get((summary.arm.network, summary.arm.name))
     drawn = []
     if baseline.runs:
-        drawn += [_dot(run, baseline.mean, x, unit, analysis.study.metric) for run in summary.runs]
+        for run, value in zip(summary.runs, summary.values, strict=True):
+            # At the edge if it lies beyond the axis.
+            place = min(max(x(value - baseline.mean), 0), 100)
+            drawn.append(dot(run.run_dir, place, 76, f"seed {run.seed}: {unit.value(value)}"))
     if comparison is None:
         return [*drawn, mark(SHAPES["baseline"], x(0), 36, "baseline")]
     verdict = comparison.verdict
@@ -135,12 +166,3 @@ def marks(
         low, high = (0 if low is None else low), (100 if high is None else high)
         drawn.append(rule(low, 36, high, 36, class_))
     return [*drawn, mark(SHAPES[verdict.kind], estimate, 36, verdict.kind)]
-
-
-def _dot(run: SeedRun, centre: float, x: Scale, unit: Unit, metric: str) -> Html:
-    """A seed, linked to its run folder; at the edge if it lies beyond the axis."""
-    value = run.metrics[metric]
-    place = min(max(x(value - centre), 0), 100)
-    title = element("title", f"seed {run.seed}: {unit.value(value)}")
-    dot = element("circle", title, cx=f"{place}%", cy="76%", r=2.6, class_="dot")
-    return link(run.run_dir, dot, tabindex="-1")

@@ -24,7 +24,7 @@ def render_markdown(analysis: Analysis) -> str:
         ),
         escape_markdown(words.control(analysis)),
         "\n".join(lines),
-        "## The rule",
+        "## Decision rule",
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
         "## Runs",
         "\n".join(_runs(analysis)),
@@ -44,13 +44,9 @@ def escape_markdown(text: str) -> str:
 
 
 def _remarks(analysis: Analysis) -> list[str]:
-    remarks = [
-        ("Verdicts in doubt.", words.doubt(analysis)),
-        ("Partial report.", words.status(analysis)),
-        ("Narrower than asked.", words.population_note(analysis)),
-        *(("Failed runs.", sentence) for sentence in words.failures(analysis)),
-    ]
-    return [f"> **{title}** {escape_markdown(text)}" for title, text in remarks if text]
+    limits = [(title, text) for _, title, text in words.remarks(analysis)]
+    failed = [("Failed runs.", sentence) for sentence in words.failures(analysis)]
+    return [f"> **{title}** {escape_markdown(text)}" for title, text in limits + failed]
 
 
 def _runs(analysis: Analysis) -> list[str]:
@@ -70,14 +66,7 @@ def _runs(analysis: Analysis) -> list[str]:
 
 
 def _facts(study: Study) -> list[str]:
-    versions = ", ".join(f"{name} {version}" for name, version in study.versions.items())
-    facts = {
-        "Command": study.command,
-        "Commit": study.commit,
-        "Hardware": study.hardware,
-        "Versions": versions,
-    }
-    return [f"- {term}: {escape_markdown(value)}" for term, value in facts.items() if value]
+    return [f"- {term}: {escape_markdown(value)}" for term, value in words.provenance(study)]
 
 
 def _fenced(text: str) -> str:

@@ -2,6 +2,9 @@
 
 import math
 
+from markupsafe import Markup
+
+from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.words import (
@@ -15,25 +18,29 @@ from cnn.ablation.report.words import (
     split_verdict,
     unit_of,
 )
-from cnn.pages.page import Cell, Column, Html, breakable, element, join, link, sortable_table
+from cnn.pages.page import Cell, Column, link, sortable_table
 
 ORDER = ("better", "baseline", "equivalent", "undecided", "worse", "unranked")
 
 
-def arm_table(analysis: Analysis) -> Html:
-    """Everything that the issue of a study is about, one row an arm."""
+def arm_table(analysis: Analysis) -> Markup:
+    """Verdict, difference, metric and cost, one row per arm."""
     study = analysis.study
     columns = [
         Column("Arm"),
         *([Column("Network")] if len(study.networks) > 1 else []),
         Column("Verdict"),
-        Column("Difference", True, "from the baseline, with the 95 % interval of this arm alone"),
-        Column("Adjusted p", True, "of no difference; Holm, over all comparisons of the study"),
-        Column(study.metric.capitalize(), True, "mean over seeds with Student's 95 % interval"),
-        Column("Seeds", True, "finished runs that count"),
+        Column("Difference", True, "from the baseline, with its 95 % confidence interval"),
+        Column(
+            "Adjusted p",
+            True,
+            "of the null hypothesis of no difference; Holm's adjustment over the study",
+        ),
+        Column(unit_of(study.metric).title, True, "mean over seeds with Student's 95 % interval"),
+        Column("Seeds", True, "finished runs"),
         Column("Parameters", True),
-        Column("MACs", True, "multiply-accumulates for one example"),
-        Column("Step", True, "measured time of one training step"),
+        Column("MACs", True, "multiply-accumulates per example"),
+        Column("Step time", True, "measured time per training step"),
     ]
     rows = [_arm_row(analysis, summary) for summary in analysis.summaries.values()]
     return sortable_table(columns, rows)
@@ -42,74 +49,55 @@ def arm_table(analysis: Analysis) -> Html:
 def _arm_row(analysis: Analysis, summary: Summary) -> list[Cell]:
     study, unit, arm = analysis.study, unit_of(analysis.study.metric), summary.arm
     comparison = analysis.comparisons.get((arm.network, arm.name))
-    note = ", ".join(arm.overrides) or ("base config" if arm.name == study.baseline else "")
-    name = join(
-        [breakable(arm.name), element("span", breakable(note), class_="sub") if note else None]
-    )
+    overrides = ", ".join(arm.overrides) or ("base config" if arm.name == study.baseline else "")
     network = [Cell(arm.network)] if len(study.networks) > 1 else []
-    interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
-    mean = join([unit.value(summary.mean), element("span", interval, class_="sub")])
-    if not summary.runs:
-        mean = NONE
-    elif not math.isfinite(summary.low):
-        mean = unit.value(summary.mean)
-    planned = len(arm.seeds)
-    seeds = (
-        f"{len(summary.runs)}"
-        if len(summary.runs) == planned
-        else (f"{len(summary.runs)} of {planned}")
-    )
+    finished, planned = len(summary.runs), len(arm.seeds)
     return [
-        Cell(name, arm.name),
+        Cell(arm.name, arm.name, small=overrides),
         *network,
         *_verdict_cells(analysis, comparison, unit),
-        Cell(mean, summary.mean),
-        Cell(seeds, len(summary.runs)),
+        _mean_cell(summary, unit),
+        Cell(f"{finished}" if finished == planned else f"{finished} of {planned}", finished),
         Cell(count(arm.params), arm.params),
         Cell(count(arm.macs), arm.macs),
         Cell(milliseconds(arm.step_time_ms), arm.step_time_ms),
     ]
 
 
+def _mean_cell(summary: Summary, unit: Unit) -> Cell:
+    if not summary.runs:
+        return Cell(NONE)
+    known = math.isfinite(summary.low)
+    interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}" if known else ""
+    return Cell(unit.value(summary.mean), summary.mean, small=interval)
+
+
 def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit) -> list[Cell]:
     """Verdict, difference and adjusted p."""
     if comparison is None:
-        said = element("span", f"{SYMBOLS['baseline']} baseline", class_="verdict baseline")
-        return [Cell(said, _place("baseline")), Cell(NONE), Cell(NONE)]
+        return [_verdict_cell("baseline", "baseline"), Cell(NONE), Cell(NONE)]
     verdict = comparison.verdict
-    kind, rest = split_verdict(analysis, comparison)
-    said = join(
-        [
-            element("span", f"{SYMBOLS[verdict.kind]} {kind}", class_=f"verdict {verdict.kind}"),
-            element("span", rest, class_="sub") if rest else None,
-        ]
-    )
+    said = _verdict_cell(verdict.kind, *split_verdict(analysis, comparison))
     if verdict.kind == "unranked":
-        return [Cell(said, _place(verdict.kind)), Cell(NONE), Cell(NONE)]
+        return [said, Cell(NONE), Cell(NONE)]
     estimate = verdict.difference.estimate
-    difference = join(
-        [
-            unit.difference(estimate),
-            element("span", unit.interval(verdict.interval), class_="sub"),
-        ]
-    )
     return [
-        Cell(said, _place(verdict.kind)),
-        Cell(difference, estimate),
+        said,
+        Cell(unit.difference(estimate), estimate, small=unit.interval(verdict.interval)),
         Cell(p_value(verdict.adjusted_p), verdict.adjusted_p),
     ]
 
 
+def _verdict_cell(kind: str, said: str, rest: str = "") -> Cell:
+    key = f"{ORDER.index(kind)} {kind}"
+    return Cell(f"{SYMBOLS[kind]} {said}", key, small=rest, tone=kind)
+
+
 def _name_cell(network: str, name: str) -> Cell:
-    full = full_name(network, name)
-    return Cell(breakable(full), full)
+    return Cell(full_name(network, name), full_name(network, name))
 
 
-def _place(kind: str) -> str:
-    return f"{ORDER.index(kind)} {kind}"
-
-
-def run_table(analysis: Analysis) -> Html:
+def run_table(analysis: Analysis) -> Markup:
     """The metric of every run, linked to its folder; what did not finish is said.
 
     The heads are the seeds of the arm with the most runs; a run with another seed tells it.
@@ -130,97 +118,80 @@ def run_table(analysis: Analysis) -> Html:
 def _run_cell(run: SeedRun | None, seed: int, metric: str, unit: Unit) -> Cell:
     if run is None:
         return Cell("")
-    note = element("span", f"seed {run.seed}", class_="sub") if run.seed != seed else None
+    small = f"seed {run.seed}" if run.seed != seed else ""
     if run.status == "not begun":
-        return Cell(join([run.status, note]))
+        return Cell(run.status, small=small)
     if run.status != "finished":
-        return Cell(join([link(run.run_dir, run.status, title=run.error or None), note]))
+        return Cell(link(run.run_dir, run.status, run.error), small=small)
     value = run.metrics[metric]
     shown = unit.bare(value) if math.isfinite(value) else "NaN"
-    return Cell(join([link(run.run_dir, shown), note]), value)
+    return Cell(link(run.run_dir, shown), value, small=small)
 
 
-def check_table(analysis: Analysis) -> Html:
-    """The same differences by methods that the verdict does not use."""
+def check_table(analysis: Analysis) -> Markup | None:
+    """The same differences by methods that the verdict does not use; None without any."""
     unit = unit_of(analysis.study.metric)
     columns = [
         Column("Arm"),
-        Column("This test set", True, "95 % interval for new seeds on this test set"),
+        Column("This test set", True, "95 % confidence interval for new seeds on this test set"),
         Column("Bootstrap", True, "two-level BCa 95 % interval over seeds and examples"),
         Column("Welch p", True, "of the seeds alone, unpaired"),
         Column("Sign-flip p", True, "permutation of the paired differences"),
         Column("Dunnett p", True, "adjusted over the arms of the network"),
         Column("McNemar", True, "pairs of networks that differ at 5 %, of all pairs"),
     ]
-    rows = []
-    for (network, name), comparison in analysis.comparisons.items():
-        other = comparison.checks
-        if other is None:
-            continue
-        pairs = f"{other.mcnemar[0]} of {other.mcnemar[1]}" if other.mcnemar else NONE
-        rows.append(
-            [
-                _name_cell(network, name),
-                Cell(unit.interval(other.this_test_set), other.this_test_set[0]),
-                Cell(
-                    unit.interval(other.bootstrap) if other.bootstrap else NONE,
-                    other.bootstrap[0] if other.bootstrap else None,
-                ),
-                *(_p_cell(p) for p in (other.welch_p, other.sign_flip_p, other.dunnett_p)),
-                Cell(pairs, other.mcnemar[0] if other.mcnemar else None),
-            ]
-        )
-    return sortable_table(columns, rows)
+    checked = [(key, c.checks) for key, c in analysis.comparisons.items() if c.checks is not None]
+    rows = [
+        [
+            _name_cell(*key),
+            Cell(unit.interval(checks.this_test_set), checks.this_test_set[0]),
+            _interval_cell(checks.bootstrap, unit),
+            *(_p_cell(p) for p in (checks.welch_p, checks.sign_flip_p, checks.dunnett_p)),
+            Cell("{} of {}".format(*checks.mcnemar), checks.mcnemar[0])
+            if checks.mcnemar
+            else Cell(NONE),
+        ]
+        for key, checks in checked
+    ]
+    return sortable_table(columns, rows) if rows else None
+
+
+def _interval_cell(ends: tuple[float, float] | None, unit: Unit) -> Cell:
+    return Cell(unit.interval(ends), ends[0]) if ends else Cell(NONE)
 
 
 def _p_cell(p: float | None) -> Cell:
     return Cell(NONE) if p is None else Cell(p_value(p), p)
 
 
-def across_table(analysis: Analysis) -> Html:
+def across_table(analysis: Analysis) -> Markup:
     """Every arm against the baseline over all networks."""
-    unit = unit_of(analysis.study.metric)
+    unit, networks = unit_of(analysis.study.metric), analysis.study.networks
     columns = [
         Column("Arm"),
         Column("Interquartile mean", True, "arm minus baseline, over all networks and seeds"),
-        Column("P(improvement)", True, "chance that a run of the arm beats one of the baseline"),
-        *(Column(network, True) for network in analysis.study.networks),
+        Column(
+            "P(improvement)", True, "probability that a run of the arm beats one of the baseline"
+        ),
+        *(Column(network, True) for network in networks),
     ]
     rows = []
     for entry in analysis.across:
         gain, *gains = entry.gain
         chance, low, high = entry.improvement
+        verdicts = (analysis.comparisons[network, entry.name].verdict for network in networks)
         rows.append(
             [
                 _name_cell("", entry.name),
-                Cell(
-                    join(
-                        [
-                            unit.difference(gain),
-                            element("span", unit.interval(tuple(gains)), class_="sub"),
-                        ]
-                    ),
-                    gain,
-                ),
-                Cell(
-                    join(
-                        [
-                            f"{chance:.2f}",
-                            element("span", f"{low:.2f} to {high:.2f}", class_="sub"),
-                        ]
-                    ),
-                    chance,
-                ),
-                *(
-                    _short_verdict(analysis.comparisons[network, entry.name], unit)
-                    for network in analysis.study.networks
-                ),
+                Cell(unit.difference(gain), gain, small=unit.interval(tuple(gains))),
+                Cell(f"{chance:.2f}", chance, small=f"{low:.2f} to {high:.2f}"),
+                *(_short_verdict(verdict, unit) for verdict in verdicts),
             ]
         )
     return sortable_table(columns, rows)
 
 
-def _short_verdict(comparison: Comparison, unit: Unit) -> Cell:
-    kind, estimate = comparison.verdict.kind, comparison.verdict.difference.estimate
-    words = f"{SYMBOLS[kind]} {unit.difference(estimate, unit=False)}"
-    return Cell(element("span", words, class_=f"verdict {kind}", title=kind), estimate)
+def _short_verdict(verdict: Verdict, unit: Unit) -> Cell:
+    estimate = verdict.difference.estimate
+    words = f"{SYMBOLS[verdict.kind]} {unit.difference(estimate, unit=False)}"
+    return Cell(words, estimate, tone=verdict.kind)

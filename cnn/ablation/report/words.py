@@ -1,10 +1,12 @@
-"""Figures and verdicts in words: the same in every format of the report."""
+"""Numbers and verdicts in words: the same in every format of the report."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
+from cnn.ablation.analysis.study_results import Study
+from cnn.config.metric import METRICS, Metric
 
 SYMBOLS = {
     "better": "▲",
@@ -15,37 +17,57 @@ SYMBOLS = {
     "baseline": "◆",
 }
 MINUS = "\N{MINUS SIGN}"
-MANY_SEEDS = 1000  # beyond this a number of further seeds is not worth telling exactly
-NONE = "\N{EN DASH}"  # where there is no figure
+MANY_SEEDS = 1000  # beyond this a number of further seeds is not given exactly
+NONE = "\N{EN DASH}"  # where there is no number
 
 
 @dataclass(frozen=True)
 class Unit:
-    """How figures of a metric are written: shares as percent, their differences in points."""
+    """How values of a metric, and their differences, are written."""
 
-    percent: bool
+    metric: Metric
+
+    @property
+    def title(self) -> str:
+        """The metric's name for a heading."""
+        return self.metric.label
+
+    @property
+    def name(self) -> str:
+        """The metric's name within a sentence; abbreviations stay as they are."""
+        label = self.metric.label
+        return label if label[1:2].isupper() else label[:1].lower() + label[1:]
+
+    @property
+    def of_differences(self) -> str:
+        """Unit of differences; of percentages, percentage points."""
+        return self.metric.difference_unit
 
     def value(self, value: float) -> str:
         """A value, such as "91.23 %"."""
-        if not math.isfinite(value):
-            return NONE if math.isnan(value) else "∞"
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
+        bare = self.bare(value)
+        return f"{bare} {self.metric.unit}" if self.metric.unit and bare != NONE else bare
 
     def tick(self, value: float) -> str:
         """A round value on an axis."""
-        return f"{100 * value:g} %" if self.percent else f"{value:g}"
+        return f"{self.metric.scale * value:g} {self.metric.unit}".rstrip()
 
     def bare(self, value: float) -> str:
         """A value without its unit."""
-        return self.value(value).removesuffix(" %")
+        if not math.isfinite(value):
+            return NONE if math.isnan(value) else "∞"
+        shown = self.metric.scale * value
+        return f"{shown:.2f}" if self.metric.unit == "%" else f"{shown:.4g}"
 
     def difference(self, value: float, *, unit: bool = True) -> str:
         """A difference with its sign, such as "+0.84 pp"."""
-        number = f"{100 * value:+.2f}" if self.percent else f"{value:+.3g}"
+        shown = self.metric.scale * value
+        number = f"{shown:+.2f}" if self.metric.unit == "%" else f"{shown:+.3g}"
         number = "+0.00" if number == "-0.00" else number
         if not math.isfinite(value):
             number = "+∞" if value > 0 else "-∞"
-        return number.replace("-", MINUS) + (" pp" if unit and self.percent else "")
+        number = number.replace("-", MINUS)
+        return f"{number} {self.of_differences}".rstrip() if unit else number
 
     def size(self, value: float) -> str:
         """A difference without a sign, such as "0.30 pp"."""
@@ -57,8 +79,8 @@ class Unit:
 
 
 def unit_of(metric: str) -> Unit:
-    """Accuracies and consistencies are shares; anything else is written as it is."""
-    return Unit("accuracy" in metric or "consistency" in metric)
+    """The unit that the metric's entry declares; a metric without an entry is a plain number."""
+    return Unit(METRICS.get(metric) or Metric(metric, metric, metric))
 
 
 def p_value(p: float) -> str:
@@ -125,30 +147,55 @@ def word(kind: str) -> str:
 
 
 def why_unranked(analysis: Analysis, comparison: Comparison) -> str:
-    """Says what is missing for a verdict."""
+    """What is missing for a verdict."""
     study, arm = analysis.study, comparison.arm
     if analysis.waiting:
-        return f"the first planned look is at {study.looks[0]} seeds"
+        return f"the first interim analysis is at {study.looks[0]} seeds"
     own = len(analysis.summaries[arm.network, arm.name].runs)
     base = len(analysis.summaries[arm.network, study.baseline].runs)
-    name, number = ("it", own) if own < 3 else ("the baseline", base)
+    whose, number = ("", own) if own < 3 else ("the baseline has ", base)
     if number == 0:
-        return f"{name} has no finished seed"
-    return f"{name} has {plural(number, 'finished seed')}; fewer than 3 show no spread to judge by"
+        return f"{whose}no finished seed"
+    return (
+        f"{whose}{plural(number, 'finished seed')}; at least 3 are needed to estimate a standard "
+        "deviation"
+    )
 
 
 def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
     verdict = comparison.verdict
     if not verdict.difference.spread:
-        return "its seeds do not spread, so there is nothing to judge by"
+        return "its seeds do not differ, so no standard deviation can be estimated"
     if verdict.seeds_wanted is None:
         if verdict.difference.example_variance > 0:
-            return f"no number of seeds would decide it on {analysis.examples:,} test examples"
-        return "no number of seeds would decide it"
+            return f"limited by {analysis.examples:,} test examples; more seeds cannot help"
+        return "more seeds cannot help"
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
     if more > MANY_SEEDS:
-        return f"more than {MANY_SEEDS:,} more seeds would decide it"
-    return f"about {plural(more, 'more seed')} would decide it"
+        return f"more than {MANY_SEEDS:,} more seeds needed"
+    return f"about {plural(more, 'more seed')} should decide it"
+
+
+def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """What limits the whole report: (kind, title, text), kind "doubt" or "remark"."""
+    found = [
+        ("doubt", "Verdicts in doubt.", doubt(analysis)),
+        ("remark", "Partial report.", status(analysis)),
+        ("remark", "Narrower than planned.", population_note(analysis)),
+    ]
+    return [remark for remark in found if remark[2]]
+
+
+def provenance(study: Study) -> list[tuple[str, str]]:
+    """How to reproduce: (term, value) of what is known."""
+    versions = ", ".join(f"{name} {version}" for name, version in study.versions.items())
+    facts = [
+        ("Command", study.command),
+        ("Commit", study.commit),
+        ("Hardware", study.hardware),
+        ("Versions", versions),
+    ]
+    return [fact for fact in facts if fact[1]]
 
 
 def status(analysis: Analysis) -> str:
@@ -161,50 +208,50 @@ def status(analysis: Analysis) -> str:
     if analysis.look is not None:
         number = analysis.look.index + 1
         return (
-            f"{ended}. This is planned look {number} of {len(study.looks)}, at "
-            f"{study.looks[number - 1]} seeds: its verdicts hold."
+            f"{ended}. This is planned interim analysis {number} of {len(study.looks)}, at "
+            f"{study.looks[number - 1]} seeds; its verdicts are valid."
         )
     return (
-        f"{ended}. What follows may change; stopping because of it would raise the chance of a "
-        "false verdict above 5 %."
+        f"{ended}. What follows may change; stopping because of it would raise the error rate "
+        "above 5 %."
     )
 
 
 def population(analysis: Analysis) -> str:
-    """What the verdicts speak for."""
+    """The scope of inference of the verdicts."""
     if analysis.population == "seeds and examples":
-        return "new seeds and new test examples of the same kind"
-    return "new seeds on this test set"
+        return "new seeds and new test examples from the same distribution"
+    return "new seeds on this fixed test set"
 
 
 def population_note(analysis: Analysis) -> str:
-    """Why the verdicts speak for less than was asked; "" if they do not."""
+    """Why the scope of inference is narrower than planned; "" if it is not."""
     if analysis.population == analysis.study.population:
         return ""
     return (
-        "The verdicts speak for new seeds on this very test set, not for new test examples, "
-        "because not every run kept its outcome for each example of the metric."
+        "Inference is over seeds only, for this fixed test set, because not every run kept its "
+        "per-example outcomes of the metric."
     )
 
 
 def rule(analysis: Analysis) -> list[str]:
-    """The rule behind the verdicts, one statement each."""
+    """The decision rule, one statement each."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     margin = unit.size(study.margin)
+    several = len(analysis.comparisons) != 1
     family = plural(len(analysis.comparisons), "comparison")
-    looks = f", over all {len(study.looks)} planned looks together" if study.looks else ""
+    looks = f", over all {len(study.looks)} planned interim analyses" if study.looks else ""
     return [
-        f"Every arm is compared with {study.baseline}. The {family} are one family{looks}.",
-        "Better, worse: the chance that even one arm without a difference is called better or "
-        "worse is at most 5 % (Student's t over seeds, widened by what the test examples add; "
-        "Holm's adjustment).",
-        f"Equivalent: the difference is smaller than {margin}, which the study declared not to "
-        "matter; the chance that even one arm with a larger difference is called so is at most "
-        "5 % (two one-sided tests, Holm's adjustment).",
-        "Undecided: neither could be shown. The number of further seeds is the one that would "
-        "decide with 80 % power if the differences and spreads seen are the true ones.",
-        f"The verdicts speak for {population(analysis)}. Arms are paired by seed where they "
-        "share seeds. Fewer than 3 seeds are not ranked.",
+        f"Every arm is compared with {study.baseline}. The family-wise error rate is held at 5 % "
+        f"over {'the ' if several else ''}{family}{looks}.",
+        "Better, worse: the null hypothesis of no difference is rejected (Student's t over seeds, "
+        "with the variance of the test examples added; Holm's adjustment).",
+        f"Equivalent: the difference is within the equivalence margin of {margin} (two one-sided "
+        "tests, Holm's adjustment).",
+        "Undecided: neither could be shown. The number of further seeds would decide with 80 % "
+        "power if the observed differences and standard deviations are the true ones.",
+        f"Scope of inference: {population(analysis)}. Arms are paired by seed where they share "
+        "seeds. Arms with fewer than 3 seeds are not ranked.",
     ]
 
 
@@ -223,9 +270,9 @@ def doubt(analysis: Analysis) -> str:
         ]
     )
     return (
-        "The A/A arm is the baseline again with other seeds, yet it came out different: "
-        f"{differences}. Either this is the one study in twenty, or seeds and arms are not "
-        "independent of something else that changed. Every verdict below is in doubt."
+        "The A/A control repeats the baseline with other seeds, yet it differs significantly: "
+        f"{differences}. Either this is a false positive, or something else changed between the "
+        "arms. Every verdict below is in doubt."
     )
 
 
@@ -241,23 +288,26 @@ def headline(analysis: Analysis) -> list[tuple[str, str]]:
         where = f"On {network}, " if network else ""
         for kind in ("better", "worse", "equivalent", "undecided", "unranked"):
             chosen = [c for c in compared if c.verdict.kind == kind]
-            if chosen:
-                text = where + _sentence(analysis, kind, chosen)
-                sentences.append((kind, text[0].upper() + text[1:] if network else text))
+            # Arms that are undecided or not ranked for one reason share a sentence.
+            for reason in dict.fromkeys(_reason(analysis, c) for c in chosen):
+                alike = [c for c in chosen if _reason(analysis, c) == reason]
+                sentences.append((kind, where + _sentence(analysis, kind, alike, reason)))
     return sentences
 
 
-def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison]) -> str:
+def _reason(analysis: Analysis, comparison: Comparison) -> str:
+    """Why there is no verdict; "" where there is one."""
+    kind = comparison.verdict.kind
+    if kind == "unranked":
+        return why_unranked(analysis, comparison)
+    return _what_would_decide(analysis, comparison) if kind == "undecided" else ""
+
+
+def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: str) -> str:
     unit, baseline = unit_of(analysis.study.metric), analysis.study.baseline
     verb = "is" if len(chosen) == 1 else "are"
-    if kind in ("undecided", "unranked"):
-        reason = _what_would_decide if kind == "undecided" else why_unranked
-        word = "undecided" if kind == "undecided" else "not ranked"
-        reasons = [(c.arm.name, reason(analysis, c)) for c in chosen]
-        if len(reasons) == 1:
-            return f"{reasons[0][0]} is {word}: {reasons[0][1]}."
-        told = "; ".join(f"{name}, {why}" for name, why in reasons)
-        return f"{len(reasons)} arms are {word}: {told}."
+    if reason:
+        return f"{listed([c.arm.name for c in chosen])} {verb} {word(kind)}: {reason}."
     chosen = sorted(chosen, key=lambda c: -abs(c.verdict.difference.estimate))
     names = [f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)})" for c in chosen]
     if kind == "equivalent":
@@ -267,16 +317,14 @@ def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison]) -> str:
 
 
 def control(analysis: Analysis) -> str:
-    """What the A/A arm says, when it gives no reason for doubt; "" without one."""
+    """What the A/A control shows, when it gives no reason for doubt; "" without one."""
     name = analysis.study.aa_arm
     found = [c for c in analysis.comparisons.values() if c.arm.name == name]
     judged = [c for c in found if c.verdict.kind != "unranked"]
     if not judged or analysis.doubtful:
         return ""
     kinds = listed(list(dict.fromkeys(c.verdict.kind for c in judged)))
-    return (
-        f"The A/A arm, the baseline again with other seeds, did not come out different ({kinds})."
-    )
+    return f"A/A control (the baseline with other seeds): no significant difference ({kinds})."
 
 
 def failures(analysis: Analysis) -> list[str]:
@@ -291,7 +339,9 @@ def failures(analysis: Analysis) -> list[str]:
         )
         seeds = listed([str(run.seed) for run in summary.failed])
         which = f"all {plural(total, 'run')} failed"
-        if failed < total:
+        if failed == total == 1:
+            which = "its only run failed"
+        elif failed < total:
             which = f"{failed} of {plural(total, 'run')} failed (seed {seeds})"
         sentences.append(f"{full_name(network, name)}: {which}: {'; '.join(reasons)}")
     return sentences

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from cnn.evaluation.suite import Measured
 from cnn.pages import page
 from cnn.pages.charts import Scale, line, mark, plot, rule
-from cnn.pages.page import Cell, Column, Html, element, sortable_table
+from cnn.pages.page import Cell, Column, figure, sortable_table
 
 COLUMNS = {
     "accuracy": ("accuracy", "share of right predictions"),
@@ -22,10 +24,10 @@ NOTE = (
 )
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """Returns the section of one or more runs."""
-    heads = [Column("run"), Column("temperature", figures=True)]
-    heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
+    heads = [Column("run"), Column("temperature", numeric=True)]
+    heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
     rows, rest, diagrams = [], [], []
     for run in runs:
         rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["as_trained"])])
@@ -34,19 +36,18 @@ def section(runs: Sequence[Measured]) -> Html:
             cell = Cell(f"{temperature:.3f}", temperature)
             rows.append([Cell(run.name), cell, *_cells(after)])
         else:
-            rest.append(element("p", f"{run.name}: {run.figures['why']}", class_="note"))
+            rest.append(page.note(f"{run.name}: {run.figures['why']}"))
         diagram = reliability_diagram(run.figures["as_trained"]["equal_width"])
-        title = element("h3", f"Reliability diagram, {run.name}")
-        diagrams.append(element("figure", title, diagram))
-    drawn = element("div", *diagrams, class_="pair")
-    return page.section("Calibration", sortable_table(heads, rows), *rest, drawn, note=NOTE)
+        diagrams.append(figure(f"Reliability diagram, {run.name}", diagram))
+    table = sortable_table(heads, rows)
+    return page.section("Calibration", table, *rest, page.pair(*diagrams), note=NOTE)
 
 
 def _cells(figures: dict[str, Any]) -> list[Cell]:
     return [Cell(f"{figures[name]:.4f}", figures[name]) for name in COLUMNS]
 
 
-def reliability_diagram(bins: dict[str, list]) -> Html:
+def reliability_diagram(bins: dict[str, list]) -> Markup:
     """Accuracy against confidence of each bin, with the gap to the diagonal as a whisker."""
     # Room above 1, where the axis is named.
     scale, up = Scale(0, 1), Scale(0, 1.06)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from cnn.evaluation.suite import Measured
 from cnn.pages import page
-from cnn.pages.curves import heat_map
-from cnn.pages.page import Cell, Column, Html, element, sortable_table
+from cnn.pages.page import Cell, Column, figure, heat_map, sortable_table
 
 NOTE = (
     "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
@@ -16,15 +17,15 @@ NOTE = (
 )
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """Returns the section of one or more runs."""
     columns = [
         Column("run"),
         Column("corruptions"),
-        Column("examples", figures=True),
-        Column("clean error", figures=True),
-        Column("mean error", figures=True, hint="over all corruptions and severities"),
-        Column("mCE", figures=True, hint="relative to AlexNet"),
+        Column("examples", numeric=True),
+        Column("clean error", numeric=True),
+        Column("mean error", numeric=True, hint="over all corruptions and severities"),
+        Column("mCE", numeric=True, hint="relative to AlexNet"),
     ]
     rows, maps = [], []
     for run in runs:
@@ -36,10 +37,10 @@ def section(runs: Sequence[Measured]) -> Html:
             (name.replace("_", " "), [100 * e for e in values])
             for name, values in figures["errors"].items()
         ]
-        table = heat_map([str(s) for s in figures["severities"]], errors, lambda v: f"{v:.1f}")
-        maps.append(element("figure", element("h3", f"Error by severity, {run.name}"), table))
-    drawn = element("div", *maps, class_="pair")
-    return page.section("Corruptions", sortable_table(columns, rows), drawn, note=NOTE)
+        table = heat_map([str(s) for s in figures["severities"]], errors)
+        maps.append(figure(f"Error by severity, {run.name}", table))
+    table = sortable_table(columns, rows)
+    return page.section("Corruptions", table, page.pair(*maps), note=NOTE)
 
 
 def _cell(value: float | None) -> Cell:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
+from markupsafe import Markup
 
 from cnn.config.errors import UserError
 from cnn.data import load
@@ -18,7 +19,7 @@ from cnn.evaluation.shift.moves import fourier_shift, roll
 from cnn.evaluation.suite import Count, Figures, Measured, Progress
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves, legend
-from cnn.pages.page import Cell, Column, Html, element, sortable_table
+from cnn.pages.page import Cell, Column, sortable_table
 
 Maps = dict[str, Array]
 
@@ -195,14 +196,14 @@ def _layer(stride: int, table: np.ndarray) -> dict[str, Any]:
     return {"stride": stride, "error": list(enumerate(means, start=1))}
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """A table of the errors at the stride and at worst, and a curve for each layer."""
     columns = [
         Column("run"),
         Column("layer"),
-        Column("stride", figures=True),
-        Column("at the stride", figures=True, hint="the map moves by one element"),
-        Column("worst", figures=True, hint="largest mean error of all shifts up to the stride"),
+        Column("stride", numeric=True),
+        Column("at the stride", numeric=True, hint="the map moves by one element"),
+        Column("worst", numeric=True, hint="largest mean error of all shifts up to the stride"),
     ]
     rows, remarks = [], []
     for run in runs:
@@ -214,20 +215,19 @@ def section(runs: Sequence[Measured]) -> Html:
         if run.figures["left_out"]:
             names = ", ".join(run.figures["left_out"])
             why = f"{run.name}: left out, as their maps do not divide the image: {names}"
-            remarks.append(element("p", why, class_="note"))
+            remarks.append(page.note(why))
     note = (
         "How far a layer's map of a shifted image is from its shifted map, relative to the map: "
         "||f(T_d x) - T_{d/S} f(x)|| / ||f(x)||, for circular shifts by d pixels along the "
         "diagonal, up to the layer's stride S. Maps are moved by Fourier interpolation. Mean over "
         f"{min(run.figures['count'] for run in runs):,} images."
     )
-    heading = element("h3", "Error of each layer by shift of the image, in pixels")
-    return page.section(
-        "Equivariance", sortable_table(columns, rows), *remarks, heading, *_charts(runs), note=note
-    )
+    charts = page.figure("Error of each layer by shift of the image, in pixels", *_charts(runs))
+    table = sortable_table(columns, rows)
+    return page.section("Equivariance", table, *remarks, charts, note=note)
 
 
-def _charts(runs: Sequence[Measured]) -> Iterator[Html]:
+def _charts(runs: Sequence[Measured]) -> Iterator[Markup]:
     """Yields a small chart for each layer, with a line for each run."""
     if len(runs) > 1:
         yield legend([run.name for run in runs])
@@ -238,11 +238,11 @@ def _charts(runs: Sequence[Measured]) -> Iterator[Html]:
             found = run.figures["layers"].get(name, {"error": []})["error"]
             lines.append(Curve(run.name, [(d, e) for d, e in found if e is not None]))
         if any(one.points for one in lines):
-            drawn.append(element("figure", element("h3", name), _chart(lines)))
-    yield element("div", *drawn, class_="panels")
+            drawn.append(page.figure(name, _chart(lines)))
+    yield page.panels(*drawn)
 
 
-def _chart(lines: Sequence[Curve]) -> Html:
+def _chart(lines: Sequence[Curve]) -> Markup:
     return curves(
         lines,
         x_format=lambda v: f"{v:g}",

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from cnn import data
@@ -19,7 +20,6 @@ from cnn.evaluation.model_under_test import places
 from cnn.evaluation.suite import Count, Figures, Measured, Progress, called
 from cnn.pages import page
 from cnn.pages.drawing import Drawing
-from cnn.pages.page import Html, element
 
 PAIRS, EXAMPLES = 5, 6
 Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
@@ -255,7 +255,7 @@ def _enlarged(sheet: np.ndarray) -> Image.Image:
     return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """The pictures of each run under its name."""
     parts = []
     for run in runs:
@@ -264,12 +264,11 @@ def section(runs: Sequence[Measured]) -> Html:
                 run.folder / picture["file"],
                 f"{picture['caption']}, of {run.name}",
                 picture["caption"],
-                class_="pixels",
             )
             for picture in run.figures["pictures"]
         ]
         axes = run.figures.get("axes")
-        said = [element("p", f"In the pictures: {axes}.", class_="note")] if axes else []
-        parts += [element("h3", run.name), *said, element("div", *drawn, class_="pair")]
+        said = page.note(f"In the pictures: {axes}.") if axes else None
+        parts.append(page.figure(run.name, said, page.pair(*drawn)))
     note = NOTE.format(one=called(runs, plural=False), many=called(runs))
     return page.section("Features", *parts, note=note)

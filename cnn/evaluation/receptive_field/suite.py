@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from cnn import data
@@ -23,16 +24,7 @@ from cnn.evaluation.suite import Count, Figures, Measured, Progress, called
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves
 from cnn.pages.drawing import Drawing
-from cnn.pages.page import (
-    Cell,
-    Column,
-    Html,
-    breakable,
-    details,
-    element,
-    join,
-    sortable_table,
-)
+from cnn.pages.page import Cell, Column, details, sortable_table
 
 BATCH = 16
 POINTS = 256  # of a curve along time, at most
@@ -190,7 +182,7 @@ def _overlay(image: np.ndarray, field: np.ndarray) -> Image.Image:
     return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """The last layer of each run, pictures of the effective fields, and tables of all layers."""
     columns = [Column("run"), Column("last layer"), Column("along")]
     unit = " or ".join(dict.fromkeys(UNITS[run.signal] for run in runs))
@@ -200,7 +192,7 @@ def section(runs: Sequence[Measured]) -> Html:
         ("after training", f"effective, {unit}"),
         ("paths apart", f"{unit} between the centres of paths that are added"),
     ):
-        columns.append(Column(label, figures=True, hint=hint))
+        columns.append(Column(label, numeric=True, hint=hint))
     each = [(run, names, layers) for run in runs for names, layers in run.figures["axes"].items()]
     tables = [
         details(f"Layers of {run.name}, along {names}", _table(run, layers))
@@ -221,8 +213,8 @@ def _row(run: Measured, names: str, layers: Sequence[Figures]) -> list[Cell]:
     last = [layer for layer in layers if "/" not in layer["layer"]][-1]
     effective = run.figures.get("effective", {})
     return [
-        Cell(breakable(run.name)),
-        Cell(breakable(last["layer"])),
+        Cell(run.name),
+        Cell(last["layer"]),
         Cell(names),
         Cell(_whole(run)) if last["whole"] else Cell(_size(run, names, last["size"]), last["size"]),
         *(_number(effective.get(name)) for name in ("before", "after")),
@@ -242,7 +234,7 @@ def _size(run: Measured, names: str, size: int) -> str:
     return f"{size} ({first + (size - 1) * step:.4g} ms)"
 
 
-def _misaligned(run: Measured, names: str, layers: Sequence[Figures]) -> Html | None:
+def _misaligned(run: Measured, names: str, layers: Sequence[Figures]) -> Markup | None:
     """Names the blocks whose paths look at different places."""
     found = [
         f"{layer['layer']} ({layer['misaligned']:g})"
@@ -261,7 +253,7 @@ def _number(value: float | None) -> Cell:
     return Cell("" if value is None else f"{value:.4g}", value)
 
 
-def _pictures(run: Measured) -> Html:
+def _pictures(run: Measured) -> Markup:
     drawn: list[Any] = []
     for name, words in (("before", "before training"), ("after", "after training")):
         path = run.folder / f"{name}.png"
@@ -272,15 +264,14 @@ def _pictures(run: Measured) -> Html:
                     path,
                     f"effective receptive field of {run.name} {words}",
                     f"{run.name}, {words}: {size:.1f} {UNITS[run.signal]}",
-                    class_="pixels",
                 )
             )
     if axes := run.figures.get("drawn"):
-        drawn.append(element("p", f"In the pictures: {axes}.", class_="note"))
-    return element("div", *drawn, class_="panels")
+        drawn.append(page.note(f"In the pictures: {axes}."))
+    return page.panels(*drawn)
 
 
-def _curves(run: Measured) -> Html:
+def _curves(run: Measured) -> Markup:
     """Draws the field along time, before and after training."""
     sides = {"before": "before training", "after": "after training"}
     along = run.figures["along_time"]
@@ -295,19 +286,19 @@ def _curves(run: Measured) -> Html:
         height=120,
         description=f"effective receptive field of {run.name} along time",
     )
-    return join([element("h3", f"Effective field along time, {run.name}"), chart])
+    return page.figure(f"Effective field along time, {run.name}", chart)
 
 
-def _table(run: Measured, layers: Sequence[Figures]) -> Html:
+def _table(run: Measured, layers: Sequence[Figures]) -> Markup:
     columns = [Column("layer")]
     columns += [
-        Column(name, figures=True)
+        Column(name, numeric=True)
         for name in ("size", "stride", "padding", "centre of unit 0", "paths apart")
     ]
     names = ("size", "stride", "padding", "centre", "misaligned")
     rows = [
         [
-            Cell(breakable(layer["layer"])),
+            Cell(layer["layer"]),
             *(
                 Cell(_whole(run)) if layer["whole"] and name == "size" else _number(layer[name])
                 for name in names

@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from cnn.evaluation.suite import Figures, Measured, called
 from cnn.pages import page
-from cnn.pages.curves import Curve, curves, heat_map
-from cnn.pages.page import (
-    Cell,
-    Column,
-    Html,
-    breakable,
-    details,
-    element,
-    join,
-    sortable_table,
-)
+from cnn.pages.curves import Curve, curves
+from cnn.pages.page import Cell, Column, details, figure, heat_map, sortable_table
 
 NAMES = {
     "circular_per_batch": "Circular pairs, shifts per batch",
@@ -44,13 +37,13 @@ NOTE = (
 )
 
 
-def section(runs: Sequence[Measured]) -> Html:
+def section(runs: Sequence[Measured]) -> Markup:
     """Returns the section of one or more runs."""
     heads = [Column("run"), Column("protocol")]
-    heads += [Column(title, figures=True, hint=hint) for title, hint in COLUMNS.values()]
+    heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
     rows = [
         [
-            Cell(breakable(run.name)),
+            Cell(run.name),
             Cell(NAMES[name]),
             *(_cell(run.figures[name], c) for c in COLUMNS),
         ]
@@ -59,11 +52,7 @@ def section(runs: Sequence[Measured]) -> Html:
         if name in run.figures
     ]
     abouts = {NAMES[n]: run.figures[n]["about"] for run in runs for n in NAMES if n in run.figures}
-    remarks = [
-        element("p", f"{run.name}: {why}", class_="note")
-        for run in runs
-        for why in run.figures["left_out"]
-    ]
+    remarks = [page.note(f"{run.name}: {why}") for run in runs for why in run.figures["left_out"]]
     protocols = details("The protocols", page.definitions(list(abouts.items())))
     parts = (sortable_table(heads, rows), protocols, *remarks, *_charts(runs))
     return page.section("Shifts", *parts, note=NOTE.format(many=called(runs)))
@@ -78,11 +67,11 @@ def _cell(figures: Figures, name: str) -> Cell:
     interval = figures.get(f"{name}_interval")
     if not interval:
         return Cell(f"{100 * value:.2f}", value)
-    ends = element("span", f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}", class_="sub")
-    return Cell(join([f"{100 * value:.2f}", ends]), value)
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return Cell(f"{100 * value:.2f}", value, small=f"{low} to {high}")
 
 
-def _charts(runs: Sequence[Measured]) -> list[Html]:
+def _charts(runs: Sequence[Measured]) -> list[Markup]:
     charts = []
     lines = [
         Curve(run.name, _diagonal(run.figures["diagonal"]))
@@ -98,7 +87,7 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
             y_label="accuracy in percent",
             description="accuracy at each crop along the diagonal",
         )
-        charts += [element("h3", "Accuracy along the diagonal"), chart]
+        charts.append(figure("Accuracy along the diagonal", chart))
     for unit, label in (
         ("milliseconds", "shift of the wave, in milliseconds"),
         ("frames", "shift of the clip, in frames"),
@@ -117,16 +106,12 @@ def _charts(runs: Sequence[Measured]) -> list[Html]:
                 y_label="accuracy in percent",
                 description="accuracy at each shift in time",
             )
-            charts += [element("h3", "Accuracy under shifts in time"), chart]
+            charts.append(figure("Accuracy under shifts in time", chart))
     for name in ("circular_grid", "fractional_grid"):
-        found = [
-            element("figure", element("h3", run.name), _map(run.figures[name]))
-            for run in runs
-            if name in run.figures
-        ]
+        found = [figure(run.name, _map(run.figures[name])) for run in runs if name in run.figures]
         if found:
             title = f"{NAMES[name]}: accuracy in percent by pixels down (rows) and right (columns)"
-            charts += [element("h3", title), element("div", *found, class_="pair")]
+            charts.append(figure(title, page.pair(*found)))
     return charts
 
 
@@ -135,11 +120,11 @@ def _diagonal(figures: Figures, unit: float = 1.0) -> list[tuple[float, float]]:
     return [(unit * shift[0], 100 * accuracy) for shift, accuracy in pairs]
 
 
-def _map(figures: Figures) -> Html:
+def _map(figures: Figures) -> Markup:
     at = {tuple(s): 100 * a for s, a in zip(figures["shifts"], figures["accuracy_at"], strict=True)}
     down, across = (sorted({shift[axis] for shift in at}) for axis in (0, 1))
     rows = [(_pixels(i), [at[i, j] for j in across]) for i in down]
-    return heat_map([_pixels(j) for j in across], rows, lambda v: f"{v:.1f}")
+    return heat_map([_pixels(j) for j in across], rows)
 
 
 def _pixels(shift: float) -> str:

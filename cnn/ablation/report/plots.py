@@ -1,16 +1,27 @@
-"""The other charts of the report: costs, consistency, learning curves, stability of the order."""
+"""Plots of the report beside the forest plot: cost, consistency, learning curves, ranks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from markupsafe import Markup
 
 from cnn.ablation.analysis.study_analysis import Analysis, Order, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
-from cnn.pages.charts import Point, Scale, band, line, pareto_front, plot, scatter, spanning
-from cnn.pages.page import Html, breakable, element
+from cnn.pages.charts import (
+    Point,
+    Scale,
+    band,
+    line,
+    pareto_front,
+    plot,
+    scatter,
+    spanning,
+    toned,
+)
+from cnn.pages.page import figure, heat_table, panels
 
 NAMED = 9  # arms up to which every point of a scatter plot carries its name
 POINTS = 80  # of a learning curve: more cannot be told apart in a small panel
@@ -22,12 +33,12 @@ def kind_of(analysis: Analysis, summary: Summary) -> str:
     return comparison.verdict.kind if comparison else "baseline"
 
 
-def cost_charts(analysis: Analysis, network: str) -> list[Html]:
+def cost_charts(analysis: Analysis, network: str) -> list[Markup]:
     """The metric against MACs and against measured step time, each with its Pareto front."""
     charts = []
     for title, cost, words in (
-        ("MACs an example", lambda s: s.arm.macs, count),
-        ("Time a step", lambda s: s.arm.step_time_ms, milliseconds),
+        ("MACs per example", lambda s: s.arm.macs, count),
+        ("Time per training step", lambda s: s.arm.step_time_ms, milliseconds),
     ):
         chart = _scatter(analysis, network, title, cost, words, words, lower_x=True)
         if chart:
@@ -35,8 +46,8 @@ def cost_charts(analysis: Analysis, network: str) -> list[Html]:
     return charts
 
 
-def consistency_charts(analysis: Analysis, network: str) -> list[Html]:
-    """The metric against every other figure of the runs that is called a consistency."""
+def consistency_charts(analysis: Analysis, network: str) -> list[Markup]:
+    """The metric against every other metric of the runs that is called a consistency."""
     metric = analysis.study.metric
     runs = [
         run
@@ -51,14 +62,9 @@ def consistency_charts(analysis: Analysis, network: str) -> list[Html]:
             values = [run.metrics[name] for run in summary.runs if name in run.metrics]
             return float(np.mean(values)) if values else None
 
+        other = unit_of(name)
         chart = _scatter(
-            analysis,
-            network,
-            name,
-            mean,
-            unit_of(name).value,
-            unit_of(name).tick,
-            lower_x=False,
+            analysis, network, other.title, mean, other.value, other.tick, lower_x=False
         )
         if chart:
             charts.append(chart)
@@ -74,7 +80,7 @@ def _scatter(
     tick: Callable[[float], str],
     *,
     lower_x: bool,
-) -> Html | None:
+) -> Markup | None:
     """A scatter plot of the arms that have runs and the cost; None for fewer than two."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     chosen = [analysis.summaries[network, arm.name] for arm in study.of_network(network)]
@@ -92,10 +98,10 @@ def _scatter(
         x_format=tick,
         y_format=unit.tick,
         x_label=title,
-        y_label=study.metric,
-        description=f"{study.metric} against {title}; the figures are in the table",
+        y_label=unit.name,
+        description=f"{unit.name} against {title}; the numbers are in the table",
     )
-    return element("figure", chart)
+    return figure("", chart)
 
 
 def _point(
@@ -125,7 +131,7 @@ def curve_names(analysis: Analysis) -> list[str]:
     return (chosen or list(available))[:2]
 
 
-def curve_panels(analysis: Analysis, network: str, name: str) -> Html | None:
+def curve_panels(analysis: Analysis, network: str, name: str) -> Markup | None:
     """A small panel for each arm: mean and standard deviation of its seeds, over the baseline's."""
     study = analysis.study
     curves = {
@@ -143,7 +149,7 @@ def curve_panels(analysis: Analysis, network: str, name: str) -> Html | None:
     )
     y = _curve_scale(list(curves.values()))
     baseline = curves.get(study.baseline)
-    panels = [
+    drawn = [
         _panel(
             arm_name,
             curve,
@@ -155,7 +161,7 @@ def curve_panels(analysis: Analysis, network: str, name: str) -> Html | None:
         )
         for arm_name, curve in curves.items()
     ]
-    return element("div", *panels, class_="panels")
+    return panels(*drawn)
 
 
 def mean_curve(
@@ -168,18 +174,18 @@ def mean_curve(
     logged = [dict(run.history[name]) for run in runs if run.history.get(name)]
     if not logged:
         return None
-    steps, means, spreads = [], [], []
+    steps, means, deviations = [], [], []
     for step in sorted(set().union(*logged)):
         values = np.array([curve[step] for curve in logged if step in curve])
         reached = sum(max(curve) >= step for curve in logged)
         if len(values) == reached and np.isfinite(values).all():
             steps.append(step)
             means.append(values.mean())
-            spreads.append(values.std(ddof=1) if len(values) > 1 else 0.0)
+            deviations.append(values.std(ddof=1) if len(values) > 1 else 0.0)
     if not steps:
         return None
     kept = np.unique(np.linspace(0, len(steps) - 1, min(POINTS, len(steps))).round().astype(int))
-    return np.array(steps)[kept], np.array(means)[kept], np.array(spreads)[kept]
+    return np.array(steps)[kept], np.array(means)[kept], np.array(deviations)[kept]
 
 
 def _curve_scale(curves: list[tuple[np.ndarray, ...]]) -> Scale:
@@ -187,8 +193,8 @@ def _curve_scale(curves: list[tuple[np.ndarray, ...]]) -> Scale:
     late = [slice(max(len(mean) // 10, 1 if len(mean) > 4 else 0), None) for _, mean, _ in curves]
     values = [
         v
-        for (_, mean, spread), part in zip(curves, late, strict=True)
-        for v in (*(mean - spread)[part], *(mean + spread)[part])
+        for (_, mean, sd), part in zip(curves, late, strict=True)
+        for v in (*(mean - sd)[part], *(mean + sd)[part])
     ]
     return spanning(values, 0.05)
 
@@ -201,14 +207,14 @@ def _panel(
     y: Scale,
     kind: str,
     unit: Unit,
-) -> Html:
-    steps, mean, spread = curve
-    upper, lower = (_places(steps, mean + s * spread, x, y) for s in (1, -1))
-    marks = [element("g", band(upper, lower), class_=kind)]
+) -> Markup:
+    steps, mean, sd = curve
+    upper, lower = (_places(steps, mean + sign * sd, x, y) for sign in (1, -1))
+    marks = [toned(kind, band(upper, lower))]
     if baseline is not None:
         reference = line(_places(baseline[0], baseline[1], x, y), "line reference")
-        marks.append(element("g", reference, class_="baseline"))
-    marks.append(element("g", line(_places(steps, mean, x, y)), class_=kind))
+        marks.append(toned("baseline", reference))
+    marks.append(toned(kind, line(_places(steps, mean, x, y))))
     chart = plot(
         x,
         y,
@@ -220,27 +226,18 @@ def _panel(
         y_ticks=3,
         description=f"Learning curve of {name}: ends at {unit.value(float(mean[-1]))}",
     )
-    last = element("span", unit.value(float(mean[-1])), class_="last")
-    return element("figure", element("h3", element("span", breakable(name)), last), chart)
+    return figure(name, chart, aside=unit.value(float(mean[-1])))
 
 
 def _places(steps: np.ndarray, values: np.ndarray, x: Scale, y: Scale) -> list[tuple[float, float]]:
     return [(x(float(s)), 100 - y(float(v))) for s, v in zip(steps, values, strict=True)]
 
 
-def rank_table(order: Order) -> Html:
-    """How often each arm takes each rank: the darker, the more often."""
-    arms = len(order.names)
-    heads = [element("th", str(r + 1), scope="col", class_="figure") for r in range(arms)]
-    rows = []
-    for name, shares in zip(order.names, order.ranks, strict=True):
-        cells = [
-            element(
-                "td", f"{100 * p:.0f}" if p >= 0.005 else "", style=f"--p:{p:.2f}", class_="heat"
-            )
-            for p in shares
-        ]
-        rows.append(element("tr", element("th", breakable(name), scope="row"), *cells))
-    head = element("tr", element("th", "rank", scope="col"), *heads)
-    table = element("table", element("thead", head), element("tbody", *rows), class_="ranks")
-    return element("div", table, class_="scroll", tabindex="0")
+def rank_table(order: Order) -> Markup:
+    """How often each arm takes each rank, in percent: the darker, the more often."""
+    ranks = [str(rank + 1) for rank in range(len(order.names))]
+    rows = [
+        (name, [(f"{100 * p:.0f}" if p >= 0.005 else "", p) for p in shares])
+        for name, shares in zip(order.names, order.ranks, strict=True)
+    ]
+    return heat_table(ranks, rows, corner="rank")
