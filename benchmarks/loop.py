@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Semaphore, Thread
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -33,13 +34,14 @@ from cnn.cost.timing import turn_ratio, turns
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.console import Display
-from cnn.training.device import UPDATE, Device
 from cnn.training.interruption import Interruption
-from cnn.training.loop import Run
+from cnn.training.loop import run
 from cnn.training.mesh import count_cores_as_devices
 from cnn.training.plan import resolve
 from cnn.training.run_folder import RunFolder
+from cnn.training.run_record import RunRecord
 from cnn.training.start import use_compilation_cache
+from cnn.training.state import TrainState
 
 LIMIT = 1.03  # the loop's seconds over the bare step's
 PARTS = 4  # of a turn
@@ -88,34 +90,60 @@ def config_of(case: Case) -> ConfigDict:
     return load(case.config, (*case.overrides, *every)).config
 
 
+class EnoughError(Exception):
+    """Ends a run that is not wanted any longer."""
+
+
 class Both:
-    """A run under way, and the bare step on a state of its own; each call is a part of a turn."""
+    """A run under way, and the bare step on a state of its own; each call is a part of a turn.
+
+    The run has a thread of its own, which waits after the last step of a part.
+    """
 
     def __init__(self, config: ConfigDict, workdir: str, steps: int):
         dataset = open_dataset(config.data)
         evaluator = make_evaluator(config, dataset)
         plan = resolve(config, len(dataset.train), evaluator.mesh.size)
         self._trainer = make_trainer(evaluator, plan)
-        self._device = Device(evaluator, self._trainer)
-        folder, display = RunFolder(workdir), Display()
-        self._run = Run(folder, display, evaluator, self._device, plan, Interruption())
-        self._requests, self._answer = self._run.steps(), None
+        self._record = RunRecord(RunFolder(workdir), Display(), evaluator, plan)
         self._state, self._steps = evaluator.new_state(), steps // PARTS
         self._batches = list(self._trainer.feed.batches(0, self._steps))
+        self._latest: TrainState
+        self._wanted = self._done = 0
+        self._turn, self._turned, self._over = Semaphore(0), Semaphore(0), False
+        self._thread = Thread(target=self._train)
+        self._thread.start()
         # Checkpoints begin with a part then, and are written while its steps are made.
         self._advance(self._steps - 1)
 
+    def _train(self) -> None:
+        self._turn.acquire()
+        noting = replace(self._trainer, update=self._update)
+        with contextlib.suppress(EnoughError), self._record:
+            run(noting, self._record, Interruption(), self._after_step)
+
+    def _update(self, *arguments: Any) -> tuple[TrainState, Any]:
+        self._latest, sums = self._trainer.update(*arguments)
+        return self._latest, sums
+
+    def _after_step(self) -> None:
+        self._done += 1
+        if self._done == self._wanted:
+            self._turned.release()
+            self._turn.acquire()
+            if self._over:
+                raise EnoughError
+
     def _advance(self, steps: int) -> None:
-        for _ in range(steps):
-            while (request := self._requests.send(self._answer)) is not UPDATE:
-                self._answer = self._device.answer(request)
-            self._answer = self._device.answer(request)
+        self._wanted += steps
+        self._turn.release()
+        self._turned.acquire()
 
     def loop(self) -> Any:
         """Lets the run make some steps, and what was saved in them reach the disk."""
         self._advance(self._steps)
-        self._run.checkpoints.wait()
-        return self._device.state()
+        self._record.wait()
+        return self._latest
 
     def bare(self) -> Any:
         """Makes as many steps of the compiled update and nothing else."""
@@ -129,7 +157,9 @@ class Both:
 
     def close(self) -> None:
         """Ends the run."""
-        self._requests.close()
+        self._over = True
+        self._turn.release()
+        self._thread.join()
 
 
 @contextlib.contextmanager

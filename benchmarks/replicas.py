@@ -70,10 +70,15 @@ def group_step(configs: list[ConfigDict]) -> Callable[[], Any]:
     dataset = open_dataset(configs[0].data)
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
-    for seat in group.seats:
-        seat.begin(None, 0, STEPS)
-    group.assemble()
-    return lambda: group.step(list(range(len(configs))))
+    state, rows = group.stack({}), list(range(len(configs)))
+    feeds = [feed.values(0, STEPS) for feed in group.feeds]
+
+    def step() -> Any:
+        nonlocal state
+        state, sums = group.update(state, rows, dict(enumerate(map(next, feeds))))
+        return sums
+
+    return step
 
 
 def one_device_step(

@@ -92,11 +92,15 @@ class Trainer:
     """Batches of the training part, and the update they feed.
 
     Attributes:
+      evaluator: the network.
+      plan: durations in steps.
       feed: batches by step.
       seeds: uint32 scalars on the mesh.
       update: jitted (state, seeds, arrays, batch) -> (state, sums); it consumes the state.
     """
 
+    evaluator: Evaluator
+    plan: Plan
     feed: data.Feed
     seeds: Seeds
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
@@ -115,8 +119,8 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     mesh = evaluator.mesh
     feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
     update = make_update(make_recipe(evaluator, plan, feed.cropped), mesh)
-    seeds = Seeds(*map(np.uint32, Seeds.of(evaluator.config)))
-    return Trainer(feed=feed, seeds=jax.device_put(seeds, replicated(mesh)), update=update)
+    seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
+    return Trainer(evaluator=evaluator, plan=plan, feed=feed, seeds=seeds, update=update)
 
 
 def make_update(recipe: Recipe, mesh: Mesh) -> Callable[..., tuple[TrainState, dict[str, Array]]]:

@@ -1,6 +1,7 @@
 """Exact evaluation: every example of a split once, counted, with the outcome of each."""
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -35,10 +36,11 @@ def evaluate(
       RuntimeError: the examples seen are not those of the split: a defect, never a user's mistake.
     """
     outcomes: list[dict[str, jax.Array]] = []
-    for batch in feed.batches():
-        outcomes.append(eval_step(variables, feed.arrays, batch) | {"mask": batch["mask"]})
-        if len(outcomes) > STEPS_IN_FLIGHT:
-            jax.block_until_ready(outcomes[-1 - STEPS_IN_FLIGHT])
+    with closing(feed.batches()) as batches:
+        for batch in batches:
+            outcomes.append(eval_step(variables, feed.arrays, batch) | {"mask": batch["mask"]})
+            if len(outcomes) > STEPS_IN_FLIGHT:
+                jax.block_until_ready(outcomes[-1 - STEPS_IN_FLIGHT])
     gathered = [_to_host(o) for o in outcomes]
     whole = {name: np.concatenate([g[name] for g in gathered]) for name in gathered[0]}
     seen = whole.pop("mask").astype(bool)

@@ -1,11 +1,12 @@
 """Several seeds of one config in one program: spread over the devices, with nothing between them.
 
-Every replica is a `Run` of its own, with its own folder and its own end; they share the compiled
-update, the compiled evaluation and the images. Replicas may stand at different steps: one that
-does not take part in an update keeps its state.
+Every replica has a run folder of its own and an end of its own; they share the compiled update, the
+compiled evaluation and the images. Replicas may start at different steps: one that is ahead keeps
+its state until the others have come as far.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,18 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
 from cnn import data
+from cnn.config.durations import is_due
 from cnn.config.errors import UserError
 from cnn.config.record import differences
 from cnn.config.seeds import Seeds
 from cnn.training.assembly import Evaluator, make_evaluator, make_feed, make_recipe
 from cnn.training.console import Display
-from cnn.training.device import UPDATE
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.interruption import InterruptedRun, Interruption
-from cnn.training.loop import Run
 from cnn.training.mesh import REPLICA_AXIS, make_replica_mesh, replicated
 from cnn.training.plan import Plan, resolve
 from cnn.training.run_folder import RunFolder
+from cnn.training.run_record import RunRecord
 from cnn.training.state import TrainState
 from cnn.training.steps import make_eval_step, make_train_step
 
@@ -91,40 +92,121 @@ def _train(
     alive: Callable[[], None],
 ) -> list[Ending]:
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
-    plan = resolve(configs[0], len(dataset.train), 1)
-    group = Group(evaluators, plan)
-    with Interruption() as interruption:
-        runs = [
-            Run(folder, Display(quiet=True), evaluator, seat, plan, interruption, alive)
-            for folder, evaluator, seat in zip(folders, evaluators, group.seats, strict=True)
-        ]
-        endings = group.drive([run.steps() for run in runs])
+    group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
+    with Interruption() as interruption, ExitStack() as opened:
+        endings = Loop(group, folders, opened).run(interruption, alive)
     for ending in endings:
         if isinstance(ending, InterruptedRun):
             raise ending
     return endings
 
 
-class Seat:
-    """A replica's place in a group; what `Device` is to a run alone.
+class Loop:
+    """What `cnn.training.loop` does, line by line, for all replicas that have not ended.
 
-    Attributes:
-      row: its place.
+    Args:
+      group: the replicas.
+      folders: of their runs.
+      opened: closes what they open.
     """
 
-    def __init__(self, group: "Group", row: int):
-        self._group, self.row = group, row
-        self.restored: TrainState | None = None
-        self.values: Iterator[dict[str, np.ndarray]]
+    def __init__(self, group: "Group", folders: Sequence[RunFolder], opened: ExitStack):
+        self._group, self._opened = group, opened
+        self._records = [
+            RunRecord(folder, Display(quiet=True), evaluator, group.plan, row)
+            for row, (folder, evaluator) in enumerate(zip(folders, group.evaluators, strict=True))
+        ]
+        self._endings: dict[int, Ending] = {}
 
-    def begin(self, state: TrainState | None, start: int, stop: int) -> None:
-        """Takes a restored state, or none, for the steps in [start, stop)."""
-        self.restored = state
-        self.values = self._group.feeds[self.row].values(start, stop)
+    def run(self, interruption: Interruption, alive: Callable[[], None]) -> list[Ending]:
+        """Makes the steps that are left and the final evaluation; returns how each run ended."""
+        group, total = self._group, self._group.plan.total_steps
+        state = group.stack(self._restore())
+        starts = jax.device_get(state.step)
+        feeds = self._open_feeds(starts)
+        batches: dict[int, Any] = {}
+        for step in range(min(starts) + 1, total + 1):
+            rows = np.flatnonzero(starts < step)
+            for row in self._going(rows):
+                with self._own_end(row):
+                    batches[row] = next(feeds[row])
+            if going := self._going(rows):
+                state, sums = group.update(state, going, batches)
+                alive()
+                self._report(step, going, sums)
+                self._evaluate_and_save(step, going, state)
+            if interruption.signal and step < total:
+                self._stop(interruption.signal, np.maximum(starts, step), state)
+        return self._finish(state)
 
-    def state(self) -> TrainState:
-        """Returns the state after the last step, on one device."""
-        return self._group.state(self.row)
+    def _going(self, rows: Iterable[int]) -> list[int]:
+        """Returns those of some replicas that have not ended."""
+        return [int(row) for row in rows if row not in self._endings]
+
+    @contextmanager
+    def _own_end(self, row: int) -> Iterator[None]:
+        """Context in which an error ends one replica and no other."""
+        try:
+            yield
+        except Exception as error:
+            self._endings[row] = error
+
+    def _restore(self) -> dict[int, TrainState]:
+        restored = {}
+        for row, record in enumerate(self._records):
+            with self._own_end(row):
+                restored[row] = self._opened.enter_context(record).restore()
+        return {row: state for row, state in restored.items() if state}
+
+    def _open_feeds(self, starts: np.ndarray) -> list[Iterator[dict[str, np.ndarray]]]:
+        for row in self._going(range(len(starts))):
+            self._opened.enter_context(self._records[row].progress(int(starts[row])))
+        total = self._group.plan.total_steps
+        feeds = zip(self._group.feeds, starts.tolist(), strict=True)
+        return [self._opened.enter_context(closing(f.values(start, total))) for f, start in feeds]
+
+    def _report(self, step: int, rows: list[int], sums: Any) -> None:
+        plan = self._group.plan
+        for row in rows:
+            with self._own_end(row):
+                self._records[row].add(step, sums)
+                if is_due(step, plan.log_every, plan.total_steps):
+                    self._records[row].report(step)
+
+    def _evaluate_and_save(self, step: int, rows: list[int], state: TrainState) -> None:
+        plan, validation = self._group.plan, self._group.dataset.validation
+        outcomes = None
+        with ExitStack() as paused:
+            for row in rows:
+                paused.enter_context(self._records[row].not_training())
+            if validation and is_due(step, plan.evaluate_every, plan.total_steps):
+                outcomes = self._group.evaluate(state, validation)
+            for row in self._going(rows):
+                with self._own_end(row):
+                    record = self._records[row]
+                    if outcomes:
+                        record.validate(step, outcomes[row])
+                    if record.is_save_due(step):
+                        record.save(step, self._group.state_of(row, state))
+
+    def _stop(self, signal: int, steps: np.ndarray, state: TrainState) -> None:
+        for row in self._going(range(len(steps))):
+            with self._own_end(row):
+                self._records[row].save(int(steps[row]), self._group.state_of(row, state))
+                self._records[row].wait()
+                raise InterruptedRun(signal, int(steps[row]))
+
+    def _finish(self, state: TrainState) -> list[Ending]:
+        rows = range(len(self._records))
+        for row in self._going(rows):
+            with self._own_end(row):
+                self._records[row].wait()
+        if going := self._going(rows):
+            outcomes = self._group.evaluate(state, self._group.dataset.test)
+            for row in going:
+                with self._own_end(row):
+                    self._endings[row] = self._records[row].finish(outcomes[row])
+        return [self._endings[row] for row in rows]
 
 
 class Group:
@@ -135,19 +217,19 @@ class Group:
       plan: of all of them.
 
     Attributes:
-      seats: places of the replicas.
+      dataset: of all of them.
       feeds: their training batches, over the same arrays.
     """
 
     def __init__(self, evaluators: Sequence[Evaluator], plan: Plan):
         first, count = evaluators[0], len(evaluators)
         mesh = make_replica_mesh(count)
-        self._evaluator, self._whole = first, replicated(mesh)
+        self.evaluators, self.plan, self.dataset = evaluators, plan, first.dataset
+        self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
         feed = make_feed(first, self._whole, self._whole)
         seeds = [Seeds.of(evaluator.config) for evaluator in evaluators]
         self.feeds = [feed.reseeded(own.order, own.augment) for own in seeds]
-        self.seats = [Seat(self, row) for row in range(count)]
         self._seeds = jax.device_put(
             Seeds(*(np.array(values, np.uint32) for values in zip(*seeds, strict=True))),
             self._stacked,
@@ -163,91 +245,57 @@ class Group:
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))
         self._eval_feeds: dict[data.Split, data.EvalFeed] = {}
-        self._state: TrainState
-        self._batch: list[Any] = [None] * count
 
-    def state(self, row: int) -> TrainState:
-        """Returns one replica's state, as a run alone holds it."""
-        own = jax.tree.map(partial(_row_of, row=row), self._state)
-        return jax.device_put(own, replicated(self._evaluator.mesh))
-
-    def drive(self, runs: list[Any]) -> list[Ending]:
-        """Gives runs what they ask for, until all have ended, each in its own way."""
-        endings: list[Any] = [None] * len(runs)
-        asked: dict[int, Any] = {}
-
-        def send(row: int, answer: Any) -> None:
-            asked.pop(row, None)
-            try:
-                asked[row] = runs[row].send(answer)
-            except StopIteration as end:
-                endings[row] = end.value
-            except Exception as error:
-                endings[row] = error
-
-        for row in range(len(runs)):
-            send(row, None)
-        self.assemble()
-        while asked:
-            for row, answer in self._serve(asked).items():
-                send(row, answer)
-        return endings
-
-    def _serve(self, asked: dict[int, Any]) -> dict[int, Any]:
-        """Answers those that ask for an update, or, when nobody does, for the same split."""
-        updates = [row for row, request in asked.items() if request is UPDATE]
-        if updates:
-            sums = self.step(updates)
-            return dict.fromkeys(updates, sums)
-        split = next(iter(asked.values()))
-        outcomes = self._evaluate(split)
-        return {
-            row: {name: value[:, row] for name, value in outcomes.items()}
-            for row, request in asked.items()
-            if request is split
-        }
-
-    def assemble(self) -> None:
-        """Stacks the states that the seats were given, and new ones for the rest."""
-        self._state = self._init(self._seeds.init)
-        restored = {s.row: jax.device_get(s.restored) for s in self.seats if s.restored}
+    def stack(self, restored: dict[int, TrainState]) -> TrainState:
+        """Returns the states of all replicas: some restored ones, and new ones for the rest."""
+        state = self._init(self._seeds.init)
         if not restored:
-            return
+            return state
 
-        def stack(fresh: jax.Array, *own: np.ndarray) -> np.ndarray:
+        def put(fresh: np.ndarray, *own: np.ndarray) -> np.ndarray:
             values = np.array(fresh)
             for row, value in zip(restored, own, strict=True):
                 values[row] = value
             return values
 
-        stacked = jax.tree.map(stack, jax.device_get(self._state), *restored.values())
-        self._state = jax.device_put(stacked, self._stacked)
-        for seat in self.seats:
-            seat.restored = None
+        stacked = jax.tree.map(put, *jax.device_get((state, *restored.values())))
+        return jax.device_put(stacked, self._stacked)
 
-    def step(self, rows: list[int]) -> dict[str, jax.Array]:
-        """Makes one update of some replicas; returns the sums of all, `[replicas]`."""
-        for row in rows:
-            self._batch[row] = next(self.seats[row].values)
+    def state_of(self, row: int, state: TrainState) -> TrainState:
+        """Returns one replica's state, as a run alone holds it."""
+        own = jax.tree.map(partial(_row_of, row=row), state)
+        return jax.device_put(own, replicated(self.evaluators[row].mesh))
+
+    def update(
+        self, state: TrainState, rows: list[int], batches: dict[int, Any]
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """Makes one update of some replicas; returns the states and the sums of all, `[replicas]`.
+
+        Args:
+          state: of all; it is consumed.
+          rows: the replicas that take part; the others keep their states.
+          batches: of these and maybe of others.
+        """
         # A replica that rests has to be handed something.
-        spare = self._batch[rows[0]]
-        batches = [spare if batch is None else batch for batch in self._batch]
-        batch = jax.tree.map(lambda *parts: np.stack(parts), *batches)
-        taking = np.isin(np.arange(len(self.seats)), rows)
+        spare = batches[rows[0]]
+        each = [batches.get(row, spare) for row in range(len(self.evaluators))]
+        batch = jax.tree.map(lambda *parts: np.stack(parts), *each)
+        taking = np.isin(np.arange(len(each)), rows)
         batch, taking = jax.device_put((batch, taking), self._stacked)
-        arrays = self.feeds[0].arrays
-        self._state, sums = self._update(self._state, self._seeds, arrays, batch, taking)
-        return sums
+        return self._update(state, self._seeds, self.feeds[0].arrays, batch, taking)
 
-    def _evaluate(self, split: data.Split) -> Outcomes:
+    def evaluate(self, state: TrainState, split: data.Split) -> list[Outcomes]:
+        """Runs every replica over a split; returns the outcomes of each."""
         if split not in self._eval_feeds:
-            config, signal = self._evaluator.config, self._evaluator.dataset.signal
+            config, signal = self.evaluators[0].config, self.dataset.signal
             size, views = config.evaluation.batch_size, config.evaluation.views
             several = signal.views(views) if views > 1 else None
             self._eval_feeds[split] = data.make_eval_feed(
                 split, config.data, self._whole, size, several
             )
-        return evaluate(self._outcome, self._state.variables(), self._eval_feeds[split])
+        all_ = evaluate(self._outcome, state.variables(), self._eval_feeds[split])
+        rows = range(len(self.evaluators))
+        return [{name: value[:, row] for name, value in all_.items()} for row in rows]
 
 
 def _held_back(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,18 +1,15 @@
 """A whole run compiles in its first step and its first evaluation, and never again."""
 
-from types import SimpleNamespace
+import os
+import signal
+from contextlib import nullcontext
+from dataclasses import replace
 
 import jax
 import pytest
 
-from cnn.data import open_dataset
-from cnn.training.assembly import make_evaluator, make_trainer
-from cnn.training.console import Display
-from cnn.training.device import UPDATE, Device
+from cnn.training import loop
 from cnn.training.interruption import InterruptedRun
-from cnn.training.loop import Run
-from cnn.training.plan import resolve
-from cnn.training.run_folder import RunFolder
 from tests.conftest import tiny_config
 
 LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
@@ -32,49 +29,49 @@ def lowered():
     jax.monitoring.unregister_event_duration_listener(note)
 
 
-class Watched(Device):
-    """Notes how many programs there were after each answer; interrupts the run after a step."""
+def train_watched(config, workdir, lowered, stop, monkeypatch):
+    """Trains, with SIGTERM during a step.
 
-    def __init__(self, *parts, lowered, interruption, stop):
-        super().__init__(*parts)
-        self.lowered, self.interruption, self.stop = lowered, interruption, stop
-        self.asked, self.counts = [], []
+    Returns:
+      What the device was asked for, and how many programs had been lowered after each answer.
+    """
+    asked, counts, make, evaluate = [], [], loop.make_trainer, loop.evaluate
 
-    def answer(self, request):
-        if self.asked:
-            self.counts.append(len(self.lowered))
-        self.asked.append("update" if request is UPDATE else "evaluation")
-        answer = super().answer(request)
-        if self.asked.count("update") == self.stop:
-            self.interruption.signal = 15
-        return answer
+    def noting(request, function):
+        def noted(*arguments):
+            if asked:
+                counts.append(len(lowered))
+            asked.append(request)
+            return function(*arguments)
 
+        return noted
 
-def run(config, workdir, lowered, stop=-1):
-    dataset = open_dataset(config.data)
-    evaluator = make_evaluator(config, dataset)
-    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
-    interruption = SimpleNamespace(signal=None)
-    watch = {"lowered": lowered, "interruption": interruption, "stop": stop}
-    device = Watched(evaluator, make_trainer(evaluator, plan), **watch)
-    whole = Run(RunFolder(workdir), Display(quiet=True), evaluator, device, plan, interruption)
-    try:
-        device.drive(whole.steps())
-    except InterruptedRun:
-        assert stop > 0
-    return device.asked, [*device.counts, len(lowered)]
+    def watched(*arguments):
+        trainer = make(*arguments)
+        return replace(trainer, update=noting("update", trainer.update))
+
+    def alive():
+        if asked.count("update") == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "make_trainer", watched)
+    monkeypatch.setattr(loop, "evaluate", noting("evaluation", evaluate))
+    with pytest.raises(InterruptedRun) if stop else nullcontext():
+        loop.train(config, str(workdir), quiet=True, alive=alive)
+    monkeypatch.undo()
+    return asked, [*counts, len(lowered)]
 
 
 @pytest.mark.parametrize("placement", ["device", "stream"])
 def test_nothing_is_compiled_behind_the_first_step_and_the_first_evaluation(
-    tmp_path, lowered, placement
+    tmp_path, lowered, placement, monkeypatch
 ):
     # 62 examples in batches of 16 and 10 or 37 in evaluations of 16, so some batches are partial.
     config = tiny_config(f"data.placement={placement}", "train.ema_decay=0.9", "augment.flip=True")
-    for stop, updates in ((7, 7), (-1, 5)):
-        asked, counts = run(config, tmp_path / "run", lowered, stop)
+    for stop, updates in ((7, 7), (None, 5)):
+        asked, counts = train_watched(config, tmp_path / "run", lowered, stop, monkeypatch)
         assert asked.count("update") == updates
-        assert asked.count("evaluation") == (1 if stop > 0 else 3)
+        assert asked.count("evaluation") == (1 if stop else 3)
         first = asked.index("evaluation")
         assert counts[0] > 0
         assert counts[first] == counts[-1], lowered[counts[first] :]

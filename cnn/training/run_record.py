@@ -1,0 +1,199 @@
+"""What one run keeps: its metrics over time, its checkpoints, the best of them, and the result."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+import jax
+
+from cnn.config.durations import is_due
+from cnn.config.record import fingerprint, to_plain
+from cnn.training.assembly import Evaluator
+from cnn.training.checkpoint import Checkpoints
+from cnn.training.console import Display, StepProgress
+from cnn.training.evaluate import Outcomes
+from cnn.training.hosts import is_first, wait_for_all
+from cnn.training.logs import MetricLog, figures_at
+from cnn.training.metrics import NonFiniteLossError, Window, summarize
+from cnn.training.plan import Plan
+from cnn.training.provenance import provenance
+from cnn.training.run_folder import RunFolder
+from cnn.training.state import TrainState
+
+
+class RunRecord:
+    """Context that writes everything a run leaves behind; on the way out it closes what it opened.
+
+    Whoever drives the run makes the steps and hands in their sums, outcomes and states.
+
+    Args:
+      folder: where everything is kept.
+      display: what a person sees.
+      evaluator: the network, its config and data.
+      plan: durations in steps.
+      row: where the run's own sums lie in those of a step; () for scalars.
+    """
+
+    def __init__(
+        self, folder: RunFolder, display: Display, evaluator: Evaluator, plan: Plan, row: Any = ()
+    ):
+        self._config, self._dataset = evaluator.config, evaluator.dataset
+        self._folder, self._display, self._plan = folder, display, plan
+        self._evaluator, self._row = evaluator, row
+        self._window = Window(row=row)
+        self._saved: int | None = None
+        self._best: tuple[int, float] | None = None
+        self._scored: tuple[int, float] | None = None
+        self._checkpoints: Checkpoints
+        self._log: MetricLog
+        self._progress: StepProgress
+        self._opened = ExitStack()
+
+    def __enter__(self) -> "RunRecord":
+        """Claims the folder and opens its checkpoints.
+
+        Raises:
+          UserError: the network does not fit the data, or the folder cannot be written.
+        """
+        self._begun = time.perf_counter()
+        self._claim()
+        self._checkpoints = Checkpoints(self._folder.checkpoints, self._config.checkpoint.keep)
+        self._opened.callback(self._checkpoints.close)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Closes the files and ends the background threads, after the last save."""
+        self._opened.__exit__(*error)
+
+    def _claim(self) -> None:
+        # Traces the network, which finds what does not fit before anything is written.
+        self._evaluator.abstract_state()
+        if is_first():
+            own = {"mean": self._dataset.mean, "std": self._dataset.std}
+            self._folder.claim(self._config, asdict(self._plan) | own)
+        wait_for_all("claimed")
+        name, shape = self._config.model.name, self._dataset.input_shape
+        self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
+        self._display.plan(self._plan, self._evaluator.mesh)
+
+    def restore(self) -> TrainState | None:
+        """Returns the state of the newest good checkpoint, None without one; opens the logs."""
+        found, damaged = self._checkpoints.restore_newest(self._evaluator.abstract_state())
+        for sentence in damaged:
+            self._display.say(f"a damaged checkpoint was put aside: {sentence}")
+        # Only now: what is damaged is no longer there to be the best.
+        self._best = self._checkpoints.best()
+        state, start = None, 0
+        if found:
+            state, meta = found
+            self._window = Window(meta["window"], self._row)
+            self._saved = start = int(state.step)
+            self._display.say(f"continuing after step {start}")
+        self._log = MetricLog(self._folder, start, tensorboard=self._config.log.tensorboard)
+        self._opened.callback(self._log.close)
+        return state
+
+    @contextmanager
+    def progress(self, start: int) -> Iterator[None]:
+        """Context that shows the progress of training from a step on."""
+        total = self._plan.total_steps
+        with self._display.progress(start, total, self._config) as self._progress:
+            yield
+
+    def add(self, step: int, sums: dict[str, jax.Array]) -> None:
+        """Takes the sums of one step, still on the device."""
+        self._window.add(step, sums)
+        self._progress.advance(step)
+
+    @contextmanager
+    def not_training(self) -> Iterator[None]:
+        """Context whose time does not count as training."""
+        with self._progress.paused():
+            yield
+
+    def report(self, step: int) -> None:
+        """Writes the means over the steps since the last report.
+
+        Raises:
+          NonFiniteLossError: training diverged.
+        """
+        try:
+            metrics = self._window.take()
+        except NonFiniteLossError as error:
+            self._diverged(error)
+        self._log.write(step, "train", metrics | self._progress.report(step, metrics))
+
+    def validate(self, step: int, outcomes: Outcomes) -> None:
+        """Writes the metrics of the validation part, and notes whether they are the best so far."""
+        metrics = summarize(outcomes, self._dataset.class_names)
+        self._scored = step, metrics["accuracy"]
+        self._display.figures(f"step {step}, validation", metrics)
+        scalars = {name: v for name, v in metrics.items() if isinstance(v, float)}
+        self._log.write(step, "validation", scalars)
+        if self._best is None or self._scored[1] > self._best[1]:
+            self._best = self._scored
+
+    def is_save_due(self, step: int) -> bool:
+        """Whether the state after this step is to be kept: it is the best, or it is time."""
+        is_best = self._best is not None and self._best[0] == step
+        return is_best or is_due(step, self._plan.checkpoint_every, self._plan.total_steps)
+
+    def save(self, step: int, state: TrainState) -> None:
+        """Starts to save the state after a step, unless it is saved already.
+
+        Raises:
+          NonFiniteLossError: training diverged.
+          UserError: the disk is full.
+        """
+        if step == self._saved:
+            return
+        try:
+            window = self._window.totals()
+        except NonFiniteLossError as error:
+            self._diverged(error)
+        meta = {
+            "step": step,
+            "config": to_plain(self._config),
+            "fingerprint": fingerprint(self._config),
+            "window": window,
+            "best": self._best,
+            "versions": provenance()["versions"],
+        }
+        scored = self._scored if self._scored and self._scored[0] == step else None
+        self._checkpoints.save(step, state, meta, scored and scored[1])
+        self._saved = step
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is complete on disk."""
+        self._checkpoints.wait()
+
+    def _diverged(self, error: NonFiniteLossError) -> NoReturn:
+        self._checkpoints.wait()
+        steps = self._checkpoints.steps()
+        last = f"the last good checkpoint is step {steps[-1]}" if steps else "none was saved before"
+        raise NonFiniteLossError(
+            f"{error}; {last}, in {self._folder.checkpoints}; the config is "
+            f"{self._folder.config_file}: try a lower optimizer.learning_rate, a longer "
+            "schedule.warmup or train.clip_norm"
+        ) from error
+
+    def finish(self, outcomes: Outcomes) -> dict[str, Any]:
+        """Writes the outcomes of the test split and the result, which ends the run; returns it."""
+        step = self._plan.total_steps
+        result = {
+            "step": step,
+            "seed": self._config.seed,
+            "input_shape": self._dataset.input_shape,
+            "test": summarize(outcomes, self._dataset.class_names),
+            "validation": figures_at(self._folder.metrics_file, step, "validation"),
+            "best": self._best and {"step": self._best[0], "accuracy": self._best[1]},
+            "seconds": round(time.perf_counter() - self._begun, 3),
+            "fingerprint": fingerprint(self._config),
+            "config": to_plain(self._config),
+        } | provenance()
+        if is_first():
+            self._folder.finish(result, outcomes)
+        self._display.result(self._folder, result)
+        return result
