@@ -52,6 +52,7 @@ FIELDS: dict[str, Field] = {
         train_split=text("train", "what is trained on"),
         test_split=text("test", "read by the final evaluation and eval.py only"),
         validation=duration("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
+        validation_split=text("", 'a ready-made split in its place, such as "val"; "": none'),
         image_size=whole(
             0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
         ),

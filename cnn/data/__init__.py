@@ -1,7 +1,7 @@
 """Signals from any source, in an order that is a pure function of seed and step, on devices."""
 
 from cnn.data.augmentation import check_augment, make_augment, normalize
-from cnn.data.dataset import Dataset, open_dataset
+from cnn.data.dataset import Dataset, identity_differences, open_dataset
 from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 from cnn.data.signals import SIGNALS, Signal
@@ -20,6 +20,7 @@ __all__ = [
     "Subset",
     "batch_indices",
     "check_augment",
+    "identity_differences",
     "load",
     "make_augment",
     "make_eval_feed",

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from cnn.config.errors import UserError
 from cnn.data.crop import UNIFORMS, crop_box
 from cnn.data.decode import centre_square, resized
-from cnn.data.frames import open_frames
+from cnn.data.frames import VideoFile, open_frames
 from cnn.data.order import random_bits
 
 
@@ -128,7 +127,7 @@ class ClipForm:
         return self.stored[0] != self.sampling.span or None in self.stored[1:]
 
     def decode(
-        self, payload: Path | Sequence[bytes], where: str, crop: Pick | None = None
+        self, payload: VideoFile | Sequence[bytes], where: str, crop: Pick | None = None
     ) -> np.ndarray:
         """Returns uint8 `[T, H, W, C]`, or `[views, T, H, W, C]` of several views.
 

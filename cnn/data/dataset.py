@@ -1,8 +1,9 @@
 """A data set as a run sees it: its splits, their statistics and what the classes are called."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,9 @@ from cnn.config.errors import UserError
 from cnn.data.order import random_bits
 from cnn.data.signals import SIGNALS, Kind, Signal
 from cnn.data.sources import SOURCES, Reader
-from cnn.data.split import Split, Subset
+from cnn.data.split import Relabelled, Split, Subset
+
+_LISTED = 100  # files left out that a record names; more are counted
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Dataset:
 
     Attributes:
       train: without the validation part.
-      validation: carved out of train; None when `data.validation` is zero.
+      validation: carved out of train, or `data.validation_split`; None when there is neither.
       signal: how examples become what the network sees.
     """
 
@@ -53,33 +56,98 @@ class Dataset:
         """The test split, opened at the first look at it and not before."""
         return self._open_test() if self._open_test else None
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Class names and, of train and validation, count and fingerprint: what a run is bound to.
+
+        JSON values; `identity_differences` compares them.
+        """
+        parts = {"train": self.train, "validation": self.validation}
+        opened = {name: split for name, split in parts.items() if split is not None}
+        return {
+            "class_names": list(self.class_names),
+            "examples": {name: len(split) for name, split in opened.items()},
+            "fingerprint": {name: split.fingerprint for name, split in opened.items()},
+        }
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences on the opened splits: what became of examples that a user may not expect."""
+        found = []
+        for split in self._opened():
+            found += split.remarks
+            if split.skipped:
+                files = "file is" if len(split.skipped) == 1 else "files are"
+                found.append(
+                    f"{len(split.skipped):,} broken {files} left out of {split.name}: "
+                    f"{split.skipped[0]}"
+                )
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def skipped(self) -> dict[str, Any]:
+        """The files left out of the opened splits: how many, and the first 100 with the reason."""
+        files = list(dict.fromkeys(file for split in self._opened() for file in split.skipped))
+        return {"count": len(files), "files": files[:_LISTED]}
+
+    def _opened(self) -> list[Split]:
+        # What is cached is in __dict__; to ask for `test` would open it.
+        splits = (self.train, self.validation, self.__dict__.get("test"))
+        return [split for split in splits if split is not None]
+
+
+def identity_differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Returns in words what differs between two identities of data sets; [] where nothing does."""
+    if stored["class_names"] != found["class_names"]:
+        before, after = (_listed(side["class_names"]) for side in (stored, found))
+        return [f"classes: {before} -> {after}"]
+    differing = []
+    for name in sorted(stored["examples"].keys() | found["examples"].keys()):
+        before, after = (side["examples"].get(name, 0) for side in (stored, found))
+        if before != after:
+            differing.append(f"examples of {name}: {before:,} -> {after:,}")
+        elif stored["fingerprint"].get(name) != found["fingerprint"].get(name):
+            differing.append(f"content or order of the {before:,} examples of {name}")
+    return differing
+
 
 def open_dataset(
-    data: ConfigDict, *, splits: tuple[str, ...] = ("train", "validation", "test")
+    data: ConfigDict,
+    *,
+    splits: tuple[str, ...] = ("train", "validation", "test"),
+    class_names: Sequence[str] | None = None,
 ) -> Dataset:
     """Opens a data set.
 
-    That the test split exists is checked at once; its examples are not read, and its files are
-    not opened, before `Dataset.test` is. With `splits=("test",)` train is left alone likewise.
+    That the test split exists, with classes that train has, is checked at once; its examples are
+    not read, and its files are not opened, before `Dataset.test` is. With `splits=("test",)` train
+    is left alone likewise.
 
     Args:
       data: the data section of a config.
       splits: those that will be read, of train, validation and test.
+      class_names: what a network was trained on; labels become places in it, by name. None: the
+        data set's own.
 
     Raises:
       UserError: there is no such data set or split, or a field does not fit it; `data.mean` or
-        `data.std` is not given although train, on which they are measured, is not asked for.
+        `data.std` is not given although train, on which they are measured, is not asked for;
+        a class is none of `class_names`.
     """
     kind = SIGNALS.look_up(data.signal, "data.signal")
     reader = SOURCES.look_up(data.source, "data.source").open(data)
-    for name in ("train_split", "test_split"):
-        if name.removesuffix("_split") in splits:
-            reader.check(data[name], f"data.{name}")
+    _check_splits(reader, data, splits)
+
+    def opened(field: str, like: Split | None = None) -> Split:
+        return _open_split(reader, data, field, like, class_names)
+
     train, validation = None, None
-    if "train" in splits or "validation" in splits:
-        train, validation = _carve(reader.split(data.train_split, "data.train_split"), data)
-    open_test = _test_opener(reader, data, kind, train) if "test" in splits else None
-    shown = train or open_test()
+    if "train" in splits or ("validation" in splits and not data.validation_split):
+        train, validation = _carve(opened("train_split"), data)
+    if "validation" in splits and data.validation_split:
+        validation = opened("validation_split", train)
+    open_test = (lambda: opened("test_split", train)) if "test" in splits else None
+    shown = train or validation or open_test()
     return Dataset(
         train=train,
         validation=validation,
@@ -90,19 +158,72 @@ def open_dataset(
     )
 
 
-def _test_opener(
-    reader: Reader, data: ConfigDict, kind: Kind, train: Split | None
-) -> Callable[[], Split]:
-    def open_test() -> Split:
-        test = reader.split(data.test_split, "data.test_split")
-        if train and (test.shape, test.class_names) != (train.shape, train.class_names):
-            raise UserError(
-                f"data.test_split: '{data.test_split}' has {test.num_classes} classes and "
-                f"{kind.stored.name}s {test.shape}; train has {train.num_classes} and {train.shape}"
-            )
-        return test
+def _check_splits(reader: Reader, data: ConfigDict, splits: Sequence[str]) -> None:
+    """Raises `UserError` that names all splits that there are not."""
+    problems = []
+    for name in ("train", "validation", "test"):
+        field = f"{name}_split"
+        if name in splits and data[field]:
+            try:
+                reader.check(data[field], f"data.{field}")
+            except UserError as error:
+                problems.append(str(error))
+    if problems:
+        raise UserError("; ".join(dict.fromkeys(problems)))
 
-    return open_test
+
+def _open_split(
+    reader: Reader,
+    data: ConfigDict,
+    field: str,
+    like: Split | None,
+    class_names: Sequence[str] | None,
+) -> Split:
+    """Opens the split that a field names, of the same shape and classes as `like`."""
+    split = reader.split(data[field], f"data.{field}")
+    _check_classes(split)
+    if class_names:
+        split = _named_as(class_names, split)
+    if like and (split.shape, split.class_names) != (like.shape, like.class_names):
+        examples = f"{SIGNALS[data.signal].stored.name}s"
+        raise UserError(
+            f"data.{field}: '{data[field]}' has {split.num_classes} classes and {examples} "
+            f"{split.shape}; train has {like.num_classes} and {like.shape}"
+        )
+    return split
+
+
+def _check_classes(split: Split) -> None:
+    names = split.class_names
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise UserError(f"{split.name}: two classes are called '{doubled}'; rename one")
+    if not all(name.strip() for name in names):
+        raise UserError(f"{split.name}: a class has no name ({_listed(names)}); give it one")
+    if len(names) < 2:
+        raise UserError(
+            f"{split.name}: has one class only, {_listed(names)}; a network needs another to tell "
+            "it from"
+        )
+
+
+def _named_as(class_names: Sequence[str], split: Split) -> Split:
+    """Returns the split with labels that are places in `class_names`."""
+    if split.class_names == tuple(class_names):
+        return split
+    unknown = [name for name in split.class_names if name not in class_names]
+    if unknown:
+        raise UserError(
+            f"{split.name}: has the classes {_listed(split.class_names)}, and the network was "
+            f"trained on {_listed(class_names)}: '{unknown[0]}' is none of them; name the classes "
+            "as in training, or choose other data"
+        )
+    return Relabelled(split, tuple(class_names))
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:20])
+    return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"
 
 
 def _carve(train: Split, data: ConfigDict) -> tuple[Split, Split | None]:
@@ -115,6 +236,11 @@ def _carve(train: Split, data: ConfigDict) -> tuple[Split, Split | None]:
         )
     if not held_out:
         return train, None
+    if data.validation_split:
+        raise UserError(
+            f"data.validation: '{data.validation}' would be carved out of train, and "
+            f"data.validation_split='{data.validation_split}' is given; leave one of them out"
+        )
     bits = random_bits(0, "validation", 0).random_raw(len(train))
     order = np.argsort(bits, kind="stable")
     kept, held = np.sort(order[:-held_out]), np.sort(order[-held_out:])

@@ -1,14 +1,18 @@
 """From encoded bytes to uint8 pixels of one shape."""
 
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import BinaryIO, ClassVar
 
 import cv2
 import numpy as np
 import simplejpeg
+from PIL import Image, UnidentifiedImageError
 
 from cnn.config.errors import UserError
+from cnn.data.files import shown
 from cnn.data.split import Crop
 
 # Decoding runs in threads of ours; OpenCV's own would compete with them for the same cores.
@@ -17,7 +21,16 @@ cv2.setNumThreads(1)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+)
 _JPEG = b"\xff\xd8\xff"
+_JPEG_END = b"\xff\xd9"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF")
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+_MOST_PIXELS = 2**28  # of an image; more is a damaged header, or no example
+_DEEP = "has 16 bits per channel, and images are kept with 8; convert it, scaled to its own range"
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,10 @@ def decode_image(encoded: bytes, channels: int, where: str) -> np.ndarray:
     image = _pixels(encoded, channels == 3)
     if image is None:
         raise UserError(f"{where}: not a readable image; replace or remove it")
+    if image.dtype == np.uint16:
+        raise UserError(f"{where}: {_DEEP}")
+    if image.dtype != np.uint8:
+        raise UserError(f"{where}: has {image.dtype} pixels; convert it to 8 bits per channel")
     return image if image.ndim == 3 else image[..., None]
 
 
@@ -80,8 +97,86 @@ def _pixels(encoded: bytes, colour: bool) -> np.ndarray | None:
     if not encoded:
         return None
     flags = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
-    buffer = np.frombuffer(encoded, np.uint8)
-    return cv2.imdecode(buffer, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags |= cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_ANYDEPTH
+    with suppress(cv2.error):
+        return cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
+    return None
+
+
+def look_at_image(path: Path) -> tuple[int, int, int]:
+    """Returns height, width and channels (1: grey, 3: colour) of an image's file.
+
+    What the file is counts, not how it is named. Damage that shows without decoding is found: the
+    checksums of a PNG, and that a JPEG, which has none, has its end.
+
+    Raises:
+      UserError: the file is damaged, or no image that is read here.
+      OSError: it cannot be opened.
+    """
+    with path.open("rb") as file:
+        try:
+            if file.read(len(_PNG)) == _PNG:
+                shape = _look_at_png(file.read())
+            else:
+                shape = _look_at_others(file)
+        except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{shown(path)}: {error}") from None
+    if shape[0] * shape[1] > _MOST_PIXELS:
+        raise UserError(f"{shown(path)}: announces {shape[0]} x {shape[1]} pixels")
+    return shape
+
+
+def _look_at_png(chunks: bytes) -> tuple[int, int, int]:
+    """Reads the header; verifies all checksums, whatever the file holds beside pixels."""
+    at, names, view = 0, [], memoryview(chunks)
+    while at < len(chunks) and names[-1:] != [b"IEND"]:
+        size = int.from_bytes(chunks[at : at + 4])
+        end = at + 8 + size
+        if end + 4 > len(chunks):
+            raise ValueError("cut short")
+        if zlib.crc32(view[at + 4 : end]) != int.from_bytes(chunks[end : end + 4]):
+            raise ValueError("broken PNG file: a checksum is wrong")
+        names.append(chunks[at + 4 : at + 8])
+        at = end + 4
+    if names[:1] != [b"IHDR"] or names[-1:] != [b"IEND"] or b"IDAT" not in names:
+        raise ValueError("cut short")
+    width, height = int.from_bytes(chunks[8:12]), int.from_bytes(chunks[12:16])
+    depth, kind = chunks[16], chunks[17]
+    if depth == 16:
+        raise ValueError(_DEEP)
+    return height, width, 1 if kind in (0, 4) else 3
+
+
+def _look_at_others(file: BinaryIO) -> tuple[int, int, int]:
+    file.seek(0)
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError("not an image of a known format") from None
+    if image.format in ("JPEG", "MPO"):
+        if not _has_end(file):
+            raise ValueError("cut short")
+    elif getattr(image, "n_frames", 1) > 1:
+        raise ValueError(f"holds {image.n_frames} images; keep one")
+    elif image.mode.startswith(("I", "F")):
+        raise ValueError(_DEEP)
+    width, height = image.size
+    return height, width, 1 if image.mode in _GREY_MODES else 3
+
+
+def _has_end(jpeg: BinaryIO) -> bool:
+    """Whether the image data of a JPEG end; whatever cameras and phones append may follow."""
+    jpeg.seek(0, 2)
+    jpeg.seek(max(0, jpeg.tell() - 1024))
+    if _JPEG_END in jpeg.read():
+        return True
+    jpeg.seek(0)
+    content = jpeg.read()
+    # Segments, among them thumbnails that have ends of their own, come before the scan.
+    at = 2
+    while content[at + 1 : at + 2] not in (b"\xda", b""):
+        at += 2 + int.from_bytes(content[at + 2 : at + 4])
+    return content.find(_JPEG_END, at) > 0
 
 
 def centre_square(height: int, width: int) -> tuple[int, int, int, int]:

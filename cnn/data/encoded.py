@@ -22,7 +22,10 @@ class EncodedSplit(Split):
       num_examples: number of examples.
       form: what they are decoded to.
       fetch: called from many threads at once.
+      fingerprint: see `Split`.
       names: of the examples' files.
+      skipped: see `Split`.
+      remarks: see `Split`.
     """
 
     def __init__(
@@ -32,12 +35,18 @@ class EncodedSplit(Split):
         num_examples: int,
         form: Form,
         fetch: Fetch,
+        fingerprint: str,
         names: Sequence[str] | None = None,
+        skipped: tuple[str, ...] = (),
+        remarks: tuple[str, ...] = (),
     ):
         self.name = name
         self.class_names = class_names
         self.varying = form.varying
         self.names = names
+        self.fingerprint = fingerprint
+        self.skipped = skipped
+        self.remarks = remarks
         self.shape = form.shape
         self.dtype = form.dtype
         self._num_examples = num_examples

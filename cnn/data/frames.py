@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 # FFmpeg inside OpenCV prints beside our own sentence; read when the first video is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -14,11 +16,25 @@ import numpy as np
 from PIL import Image
 
 from cnn.config.errors import UserError
-from cnn.data.decode import decode_image
+from cnn.data.decode import IMAGE_SUFFIXES, decode_image
+from cnn.data.files import entries, shown
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 SUFFIXES = (".gif", *VIDEO_SUFFIXES)
+# What their headers say of the number of frames is a duration times a rate.
+_UNCOUNTED = (".mkv", ".webm")
+
+
+class VideoFile(NamedTuple):
+    """A stored video.
+
+    Attributes:
+      path: of a file, or of a folder of frames.
+      count: of its frames, from an earlier look; None: they are to be counted.
+    """
+
+    path: Path
+    count: int | None
 
 
 class Frames(ABC):
@@ -48,32 +64,43 @@ class _Images(Frames):
         for number in sorted(set(numbers)):
             image = self._images[number]
             path = isinstance(image, Path)
-            encoded = image.read_bytes() if path else image
-            where = str(image) if path else f"{self._where}, frame {number}"
+            where = shown(image) if path else f"{self._where}, frame {number}"
+            try:
+                encoded = image.read_bytes() if path else image
+            except OSError as error:
+                raise UserError(f"{where}: cannot be read: {error.strerror or error}") from error
             found[number] = decode_image(encoded, self.channels, where)
         return found
 
 
 class _Gif(Frames):
-    def __init__(self, path: Path, channels: int):
-        self.channels, self._path = channels, path
+    def __init__(self, video: VideoFile, channels: int):
+        self.channels, self._path = channels, video.path
         self._mode = "RGB" if channels == 3 else "L"
-        with _open_gif(path) as image:
-            self.count = image.n_frames
+        self.count = self._counted() if video.count is None else video.count
+
+    def _counted(self) -> int:
+        with _open_gif(self._path) as image, _named(f"{shown(self._path)}: cannot be read whole"):
+            return image.n_frames
 
     def take(self, numbers: Sequence[int]) -> dict[int, np.ndarray]:
         found = {}
         with _open_gif(self._path) as image:
             for number in sorted(set(numbers)):
-                try:
+                with _named(f"{shown(self._path)}: frame {number} cannot be read"):
                     image.seek(number)
                     frame = np.asarray(image.convert("RGB").convert(self._mode))
-                except (OSError, EOFError, SyntaxError, ValueError) as error:
-                    raise UserError(
-                        f"{self._path}: frame {number} cannot be read: {error}; replace the file"
-                    ) from None
                 found[number] = frame if frame.ndim == 3 else frame[..., None]
         return found
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Tells what Pillow raises over damaged files as our own sentence."""
+    try:
+        yield
+    except (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:
+        raise UserError(f"{what}: {error}; replace the file") from None
 
 
 @contextlib.contextmanager
@@ -81,7 +108,7 @@ def _open_gif(path: Path) -> Iterator[Image.Image]:
     try:
         image = Image.open(path, formats=("GIF",))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise UserError(f"{path}: not a readable GIF; replace or remove it") from None
+        raise UserError(f"{shown(path)}: not a readable GIF; replace or remove it") from None
     with image:
         yield image
 
@@ -89,10 +116,22 @@ def _open_gif(path: Path) -> Iterator[Image.Image]:
 class _Stream(Frames):
     """A file that OpenCV decodes, from its first frame on: seeking is not exact in all codecs."""
 
-    def __init__(self, path: Path, channels: int):
-        self.channels, self._path = channels, path
-        with _open_stream(path) as capture:
-            self.count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    def __init__(self, video: VideoFile, channels: int):
+        self.channels, self._path = channels, video.path
+        self.count = self._counted() if video.count is None else video.count
+
+    def _counted(self) -> int:
+        """Counts by decoding; raises `UserError` where a header promises more than there is."""
+        with _open_stream(self._path) as capture:
+            announced, count = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0
+            while capture.grab():
+                count += 1
+        if self._path.suffix.lower() not in _UNCOUNTED and count < announced:
+            raise UserError(
+                f"{shown(self._path)}: frame {count} of {announced:.0f} cannot be decoded; the "
+                "file is cut short or broken, replace or remove it"
+            )
+        return count
 
     def take(self, numbers: Sequence[int]) -> dict[int, np.ndarray]:
         found, wanted = {}, set(numbers)
@@ -103,8 +142,8 @@ class _Stream(Frames):
                 frame = capture.retrieve()[1] if good and number in wanted else None
                 if not good or (number in wanted and frame is None):
                     raise UserError(
-                        f"{self._path}: frame {number} of {self.count} cannot be decoded; the "
-                        "file is cut short or broken, replace or remove it"
+                        f"{shown(self._path)}: frame {number} of {self.count} cannot be decoded; "
+                        "the file is cut short or broken, replace or remove it"
                     )
                 if frame is not None:
                     frame = cv2.cvtColor(frame, code)
@@ -118,15 +157,15 @@ def _open_stream(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         if not capture.isOpened():
             raise UserError(
-                f"{path}: not a video that OpenCV can decode: broken, or of an unknown codec; "
-                "convert it, for instance to H.264 in MP4, or remove it"
+                f"{shown(path)}: not a video that OpenCV can decode: broken, or of an unknown "
+                "codec; convert it, for instance to H.264 in MP4, or remove it"
             )
         yield capture
     finally:
         capture.release()
 
 
-def open_frames(payload: Path | Sequence[bytes], channels: int, where: str) -> Frames:
+def open_frames(payload: VideoFile | Sequence[bytes], channels: int, where: str) -> Frames:
     """Opens a folder of images, a GIF, a video file or a list of encoded images.
 
     Args:
@@ -137,11 +176,11 @@ def open_frames(payload: Path | Sequence[bytes], channels: int, where: str) -> F
     Raises:
       UserError: it cannot be opened or has no frame.
     """
-    if not isinstance(payload, Path):
+    if not isinstance(payload, VideoFile):
         frames: Frames = _Images(payload, channels, where)
-    elif payload.is_dir():
-        frames = _Images(images_in(payload), channels, where)
-    elif payload.suffix.lower() == ".gif":
+    elif payload.path.is_dir():
+        frames = _Images(images_in(payload.path), channels, where)
+    elif payload.path.suffix.lower() == ".gif":
         frames = _Gif(payload, channels)
     else:
         frames = _Stream(payload, channels)
@@ -154,8 +193,8 @@ def images_in(folder: Path) -> list[Path]:
     """Returns the images of a folder by name, numbers inside names as numbers: 2 before 10."""
 
     def key(path: Path) -> list[tuple[int, int | str]]:
-        parts = "".join(c if c.isdigit() else f" {c} " for c in path.name).split()
-        return [(0, int(p)) if p.isdigit() else (1, p) for p in parts]
+        parts = "".join(c if c.isdecimal() else f" {c} " for c in path.name).split()
+        return [(0, int(p)) if p.isdecimal() else (1, p) for p in parts]
 
-    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
-    return sorted(found, key=key)
+    found = [Path(entry.path) for entry in entries(folder)]
+    return sorted((p for p in found if p.suffix.lower() in IMAGE_SUFFIXES), key=key)

@@ -1,8 +1,11 @@
 """One split of a data set: random access to decoded images and labels."""
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +49,29 @@ IMAGES = Stored("image", "HWC", "a height, a width", np.dtype(np.uint8), (1, 3))
 
 
 class Split(ABC):
-    """Random access to one split; `read` may be called from many threads at once."""
+    """Random access to one split; `read` may be called from many threads at once.
+
+    Attributes:
+      name: what messages call it.
+      class_names: one for each class, all different.
+      shape: of one example that `read` returns, channels last.
+      dtype: likewise.
+      names: of the examples' files, where they are files.
+      varying: a random part of what is stored can be taken while decoding.
+      fingerprint: 16 hexadecimal digits that change with the examples, their labels or their order.
+      skipped: of each file that is left out, its path and why.
+      remarks: sentences on what becomes of examples that a user may not expect.
+    """
 
     name: str
     class_names: tuple[str, ...]
-    shape: tuple[int, ...]  # of one example that `read` returns, channels last
-    dtype: np.dtype  # likewise
-    names: Sequence[str] | None = None  # of the examples' files, where they are files
-    varying: bool  # a random part of what is stored can be taken while decoding
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    names: Sequence[str] | None = None
+    varying: bool
+    fingerprint: str
+    skipped: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -110,6 +128,11 @@ class ArraySplit(Split):
         self.shape = tuple(self._examples.shape[1:])
         self.dtype = stored.dtype
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of all examples and labels."""
+        return fingerprint_of(self._examples, self._labels)
+
     def __len__(self) -> int:
         return len(self._labels)
 
@@ -131,8 +154,15 @@ class Subset(Split):
         self.shape = split.shape
         self.dtype = split.dtype
         self.varying = split.varying
+        self.skipped = split.skipped
+        self.remarks = split.remarks
         self._split = split
         self._indices = np.asarray(indices)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the whole split's fingerprint and of which examples are taken."""
+        return fingerprint_of(self._split.fingerprint, self._indices.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -142,6 +172,45 @@ class Subset(Split):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the chosen examples and labels; see `Split.read`."""
         return self._split.read(self._indices[indices], crops)
+
+
+class Relabelled(Split):
+    """Another split whose labels are the places of its class names among other ones.
+
+    Args:
+      split: whose class names all occur in `class_names`.
+      class_names: what a network was trained on.
+    """
+
+    def __init__(self, split: Split, class_names: tuple[str, ...]):
+        self.name = split.name
+        self.class_names = class_names
+        self.shape, self.dtype, self.varying = split.shape, split.dtype, split.varying
+        self.names, self.fingerprint = split.names, split.fingerprint
+        self.skipped, self.remarks = split.skipped, split.remarks
+        self._split = split
+        places = {name: place for place, name in enumerate(class_names)}
+        self._labels = np.array([places[name] for name in split.class_names], np.int32)
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def read(
+        self, indices: np.ndarray, crops: Sequence[Crop] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the chosen examples and their labels among the other names; see `Split.read`."""
+        examples, labels = self._split.read(indices, crops)
+        return examples, self._labels[labels]
+
+
+def fingerprint_of(*parts: Any) -> str:
+    """Returns 16 hexadecimal digits that name texts, numbers and arrays."""
+    digest = hashlib.sha256()
+    for part in parts:
+        array = isinstance(part, np.ndarray)
+        digest.update(f"{part.dtype.str} {part.shape}".encode() if array else f"{part}\n".encode())
+        digest.update(np.ascontiguousarray(part).data if array else b"")
+    return digest.hexdigest()[:16]
 
 
 def check_arrays(

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from cnn.config.errors import UserError
 from cnn.data.split import Crop
 
 _SCALE = 32768.0  # of int16
+_LOUDEST = 8.0  # sample of a float file that is still an overdriven recording, not another scale
+_UNKNOWN_SIZE = 0x7FFFF000  # of the samples, and more: what programs write that cannot seek back
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ class WaveForm:
             wave, rate = _read(payload, where)
         else:
             wave, rate = _scaled(payload).reshape(-1, self.stored[0]), self.stored[1]
-        if not np.isfinite(wave).all():
-            raise UserError(f"{where}: has samples that are not finite; replace or remove it")
+        _check_samples(wave, where)
         if self.channels == 1:
             wave = wave.mean(axis=1, keepdims=True)
         if rate in (None, self.rate):
@@ -81,6 +82,17 @@ class WaveForm:
         import soxr
 
         return soxr.resample(wave, rate, self.rate, "HQ").reshape(-1, wave.shape[1])
+
+
+def _check_samples(wave: np.ndarray, where: str) -> None:
+    largest = np.abs(wave).max(initial=0.0)
+    if not np.isfinite(largest):
+        raise UserError(f"{where}: has samples that are not finite; replace or remove it")
+    if largest > _LOUDEST:
+        raise UserError(
+            f"{where}: has samples up to {largest:g}, where sounds stored as floats lie within -1 "
+            "to 1; divide them by 32768 if they are on the scale of 16-bit integers"
+        )
 
 
 def _scaled(samples: np.ndarray) -> np.ndarray:
@@ -94,23 +106,38 @@ def _read(payload: bytes, where: str) -> tuple[np.ndarray, int]:
     import soundfile
 
     try:
-        return soundfile.read(io.BytesIO(payload), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(io.BytesIO(payload)) as file:
+            announced, rate = file.frames, file.samplerate
+            wave = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise UserError(
             f"{where}: not a readable WAV or FLAC file; replace or remove it"
         ) from error
+    if len(wave) < announced or _is_cut(payload):
+        raise UserError(f"{where}: cut short, or damaged; replace or remove it")
+    return wave, rate
 
 
-def header(path: Any) -> tuple[int, int, int]:
-    """Returns samples, channels and samples a second that a file announces.
+def _is_cut(wav: bytes) -> bool:
+    """Whether a RIFF file holds fewer samples than it announces, which libsndfile passes over."""
+    order = {b"RIFF": "little", b"RIFX": "big"}.get(wav[:4])
+    if order is None:
+        return False
+    at = 12
+    while at + 8 <= len(wav):
+        size = int.from_bytes(wav[at + 4 : at + 8], order)
+        if wav[at : at + 4] == b"data":
+            return size < _UNKNOWN_SIZE and at + 8 + size > len(wav)
+        at += 8 + size + size % 2
+    return False
+
+
+def look_at_wave(payload: bytes, where: str) -> tuple[int, int, int]:
+    """Returns samples, channels and samples a second of a file, all of which is decoded.
 
     Raises:
-      ValueError: it is none that libsndfile reads, in a few words.
+      UserError: it is none that libsndfile reads, or is damaged.
     """
-    import soundfile
-
-    try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise ValueError("not a WAV or FLAC file") from error
-    return info.frames, info.channels, info.samplerate
+    wave, rate = _read(payload, where)
+    _check_samples(wave, where)
+    return *wave.shape, rate

@@ -13,48 +13,34 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.data.augmentation import Augment, check_augment, make_augment, normalize
 from cnn.data.crop import decode_crops
-from cnn.data.decode import ImageForm
+from cnn.data.decode import IMAGE_SUFFIXES, ImageForm, decode_image, look_at_image
+from cnn.data.files import shown
 from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
 from cnn.data.split import IMAGES, DrawCrops, Split
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
-_JPEG_END = b"\xff\xd9"
 _MEASURED = 10_000  # examples that the statistics are measured on, at most
 _CHUNK = 256  # of them in memory at once
 
 
 @dataclass(frozen=True)
 class ImageCodec(Codec):
-    """PNG and JPEG files; TFDS' `Image`."""
+    """Files of images; TFDS' `Image`. Stored shapes are (height, width, channels)."""
 
     data: ConfigDict
     feature = "Image"
 
-    def look_at(self, path: Path) -> Look:
-        """Reads the header and looks for damage that shows without decoding.
+    def look_at(self, path: Path, thorough: bool) -> Look:
+        """Reads the header and looks for damage that shows without decoding; see `look_at_image`.
 
-        A PNG's checksums are verified; a JPEG has none, so only that it has its end.
+        Raises:
+          UserError: it is broken, or no image that can be read.
         """
-        from PIL import Image
-
-        unknown = (None, None, None)
-        if path.suffix.lower() not in _SUFFIXES:
-            return Look(unknown, f"not named {', '.join(_SUFFIXES)}")
-        try:
-            with path.open("rb") as file, Image.open(file, formats=("PNG", "JPEG")) as image:
-                width, height = image.size
-                channels = 1 if image.mode in _GREY_MODES else 3
-                if image.format == "PNG":
-                    image.verify()
-                else:
-                    file.seek(max(0, path.stat().st_size - 1024))
-                    if _JPEG_END not in file.read():
-                        return Look(unknown, "cut short")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            reason = "not a PNG or JPEG image" if "cannot identify" in str(error) else str(error)
-            return Look(unknown, reason)
-        return Look((height, width, channels))
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UserError(f"{shown(path)}: not named {', '.join(IMAGE_SUFFIXES)}")
+        shape = look_at_image(path)
+        if thorough:
+            decode_image(path.read_bytes(), 3, shown(path))
+        return Look(shape)
 
     def stored_shape(self, feature: Any) -> StoredShape:
         """Returns height, width and channels of an `Image` feature of bytes."""
@@ -70,15 +56,18 @@ class ImageCodec(Codec):
             number of channels than 1 and 3.
         """
         channels = self.data.channels or stored[2]
+        problems = []
         if channels not in (1, 3):
-            raise UserError(
+            problems.append(
                 f"data.channels: images in {where} have {stored[2] or 'differing numbers of'} "
                 "channels; set it to 1 (grey) or 3 (colour)"
             )
         if not self.data.image_size and None in stored[:2]:
-            raise UserError(
+            problems.append(
                 f"data.image_size: images in {where} differ in size; set it to a number of pixels"
             )
+        if problems:
+            raise UserError("; ".join(problems))
         return ImageForm(channels, self.data.image_size, stored[:2])
 
 
@@ -135,7 +124,7 @@ def channels_of(data: ConfigDict, example: jax.ShapeDtypeStruct) -> int:
 SIGNALS.add(
     "image",
     Kind(
-        about="uint8 [H, W, C] from PNG and JPEG, normalised by channel",
+        about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
         reads=OF_PICTURES,
         stored=IMAGES,
         codec=ImageCodec,

@@ -1,7 +1,7 @@
 """What a kind of signal is: how its examples are stored, decoded and shown to the network."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.config.registry import Registry
 from cnn.data.augmentation import Augment
+from cnn.data.files import files_below
 from cnn.data.split import Crop, DrawCrops, Split, Stored
 
 # Sizes of stored examples, one for each axis of `Stored.axes`; None where they differ.
@@ -23,15 +24,19 @@ StoredShape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at an example's file, without decoding it, says.
+    """What a look at an example's file says.
 
     Attributes:
-      shape: of the example as it is stored.
+      shape: of the example as it is stored; () where it is broken.
       defect: what is wrong with it, or "".
+      stamp: size in bytes and time of change in ns, of the file that was looked at.
+      thorough: all of it was decoded.
     """
 
-    shape: StoredShape
+    shape: StoredShape = ()
     defect: str = ""
+    stamp: tuple[int, int] = ()
+    thorough: bool = False
 
 
 class Form(Protocol):
@@ -69,15 +74,31 @@ class Codec(ABC):
 
     feature: str
 
-    def examples(self, folder: Path) -> list[Path]:
-        """Returns what is an example below a class folder: every file, unless overridden."""
-        return [p for p in folder.rglob("*") if p.is_file() and p.name[0] != "."]
+    def examples(self, folder: str) -> Iterator[str]:
+        """Yields what is an example below a class folder: every file, unless overridden."""
+        return files_below(folder)
 
     @abstractmethod
-    def look_at(self, path: Path) -> Look:
-        """Looks for shape and defects of an example's file without decoding it."""
+    def look_at(self, path: Path, thorough: bool) -> Look:
+        """Finds shape and defects of an example's file.
 
-    def payload(self, path: Path) -> Any:
+        Args:
+          path: of a file, or of what `examples` yields in its place.
+          thorough: decode all of it; else what is cheap to find.
+
+        Raises:
+          UserError: it is broken.
+        """
+
+    def refused(self, shape: StoredShape) -> str:
+        """Returns why the config does not take an example of such a shape, or ""."""
+        return ""
+
+    def remarks(self, shapes: Sequence[StoredShape]) -> tuple[str, ...]:
+        """Returns, in sentences, what the config silently does to examples of such shapes."""
+        return ()
+
+    def payload(self, path: Path, shape: StoredShape) -> Any:
         """Reads what `Form.decode` takes: the bytes of the file, unless overridden."""
         return path.read_bytes()
 

@@ -1,5 +1,6 @@
 """Sound: int16 `[T, C]`, shown to the network as a wave, a log-mel spectrogram or its cepstrum."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.data.augmentation import Augment
 from cnn.data.features import Features, check_features
+from cnn.data.files import shown
 from cnn.data.mixing import mix
 from cnn.data.signals.signal import SIGNALS, Codec, Kind, Look, Signal, StoredShape
 from cnn.data.sound_augmentation import (
@@ -23,7 +25,7 @@ from cnn.data.sound_augmentation import (
     shift_in_time,
 )
 from cnn.data.split import SOUNDS, Split
-from cnn.data.waves import WaveForm, header
+from cnn.data.waves import WaveForm, look_at_wave
 
 _SUFFIXES = (".wav", ".flac")
 _MEASURED = 10_000  # clips that the statistics are measured on, at most
@@ -37,17 +39,15 @@ class SoundCodec(Codec):
     data: ConfigDict
     feature = "Audio"
 
-    def look_at(self, path: Path) -> Look:
-        """Reads the header; what the config refuses counts as a defect."""
+    def look_at(self, path: Path, thorough: bool) -> Look:
+        """Decodes all of the file, whether thorough or not: headers hide most damage."""
         if path.suffix.lower() not in _SUFFIXES:
-            return Look((None, None, None), f"not named {', '.join(_SUFFIXES)}")
-        try:
-            shape = header(path)
-        except ValueError as error:
-            return Look((None, None, None), str(error))
-        return Look(shape, self._refused(*shape))
+            raise UserError(f"{shown(path)}: not named {', '.join(_SUFFIXES)}")
+        return Look(look_at_wave(path.read_bytes(), shown(path)))
 
-    def _refused(self, samples: int, channels: int, rate: int) -> str:
+    def refused(self, shape: StoredShape) -> str:
+        """Returns why the data section does not take such a sound, or ""."""
+        samples, channels, rate = shape
         sound = self.data.sound
         if not samples:
             return "holds no samples"
@@ -65,6 +65,19 @@ class SoundCodec(Codec):
                 "data.sound.short=pad"
             )
         return ""
+
+    def remarks(self, shapes: Sequence[StoredShape]) -> tuple[str, ...]:
+        """Says how many sounds are longer than a clip."""
+        sound = self.data.sound
+        lengths = [samples / rate for samples, _, rate in shapes]
+        longer = [seconds for seconds in lengths if seconds > sound.seconds]
+        if not longer:
+            return ()
+        return (
+            f"{len(longer):,} of {len(lengths):,} sounds are longer than data.sound.seconds="
+            f"{sound.seconds:g} (the longest {max(longer):.3g} s): only the {sound.long} of each "
+            "is used",
+        )
 
     def stored_shape(self, feature: Any) -> StoredShape:
         """Returns (samples, channels, rate) of an `Audio` feature that is stored as numbers."""

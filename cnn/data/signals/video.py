@@ -1,5 +1,6 @@
 """Video: clips of uint8 frames `[T, H, W, C]`, every frame changed as the others of its clip."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from cnn.config.errors import UserError
 from cnn.data.augmentation import Augment, check_augment, make_augment, normalize
 from cnn.data.clips import ClipForm, Sampling, draw_picks, views
 from cnn.data.color import random_color
-from cnn.data.frames import SUFFIXES, images_in, open_frames
+from cnn.data.files import entries, shown
+from cnn.data.frames import IMAGE_SUFFIXES, SUFFIXES, VideoFile, open_frames
 from cnn.data.signals.image import channels_of, measure
 from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
 from cnn.data.split import CLIPS, DrawCrops
@@ -33,40 +35,41 @@ class VideoCodec(Codec):
     data: ConfigDict
     feature = "Video"
 
-    def examples(self, folder: Path) -> list[Path]:
-        """Returns the files of a class folder, and the folders below it that hold frames."""
-        found = []
-        for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name.startswith("."):
+    def examples(self, folder: str) -> Iterator[str]:
+        """Yields the files below a class folder, and the folders below it that hold frames."""
+        for entry in entries(folder):
+            if not entry.is_dir():
+                yield entry.path
                 continue
-            holds = path.is_dir() and (images_in(path) or not any(path.iterdir()))
-            found += self.examples(path) if path.is_dir() and not holds else [path]
-        return found
+            inside = entries(entry.path)
+            if not inside or any(Path(e.name).suffix.lower() in IMAGE_SUFFIXES for e in inside):
+                yield entry.path
+            else:
+                yield from self.examples(entry.path)
 
-    def look_at(self, path: Path) -> Look:
-        """Opens the video, decodes its first frame, and says what the config refuses."""
-        unknown = (None, None, None, None)
+    def look_at(self, path: Path, thorough: bool) -> Look:
+        """Counts the frames, of a file by decoding all of it; thorough: decodes every frame."""
         if path.is_file() and path.suffix.lower() not in SUFFIXES:
-            return Look(unknown, f"not a folder of frames, and not named {', '.join(SUFFIXES)}")
-        try:
-            frames = open_frames(path, 3, str(path))
-            shape = frames.take([0])[0].shape
-        except UserError as error:
-            reason = str(error).removeprefix(f"{path}: ")
-            return Look(unknown, reason.rpartition(";")[0] or reason)
-        video = self.data.video
+            raise UserError(
+                f"{shown(path)}: not a folder of frames, and not named {', '.join(SUFFIXES)}"
+            )
+        frames = open_frames(VideoFile(path, None), 3, shown(path))
+        first = frames.take(range(frames.count) if thorough else [0])[0]
+        return Look((frames.count, *first.shape[:2], None))
+
+    def refused(self, shape: StoredShape) -> str:
+        """Returns why the data section does not take a video of so many frames, or ""."""
         needed = _sampling(self.data).span
-        if video.short == "refuse" and frames.count < needed:
-            reason = (
-                f"has {frames.count} frames and a clip needs {needed}; set data.video.short=loop "
+        if self.data.video.short == "refuse" and shape[0] < needed:
+            return (
+                f"has {shape[0]} frames and a clip needs {needed}; set data.video.short=loop "
                 "or hold, or a shorter clip"
             )
-            return Look(unknown, reason)
-        return Look((frames.count, *shape[:2], None))
+        return ""
 
-    def payload(self, path: Path) -> Path:
-        """Returns the path itself, of which only the frames of a clip are read."""
-        return path
+    def payload(self, path: Path, shape: StoredShape) -> VideoFile:
+        """Returns path and number of frames; only the frames of a clip are read."""
+        return VideoFile(path, shape[0])
 
     def stored_shape(self, feature: Any) -> StoredShape:
         """Returns frames, height, width and channels of a `Video` feature."""
@@ -174,7 +177,7 @@ def _open(data: ConfigDict, example: jax.ShapeDtypeStruct, mean: Any, std: Any) 
 SIGNALS.add(
     "video",
     Kind(
-        about="uint8 [T, H, W, C] from folders of frames, GIF, MP4 and AVI, normalised by channel",
+        about="uint8 [T, H, W, C] from folders of frames and video files, normalised by channel",
         reads=OF_PICTURES
         | {
             "video",

@@ -1,9 +1,8 @@
 """A folder for each split, in it a folder for each class, in that the examples."""
 
 import hashlib
-import warnings
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,56 +11,75 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
-from cnn.data.signals import SIGNALS, Codec, Look
+from cnn.data.files import entries, shown
+from cnn.data.signals import SIGNALS, Codec
+from cnn.data.signals.signal import StoredShape
+from cnn.data.sources.file_index import look_at_files
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
 
 @dataclass(frozen=True)
 class _File:
-    path: Path
+    """One example: the path of its file from the split's folder, and what a look at it said."""
+
+    name: str
     label: int
-    look: Look
+    shape: StoredShape
+    size: int
+    defect: str
 
 
 class FolderReader(SliceReader):
     """Splits are subfolders of a root; "." is the root itself."""
 
     def __init__(self, root: Path, data: ConfigDict):
-        super().__init__(f"folder {root}", self._open_folder)
+        super().__init__(f"folder {shown(root)}", self._open_folder)
         self._root = root
         self._data = data
         self._codec = SIGNALS[data.signal].codec(data)
 
     def check(self, expression: str, field: str) -> None:
-        """Raises `UserError` unless there is such a folder, with a folder for each class in it."""
+        """Raises `UserError` unless there is such a folder, with examples of known classes."""
         base = parse_split(expression, field).base
-        if not _class_names(self._root / base):
-            there = ", ".join(p.name for p in sorted(self._root.iterdir())[:8] if p.is_dir())
+        folder = self._root / base
+        if not _class_names(folder):
+            there = ", ".join(_class_names(self._root)[:8])
             raise UserError(
-                f"{field}: {self._root / base} is not a folder with a folder for each class; "
-                f"{self._root} holds {there or 'no folders'}"
+                f"{field}: {shown(folder)} is not a folder with a folder for each class; "
+                f"{shown(self._root)} holds {there or 'no folders'}"
             )
+        names = _class_names(folder)
+        self._check_classes(folder)
+        for name in names:
+            if next(self._codec.examples(str(folder / name)), None) is None:
+                kind = f"{self._data.signal}s"
+                raise UserError(
+                    f"{shown(folder / name)}: no {kind} of that class; add some or remove it"
+                )
 
     def _open_folder(self, base: str) -> EncodedSplit:
         folder = self._root / base
         names = self._check_classes(folder)
+        found = _look_at_all(self._codec, folder, names, self._data)
+        files, skipped = _without_broken(found, folder, self._data.broken_files == "skip")
+        shapes = [file.shape for file in files]
         codec = self._codec
-        files = _scan(codec, folder, names, self._data)
-        files = _without_broken(files, self._data.broken_files == "skip")
-        stored = tuple(map(_common, zip(*(file.look.shape for file in files), strict=True)))
 
         def fetch(indices: Sequence[int]) -> list[tuple[Any, int, str]]:
             chosen = [files[i] for i in indices]
-            return [(codec.payload(file.path), file.label, str(file.path)) for file in chosen]
+            return [(_read(codec, folder, f), f.label, shown(folder / f.name)) for f in chosen]
 
         return EncodedSplit(
-            name=str(folder),
+            name=shown(folder),
             class_names=names,
             num_examples=len(files),
-            form=codec.form(stored, str(folder)),
+            form=codec.form(_common(shapes), shown(folder)),
             fetch=fetch,
-            names=[file.path.relative_to(folder).as_posix() for file in files],
+            fingerprint=_fingerprint(files, names),
+            names=[file.name for file in files],
+            skipped=skipped,
+            remarks=codec.remarks(shapes),
         )
 
     def _check_classes(self, folder: Path) -> tuple[str, ...]:
@@ -72,77 +90,130 @@ class FolderReader(SliceReader):
         unknown = sorted(set(names) - set(of_train))
         if unknown:
             raise UserError(
-                f"{folder / unknown[0]}: there is no class of that name in {train}; "
+                f"{shown(folder / unknown[0])}: there is no class of that name in {shown(train)}; "
                 "remove the folder or rename it"
+            )
+        if len(of_train) == 1:
+            inside = [e.name for e in entries(folder / of_train[0])][:4]
+            raise UserError(
+                f"data.path: {shown(train)} holds one folder only, '{of_train[0]}' (in it "
+                f"{', '.join(map(shown, inside)) or 'nothing'}), and a class needs another to be "
+                "told from; give the folder that holds a folder for each class"
             )
         return of_train
 
 
 def open_folder(data: ConfigDict) -> FolderReader:
-    """Opens a root of class folders; raises `UserError` when there is none."""
-    root = Path(data.path).expanduser()
+    """Opens a root of class folders; raises `UserError` when there is none, or no splits in it."""
+    root = Path(data.path).expanduser().absolute()
+    train, test = (parse_split(data[f], f"data.{f}").base for f in ("train_split", "test_split"))
     if not data.path or not root.is_dir():
         raise UserError(
-            f"data.path: '{data.path}' is not a folder; give the one that holds "
-            f"{parse_split(data.train_split, 'data.train_split').base}/<class>/<{data.signal}s>"
+            f"data.path: '{shown(data.path)}' is not a folder; give the one that holds "
+            f"{train}/<class>/<{data.signal}s>"
         )
-    return FolderReader(root, data)
+    reader = FolderReader(root, data)
+    if not (root / train).is_dir() and not (root / test).is_dir():
+        _refuse_flat(reader, root, train, test, data)
+    return reader
+
+
+def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: ConfigDict) -> None:
+    """Says at once all that class folders without folders of splits need; else does nothing."""
+    names = _class_names(root)
+    if not names:
+        kinds = f"{data.signal}s"
+        raise UserError(
+            f"data.path: {shown(root)} holds no folders; sort its {kinds} into a folder for each "
+            f"class, in '{train}' and '{test}' or in one folder that splits are cut from"
+        )
+    if not any(not e.is_dir() for e in entries(root / names[0])):
+        return
+    try:
+        reader.split(".", "data.path")
+        needs = ""
+    except UserError as error:
+        needs = f"; {error}"
+    raise UserError(
+        f"data.path: {shown(root)} holds the classes {', '.join(names[:4])} and neither a folder "
+        f"'{train}' nor '{test}'; set data.train_split='.[:80%]' and data.test_split='.[80%:]'"
+        + needs
+    )
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         return ()
-    return tuple(
-        sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    )
+    names = [entry.name for entry in entries(folder) if entry.is_dir()]
+    for name in names:
+        if shown(name) != name:
+            raise UserError(
+                f"{shown(folder / name)}: the name of a class has to be UTF-8; rename the folder"
+            )
+    return tuple(names)
 
 
-def _scan(codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict) -> list[_File]:
+def _look_at_all(codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict) -> list[_File]:
     """Looks at every file, in an order that mixes the classes.
 
     The order is that of the SHA-256 of the path from `folder`: slices and shuffles of it are the
     same on every machine, and a new file moves no other.
     """
-    found = []
-    for label, name in enumerate(names):
-        paths = codec.examples(folder / name)
-        if not paths and (folder / name).is_dir():
-            kind = f"{data.signal}s"
-            raise UserError(f"{folder / name}: no {kind} of that class; add some or remove it")
-        found += [(path, label) for path in paths]
+    prefix = len(os.path.join(folder, ""))
+    found = [
+        (path[prefix:], label)
+        for label, name in enumerate(names)
+        if (folder / name).is_dir()
+        for path in codec.examples(str(folder / name))
+    ]
+    found.sort(key=lambda entry: hashlib.sha256(os.fsencode(entry[0])).digest())
+    thorough = data.broken_files == "skip"
+    looks = look_at_files(folder, [name for name, _ in found], codec, thorough, data.workers)
+    files = []
+    for (name, label), look in zip(found, looks, strict=True):
+        defect = look.defect or codec.refused(look.shape)
+        files.append(_File(name, label, look.shape, sum(look.stamp[:1]), defect))
+    return files
 
-    def key(entry: tuple[Path, int]) -> bytes:
-        return hashlib.sha256(entry[0].relative_to(folder).as_posix().encode()).digest()
 
-    def look(entry: tuple[Path, int]) -> _File:
-        return _File(*entry, codec.look_at(entry[0]))
-
-    with ThreadPoolExecutor(data.workers) as pool:
-        return list(pool.map(look, sorted(found, key=key)))
-
-
-def _without_broken(files: list[_File], skip: bool) -> list[_File]:
-    broken = [file for file in files if file.look.defect]
+def _without_broken(
+    files: list[_File], folder: Path, skip: bool
+) -> tuple[list[_File], tuple[str, ...]]:
+    """Returns the files that can be read, and of each other one its path and what is wrong."""
+    broken = [f"{shown(folder / file.name)}: {file.defect}" for file in files if file.defect]
     if not broken:
-        return files
-    sentence = f"{broken[0].path}: {broken[0].look.defect}"
+        return files, ()
     if not skip:
         raise UserError(
-            f"{sentence} ({len(broken)} of {len(files)} files are broken); replace or remove "
+            f"{broken[0]} ({len(broken)} of {len(files)} files are broken); replace or remove "
             "them, or leave them out with data.broken_files='skip'"
         )
     if len(broken) == len(files):
-        raise UserError(f"{sentence}; all {len(files)} files are broken")
-    warnings.warn(
-        f"{len(broken)} of {len(files)} files are broken and left out; {sentence}", stacklevel=2
-    )
-    return [file for file in files if not file.look.defect]
+        raise UserError(f"{broken[0]}; all {len(files)} files are broken")
+    return [file for file in files if not file.defect], tuple(broken)
 
 
-def _common(values: Sequence[int]) -> int | None:
-    """Returns the one value there is, or None."""
-    distinct = set(values)
-    return distinct.pop() if len(distinct) == 1 else None
+def _read(codec: Codec, folder: Path, file: _File) -> Any:
+    try:
+        return codec.payload(folder / file.name, file.shape)
+    except OSError as error:
+        raise UserError(
+            f"{shown(folder / file.name)}: cannot be read any more: {error.strerror or error}"
+        ) from error
+
+
+def _fingerprint(files: Sequence[_File], names: Sequence[str]) -> str:
+    """Returns a hash of each file's name, class, size and shape."""
+    digest = hashlib.sha256("\n".join(names).encode())
+    for file in files:
+        digest.update(os.fsencode(f"\n{file.label} {file.size} {file.shape} {file.name}"))
+    return digest.hexdigest()[:16]
+
+
+def _common(shapes: Sequence[StoredShape]) -> StoredShape:
+    """Returns each size that all shapes share, or None in its place."""
+    distinct = (set(sizes) for sizes in zip(*shapes, strict=True))
+    return tuple(sizes.pop() if len(sizes) == 1 else None for sizes in distinct)
 
 
 SOURCES.add(

@@ -18,7 +18,7 @@ from cnn.config.errors import UserError
 from cnn.data.order import random_bits
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
 from cnn.data.sources.tfds import open_tfds
-from cnn.data.split import CLIPS, Crop, Split
+from cnn.data.split import CLIPS, Crop, Split, fingerprint_of
 
 # Class -> steps a frame, to the right.
 MOTIONS = {"left, slow": -1, "left, fast": -3, "right, slow": 1, "right, fast": 3}
@@ -42,6 +42,7 @@ class MovingSplit(Split):
     def __init__(self, images: Split, name: str, frames: int, size: int):
         self.name = name
         self.shape = (frames, size, size, images.shape[-1])
+        self.fingerprint = fingerprint_of(images.fingerprint, name, self.shape)
         self._images = images
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ COMMON = frozenset(
         "train_split",
         "test_split",
         "validation",
+        "validation_split",
         "placement",
         "device_limit",
         "workers",

@@ -9,7 +9,7 @@ from cnn.config.errors import UserError
 from cnn.data.order import random_bits
 from cnn.data.signals import SIGNALS
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
-from cnn.data.split import Crop, Split, Stored
+from cnn.data.split import Crop, Split, Stored, fingerprint_of
 
 _NOISE = 48  # largest deviation of a pixel from its class's pattern
 
@@ -39,6 +39,7 @@ class SyntheticSplit(Split):
         self.dtype = stored.dtype
         self.shape = shape
         self.class_names = tuple(f"class {k}" for k in range(num_classes))
+        self.fingerprint = fingerprint_of(name, num_examples, shape, num_classes, stored.name)
         self._num_examples = num_examples
         self._patterns = np.stack([_pattern(k, shape) for k in range(num_classes)])
 

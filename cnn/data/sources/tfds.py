@@ -18,6 +18,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.data.encoded import EncodedSplit, Fetch
 from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, Source
+from cnn.data.split import fingerprint_of
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -70,7 +71,16 @@ class TfdsReader:
             num_examples=len(records),
             form=self._form,
             fetch=_fetch(records, self._keys, self._codec, name),
+            fingerprint=self._fingerprint(expression),
         )
+
+    def _fingerprint(self, expression: str) -> str:
+        """Returns a hash of the set's name, version and sizes, and of which part is meant."""
+        info = self._builder.info
+        sizes = {
+            name: (split.shard_lengths, split.num_bytes) for name, split in info.splits.items()
+        }
+        return fingerprint_of(info.name, info.version, sorted(sizes.items()), expression)
 
 
 def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetch:
@@ -79,9 +89,20 @@ def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetc
 
     input_key, label_key = keys
 
+    def read(indices: Sequence[int]) -> Sequence[bytes]:
+        try:
+            return records.__getitems__(indices)
+        except Exception as error:
+            # Files are opened late, and a missing, cut or flipped one is a RuntimeError of C++.
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"examples {min(indices)} to {max(indices)} of {name} cannot be read: {reason}; "
+                "restore the files of the data set, or prepare it again"
+            ) from error
+
     def fetch(indices: Sequence[int]) -> list[tuple[Any, int, str]]:
         examples = []
-        for index, record in zip(indices, records.__getitems__(indices), strict=True):
+        for index, record in zip(indices, read(indices), strict=True):
             features = tf_example_pb2.Example.FromString(record).features.feature
             payload = codec.from_record(features[input_key])
             label = features[label_key].int64_list.value[0]

@@ -1,0 +1,52 @@
+"""Which files below a folder are examples, and how paths are shown."""
+
+import os
+from collections.abc import Iterator
+
+# What file managers, archives and network storage leave beside the files of a user.
+_LEFT_BEHIND = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle"})
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is never an example or a class."""
+    return name.startswith(".") or name in _LEFT_BEHIND
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    r"""Returns a path as text that can always be printed, bytes that are not UTF-8 as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """Returns what is in a folder, but for hidden files and folders, by name."""
+    with os.scandir(folder) as found:
+        return sorted((e for e in found if not is_hidden(e.name)), key=lambda e: e.name)
+
+
+def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the paths of all files below a folder; links are followed.
+
+    A link that leads nowhere is yielded too, so that it is found broken instead of missed. A link
+    to a folder that holds it is not entered again.
+
+    Args:
+      folder: where to look.
+      above: real paths of the folders on the way here.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in entries(folder):
+        if entry.is_dir():
+            yield from files_below(entry.path, (*above, real))
+        else:
+            yield entry.path
+
+
+def why_unreadable(path: str) -> str:
+    """Returns why a path is no file or folder that can be opened, or ""."""
+    if os.path.isfile(path) or os.path.isdir(path):
+        return ""
+    if os.path.islink(path):
+        return f"a link to {shown(os.readlink(path))}, which is not there"
+    return "not a regular file"

@@ -1,0 +1,142 @@
+"""What the files of a folder hold, looked at once and kept in the user's cache folder."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from cnn.config.errors import UserError
+from cnn.data.files import shown, why_unreadable
+from cnn.data.signals import Codec, Look
+
+_KEPT = 2000  # files from which on an index is written; fewer are looked at again in a second
+_AT_ONCE = 512  # files handed to the threads together
+_VERSION = 1  # of what a look finds; another one is made anew
+
+
+def look_at_files(
+    folder: Path, names: Sequence[str], codec: Codec, thorough: bool, workers: int
+) -> list[Look]:
+    """Returns what each file holds, its size and whether it is broken.
+
+    Only files that are new or changed (by size and time) since the index was written are opened;
+    so a folder of a million files opens in seconds from the second time on. An interruption keeps
+    what was looked at.
+
+    Args:
+      folder: that the names are relative to.
+      names: of the files.
+      codec: how they are read.
+      thorough: decode each file as a whole, so that none is found broken later.
+      workers: threads.
+    """
+    index = _Index(folder, codec.feature) if len(names) >= _KEPT else None
+    known = index.read() if index else {}
+    looks = {name: known[name] for name in names if _is_current(folder, name, known, thorough)}
+    fresh = [name for name in names if name not in looks]
+    try:
+        with _pool(workers) as pool:
+            for start in _with_bar(range(0, len(fresh), _AT_ONCE), len(fresh)):
+                part = fresh[start : start + _AT_ONCE]
+                found = pool.map(lambda name: _look_at(str(folder / name), codec, thorough), part)
+                looks |= zip(part, found, strict=True)
+    finally:
+        if index and fresh:
+            index.write(known | looks)
+    return [looks[name] for name in names]
+
+
+def _is_current(folder: Path, name: str, known: Mapping[str, Look], thorough: bool) -> bool:
+    look = known.get(name)
+    if look is None or look.thorough < thorough:
+        return False
+    try:
+        status = os.stat(folder / name)
+    except OSError:
+        return False
+    return look.stamp == _stamp(status)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    """Returns size (of a folder of frames, which has none of its own, 0) and time of change."""
+    return 0 if stat.S_ISDIR(status.st_mode) else status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that give up what is left to do when something goes wrong."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _look_at(path: str, codec: Codec, thorough: bool) -> Look:
+    if defect := why_unreadable(path):
+        return Look(defect=defect)
+    try:
+        status = os.stat(path)
+        found = codec.look_at(Path(path), thorough)
+    except UserError as error:
+        found = Look(defect=str(error).removeprefix(f"{shown(path)}: "))
+    except OSError as error:
+        return Look(defect=f"cannot be read: {error.strerror or error}")
+    return replace(found, stamp=_stamp(status), thorough=thorough)
+
+
+def _with_bar(starts: Sequence[int], total: int) -> Iterable[int]:
+    """Shows a bar on a terminal while many files are looked at for the first time."""
+    console = Console(stderr=True)
+    hidden = total < _KEPT or not console.is_terminal
+    return track(starts, "looking at files", console=console, transient=True, disable=hidden)
+
+
+class _Index:
+    """A JSON file that names each file's look.
+
+    Args:
+      folder: that was looked at.
+      kind: of the examples; an image and a sound of one name are other looks.
+    """
+
+    def __init__(self, folder: Path, kind: str):
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        named = f"{_VERSION} {kind} ".encode() + os.fsencode(folder.resolve())
+        self._file = cache / "cnn" / "index" / f"{hashlib.sha256(named).hexdigest()[:24]}.json"
+
+    def read(self) -> dict[str, Look]:
+        """Returns the looks by file name; none where the index is missing or damaged."""
+        try:
+            stored = json.loads(self._file.read_text())
+            return {
+                name: Look(tuple(shape), defect, tuple(stamp), thorough)
+                for name, (shape, defect, stamp, thorough) in stored.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def write(self, looks: dict[str, Look]) -> None:
+        """Replaces the index; without a cache folder that can be written to there is none."""
+        plain = {
+            name: (look.shape, look.defect, look.stamp, look.thorough)
+            for name, look in looks.items()
+            if look.stamp
+        }
+        partial = self._file.with_suffix(f".{secrets.token_hex(4)}.partial")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_text(json.dumps(plain))
+                os.replace(partial, self._file)
+            finally:
+                partial.unlink(missing_ok=True)
