@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.order import batch_indices
+from cnn.data.order import Order
 from cnn.data.split import Crop, DrawCrops, Split
 
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
@@ -41,7 +41,7 @@ class Feed:
     cropped: bool
     _sharding: NamedSharding
     _batch_size: int
-    _order_seed: int
+    _order: Order
     _crop_seed: int
     _workers: int
     _prefetch: int
@@ -85,10 +85,10 @@ class Feed:
 
     def reseeded(self, order_seed: int, crop_seed: int) -> "Feed":
         """Returns the feed of another run over the same arrays."""
-        return replace(self, _order_seed=order_seed, _crop_seed=crop_seed)
+        return replace(self, _order=Order(order_seed, len(self.split)), _crop_seed=crop_seed)
 
     def _indices(self, step: int) -> np.ndarray:
-        return batch_indices(self._order_seed, step, self._batch_size, len(self.split))
+        return self._order.batch(step, self._batch_size)
 
     def _tasks(self, step: int, rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
         indices = self._indices(step)[rows]
@@ -135,7 +135,7 @@ def make_feed(
         cropped=cropped,
         _sharding=sharding,
         _batch_size=batch_size,
-        _order_seed=seed,
+        _order=Order(seed, len(split)),
         _crop_seed=seed if crop_seed is None else crop_seed,
         _workers=data.workers,
         _prefetch=data.prefetch,
@@ -147,8 +147,8 @@ def make_feed(
 class EvalFeed:
     """Every example of one split once, in order.
 
-    The batches of a resident split are placed once and lie there for every evaluation. They are of
-    the same shape for all splits, so that one compiled step serves them all.
+    The batches of a resident split are placed once and lie there for every evaluation. Splits of at
+    least a batch have batches of one shape, so that one compiled step serves them all.
 
     Attributes:
       arrays: (); for the steps, which take those of a `Feed` too.
@@ -168,8 +168,8 @@ class EvalFeed:
 
         Several views of each example are 'views' `[rows, views, *shape]` in the place of 'input'.
 
-        Batches hold `batch_size` examples, the last one what is left. All have the same number of
-        rows: the batch size rounded up to a multiple of the shards.
+        Batches hold `batch_size` examples, or all of a smaller split; the last one what is left.
+        All have the same number of rows: that rounded up to a multiple of the shards.
         """
         if self._held:
             yield from self._held
@@ -219,7 +219,7 @@ def make_eval_feed(
     feed = EvalFeed(
         split=split,
         _sharding=sharding,
-        _batch_size=batch_size,
+        _batch_size=min(batch_size, len(split)),
         _workers=data.workers,
         _prefetch=data.prefetch,
         _views=views,
@@ -242,7 +242,7 @@ def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
         return dict(batch)
     rest = {name: value for name, value in batch.items() if name != "index"}
     index = batch["index"]
-    # Indices come from `batch_indices`, so they are in range and need no clamping.
+    # Indices come from `Order.batch`, so they are in range and need no clamping.
     gathered = {
         name: value.at[index].get(mode="promise_in_bounds") for name, value in arrays.items()
     }
@@ -277,9 +277,13 @@ def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> d
         rows = slice(start, start + _READ)
         examples[rows], labels[rows] = split.read(np.arange(*rows.indices(len(split))))
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for _ in pool.map(read, range(0, len(split), _READ)):
             pass
+    finally:
+        # After an error nothing more is read.
+        pool.shutdown(cancel_futures=True)
     return {
         "input": jax.make_array_from_callback(examples.shape, replicated, examples.__getitem__),
         "label": jax.make_array_from_callback(labels.shape, replicated, labels.__getitem__),

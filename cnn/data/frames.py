@@ -21,6 +21,7 @@ from cnn.data.files import entries, shown
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 SUFFIXES = (".gif", *VIDEO_SUFFIXES)
+_GIF_END = b";"
 # What their headers say of the number of frames is a duration times a rate.
 _UNCOUNTED = (".mkv", ".webm")
 
@@ -80,8 +81,11 @@ class _Gif(Frames):
         self.count = self._counted() if video.count is None else video.count
 
     def _counted(self) -> int:
-        with _open_gif(self._path) as image, _named(f"{shown(self._path)}: cannot be read whole"):
-            return image.n_frames
+        with _open_gif(self._path) as image, _named(f"{shown(self._path)}: cannot be read"):
+            count = image.n_frames
+        if not self._path.read_bytes().rstrip(b"\0").endswith(_GIF_END):
+            raise UserError(f"{shown(self._path)}: cut short after frame {count}; replace the file")
+        return count
 
     def take(self, numbers: Sequence[int]) -> dict[int, np.ndarray]:
         found = {}

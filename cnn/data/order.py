@@ -15,26 +15,44 @@ def random_bits(seed: int, stream: str, index: int) -> np.random.Philox:
     return np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(stream.encode()), index]))
 
 
-@functools.lru_cache(maxsize=4)
 def epoch_permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the order of one epoch, int32 `[num_examples]`, each example once."""
     bits = random_bits(seed, "order", epoch).random_raw(num_examples)
     order = np.argsort(bits, kind="stable").astype(np.int32)
-    order.flags.writeable = False
     return order
 
 
-def batch_indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:
-    """Returns the examples of one step, int32 `[batch_size]`.
+class Order:
+    """The examples of every step of a run; each run keeps the permutations of two epochs.
 
-    The epochs' orders are laid end to end and cut into batches, so every example is seen exactly
-    once an epoch and a batch may run across an epoch's end.
+    Args:
+      seed: of the order.
+      num_examples: of the split.
     """
-    start, stop = step * batch_size, (step + 1) * batch_size
-    parts = []
-    while start < stop:
-        epoch, offset = divmod(start, num_examples)
-        part = epoch_permutation(seed, epoch, num_examples)[offset : offset + stop - start]
-        parts.append(part)
-        start += len(part)
-    return np.concatenate(parts)
+
+    def __init__(self, seed: int, num_examples: int):
+        self._num_examples = num_examples
+        # A batch runs across an epoch's end, and steps are asked for ahead.
+        self._epoch = functools.lru_cache(maxsize=2)(
+            lambda epoch: epoch_permutation(seed, epoch, num_examples)
+        )
+
+    def batch(self, step: int, batch_size: int) -> np.ndarray:
+        """Returns the examples of one step, int32 `[batch_size]`.
+
+        The epochs' orders are laid end to end and cut into batches, so every example is seen
+        exactly once per epoch and a batch may run across an epoch's end.
+        """
+        start, stop = step * batch_size, (step + 1) * batch_size
+        parts = []
+        while start < stop:
+            epoch, offset = divmod(start, self._num_examples)
+            part = self._epoch(epoch)[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        return np.concatenate(parts)
+
+
+def batch_indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:
+    """Returns the examples of one step; see `Order.batch`."""
+    return Order(seed, num_examples).batch(step, batch_size)

@@ -121,6 +121,14 @@ def test_an_error_surfaces_at_its_batch_and_leaves_no_thread(data, shardings):
     assert not decoding_threads()
 
 
+def test_an_error_while_a_split_is_made_resident_ends_the_reading(data, shardings):
+    split = FakeSplit(seconds=0.01, fails_at=5)
+    data.placement, data.workers = "device", 1
+    with pytest.raises(UserError, match=r"broken\.png"):
+        make_feed(split, data, *shardings(1), batch_size=32, seed=0)
+    assert split.reads <= 2  # of eight
+
+
 def test_closing_stops_the_threads_and_the_work(data, shardings):
     split = FakeSplit(seconds=0.01)
     batches = stream(split, data, shardings).batches(0, 100)
@@ -163,6 +171,8 @@ def test_evaluation_shows_every_example_once(
     batches = [jax.device_get(loaded(feed.arrays, batch)) for batch in feed.batches()]
     assert len(batches) == -(-53 // batch_size)
     assert len({batch["input"].shape for batch in batches}) == 1
+    # A small split is padded to a multiple of the devices, not to the batch size.
+    assert len(batches[0]["mask"]) == -(-min(batch_size, 53) // devices) * devices
     assert {batch["mask"].dtype for batch in batches} == {np.dtype(np.float32)}
     counted = [batch["mask"] == 1 for batch in batches]
     assert all(set(np.unique(batch["mask"])) <= {0.0, 1.0} for batch in batches)

@@ -1,4 +1,5 @@
 import io
+import re
 from functools import partial
 
 import cv2
@@ -95,7 +96,7 @@ def test_a_crop_while_decoding_depends_on_seed_and_step_alone(data, tmp_path, sh
     data.source, data.path, data.image_size = "folder", str(tmp_path), 8
     data.mean = data.std = (0.5,) * 3
     for i in range(12):
-        write(tmp_path / "train" / "a" / f"{i}.png", 10 + i, 21 - i, seed=i)
+        write(tmp_path / "train" / "ab"[i % 2] / f"{i}.png", 10 + i, 21 - i, seed=i)
     train = open_dataset(data, splits=("train",)).train
 
     def batches(start, workers):
@@ -126,20 +127,26 @@ BROKEN = {
     "flipped.png": corrupt,
     "empty.png": lambda path: path.write_bytes(b""),
     "text.jpg": lambda path: path.write_text("hello"),
-    "other.bmp": lambda path: None,
+    "other.txt": lambda path: path.write_text("hello"),
+    "link.png": lambda path: (path.unlink(), path.symlink_to("/nowhere")),
+    "deep.png": lambda path: cv2.imwrite(str(path), np.full((6, 5), 4000, np.uint16)),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files_are_refused_by_name_or_skipped_and_counted(data, images, tmp_path, name):
     path = tmp_path / "train" / "cat" / name
-    write(path, 6, 5)
+    write(path.with_suffix(".png" if path.suffix == ".txt" else path.suffix), 6, 5)
+    path.with_suffix(".png").rename(path) if path.suffix == ".txt" else None
     BROKEN[name](path)
     with pytest.raises(UserError, match=rf"{name}: .*\(1 of 11 files are broken\)"):
         open_dataset(data)
     data.broken_files = "skip"
-    with pytest.warns(UserWarning, match=rf"1 of 11 files are broken and left out; .*{name}"):
-        train = open_dataset(data).train
+    dataset = open_dataset(data)
+    assert dataset.skipped["count"] == 1
+    assert name in dataset.skipped["files"][0]
+    assert re.search(rf"^1 broken file is left out of .*{name}: ", dataset.remarks[0])
+    train = dataset.train
     assert {i.tobytes() for i in train.read(np.arange(10))[0]} == {
         i.tobytes() for i in images.values()
     }
@@ -153,9 +160,24 @@ def test_a_file_that_breaks_later_is_named(data, images, tmp_path):
         train.read(np.arange(10))
 
 
-def test_hidden_files_are_not_looked_at(data, images, tmp_path):
-    (tmp_path / "train" / "cat" / ".DS_Store").write_bytes(b"\0")
-    assert len(open_dataset(data).train) == 10
+def test_hidden_files_and_folders_hold_no_examples(data, images, tmp_path):
+    for name in (".DS_Store", "cat/.DS_Store", "cat/Thumbs.db"):
+        (tmp_path / "train" / name).write_bytes(b"\0")
+    for name in (".ipynb_checkpoints", ".thumbnails", "@eaDir", ".git", "__MACOSX"):
+        write(tmp_path / "train" / name / "x.png", 6, 5)
+        write(tmp_path / "train" / "cat" / name / "x.png", 6, 5)
+    dataset = open_dataset(data)
+    assert (len(dataset.train), dataset.class_names) == (10, ("cat", "dog"))
+
+
+def test_links_to_folders_are_followed_once(data, images, tmp_path):
+    write(tmp_path / "elsewhere" / "more" / "x.png", 6, 5)
+    (tmp_path / "train" / "cat" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "train" / "owl").symlink_to(tmp_path / "elsewhere")
+    dataset = open_dataset(data, splits=("train",))
+    assert dataset.class_names == ("cat", "dog", "owl")
+    assert len(dataset.train) == 10 + 2
 
 
 def test_mistakes_are_named(data, images, tmp_path):
@@ -165,7 +187,7 @@ def test_mistakes_are_named(data, images, tmp_path):
     data.test_split = "test"
     (tmp_path / "test" / "bird").mkdir()
     with pytest.raises(UserError, match=r"test/bird: there is no class of that name in"):
-        _ = open_dataset(data).test
+        open_dataset(data)
     (tmp_path / "train" / "bird").mkdir()
     with pytest.raises(UserError, match=r"train/bird: no images of that class"):
         open_dataset(data)
@@ -177,12 +199,13 @@ def test_mistakes_are_named(data, images, tmp_path):
 def test_orientation_tags_do_not_turn_images(data, tmp_path):
     data.source, data.path = "folder", str(tmp_path)
     data.mean = data.std = (0.5,) * 3
-    (tmp_path / "train" / "a").mkdir(parents=True)
     exif = Image.Exif()
     exif[274] = 6  # to be shown turned by 90 degrees
-    Image.new("RGB", (16, 8)).save(tmp_path / "train" / "a" / "0.jpg", exif=exif)
+    for name in "ab":
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 8)).save(tmp_path / "train" / name / "0.jpg", exif=exif)
     train = open_dataset(data, splits=("train",)).train
-    assert train.read(np.arange(1))[0].shape == (1, 8, 16, 3)
+    assert train.read(np.arange(2))[0].shape == (2, 8, 16, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

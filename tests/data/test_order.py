@@ -1,9 +1,8 @@
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnn.data.order import batch_indices, epoch_permutation
+from cnn.data.order import Order, batch_indices, epoch_permutation
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,8 +23,8 @@ def test_every_example_is_seen_once_an_epoch(seed, num_examples, batch_size, epo
 
 
 def test_a_batch_is_int32_and_does_not_depend_on_those_before_it():
-    first = [batch_indices(3, step, 32, 100) for step in range(20)]
-    epoch_permutation.cache_clear()
+    order = Order(3, 100)
+    first = [order.batch(step, 32) for step in range(20)]
     alone = batch_indices(3, 17, 32, 100)
     np.testing.assert_array_equal(alone, first[17])
     assert alone.dtype == np.int32
@@ -48,6 +47,16 @@ def test_the_order_is_pinned():
     np.testing.assert_array_equal(batch_indices(0, 1, 6, 10), [6, 7, 4, 9, 2, 7])
 
 
-def test_the_cached_order_cannot_be_changed():
-    with pytest.raises(ValueError, match="read-only"):
-        epoch_permutation(0, 0, 10)[0] = 1
+def test_an_epoch_is_shuffled_once_however_many_runs_take_turns(monkeypatch):
+    shuffled = []
+
+    def count(seed, epoch, num_examples):
+        shuffled.append((seed, epoch))
+        return epoch_permutation(seed, epoch, num_examples)
+
+    monkeypatch.setattr("cnn.data.order.epoch_permutation", count)
+    orders = [Order(seed, 40) for seed in range(9)]
+    for step in range(12):
+        for order in orders:
+            order.batch(step, 10)
+    assert sorted(shuffled) == [(seed, epoch) for seed in range(9) for epoch in range(3)]

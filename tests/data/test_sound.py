@@ -70,7 +70,7 @@ def test_lengths_channels_and_rates_become_one(sounds, tmp_path):
 @pytest.mark.parametrize(
     ("change", "broken", "words"),
     [
-        ({}, b"RIFF but no more", r"a/bad\.wav: not a WAV or FLAC file \(1 of 9"),
+        ({}, b"RIFF but no more", r"a/bad\.wav: not a readable WAV or FLAC file; .* \(1 of 9"),
         ({"other_rates": "refuse"}, (800, 2 * RATE), r"a/bad\.wav: has 16000 samples a second"),
         ({"short": "refuse"}, (400, RATE), r"a/bad\.wav: lasts 0\.05 s and data\.sound\.seconds"),
         ({}, (0, RATE), r"a/bad\.wav: holds no samples"),
@@ -84,6 +84,57 @@ def test_bad_sounds_are_named(sounds, tmp_path, change, broken, words):
         write(tmp_path / "a" / "bad.wav", *broken)
     with pytest.raises(UserError, match=words):
         open_dataset(sounds)
+
+
+def damaged_flac(path):
+    wave = np.random.default_rng(0).normal(0, 0.1, 40 * RATE)
+    soundfile.write(path, wave, RATE, format="FLAC")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 500] = bytes(500)
+    path.write_bytes(content)
+
+
+def half_copied(path):
+    write(path, 800, RATE)
+    path.write_bytes(path.read_bytes()[:-600])
+
+
+def on_another_scale(path):
+    soundfile.write(path, np.sin(np.arange(800)) * 30000, RATE, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        ("x.flac", damaged_flac, "(not a readable WAV or FLAC|cut short, or damaged)"),
+        ("x.wav", half_copied, "cut short, or damaged"),
+        ("x.wav", on_another_scale, "samples up to 29999.*divide them by 32768"),
+    ],
+)
+def test_spoilt_sounds_are_refused_or_skipped(sounds, tmp_path, name, spoil, words):
+    spoil(tmp_path / "a" / name)
+    with pytest.raises(UserError, match=rf"a/{name}: .*{words}"):
+        open_dataset(sounds)
+    sounds.broken_files = "skip"
+    dataset = open_dataset(sounds, splits=("train",))
+    assert dataset.skipped["count"] == 1
+    dataset.train.read(np.arange(len(dataset.train)))
+
+
+def test_a_stream_of_unknown_length_is_whole(sounds, tmp_path):
+    path = tmp_path / "a" / "x.wav"
+    write(path, 800, RATE)
+    content = path.read_bytes()
+    at = content.index(b"data") + 4
+    path.write_bytes(content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :])
+    open_dataset(sounds)
+
+
+def test_what_is_cut_from_long_recordings_is_said(sounds, tmp_path):
+    assert open_dataset(sounds, splits=("train",)).remarks == ()
+    write(tmp_path / "a" / "long.wav", 20 * RATE, RATE)
+    (remark,) = open_dataset(sounds, splits=("train",)).remarks
+    assert remark.startswith("1 of 9 sounds are longer than data.sound.seconds=0.1 (the longest 20")
 
 
 def test_a_class_without_sounds_and_a_bad_pattern(sounds, tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import struct
 
 import cv2
 import jax
@@ -207,15 +208,67 @@ def test_bad_videos_are_named(videos, tmp_path, name, content, message):
         open_dataset(videos)
     assert "\n" not in str(error.value)
     videos.broken_files = "skip"
-    with pytest.warns(UserWarning, match="left out"):
-        assert len(open_dataset(videos).train) == 4
+    dataset = open_dataset(videos)
+    assert (len(dataset.train), dataset.skipped["count"]) == (4, 1)
 
 
-def test_a_video_that_ends_early_is_named_when_it_is_read(videos, tmp_path):
+@pytest.mark.parametrize("name", ["x2.avi", "x1.gif"])
+def test_a_video_that_ends_early_is_refused_or_skipped(videos, tmp_path, name):
+    path = next(tmp_path.rglob(name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(UserError, match=rf"{name}: .*broken_files='skip'"):
+        open_dataset(videos)
+    videos.broken_files = "skip"
+    dataset = open_dataset(videos)
+    assert dataset.skipped["count"] == 1
+    dataset.train.read(np.arange(len(dataset.train)))
+
+
+def test_a_later_frame_that_is_broken_is_skipped(videos, tmp_path):
+    (tmp_path / "a" / "x0" / "11.png").write_bytes(b"no image")
+    videos.broken_files = "skip"
+    dataset = open_dataset(videos)
+    assert dataset.skipped["files"][0].endswith(
+        "11.png: not a readable image; replace or remove it"
+    )
+    assert len(dataset.train) == 3
+
+
+def test_a_video_that_shrinks_later_is_named_when_it_is_read(videos, tmp_path):
+    train = open_dataset(videos).train
     whole = (tmp_path / "a" / "x2.avi").read_bytes()
-    (tmp_path / "a" / "x2.avi").write_bytes(whole[: len(whole) * 2 // 3])
-    with pytest.raises(UserError, match=r"x2\.avi: (frame \d+ of|not a video|holds no)"):
-        open_dataset(videos).train.read(np.arange(4))
+    (tmp_path / "a" / "x2.avi").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"x2\.avi: (frame \d+ of 12|not a video)"):
+        train.read(np.arange(4))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 63.1])
+def test_frames_are_counted_where_the_header_does_not_know(videos, tmp_path, seconds):
+    """As in WebM by browsers (no duration) and with variable rates (a rate of 1,000)."""
+    path = tmp_path / "a" / "x.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (SIDE, SIDE))
+    for image in frames():
+        writer.write(image)
+    writer.release()
+    content = path.read_bytes()
+    at = content.index(b"\x44\x89\x88")  # Duration, a float of 8 bytes, in milliseconds
+    changed = content[: at + 3] + struct.pack(">d", 1000 * seconds) + content[at + 11 :]
+    path.write_bytes(changed)
+    capture = cv2.VideoCapture(str(path))
+    assert abs(capture.get(cv2.CAP_PROP_FRAME_COUNT) - COUNT) > 5
+    clips, _ = open_dataset(videos).train.read(np.arange(5))
+    assert numbers(clips).tolist() == [[3, 5, 7, 9]] * 5
+
+
+def test_hidden_folders_and_names_with_odd_digits(videos, tmp_path):
+    write(tmp_path / "a" / ".ipynb_checkpoints" / "y", frames())
+    write(tmp_path / "a" / "@eaDir" / "y.gif", frames())
+    for path in (tmp_path / "a" / "x0").iterdir():
+        path.rename(path.with_name(f"m²_{path.name}"))
+    dataset = open_dataset(videos)
+    assert len(dataset.train) == 4
+    assert numbers(dataset.train.read(np.arange(4))[0]).tolist() == [[3, 5, 7, 9]] * 4
 
 
 def test_short_videos_are_refused_on_demand(videos):
