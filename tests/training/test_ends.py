@@ -107,7 +107,8 @@ def test_an_error_in_the_data_ends_the_replicas_of_a_study(images, tmp_path):
         f"    shared = {(*FIELDS, f'data.path={root}')!r}\n"
         "    arms = {'max': (), 'average': ('model.downsample=avg',)}\n"
         "    return StudyPlan(name='broken', config='configs/base.py', shared=shared, arms=arms,\n"
-        "                     baseline='max', seeds=(0, 1, 2), margin=0.01, repeat_baseline=False)\n"
+        "                     baseline='max', seeds=(0, 1, 2), margin=0.01,\n"
+        "                     repeat_baseline=False)\n"
     )
     flags = "--workers=1", "--replicas=3"
     done = as_users_run(
