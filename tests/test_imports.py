@@ -18,6 +18,7 @@ ORDER = (
     "weights",
     "cost",
     "pages",
+    "runs",
     "evaluation",
     "ablation",
 )
