@@ -18,8 +18,7 @@ def random_bits(seed: int, stream: str, index: int) -> np.random.Philox:
 def epoch_permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     """Returns the order of one epoch, int32 `[num_examples]`, each example once."""
     bits = random_bits(seed, "order", epoch).random_raw(num_examples)
-    order = np.argsort(bits, kind="stable").astype(np.int32)
-    return order
+    return np.argsort(bits, kind="stable").astype(np.int32)
 
 
 class Order:
