@@ -20,6 +20,7 @@ ORDER = (
     "pages",
     "runs",
     "evaluation",
+    "export",
     "ablation",
 )
 MODULES = sorted((REPOSITORY / "cnn").rglob("*.py"))

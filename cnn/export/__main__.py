@@ -1,0 +1,47 @@
+"""`python -m cnn.export --workdir=DIR`: a checkpoint as a StableHLO program that jax alone runs."""
+
+from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.errors import UserError, did_you_mean
+
+ELSEWHERE = {
+    "safetensors": "python -m cnn.weights export writes safetensors",
+    "onnx": "there is no well-kept converter of Flax linen networks to ONNX",
+    "tflite": "jax2tf, which LiteRT needs, takes TensorFlow, which is not used here",
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Reads the run, writes the artefact and says where it lies."""
+    overrides, rest = split_overrides(arguments)
+    parser = Parser(
+        prog="python -m cnn.export",
+        description=__doc__,
+        epilog="example: python -m cnn.export --workdir=runs/resnet20 --step=best --batch=1",
+    )
+    parser.add_argument("--workdir", required=True, help="run folder that train.py wrote")
+    parser.add_argument("--step", default="last", help="last, best on validation, or a number")
+    parser.add_argument("--format", default="stablehlo", help="stablehlo")
+    parser.add_argument("--batch", type=int, help="examples per call (default: any number)")
+    parser.add_argument("--platform", default="cpu", help="such as cpu,cuda (cpu, cuda, rocm, tpu)")
+    parser.add_argument("--to", help="folder to write (default: export in the run folder)")
+    options = parser.parse_args(rest)
+    if options.format != "stablehlo":
+        why = ELSEWHERE.get(options.format, "allowed: stablehlo")
+        raise UserError(f"--format: '{options.format}' cannot be written; {why}")
+    if options.batch is not None and options.batch < 1:
+        raise UserError("--batch: give 1 example or more, or leave it out for any number")
+
+    from cnn.evaluation.checkpointed_run import open_run
+    from cnn.export.stablehlo import PLATFORMS, export_run
+
+    platforms = tuple(options.platform.split(","))
+    for name in platforms:
+        if name not in PLATFORMS:
+            raise UserError(f"--platform: unknown '{name}': {did_you_mean(name, PLATFORMS)}")
+    run = open_run(options.workdir, options.step, overrides=overrides)
+    folder = options.to or run.folder.path / "export"
+    print(export_run(run, folder, batch=options.batch, platforms=platforms))
+
+
+if __name__ == "__main__":
+    run_command(main)
