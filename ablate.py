@@ -1,6 +1,7 @@
 """Studies: python ablate.py plan|run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
 
 from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.plugin import add_plugin_argument
 
 
 def main(arguments: list[str]) -> None:
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> None:
     for command in (plan, run, report):
         required = command is not plan
         command.add_argument("--workdir", required=required, help="folder of the study's runs")
+        add_plugin_argument(command)
     run.add_argument("--task", help="i/n: task i, from 0, of n that share the folder")
     run.add_argument(
         "--engine", default="local", help="local | ray: on the cluster of $RAY_ADDRESS"

@@ -1,6 +1,7 @@
 """Evaluates checkpoints: python eval.py --workdir=DIR [--workdir=B ...] [--suite=A,B|all]."""
 
 from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.plugin import add_plugin_argument, load_plugins
 
 
 def main(arguments: list[str]) -> None:
@@ -18,7 +19,9 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--out", help="file to write the JSON line to as well")
     parser.add_argument("--page", help="the page; default: evaluation/eval.html in the first run")
+    add_plugin_argument(parser)
     given = parser.parse_args(rest)
+    load_plugins(given.plugin)
 
     from cnn.evaluation.start import Request, start
 

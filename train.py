@@ -3,6 +3,7 @@
 import sys
 
 from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.plugin import add_plugin_argument
 
 
 def main(arguments: list[str]) -> None:
@@ -18,10 +19,11 @@ def main(arguments: list[str]) -> None:
         help="change a field, such as --config.optimizer.learning_rate=0.05",
     )
     parser.add_argument("--hosts", help="one run on many hosts: auto, or ADDRESS:PORT,COUNT,INDEX")
+    add_plugin_argument(parser)
     options = parser.parse_args(rest)
     from cnn.config.load import load
 
-    loaded = load(options.config, overrides)
+    loaded = load(options.config, overrides, options.plugin)
     from cnn.training.start import start
 
     sys.exit(start(loaded, options.workdir, options.hosts))

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cnn.ablation.execution.local_pool import LocalPool, threads
@@ -12,6 +12,7 @@ from cnn.ablation.execution.task import Task, find_task
 from cnn.ablation.execution.watchdog import PATIENCE
 from cnn.ablation.planning.study_plan import Run, StudyPlan, load_study
 from cnn.config.errors import UserError, did_you_mean
+from cnn.config.plugin import load_plugins
 
 ENGINES = ("local", "ray")
 
@@ -23,6 +24,7 @@ def plan(
     delta: float | None,
     accuracy: float,
     workdir: str | None,
+    plugin: Sequence[str] = (),
 ) -> None:
     """Prints what a study would take and what it could tell.
 
@@ -33,6 +35,7 @@ def plan(
       delta: difference to plan seeds for, in percentage points; None: the study's margin.
       accuracy: that is assumed where no run is finished, in percent.
       workdir: of the study, whose finished runs tell how much seeds differ.
+      plugin: files to load, besides those that the study names.
     """
     workers = os.cpu_count() if workers is None else workers
     _check_workers(workers)
@@ -49,7 +52,7 @@ def plan(
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
-    study = _matched(load_study(config, overrides))
+    study = _matched(load_study(config, overrides, plugin))
     wanted = study.margin if delta is None else delta / 100
     folder = Path(workdir).absolute() if workdir else None
     print_forecast(
@@ -68,6 +71,7 @@ def run(
     retries: int | None = None,
     replicas: int | None = None,
     patience: float | None = None,
+    plugin: Sequence[str] = (),
 ) -> None:
     """Trains what is not finished, and reports.
 
@@ -83,6 +87,7 @@ def run(
       replicas: local: seeds of an arm that a worker trains in one program; None: one an
         accelerator, and one on CPUs.
       patience: minutes without a step after which a run is given up; None: 30.
+      plugin: files to load, besides those that the study names.
     """
     shared = find_task(task)
     folder = StudyFolder(Path(workdir).absolute())
@@ -90,7 +95,7 @@ def run(
         raise UserError(f"--patience: {patience:g} minutes are no time to make a step in")
     seconds = PATIENCE if patience is None else 60 * patience
     start_pool = _engine(engine, folder.path, shared, workers, gpus, retries, replicas, seconds)
-    study = load_study(config, overrides)
+    study = load_study(config, overrides, plugin)
     known = folder.matched(config, overrides)
     if study.match == "time" and not known:
         if shared.count != 1:
@@ -140,8 +145,14 @@ def _engine(
     return lambda runs: RayPool(task.order(runs), gpus or 0, again, patience)
 
 
-def report(workdir: str) -> None:
-    """Renders the report from the run folders alone."""
+def report(workdir: str, plugin: Sequence[str] = ()) -> None:
+    """Renders the report from the run folders alone.
+
+    Args:
+      workdir: of the study.
+      plugin: files to load, without which the cost of their networks is n/a.
+    """
+    load_plugins(plugin)
     from cnn.ablation.analysis.collect import collect
     from cnn.ablation.analysis.study_analysis import analyze
     from cnn.ablation.report import render_markdown, write_report

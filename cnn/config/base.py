@@ -18,6 +18,7 @@ from cnn.config.fields import (
     real,
     section,
     several,
+    share,
     text,
     whole,
 )
@@ -32,6 +33,7 @@ FIELDS: dict[str, Field] = {
     "seed": whole(
         0, "[0, 2147483647]", "drives initialisation, data order, augmentation and dropout"
     ),
+    "plugins": several(text("", "files that --plugin loaded; never set by hand")),
     **section(
         "seeds",
         init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),
@@ -51,7 +53,7 @@ FIELDS: dict[str, Field] = {
         # its files' paths below it have to contain.
         train_split=text("train", "what is trained on"),
         test_split=text("test", "read by the final evaluation and eval.py only"),
-        validation=duration("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
+        validation=share("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
         validation_split=text("", 'a ready-made split in its place, such as "val"; "": none'),
         image_size=whole(
             0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
@@ -263,6 +265,43 @@ FIELDS: dict[str, Field] = {
         devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),
     ),
 }
+
+# What people type for a field.
+_WORDS = {
+    "seed": "random_seed",
+    "data.name": "dataset dataset_name",
+    "data.path": "root data_path",
+    "data.workers": "num_workers",
+    "data.validation": "val",
+    "data.validation_split": "val_split",
+    "data.image_size": "img_size resolution",
+    "augment.pad": "augment.padding random_crop crop_padding",
+    "augment.flip": "hflip horizontal_flip",
+    "model.name": "arch architecture network net backbone",
+    "model.downsample": "pool pooling downsampling",
+    "model.norm": "norm_layer normalization",
+    "model.activation": "act",
+    "model.dropout": "drop dropout_rate",
+    "model.stochastic_depth": "drop_path droppath",
+    "model.dtype": "precision amp",
+    "train.duration": "epoch epochs num_epochs n_epochs max_epochs steps num_steps max_steps",
+    "train.batch_size": "bs batch batchsize",
+    "train.accumulation": "grad_accum accum accumulate",
+    "train.label_smoothing": "smoothing label_smooth",
+    "train.ema_decay": "ema",
+    "train.clip_norm": "clip clip_grad grad_clip max_norm",
+    "optimizer.name": "opt optim optimiser",
+    "optimizer.learning_rate": "lr base_lr step_size",
+    "optimizer.weight_decay": "wd decay l2 weightdecay",
+    "optimizer.epsilon": "eps",
+    "schedule.name": "scheduler lr_scheduler lr_schedule",
+    "schedule.warmup": "warmup_steps warmup_epochs",
+    "schedule.boundaries": "milestones",
+    "schedule.factor": "gamma",
+    "evaluation.batch_size": "eval_batch_size test_batch_size",
+    "mesh.devices": "devices gpus num_gpus",
+}
+SYNONYMS = {word: name for name, words in _WORDS.items() for word in words.split()}
 
 
 def get_config() -> ConfigDict:

@@ -5,6 +5,7 @@ import re
 
 from cnn.config.errors import UserError
 
+_LONGEST = 1e15
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?)\s*(steps?|epochs?|examples?|%)\s*")
 
 
@@ -20,7 +21,10 @@ def parse_duration(text: str, field: str) -> tuple[float, str]:
             f"{field}: '{text}' is not a duration; write an amount and a unit, "
             "like '10 epochs', '500 steps', '64000 examples' or '5%'"
         )
-    return float(match[1]), match[2].rstrip("s")
+    amount = float(match[1])
+    if amount > _LONGEST:
+        raise UserError(f"{field}: '{text}' is too long; use at most {_LONGEST:.0e}")
+    return amount, match[2].rstrip("s")
 
 
 def to_steps(
@@ -42,21 +46,36 @@ def to_steps(
     if unit == "%":
         if total is None:
             raise UserError(f"{field}: '{text}' has no whole; use steps, epochs or examples")
-        return math.ceil(amount * total / 100)
-    per_unit = {"step": 1.0, "epoch": examples / batch_size, "example": 1 / batch_size}[unit]
-    # Ten digits: 10 epochs of 50,000 at 100 are 5,000 steps, whatever the division left behind.
-    return math.ceil(round(amount * per_unit, 10))
+        steps = amount * total / 100
+    else:
+        per_unit = {"step": 1.0, "epoch": examples / batch_size, "example": 1 / batch_size}[unit]
+        steps = amount * per_unit
+    # Ten digits: 0.07 % of 10,000 are 7 steps, whatever the division left behind.
+    return math.ceil(round(steps, 10))
+
+
+def parse_share(text: str, field: str) -> tuple[float, str]:
+    """Splits a part of a split into its amount and its unit: "%" or "example".
+
+    Raises:
+      UserError: the text is not an amount with one of the two units.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match or match[2].rstrip("s") not in ("%", "example"):
+        raise UserError(
+            f"{field}: '{text}' is not a part of a split; write a percentage or a number of "
+            "examples, like '10%' or '5000 examples'"
+        )
+    return parse_duration(text, field)
 
 
 def to_examples(text: str, field: str, *, examples: int) -> int:
     """Converts a share ("10%") or an amount ("5000 examples") of a split to examples.
 
     Raises:
-      UserError: not a duration, or one in steps or epochs.
+      UserError: not such a part.
     """
-    amount, unit = parse_duration(text, field)
-    if unit not in ("%", "example"):
-        raise UserError(f"{field}: '{text}' must be like '10%' or '5000 examples'")
+    amount, unit = parse_share(text, field)
     return round(amount * examples / 100) if unit == "%" else round(amount)
 
 

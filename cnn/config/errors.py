@@ -12,9 +12,15 @@ class UserError(Exception):
     """
 
 
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Returns the name that was probably meant, or ""."""
+    near = difflib.get_close_matches(name, set(allowed) - {name}, n=1, cutoff=0.5)
+    return near[0] if near else ""
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Returns "did you mean 'x'? " (or "") followed by the allowed names, ready to be appended."""
     allowed = sorted(allowed)
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"{hint}allowed: {', '.join(allowed)}"
+    near = nearest(name, allowed)
+    hint = f"did you mean '{near}'? " if near else ""
+    return f"{hint}allowed: {', '.join(allowed) or 'none'}"

@@ -1,12 +1,12 @@
 """What a field is: its default, the values it may have, its meaning, and when it is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from cnn.config.durations import parse_duration
+from cnn.config.durations import parse_duration, parse_share
 from cnn.config.errors import UserError, did_you_mean
 
 
@@ -33,7 +33,8 @@ class Field:
       meaning: for whoever sets it, with the unit.
       interval: of numbers.
       choices: of values, if they are few.
-      duration: whether it is a length of time, such as "10 epochs".
+      read: parses its text further, to say what is wrong with it: a length of time, such as "10
+        epochs", or a part of a split, such as "10%".
       counts: how many elements a tuple may have; None: any number.
       when: another field and its values with which this one is read, such as "data.placement=auto"
         or "data.sound.features=log_mel|mfcc".
@@ -45,7 +46,7 @@ class Field:
     meaning: str
     interval: Interval | None = None
     choices: tuple[Any, ...] = ()
-    duration: bool = False
+    read: Callable[[str, str], Any] | None = None
     counts: tuple[int, ...] | None = None
     when: str = ""
     free: bool = False
@@ -109,8 +110,8 @@ class Field:
             raise UserError(f"{name}: unknown '{value}': {near}")
         if self.interval and value not in self.interval:
             raise UserError(f"{name}: {value} is out of range; allowed: {self.interval.text}")
-        if self.duration:
-            parse_duration(value, name)
+        if self.read:
+            self.read(value, name)
 
 
 def _unquoted(text: str) -> str:
@@ -145,7 +146,12 @@ def choice(choices: tuple[Any, ...], meaning: str, **more: Any) -> Field:
 
 def duration(default: str, meaning: str, **more: Any) -> Field:
     """A length of time."""
-    return Field(str, default, meaning, duration=True, **more)
+    return Field(str, default, meaning, read=parse_duration, **more)
+
+
+def share(default: str, meaning: str, **more: Any) -> Field:
+    """A part of a split."""
+    return Field(str, default, meaning, read=parse_share, **more)
 
 
 def several(one: Field, *default: Any, **more: Any) -> Field:

@@ -1,20 +1,19 @@
 """Config file and command-line overrides -> one complete, checked, locked config."""
 
-import importlib.util
 import inspect
 import re
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from cnn.config.base import FIELDS, get_config
+from cnn.config.base import FIELDS, SYNONYMS, get_config
 from cnn.config.check import check_read, check_values
-from cnn.config.errors import UserError, did_you_mean
+from cnn.config.errors import UserError, nearest
 from cnn.config.fields import changed_fields
+from cnn.config.plugin import load_plugins
+from cnn.config.python_file import explain, find_file, import_file, mistakes_told
 
 _ALL = "cnn/config/base.py lists every field"
 
@@ -27,63 +26,73 @@ class Loaded:
     set_fields: frozenset[str]
 
 
-def load(path: str, overrides: Sequence[str] = ()) -> Loaded:
+def load(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> Loaded:
     """Reads `path` ("configs/x.py" or "configs/x.py:arg") and applies "a.b=value" overrides.
 
     Args:
-      path: a Python file with `get_config()` or `get_config(arg)`, based on configs/base.py.
+      path: a Python file with `get_config()` or `get_config(arg)`, based on cnn/config/base.py.
       overrides: "field=value" texts, applied in order.
+      plugins: files that register what the config names; see `cnn.config.plugin`.
 
     Raises:
       UserError: missing or broken file, unknown field, wrong type, impossible value, or a field
         that nothing reads.
     """
+    found = load_plugins(plugins)
     config = _run_config_file(path)
     set_in_file = changed_fields(config, get_config())
     check_values(config)
     check_read(config, set_in_file)
     overridden = {apply_override(config, text) for text in overrides}
+    if "plugins" in set_in_file | overridden:
+        raise UserError("plugins: says what was loaded; load a file by --plugin=FILE")
     check_values(config)
     check_read(config, overridden)
+    with config.unlocked():
+        config.plugins = found
     return Loaded(config.lock(), frozenset(set_in_file | overridden))
+
+
+def ready_configs(folder: str = "configs") -> list[Path]:
+    """Returns the files below a folder of the working directory, or else of the repository."""
+    here, root = Path(folder), Path(__file__).parents[2] / folder
+    return [*(here if here.is_dir() else root).rglob("*.py")]
 
 
 def _run_config_file(path: str) -> ConfigDict:
     file, _, argument = path.partition(":")
-    if not Path(file).is_file():
-        near = did_you_mean(file, [str(p) for p in Path("configs").rglob("*.py")])
-        raise UserError(f"--config: there is no file '{file}': {near}")
-    try:
-        get_config = _import_file(file).get_config
-        takes_argument = bool(inspect.signature(get_config).parameters)
+    file = find_file(file, "--config", ready_configs())
+    with mistakes_told(file, _explain):
+        get = import_file(file, f"config_{Path(file).stem}").get_config
+        takes_argument = bool(inspect.signature(get).parameters)
         if argument and not takes_argument:
             raise UserError(f"--config: {file} takes no argument, so ':{argument}' must go")
-        return get_config(argument) if argument else get_config()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(_explain(error, file)) from error
+        return get(argument) if argument else get()
 
 
-def _import_file(file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"config_{Path(file).stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _explain(error: Exception, file: str) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if Path(f.filename).name == Path(file).name]
-    line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
+def _explain(error: Exception) -> str:
+    """Returns what is wrong in a config file, which may name a field that there is not."""
     unknown = re.search(r'Key "(\w+)" does not exist', str(error))
     if unknown:
-        names = {part for name in FIELDS for part in name.split(".")}
-        hint = did_you_mean(unknown[1], names).split("allowed")[0]
-        reason = f"there is no field '{unknown[1]}'; {hint}{_ALL}"
-    else:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    return f"{file}, line {line}: {reason}"
+        return f"there is no field '{unknown[1]}'; {_meant(unknown[1])}{_ALL}"
+    return explain(error)
+
+
+def _meant(field: str) -> str:
+    """Returns "did you mean 'x'? ": a synonym, a field of another section, or a likely typo."""
+    short = field.rpartition(".")[2].lower()
+    same = [name for name in FIELDS if name.rpartition(".")[2] == short]
+    synonym = SYNONYMS.get(field) or SYNONYMS.get(short)
+    if near := synonym or nearest(field, same) or "".join(same[:1]) or _typo(field):
+        return f"did you mean '{near}'? "
+    return ""
+
+
+def _typo(field: str) -> str:
+    if "." in field:
+        return nearest(field, FIELDS)
+    last = {name.rpartition(".")[2]: name for name in reversed(FIELDS)}
+    return last.get(nearest(field, last), "")
 
 
 def apply_override(config: ConfigDict, text: str) -> str:
@@ -96,11 +105,11 @@ def apply_override(config: ConfigDict, text: str) -> str:
     if not equals:
         raise UserError(f"--config.{field}: has no value; write --config.{field}=VALUE")
     if field not in FIELDS:
-        sections = {name.rpartition(".")[0] for name in FIELDS}
-        if field in sections:
-            raise UserError(f"--config.{field}: is a group; set one field, like {field}.NAME=VALUE")
-        near = did_you_mean(field, FIELDS).split("allowed")[0]
-        raise UserError(f"--config.{field}: unknown field; {near}{_ALL}")
+        of_group = [name for name in FIELDS if name.startswith(f"{field}.")]
+        if of_group:
+            one = f"{field}.name" if f"{field}.name" in FIELDS else of_group[0]
+            raise UserError(f"--config.{field}: is a group; set one field, like {one}={value}")
+        raise UserError(f"--config.{field}: unknown field; {_meant(field)}{_ALL}")
     with config.unlocked():
         config.update_from_flattened_dict({field: FIELDS[field].parse(value, field)})
     return field

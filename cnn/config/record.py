@@ -21,10 +21,11 @@ def to_plain(config: ConfigDict) -> dict[str, Any]:
 
 
 def from_plain(plain: dict[str, Any]) -> ConfigDict:
-    """Rebuilds a locked config: configs/base.py with the stored values and their types.
+    """Rebuilds a locked config: the default one with the stored values and their types.
 
     Raises:
-      UserError: the stored config has fields that this version of the code does not know.
+      UserError: the stored config has fields that this version of the code does not know, or values
+        that they cannot have.
     """
     config = get_config()
     stored = dict(leaves(ConfigDict(plain)))
@@ -37,6 +38,7 @@ def from_plain(plain: dict[str, Any]) -> ConfigDict:
     with config.unlocked():
         for name, value in stored.items():
             frozen = _freeze(value) if FIELDS[name].several else value
+            FIELDS[name].check(frozen, f"the stored config: {name}")
             config.update_from_flattened_dict({name: frozen})
     return config.lock()
 
@@ -56,9 +58,10 @@ def fingerprint(config: ConfigDict) -> str:
         for name, value in leaves(config)
         if name not in FREE_FIELDS and concerns(name, signal)
     }
-    if signal == "image":
-        # What all runs were on before there was a choice.
-        del fixed["data.signal"]
+    # What all runs were before there was a choice.
+    for name, before in (("data.signal", "image"), ("plugins", ())):
+        if fixed[name] == before:
+            del fixed[name]
     text = json.dumps(fixed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

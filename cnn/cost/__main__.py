@@ -2,18 +2,21 @@
 
 import sys
 
+from cnn.config import base
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
+from cnn.config.plugin import add_plugin_argument
 
 
 def main(arguments: list[str]) -> None:
     """Prints the table; no array is made, so it takes seconds for any network."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="python -m cnn.cost", description=__doc__)
-    parser.add_argument("--config", default="configs/base.py", help="config file")
+    parser.add_argument("--config", default=base.__file__, help="config file")
     parser.add_argument("--image", help="such as 224,224,3; default: what it was published for")
     parser.add_argument("--classes", type=int, help="default: 10, or 1000 for ImageNet's networks")
     parser.add_argument("--layers", action="store_true", help="every layer, not every block")
+    add_plugin_argument(parser)
     options = parser.parse_args(rest)
 
     from rich.console import Console
@@ -23,7 +26,7 @@ def main(arguments: list[str]) -> None:
     from cnn.cost.count import network_cost
     from cnn.cost.table import cost_table
 
-    loaded = load(options.config, overrides)
+    loaded = load(options.config, overrides, options.plugin)
     model = loaded.config.model
     published = models.MODELS.look_up(model.name, "model.name").input_shape
     shape = _shape(options.image) if options.image else published

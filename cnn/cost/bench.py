@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
+from cnn.config.plugin import add_plugin_argument
 
 
 def main(arguments: list[str]) -> None:
@@ -16,6 +17,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=0, help="of a turn; 0: a second of them")
     parser.add_argument("--repeats", type=int, default=7, help="turns of each kind")
     parser.add_argument("--out", help="JSON file to write")
+    add_plugin_argument(parser)
     options = parser.parse_args(rest)
     for name, least in (("steps", 0), ("repeats", 1)):
         if (given := getattr(options, name)) < least:
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
     from cnn.config.load import load
 
-    loaded = load(options.config, overrides)
+    loaded = load(options.config, overrides, options.plugin)
     from rich.console import Console
 
     from cnn.cost.bound import measure, table

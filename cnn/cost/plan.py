@@ -11,6 +11,7 @@ from typing import Any
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
+from cnn.config.plugin import add_plugin_argument
 
 COLUMNS = (
     "slice",
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--per-chip", type=int, default=0, help="examples; 0: train.batch_size")
     parser.add_argument("--fit", action="store_true", help="find the most examples that fit")
     parser.add_argument("--out", help="JSON file to write")
+    add_plugin_argument(parser)
     options = parser.parse_args(rest)
     if options.per_chip < 0 or (options.fit and options.per_chip):
         raise UserError("--per-chip: give a positive number, or --fit to have it found")
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
     from cnn.config.load import load
 
-    loaded = load(options.config, overrides)
+    loaded = load(options.config, overrides, options.plugin)
     # The slices are described to the compiler; nothing is computed on anything but this host.
     import jax
 

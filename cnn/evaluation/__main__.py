@@ -7,12 +7,15 @@ from rich.text import Text
 
 from cnn.config.call import signature
 from cnn.config.entry import Parser, run_command
+from cnn.config.plugin import add_plugin_argument, load_plugins
 from cnn.evaluation.suites import SUITES
 
 
 def main(arguments: list[str]) -> None:
     """Prints the list."""
-    Parser(prog="python -m cnn.evaluation", description=__doc__).parse_args(arguments)
+    parser = Parser(prog="python -m cnn.evaluation", description=__doc__)
+    add_plugin_argument(parser)
+    load_plugins(parser.parse_args(arguments).plugin)
     table = Table(box=SIMPLE, title_justify="left")
     for head in ("--suite=", "what it measures"):
         table.add_column(head)

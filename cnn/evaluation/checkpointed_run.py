@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.config.load import apply_override
+from cnn.config.plugin import check_plugins
 from cnn.config.record import FREE_FIELDS
 from cnn.data import Dataset, Split, open_dataset
 from cnn.training.assembly import Evaluator, make_evaluator
@@ -72,6 +73,7 @@ def open_run(
         raise UserError(f"--split: unknown '{split}'; allowed: {', '.join(SPLITS)}")
     folder = RunFolder(workdir)
     record, config = folder.record(), folder.config()
+    check_plugins(config, str(folder.path))
     checkpoints = _open_checkpoints(folder)
     number = _choose(checkpoints, step)
     config = _override(config, overrides)

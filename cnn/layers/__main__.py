@@ -5,6 +5,7 @@ import sys
 from rich.console import Console
 
 from cnn.config.entry import Parser, run_command
+from cnn.config.plugin import add_plugin_argument, load_plugins
 from cnn.layers.cards import markdown, tables, text
 
 
@@ -13,7 +14,9 @@ def main(arguments: list[str]) -> None:
     parser = Parser(prog="python -m cnn.layers", description=__doc__)
     parser.add_argument("name", nargs="?", help="print the whole card of this operator or head")
     parser.add_argument("--markdown", action="store_true", help="print docs/operators.md")
+    add_plugin_argument(parser)
     given = parser.parse_args(arguments)
+    load_plugins(given.plugin)
     if given.markdown or given.name:
         print(markdown() if given.markdown else text(given.name), end="")
         return

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from cnn import models
 from cnn.config.base import get_config
 from cnn.config.entry import Parser, run_command
+from cnn.config.plugin import add_plugin_argument, load_plugins
 
 
 def parameters(name: str, num_classes: int) -> int:
@@ -24,10 +25,12 @@ def main(arguments: list[str]) -> None:
     """Prints the list."""
     parser = Parser(prog="python -m cnn.models", description=__doc__)
     parser.add_argument("--count", action="store_true", help="count parameters (10, 1000 classes)")
-    count = parser.parse_args(arguments).count
+    add_plugin_argument(parser)
+    given = parser.parse_args(arguments)
+    load_plugins(given.plugin)
     for name, entry in models.MODELS.items():
         print(f"{name}: {entry.about}")
-        if count:
+        if given.count:
             shape = "x".join(map(str, entry.input_shape))
             ten, thousand = parameters(name, 10), parameters(name, 1000)
             print(f"    parameters at {shape}: {ten:,} (10 classes), {thousand:,} (1000 classes)")

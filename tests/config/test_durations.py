@@ -18,6 +18,7 @@ SIZES = {"batch_size": 100, "examples": 50_000}
         ("50001 examples", 501),
         ("1e3 examples", 10),
         ("5%", 50),
+        ("0.7%", 7),  # 7.000000000000001 as floats are multiplied
         ("0 steps", 0),
     ],
 )
@@ -56,5 +57,5 @@ def test_due_at_every_multiple_and_once_at_the_end(total, every):
 def test_examples_of_a_split():
     assert to_examples("10%", "f", examples=10_000) == 1000
     assert to_examples("5000 examples", "f", examples=50_000) == 5000
-    with pytest.raises(UserError, match="must be like"):
+    with pytest.raises(UserError, match="a percentage or a number of examples"):
         to_examples("2 epochs", "f", examples=10)

@@ -1,5 +1,6 @@
 import pytest
 
+from cnn.config.base import FIELDS, SYNONYMS
 from cnn.config.errors import UserError
 from cnn.config.load import load
 
@@ -43,6 +44,17 @@ def config_file(tmp_path):
         ("train.duration=ten epochs", ["train.duration", "ten epochs", "500 steps"]),
         ("optimizer.beta1=0.8", ["optimizer.beta1", "no effect", "optimizer.name=sgd", "adamw"]),
         ("data.path=x", ["data.path", "no effect", "folder"]),
+        ("data.validation=10", ["data.validation", "'10%' or '5000 examples'"]),
+        ("log.every=1e400 steps", ["log.every", "too long"]),
+        ("schedule.boundaries=1000,2000", ["schedule.boundaries", "'1000' is not a duration"]),
+        ("augment.random_resized_crop=5 steps,10 steps", ["random_resized_crop", "not a number"]),
+        ("augment.random_resized_crop=0.5", ["random_resized_crop", "has 1 values; give 0 or 2"]),
+        ("augment.time_masks=nan,nan", ["augment.time_masks", "nan", "not a whole number"]),
+        ("augment.mixup=nan", ["augment.mixup", "nan", "out of range"]),
+        ("data.synthetic_examples=inf,1", ["data.synthetic_examples", "inf", "not a whole"]),
+        ("data.mean='x','y','z'", ["data.mean", "x", "not a number"]),
+        ("evaluation.batch_size=1099511627776", ["evaluation.batch_size", "[1, 1048576]"]),
+        ("plugins=x.py", ["plugins", "--plugin=FILE"]),
     ],
 )
 def test_a_bad_override_is_one_sentence_with_field_and_remedy(override, words):
@@ -87,7 +99,10 @@ def test_a_missing_file_is_named_with_the_nearest():
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (["config.train.batchsize = 3"], ["line 4", "batchsize", "did you mean 'batch_size'"]),
+        (
+            ["config.train.batchsize = 3"],
+            ["line 4", "batchsize", "did you mean 'train.batch_size'"],
+        ),
         (["config.train.batch_size = 'x'"], ["line 4", "batch_size"]),
         (["config.train.batch_size = 1 / 0"], ["line 4", "ZeroDivisionError"]),
         (["config.train.batch_size = (3"], ["line", "SyntaxError"]),
@@ -103,3 +118,39 @@ def test_the_argument_reaches_get_config(config_file):
     file = config_file("config.seed = int(arg)", signature="get_config(arg)")
     assert load(f"{file}:7").config.seed == 7
     assert "takes no argument" in refused("configs/base.py:7")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("optimizer.lr", "optimizer.learning_rate"),
+        ("lr", "optimizer.learning_rate"),
+        ("wd", "optimizer.weight_decay"),
+        ("bs", "train.batch_size"),
+        ("train.epochs", "train.duration"),
+        ("epochs", "train.duration"),
+        ("train.learning_rate", "optimizer.learning_rate"),
+        ("augment.padding", "augment.pad"),
+        ("arch", "model.name"),
+        ("model.depth", "model.depths"),
+        ("optimizer.weight_deca", "optimizer.weight_decay"),
+    ],
+)
+def test_what_people_type_leads_to_the_field(typed, meant):
+    assert f"did you mean '{meant}'?" in refused("configs/base.py", f"{typed}=1")
+
+
+def test_a_group_is_not_a_field():
+    assert "like model.name=resnet20" in refused("configs/base.py", "model=resnet20")
+
+
+def test_synonyms_are_no_fields_and_name_fields():
+    assert not set(SYNONYMS) & set(FIELDS)
+    assert set(SYNONYMS.values()) <= set(FIELDS)
+
+
+def test_a_file_that_is_not_there_says_where_it_was_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refused("configs/mine.py")
+    assert str(tmp_path) in message
+    assert not message.endswith(": ")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cnn
 from cnn.ablation.execution.claim import LOST, claim_file, is_held_by
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
@@ -27,7 +28,10 @@ class LocalPool:
     ):
         self._command = [sys.executable, "-m", "cnn.ablation.execution.worker"]
         self._command += [str(workdir), str(task), str(replicas), str(patience)]
+        # From any working directory, installed or not.
+        paths = [str(Path(cnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | threads(workers)
+        self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._runs = runs
         self._processes = [self._start() for _ in range(workers)]
 

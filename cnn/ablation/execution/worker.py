@@ -17,6 +17,7 @@ from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
 from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.config.errors import UserError
+from cnn.config.plugin import load_plugins
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.replicas import Ending, train_replicas
@@ -128,6 +129,7 @@ def _measure(run: Run, ending: Ending, alive: Callable[[], None]) -> Ending:
     if isinstance(ending, Exception):
         return ending
     try:
+        load_plugins(run.plugins)
         measure_missing(run, alive)
     except Exception as error:
         return error

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from cnn import models
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
-from cnn.config.load import Loaded, load
+from cnn.config.load import Loaded
 from cnn.cost.count import macs
 from cnn.data import Dataset, open_dataset
 from cnn.training.plan import resolve
@@ -37,7 +37,7 @@ def matched(plan: StudyPlan) -> StudyPlan:
         raise UserError(f"match: unknown '{plan.match}': {did_you_mean(plan.match, FIELDS)}")
     if plan.networks:
         raise UserError("match: works in a study of one network; leave networks out")
-    loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}
+    loaded = {name: plan.load((*plan.shared, *own)) for name, own in plan.arms.items()}
     dataset = open_dataset(loaded[plan.baseline].config.data)
     if plan.match == "time":
         return _changed(plan, _match_times(plan, len(dataset.train)))
@@ -60,7 +60,7 @@ def _changed(plan: StudyPlan, texts: Mapping[str, str]) -> StudyPlan:
 
 def _match_times(plan: StudyPlan, examples: int) -> dict[str, str]:
     twice = measure_apart(plan)
-    baseline = load(plan.config, (*plan.shared, *plan.arms[plan.baseline])).config
+    baseline = plan.load((*plan.shared, *plan.arms[plan.baseline])).config
     wanted = resolve(baseline, examples, 1).total_steps
     return {
         name: _steps_in_time(
@@ -83,7 +83,7 @@ def step_seconds(plan: StudyPlan) -> list[dict[str, float]]:
     from cnn.ablation.planning.probe import Probe
     from cnn.cost.timing import interleave
 
-    loaded = {name: load(plan.config, (*plan.shared, *own)) for name, own in plan.arms.items()}
+    loaded = {name: plan.load((*plan.shared, *own)) for name, own in plan.arms.items()}
     dataset = open_dataset(loaded[plan.baseline].config.data)
     steps = {name: Probe(one, dataset).step for name, one in loaded.items()}
     return [interleave(steps, _TIMED) for _ in range(2)]

@@ -1,13 +1,14 @@
 """A study file -> the runs it asks for, each with the folder it lives in."""
 
-import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnn.config.errors import UserError, did_you_mean
-from cnn.config.load import Loaded, load
+from cnn.config.load import Loaded, load, ready_configs
+from cnn.config.plugin import load_plugins
+from cnn.config.python_file import find_file, import_file, mistakes_told
 from cnn.evaluation.suites import chosen
 
 # Seeds of the arm that repeats the baseline; far from any that a study lists.
@@ -37,6 +38,8 @@ class StudyPlan:
         nothing.
       suites: what eval.py measures on the test set of every finished run, such as
         "shift(images=1000)"; its figures, such as "circular_grid, consistency", are metrics too.
+      plugins: files that are loaded first, beside the study file or with a path from here; see
+        `cnn.config.plugin`.
       repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
         as no different.
     """
@@ -54,7 +57,12 @@ class StudyPlan:
     looks: Sequence[int] = ()
     match: str = ""
     suites: Sequence[str] = ()
+    plugins: Sequence[str] = ()
     repeat_baseline: bool = True
+
+    def load(self, overrides: Sequence[str]) -> Loaded:
+        """Returns the config with overrides."""
+        return load(self.config, overrides, self.plugins)
 
     @property
     def aa_arm(self) -> str | None:
@@ -74,6 +82,7 @@ class Run:
       overrides: shared, of the network, of the arm, and the seed.
       network: its network; "" in a study of one.
       suites: what is measured when it is trained.
+      plugins: files that are loaded first.
     """
 
     arm: str
@@ -83,36 +92,39 @@ class Run:
     overrides: tuple[str, ...]
     network: str = ""
     suites: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
     def load(self) -> Loaded:
         """Returns the run's config."""
-        return load(self.config, self.overrides)
+        return load(self.config, self.overrides, self.plugins)
 
 
-def load_study(path: str, overrides: Sequence[str] = ()) -> StudyPlan:
+def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> StudyPlan:
     """Reads a study file: Python with `get_study() -> StudyPlan`, which may take an argument.
 
     Args:
       path: "configs/ablations/x.py", or "configs/ablations/x.py:argument".
       overrides: "field=value" texts for every arm, on top of the study's own shared ones.
+      plugins: files to load, besides those that the study names.
 
     Raises:
       UserError: no such file, or one that describes no study that could be judged.
     """
     file, _, argument = path.partition(":")
-    if not Path(file).is_file():
-        files = [str(p) for p in Path("configs/ablations").glob("*.py")]
-        raise UserError(f"--config: there is no file '{file}': {did_you_mean(file, files)}")
-    spec = importlib.util.spec_from_file_location(f"study_{Path(file).stem}", file)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
+    file = find_file(file, "--config", ready_configs("configs/ablations"))
+    with mistakes_told(file):
+        module = import_file(file, f"study_{Path(file).stem}")
         plan = module.get_study(argument) if argument else module.get_study()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{path}: {type(error).__name__}: {error}".splitlines()[0]) from error
-    plan = replace(plan, shared=(*plan.shared, *overrides))
+    config, colon, of_config = plan.config.partition(":")
+    config = find_file(config, f"{path}: config", ready_configs(), beside=file)
+    found = [find_file(plugin, f"{path}: plugins", beside=file) for plugin in plan.plugins]
+    plan = replace(
+        plan,
+        config=f"{config}{colon}{of_config}",
+        shared=(*plan.shared, *overrides),
+        plugins=[str(Path(plugin).absolute()) for plugin in (*found, *plugins)],
+    )
+    load_plugins(plan.plugins)
     _check_overrides(plan, overrides)
     _check(plan, path)
     return plan
@@ -191,6 +203,7 @@ def _runs(plan: StudyPlan, workdir: Path, network: str, arm: str, first: int) ->
             overrides=(*own, f"seed={first + seed}"),
             network=network,
             suites=tuple(plan.suites),
+            plugins=tuple(plan.plugins),
         )
         for seed in plan.seeds
     ]

@@ -1,0 +1,69 @@
+"""A researcher's own file, which adds entries to registries when it is loaded.
+
+A plugin is Python, and runs with all rights of whoever loads it. So it is loaded where its path is
+given and nowhere else: a run keeps name and SHA-256 in the field `plugins`, and never loads it.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.config.python_file import find_file, import_file, mistakes_told
+
+# Of the files that this process has loaded: path -> "name sha256:digest".
+_loaded: dict[Path, str] = {}
+
+
+def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
+    """Adds --plugin=FILE, which may be given several times."""
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="Python file that registers operators, networks, sources, ...; several",
+    )
+
+
+def load_plugins(files: Iterable[str]) -> tuple[str, ...]:
+    """Loads plugins that are not loaded yet; returns what the field `plugins` says of these.
+
+    Raises:
+      UserError: no such file, or one that cannot be run, with its line.
+    """
+    return tuple(_load(Path(find_file(file, "--plugin")).resolve()) for file in files)
+
+
+def _load(path: Path) -> str:
+    if path not in _loaded:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with mistakes_told(str(path)):
+            import_file(str(path), f"plugin_{path.stem}_{digest[:8]}")
+        _loaded[path] = f"{path.name} sha256:{digest}"
+    return _loaded[path]
+
+
+def check_plugins(config: ConfigDict, where: str) -> None:
+    """Refuses a run whose plugins this process has not loaded.
+
+    Args:
+      config: of the run.
+      where: the run, for messages.
+
+    Raises:
+      UserError: names the plugin and its SHA-256.
+    """
+    for needed in config.plugins:
+        if needed in _loaded.values():
+            continue
+        name, _, digest = needed.partition(" ")
+        others = [said for said in _loaded.values() if said.startswith(f"{name} ")]
+        changed = f"; the one that is loaded has {others[0].partition(' ')[2]}" if others else ""
+        raise UserError(
+            f"--plugin: {where} was made with {name} ({digest}){changed}; give that file, which "
+            f"runs as Python with your rights, as --plugin=PATH/{name}"
+        )

@@ -1,0 +1,70 @@
+"""Python files of a user: configs, studies and plugins."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from cnn.config.errors import UserError, nearest
+
+
+def find_file(file: str, flag: str, others: Iterable[Path] = (), beside: str = "") -> str:
+    """Returns the path of a file, given from here or from the folder that holds another's package.
+
+    Args:
+      file: as it was given.
+      flag: that gave it, for messages.
+      others: files that may have been meant.
+      beside: another file, such as the study that names a config.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    if Path(file).is_file():
+        return file
+    if beside and (found := package_root(beside) / file).is_file():
+        return str(found)
+    near = nearest(file, [str(other) for other in others])
+    hint = f"did you mean '{near}'?" if near else "give its path from there, or in full"
+    raise UserError(f"{flag}: there is no file '{file}' in {Path.cwd()}; {hint}")
+
+
+def package_root(file: str) -> Path:
+    """Returns the folder from which a file's packages are imported."""
+    folder = Path(file).absolute().parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def import_file(file: str, name: str) -> ModuleType:
+    """Runs a file as a module, which may import what lies beside it."""
+    if (root := str(package_root(file))) not in sys.path:
+        sys.path.append(root)
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def explain(error: Exception) -> str:
+    """Returns the kind of an exception and the first line of what it says."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+@contextmanager
+def mistakes_told(file: str, explain: Callable[[Exception], str] = explain) -> Iterator[None]:
+    """Turns what goes wrong inside a file into one sentence with its line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [f.lineno for f in frames if Path(f.filename).name == Path(file).name]
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
+        raise UserError(f"{file}, line {line}: {explain(error)}") from error

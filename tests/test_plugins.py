@@ -1,0 +1,143 @@
+"""A researcher's own file, from a folder outside the repository, in every command."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY, TINY
+
+PLUGIN = '''
+"""An operator of one's own."""
+
+from cnn.layers.downsample import Card, register
+from cnn.ops.average import avg_pool
+
+
+@register("twice_avg", Card(formula="y = 2 mean of the window", reference="nobody"))
+def _twice(layer, x, train, phase, *, window: int = 2):
+    return 2 * avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
+'''
+STUDY = f'''
+from cnn.ablation.planning.study_plan import StudyPlan
+
+
+def get_study():
+    return StudyPlan(
+        name="own operator",
+        config="{REPOSITORY}/configs/base.py",
+        shared={TINY!r},
+        arms={{"max": (), "own": ("model.downsample=twice_avg",)}},
+        baseline="max",
+        seeds=range(3),
+        margin=0.5,
+        suites=("calibration",),
+        plugins=("my_ops.py",),
+        repeat_baseline=False,
+    )
+'''
+# As of an installed package.
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+OWN = "--config.model.downsample=twice_avg(window=3)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the plugin and a run that was trained with it."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "my_ops.py").write_text(PLUGIN)
+    done = train(folder, "--plugin=my_ops.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def command(folder, script, *arguments):
+    script = ("-m", script) if script.startswith("cnn.") else (str(REPOSITORY / script),)
+    return subprocess.run(
+        [sys.executable, *script, *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def train(folder, *arguments):
+    fields = [f"--config.{text}" for text in TINY]
+    config = f"--config={REPOSITORY}/configs/base.py"
+    return command(folder, "train.py", config, "--workdir=run", OWN, *fields, *arguments)
+
+
+def refused(done, *words):
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert all(word in line for word in words), line
+
+
+def digest(folder):
+    return hashlib.sha256((folder / "my_ops.py").read_bytes()).hexdigest()
+
+
+def test_without_the_plugin_the_operator_is_unknown(tmp_path):
+    refused(train(tmp_path), "model.downsample", "unknown operator 'twice_avg'")
+
+
+def test_a_run_records_name_and_hash(folder):
+    config = json.loads((folder / "run" / "config.json").read_text())["config"]
+    assert config["plugins"] == [f"my_ops.py sha256:{digest(folder)}"]
+
+
+def test_evaluation_names_the_plugin_and_loads_it_only_when_asked(folder):
+    refused(
+        command(folder, "eval.py", "--workdir=run"),
+        "--plugin",
+        "my_ops.py",
+        digest(folder),
+        str(folder / "run"),
+    )
+    done = command(folder, "eval.py", "--workdir=run", "--plugin=my_ops.py")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["count"] == 37
+
+
+def test_a_changed_plugin_is_another_run(folder, tmp_path):
+    (tmp_path / "my_ops.py").write_text(PLUGIN.replace("2 * avg", "3 * avg"))
+    changed = f"--plugin={tmp_path}/my_ops.py"
+    refused(train(folder, changed), "another config", "plugins", digest(folder), digest(tmp_path))
+    refused(command(folder, "eval.py", "--workdir=run", changed), digest(folder), digest(tmp_path))
+
+
+def test_a_broken_plugin_is_told_with_its_line(folder, tmp_path):
+    (tmp_path / "broken.py").write_text("x = 1\nx = 1 / 0\n")
+    refused(train(folder, f"--plugin={tmp_path}/broken.py"), "broken.py, line 2", "ZeroDivision")
+    refused(train(folder, "--plugin=none.py"), "--plugin: there is no file 'none.py'", str(folder))
+    (tmp_path / "double.py").write_text(PLUGIN.replace('"twice_avg"', '"max"'))
+    refused(train(folder, f"--plugin={tmp_path}/double.py"), "line 8", "'max' is registered twice")
+
+
+def test_the_cost_of_an_operator_that_says_none_is_not_available(folder):
+    done = command(folder, "cnn.cost", "--plugin=my_ops.py", OWN)
+    assert done.returncode == 0, done.stderr
+    assert "n/a" in done.stdout
+
+
+def test_a_study_gives_its_plugin_to_its_workers_and_reports_without_it(folder):
+    (folder / "study.py").write_text(STUDY)
+    study = ("--config=study.py", "--workdir=study", "--workers=1")
+    done = command(folder, "ablate.py", "run", *study)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list((folder / "study").rglob("*.failure.json"))
+    assert len(list((folder / "study").rglob("evaluation/calibration*.json"))) == 6
+    done = command(folder, "ablate.py", "report", "--workdir=study")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "own" in done.stdout
+
+
+def test_listings_show_what_a_plugin_adds(folder):
+    done = command(folder, "cnn.layers", "twice_avg", "--plugin=my_ops.py")
+    assert "y = 2 mean of the window" in done.stdout, done.stderr
