@@ -193,7 +193,7 @@ FIELDS: dict[str, Field] = {
             0, "[0, 1048576]", "batch: examples that share statistics; 0: the whole batch"
         ),
         zero_scale=flag(False, "start the last norm of each residual branch at scale 0"),
-        activation=text("", "any activation of jax.nn"),
+        activation=text("", "any of jax.nn, whose gelu is by tanh; gelu_exact: by erf"),
         padding=choice(("SAME", "torch", "CIRCULAR", "REFLECT", "VALID"), "see cnn/ops/padding.py"),
         dropout=real(0.0, "[0, 1)", "rate, before the classifier; All-CNN: after each reduction"),
         input_dropout=real(0.0, "[0, 1)", "All-CNN: rate, of the pixels"),

@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         print(markdown() if given.markdown else text(given.name), end="")
         return
     # A line an entry where no terminal sets a width, so that it can be searched.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 250)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 300)
     for table in tables():
         console.print(table)
     console.print("python -m cnn.layers NAME prints the whole card of one.", markup=False)

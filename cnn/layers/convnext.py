@@ -66,7 +66,7 @@ class ConvNeXtReduction(nn.Module):
             self.style,
             strides=2 if on_conv else 1,
             use_bias=True,
-            padding="SAME" if self.style.padding in ("torch", "VALID") else None,
+            padding="SAME" if not on_conv and self.style.padding in ("torch", "VALID") else None,
             kernel_init=kernel_init,
             name="conv",
         )

@@ -13,8 +13,9 @@ from cnn.config.registry import Registry
 from cnn.layers.downsample import Card, Operator
 from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
-from cnn.layers.work import Count, Site, Work, nothing, per_element
+from cnn.layers.work import Count, Site, Work, per_element
 from cnn.ops.heads import (
+    adaptive_avg,
     attention_pool,
     global_avg,
     global_avg_max,
@@ -248,18 +249,27 @@ def _simpool(layer: Head, x: Array, train: bool, *, gamma: float = 2.0) -> Array
     return sim_pool(x, normed, normed, query, key, gamma=gamma)
 
 
+def _cost_of_flatten(s: Site) -> Work:
+    return Work(operations=math.prod(s.before) if s.options["grid"] else 0)
+
+
 @register_head(
     "flatten",
     Card(
         formula="y = all positions and channels, through fully connected hidden layers",
         reference="LeCun et al. 1998; VGG of Simonyan & Zisserman, ICLR 2015",
+        oracle=("adaptive_avg",),
         parameters="positions C hidden[0] + ..., with biases",
         macs="as many as parameters",
-        pitfalls="ties the network to one image size.",
+        pitfalls="ties the network to one image size, unless grid averages to grid positions along "
+        "each axis first, as torchvision's VGG does with 7. PyTorch flattens channels first.",
     ),
-    cost=nothing,
+    cost=_cost_of_flatten,
 )
-def _flatten(layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = ()) -> Array:
+def _flatten(
+    layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = (), grid: int = 0
+) -> Array:
+    x = adaptive_avg(x, grid) if grid else x
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
         # VGG drops behind each hidden layer; behind the last one the classifier does.

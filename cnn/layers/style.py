@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,8 @@ for _name in (
     *("softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh"),
 ):
     ACTIVATIONS.add(_name, getattr(jax.nn, _name))
+# Hendrycks & Gimpel 2016, by the error function; the gelu of jax.nn is their tanh approximation.
+ACTIVATIONS.add("gelu_exact", partial(jax.nn.gelu, approximate=False))
 
 
 @dataclass(frozen=True)

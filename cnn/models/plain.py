@@ -53,7 +53,7 @@ class Plain(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]` for images `[B, *spatial, C]`."""
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
-        for name, block, style in self._named():
+        for name, block, style in self.named_blocks():
             padding = "VALID" if block.unpadded and style.padding != "CIRCULAR" else None
             shared = dict(use_bias=self.use_bias, padding=padding, name=name)
             if not block.reduces:
@@ -64,7 +64,8 @@ class Plain(nn.Module):
             x = nn.Dropout(self.stage_dropout, deterministic=not train)(x)
         return self.head(x, train)
 
-    def _named(self) -> Iterator[tuple[str, Block, Style]]:
+    def named_blocks(self) -> Iterator[tuple[str, Block, Style]]:
+        """Yields (name, block, style) of each block, in order."""
         stage, number, style = 1, 1, self.style
         for block in self.blocks:
             yield f"stage{stage}_block{number}", block, style

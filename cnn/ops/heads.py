@@ -18,6 +18,20 @@ def global_avg(x: Array) -> Array:
     return _positions(x).mean(1).astype(x.dtype)
 
 
+def adaptive_avg(x: Array, grid: int) -> Array:
+    """Means over `grid` parts of each axis, `[B, grid, ..., C]`: PyTorch's AdaptiveAvgPool.
+
+    Part i of n elements reaches from floor(i n / grid) to ceil((i + 1) n / grid), so that parts
+    overlap where grid does not divide n, and repeat elements where n is the smaller.
+    """
+    y = widened(x)
+    for axis, n in enumerate(x.shape[1:-1], 1):
+        bounds = [(i * n // grid, -(-(i + 1) * n // grid)) for i in range(grid)]
+        parts = [jax.lax.slice_in_dim(y, start, end, axis=axis) for start, end in bounds]
+        y = jnp.concatenate([part.mean(axis, keepdims=True) for part in parts], axis)
+    return y.astype(x.dtype)
+
+
 def global_max(x: Array) -> Array:
     """Maximum over all positions, `[B, C]` (Oquab et al., CVPR 2015).
 

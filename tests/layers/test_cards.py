@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+import scipy.special
 
 from cnn.config.errors import UserError
 from cnn.layers import (
@@ -24,7 +26,7 @@ ORACLES = (
 )
 ENTRIES = [(name, entry) for registry in (DOWNSAMPLERS, HEADS) for name, entry in registry.items()]
 # What computes nothing needs no second opinion.
-WITHOUT_ORACLE = {"none", "dilated", "flatten"}
+WITHOUT_ORACLE = {"none", "dilated"}
 
 
 @pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=lambda value: str(value)[:20])
@@ -99,7 +101,11 @@ def test_a_whole_number_is_a_float_too():
 
 
 def test_activations_are_those_of_jax_nn():
-    assert all(callable(getattr(jax.nn, name)) for name in ACTIVATIONS)
+    assert all(callable(getattr(jax.nn, name)) for name in ACTIVATIONS if name != "gelu_exact")
+    x = np.linspace(-4, 4, 33, dtype=np.float32)
+    wanted = x * scipy.special.ndtr(x.astype(np.float64))
+    np.testing.assert_allclose(Style(activation="gelu_exact").activate(x), wanted, atol=1e-6)
+    assert np.abs(Style(activation="gelu").activate(x) - wanted).max() > 1e-4
     with pytest.raises(
         UserError, match=r"model.activation: unknown activation 'rellu': did you mean 'relu'"
     ):

@@ -4,8 +4,8 @@
 """
 
 import itertools
+import math
 from collections.abc import Callable
-from math import comb
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def blur(x, taps, strides, padding):
         padding = "VALID"
     elif padding in ("composer", "ffcv"):
         padding = ((k // 2, k // 2),) * ndim
-    row = [comb(k - 1, i) / 2 ** (k - 1) for i in range(k)]
+    row = [math.comb(k - 1, i) / 2 ** (k - 1) for i in range(k)]
     weights = np.array([np.prod(w) for w in itertools.product(row, repeat=ndim)])
     return np.einsum("...ec,e->...c", windows(x, k, strides, padding), weights)
 
@@ -224,6 +224,14 @@ def tree_pool(x, leaves, gates, strides, padding):
 @oracle
 def global_avg(x):
     return avg_pool(x, x.shape[1:-1], 1, "VALID").reshape(len(x), -1)
+
+
+@oracle
+def adaptive_avg(x, grid):
+    for axis, n in enumerate(x.shape[1:-1], 1):
+        ends = [(math.floor(i * n / grid), math.ceil((i + 1) * n / grid)) for i in range(grid)]
+        x = np.stack([x.take(range(a, b), axis).mean(axis) for a, b in ends], axis)
+    return x
 
 
 @oracle

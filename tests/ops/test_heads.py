@@ -44,6 +44,8 @@ def test_agrees_with_the_oracle(spatial):
             "attention": lambda x: ops["attention_pool"](x, *parameters, heads=2),
             "sim": lambda x: ops["sim_pool"](x, keys, values, *kernels),
             "sim 2": lambda x: ops["sim_pool"](x, keys, values, *kernels, gamma=2.0),
+            "grid 2": lambda x: ops["adaptive_avg"](x, 2),
+            "grid 3": lambda x: ops["adaptive_avg"](x, 3),
         }
         options = {"global_gem": dict(p=3.0), "global_log_sum_exp": dict(r=2.0)}
         return {n: partial(ops[n], **options.get(n, {})) for n in NAMES} | attend

@@ -1,6 +1,7 @@
 """Pooling without parameters, subsampling, and the controls that keep the resolution."""
 
 import math
+from typing import Literal
 
 from jax import Array
 
@@ -37,7 +38,8 @@ def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, windo
         oracle=("avg_pool",),
         macs="window additions an output",
         pitfalls="flax and PyTorch count the padding unless told otherwise, TensorFlow and this "
-        "operator do not; count_padding=True does.",
+        "operator do not; count_padding=True does. padding='SAME' averages the part of a "
+        "window at the end of odd sizes too, as the shortcuts of timm's ResNet-D do.",
     ),
     cost=windowed(),
 )
@@ -49,8 +51,9 @@ def _avg(
     *,
     window: int = 2,
     count_padding: bool = False,
+    padding: Literal["", "SAME", "torch", "VALID", "CIRCULAR", "REFLECT"] = "",
 ):
-    padding = layer.style.padding
+    padding = padding or layer.style.padding
     return avg_pool(x, layer.along(window), layer.strides, padding, count_padding=count_padding)
 
 
