@@ -33,7 +33,7 @@ FIELDS: dict[str, Field] = {
     "seed": whole(
         0, "[0, 2147483647]", "drives initialisation, data order, augmentation and dropout"
     ),
-    "plugins": several(text("", "files that --plugin loaded; never set by hand")),
+    "plugins": several(text("", "files that --plugin loaded; never set by hand", later=True)),
     **section(
         "seeds",
         init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),
@@ -43,7 +43,7 @@ FIELDS: dict[str, Field] = {
     ),
     **section(
         "data",
-        signal=text("image", "what examples are; see cnn/data/signals"),
+        signal=text("image", "what examples are; see cnn/data/signals", later=True),
         source=text("tfds", "where they come from; see cnn/data/sources"),
         name=text("fashion_mnist", "tfds, moving: name of the data set"),
         version=text("", 'tfds: such as "3.0.1"; "" takes the newest in data_dir'),
@@ -54,7 +54,9 @@ FIELDS: dict[str, Field] = {
         train_split=text("train", "what is trained on"),
         test_split=text("test", "read by the final evaluation and eval.py only"),
         validation=share("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
-        validation_split=text("", 'a ready-made split in its place, such as "val"; "": none'),
+        validation_split=text(
+            "", 'a ready-made split in its place, such as "val"; "": none', later=True
+        ),
         image_size=whole(
             0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
         ),
@@ -162,6 +164,7 @@ FIELDS: dict[str, Field] = {
         band_masks=several(
             whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
         ),
+        extra=text("", "more operations on pixels: 'a, b(option=value)'", later=True),
         color_ops=whole(0, "[0, 100]", "RandAugment-style colour operations per image; 0: off"),
         color_magnitude=real(9.0, "[0, 30]", "as in the RandAugment paper"),
     ),
@@ -210,6 +213,7 @@ FIELDS: dict[str, Field] = {
         duration=duration("10 epochs", "of the whole training"),
         batch_size=whole(128, _BATCH, "global: over all devices, hosts and accumulation steps"),
         accumulation=whole(1, _BATCH, "micro-batches per step"),
+        loss=text("softmax_cross_entropy", "see cnn/training/losses.py", later=True),
         label_smoothing=real(0.0, "[0, 1)", "share of each target spread over all classes"),
         ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
         clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),

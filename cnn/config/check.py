@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from ml_collections import ConfigDict
 
 from cnn.config.base import FIELDS
+from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
 from cnn.config.registry import Registry, registries
@@ -23,8 +24,10 @@ def check_values(config: ConfigDict) -> None:
         field.check(values[name], name)
     for registry in registries():
         for name in registry.fields:
-            if values[name] or FIELDS[name].default:
-                registry.parse(values[name], name)
+            value = values[name]
+            for text in split_calls(value) if registry.listed else [value]:
+                if text or FIELDS[name].default:
+                    registry.parse(text, name)
 
 
 def check_read(config: ConfigDict, fields: Iterable[str]) -> None:

@@ -39,6 +39,7 @@ class Field:
       when: another field and its values with which this one is read, such as "data.placement=auto"
         or "data.sound.features=log_mel|mfcc".
       free: it says where and how a run is computed, never what, so it may differ when one goes on.
+      later: it was added when there were runs already, which its default describes.
     """
 
     kind: type
@@ -50,6 +51,7 @@ class Field:
     counts: tuple[int, ...] | None = None
     when: str = ""
     free: bool = False
+    later: bool = False
 
     @property
     def several(self) -> bool:

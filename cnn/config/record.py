@@ -50,18 +50,17 @@ def _freeze(value: Any) -> Any:
 def fingerprint(config: ConfigDict) -> str:
     """Returns 16 hexadecimal digits that name everything that decides a run's figures.
 
-    Fields of other signals are left out, so that a new signal changes no run's fingerprint.
+    Fields of other signals are left out, so that a new signal changes no run's fingerprint; nor
+    does a field that was added later, where it is at its default.
     """
     signal = config.data.signal
     fixed = {
         name: value
         for name, value in leaves(config)
-        if name not in FREE_FIELDS and concerns(name, signal)
+        if name not in FREE_FIELDS
+        and concerns(name, signal)
+        and not (FIELDS[name].later and value == FIELDS[name].default)
     }
-    # What all runs were before there was a choice.
-    for name, before in (("data.signal", "image"), ("plugins", ())):
-        if fixed[name] == before:
-            del fixed[name]
     text = json.dumps(fixed, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -20,7 +20,13 @@ from cnn.config.fields import Field
 T = TypeVar("T")
 
 # Who has the entries of all registries. By name, because this package knows of no other.
-HOMES = ("cnn.layers", "cnn.models", "cnn.data", "cnn.training.optimizer")
+HOMES = (
+    "cnn.layers",
+    "cnn.models",
+    "cnn.data",
+    "cnn.training.optimizer",
+    "cnn.training.losses",
+)
 _REGISTRIES: list["Registry[Any]"] = []
 
 
@@ -30,14 +36,20 @@ class Registry(Mapping[str, T]):
     Args:
       kind: what an entry is, as the message should call it ("operator", "network").
       fields: of the config that name one of the entries.
+      listed: whether the fields hold several entries, as "a, b(option=value)".
       fill: config -> config whose open fields ("" or ()) are what the entry sets them to.
     """
 
     def __init__(
-        self, kind: str, *fields: str, fill: Callable[[ConfigDict], ConfigDict] | None = None
+        self,
+        kind: str,
+        *fields: str,
+        listed: bool = False,
+        fill: Callable[[ConfigDict], ConfigDict] | None = None,
     ):
         self.kind = kind
         self.fields = fields
+        self.listed = listed
         self.fill = fill
         self._entries: dict[str, T] = {}
         self._reads: dict[str, frozenset[str]] = {}
@@ -76,9 +88,9 @@ class Registry(Mapping[str, T]):
     def options(self, name: str) -> dict[str, Field]:
         """Returns the options of an entry: defaults, types, ranges and choices."""
         entry = self[name]
-        if inspect.isfunction(entry):
-            return options_of(entry)
-        return entry.options() if hasattr(entry, "options") else {}
+        if hasattr(entry, "options"):
+            return entry.options()
+        return options_of(entry) if inspect.isfunction(entry) else {}
 
     def parse(self, text: str, field: str) -> tuple[str, dict[str, Any]]:
         """Checks "name" or "name(option=value)" and returns the name and the options.

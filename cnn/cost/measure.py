@@ -12,6 +12,7 @@ from cnn import data
 from cnn.config.seeds import Seeds
 from cnn.cost.timing import sample
 from cnn.training.assembly import Evaluator
+from cnn.training.losses import make_loss
 from cnn.training.optimizer import make_optimizer
 from cnn.training.steps import Recipe, make_train_step
 
@@ -91,7 +92,7 @@ def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
         load=data.load,
         augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=False),
         accumulation=config.train.accumulation,
-        label_smoothing=config.train.label_smoothing,
+        loss=make_loss(config.train),
         ema_decay=config.train.ema_decay,
     )
     device = evaluator.mesh.devices.flat[0]

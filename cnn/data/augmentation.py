@@ -6,10 +6,17 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from cnn.config.call import split_calls
 from cnn.config.errors import UserError
+from cnn.config.registry import Registry
 from cnn.data.color import random_color
 from cnn.data.geometry import cutout, random_flip, random_pad_crop, random_resized_crop
 from cnn.data.mixing import mix
+
+# (key, pixels `[B, H, W, C]`) -> pixels, with options; applied to uint8 images while training.
+AUGMENTATIONS: Registry[Callable[..., jax.Array]] = Registry(
+    "augmentation", "augment.extra", listed=True
+)
 
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
@@ -32,7 +39,7 @@ def make_augment(
     """Builds the augmentation of a training batch.
 
     Args:
-      augment: resized crop, pad and crop, flip, colour, cutout, mixup or CutMix, in this order.
+      augment: resized crop, pad and crop, flip, colour, extra, cutout, mixup or CutMix, in turn.
       num_classes: of the targets.
       mean, std: per channel, of pixels scaled to [0, 1].
       cropped: the resized crop was taken while decoding (`Feed.cropped`).
@@ -42,6 +49,8 @@ def make_augment(
       A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
       float32 targets `[B, K]`, whose rows sum to one. The sharding has no influence on its draws.
     """
+
+    extra = [AUGMENTATIONS.bound(text, "augment.extra") for text in split_calls(augment.extra)]
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         # One key for each, so that turning one on changes nothing about the others.
@@ -54,6 +63,8 @@ def make_augment(
             images = random_flip(flip_key, images)
         if augment.color_ops:
             images = color(color_key, images, augment.color_ops, augment.color_magnitude)
+        for i, operation in enumerate(extra):
+            images = operation(jax.random.fold_in(color_key, i + 1), images)
         images = normalize(images, mean, std)
         if augment.cutout:
             images = cutout(cutout_key, images, augment.cutout)

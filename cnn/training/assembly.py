@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from cnn import data, models
 from cnn.config.seeds import Seeds
+from cnn.training.losses import make_loss
 from cnn.training.mesh import batch_sharding, make_mesh, replicated
 from cnn.training.optimizer import make_optimizer, make_schedule
 from cnn.training.plan import Plan
@@ -159,6 +160,6 @@ def make_recipe(evaluator: Evaluator, plan: Plan, cropped: bool) -> Recipe:
         load=data.load,
         augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
         accumulation=config.train.accumulation,
-        label_smoothing=config.train.label_smoothing,
+        loss=make_loss(config.train),
         ema_decay=config.train.ema_decay,
     )

@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from cnn.config.seeds import Seeds
+from cnn.training.losses import Loss
 from cnn.training.optimizer import Schedule
 from cnn.training.state import TrainState
 from cnn.training.streams import stream_key
@@ -29,8 +30,8 @@ class Recipe:
       schedule: step -> learning rate.
       load: (arrays, batch) -> {"input", "label"} on the device.
       augment: (key, input, label) -> (float32 inputs [B, *spatial, C], targets [B, K]).
-      accumulation: micro-batches a step.
-      label_smoothing: share of the target spread evenly over the classes.
+      loss: (logits [B, K], targets [B, K]) -> [B].
+      accumulation: micro-batches per step.
       ema_decay: of the averaged variables.
     """
 
@@ -39,8 +40,8 @@ class Recipe:
     schedule: Schedule
     load: Callable[[Any, Batch], Batch]
     augment: Callable[[Array, Array, Array], tuple[Array, Array]]
+    loss: Loss = optax.softmax_cross_entropy
     accumulation: int = 1
-    label_smoothing: float = 0.0
     ema_decay: float = 0.0
 
 
@@ -103,8 +104,7 @@ def _loss(
     logits, updates = recipe.model.apply(
         variables, inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
     )
-    smooth = optax.smooth_labels(targets, recipe.label_smoothing)
-    losses = optax.softmax_cross_entropy(logits, smooth)
+    losses = recipe.loss(logits, targets)
     correct = logits.argmax(-1) == targets.argmax(-1)
     sums = {
         "loss": losses.sum(),

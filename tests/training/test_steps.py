@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
+from cnn.training.losses import make_loss
 from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
@@ -41,6 +43,11 @@ def recipe(**changes):
         "augment": augment,
     }
     return Recipe(**(settings | changes))
+
+
+def smoothed(smoothing):
+    train = {"loss": "softmax_cross_entropy", "label_smoothing": smoothing}
+    return make_loss(ConfigDict(train))
 
 
 def run(recipe, steps=1):
@@ -75,7 +82,7 @@ def by_hand(params, smoothing=0.0):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_one_update_is_that_of_numpy(smoothing, accumulation):
-    first, (state,), sums = run(recipe(label_smoothing=smoothing, accumulation=accumulation))
+    first, (state,), sums = run(recipe(loss=smoothed(smoothing), accumulation=accumulation))
     before, after = first.params["head"], state.params["head"]
     loss, kernel, bias, correct = by_hand(before, smoothing)
     np.testing.assert_allclose(sums["loss"], loss, rtol=1e-6)

@@ -214,6 +214,7 @@ OF_PICTURES = frozenset(
         "augment.random_resized_crop",
         "augment.cutout",
         "augment.cutmix",
+        "augment.extra",
         "augment.color_ops",
         "augment.color_magnitude",
     }
