@@ -96,13 +96,17 @@ class Dataset:
         return [split for split in splits if split is not None]
 
 
-def identity_differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def identity_differences(
+    stored: Mapping[str, Any],
+    found: Mapping[str, Any],
+    parts: Sequence[str] = ("train", "validation"),
+) -> list[str]:
     """Returns in words what differs between two identities of data sets; [] where nothing does."""
     if stored["class_names"] != found["class_names"]:
         before, after = (_listed(side["class_names"]) for side in (stored, found))
         return [f"classes: {before} -> {after}"]
     differing = []
-    for name in sorted(stored["examples"].keys() | found["examples"].keys()):
+    for name in sorted(set(parts) & (stored["examples"].keys() | found["examples"].keys())):
         before, after = (side["examples"].get(name, 0) for side in (stored, found))
         if before != after:
             differing.append(f"examples of {name}: {before:,} -> {after:,}")

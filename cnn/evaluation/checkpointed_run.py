@@ -10,7 +10,7 @@ from cnn.config.errors import UserError
 from cnn.config.load import apply_override
 from cnn.config.plugin import check_plugins
 from cnn.config.record import FREE_FIELDS
-from cnn.data import Dataset, Split, open_dataset
+from cnn.data import Dataset, Split, identity_differences, open_dataset
 from cnn.training.assembly import Evaluator, make_evaluator
 from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
@@ -130,8 +130,21 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
 
 
 def _open_data(config: ConfigDict, resolved: dict[str, Any], split: str) -> Dataset:
-    """Opens the one split, with the statistics that the training measured."""
+    """Opens the one split, with the statistics and the class names of the training.
+
+    Raises:
+      UserError: the split has other classes; or it is a part of the training data, which changed.
+    """
     section = config.data.copy_and_resolve_references()
     with section.unlocked():
         section.mean, section.std = tuple(resolved["mean"]), tuple(resolved["std"])
-    return open_dataset(section, splits=(split,))
+    stored = resolved.get("identity")
+    names = stored and stored["class_names"]
+    dataset = open_dataset(section, splits=(split,), class_names=names)
+    differing = identity_differences(stored, dataset.identity, (split,)) if stored else []
+    if differing:
+        raise UserError(
+            f"--split={split}: these are not the data of the training: {'; '.join(differing)}; "
+            "restore them, or use --split=test"
+        )
+    return dataset

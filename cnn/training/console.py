@@ -77,9 +77,10 @@ class Display:
         """Prints the exact figures of a finished run and where its files lie."""
         self.figures("test", result["test"])
         self.say(f"everything is in {folder.path}:")
+        events = " (in tensorboard/ too)" if result["config"]["log"]["tensorboard"] else ""
         for path, content in (
             (folder.result_file, "the figures, per class too, and what they were made with"),
-            (folder.metrics_file, "every figure over time (in tensorboard/ too)"),
+            (folder.metrics_file, f"every metric over time{events}"),
             (folder.checkpoints, f"evaluate with: python eval.py --workdir={folder.path}"),
         ):
             self.say(f"  {path.name:14} {content}")

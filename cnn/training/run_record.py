@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 import jax
 
 from cnn.config.durations import is_due
+from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
+from cnn.data import identity_differences
 from cnn.training.assembly import Evaluator
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.console import Display, StepProgress
@@ -50,6 +52,7 @@ class RunRecord:
         self._log: MetricLog
         self._progress: StepProgress
         self._opened = ExitStack()
+        self._remarked: set[str] = set()
 
     def __enter__(self) -> "RunRecord":
         """Claims the folder and opens its checkpoints.
@@ -70,13 +73,34 @@ class RunRecord:
     def _claim(self) -> None:
         # Traces the network, which finds what does not fit before anything is written.
         self._evaluator.abstract_state()
+        self._check_data()
         if is_first():
-            own = {"mean": self._dataset.mean, "std": self._dataset.std}
+            own = {name: getattr(self._dataset, name) for name in ("mean", "std", "identity")}
             self._folder.claim(self._config, asdict(self._plan) | own)
         wait_for_all("claimed")
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
         self._display.plan(self._plan, self._evaluator.mesh)
+        self._remark()
+
+    def _check_data(self) -> None:
+        """Refuses to go on with other data than the run began with."""
+        if not self._folder.config_file.is_file():
+            return
+        stored = self._folder.record()["resolved"].get("identity")
+        differing = identity_differences(stored, self._dataset.identity) if stored else []
+        if differing:
+            raise UserError(
+                f"--workdir: {self._folder.path} holds a run on other data: "
+                f"{'; '.join(differing)}; restore the data, or choose another folder"
+            )
+
+    def _remark(self) -> None:
+        """Prints what became of data, once."""
+        for remark in self._dataset.remarks:
+            if remark not in self._remarked:
+                self._display.say(remark)
+                self._remarked.add(remark)
 
     def restore(self) -> TrainState | None:
         """Returns the state of the newest good checkpoint, None without one; opens the logs."""
@@ -189,11 +213,13 @@ class RunRecord:
             "test": summarize(outcomes, self._dataset.class_names),
             "validation": figures_at(self._folder.metrics_file, step, "validation"),
             "best": self._best and {"step": self._best[0], "accuracy": self._best[1]},
+            "skipped": self._dataset.skipped,
             "seconds": round(time.perf_counter() - self._begun, 3),
             "fingerprint": fingerprint(self._config),
             "config": to_plain(self._config),
         } | provenance()
         if is_first():
             self._folder.finish(result, outcomes)
+        self._remark()
         self._display.result(self._folder, result)
         return result

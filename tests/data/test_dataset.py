@@ -1,8 +1,12 @@
+import json
+import os
+
+import cv2
 import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.data import ArraySplit, open_dataset
+from cnn.data import ArraySplit, identity_differences, open_dataset
 from cnn.data.signals.image import measure
 from cnn.data.sources import SOURCES
 from cnn.data.sources.source import SliceReader
@@ -139,3 +143,123 @@ def test_statistics_that_do_not_fit(data, numbered, field, value):
     data[field] = value
     with pytest.raises(UserError, match=rf"data\.{field}: "):
         open_dataset(data)
+
+
+def folders(root, **counts):
+    """Class folders of 4 x 3 images, so many of each class, of one colour per class and image."""
+    for colour, (name, count) in enumerate(counts.items()):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            image = np.full((4, 3, 3), 40 * colour + i, np.uint8)
+            assert cv2.imwrite(str(root / name / f"{i}.png"), image)
+
+
+@pytest.fixture
+def trained(data, tmp_path):
+    """A data set of the classes a, b and c in train and test."""
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean = data.std = (0.5,) * 3
+    folders(tmp_path / "train", a=4, b=4, c=4)
+    folders(tmp_path / "test", a=2, b=2, c=2)
+    return data
+
+
+def test_labels_follow_the_names_of_the_training(trained, tmp_path):
+    names = ("c", "a", "b")
+    dataset = open_dataset(trained, splits=("test",), class_names=names)
+    images, found = dataset.test.read(np.arange(6))
+    assert dataset.class_names == names
+    assert [names[label] for label in found] == ["abc"[i.max() // 40] for i in images]
+
+
+def test_a_set_with_fewer_classes_is_evaluated_by_name(trained, tmp_path):
+    trained.path = str(tmp_path / "other")
+    folders(tmp_path / "other" / "test", b=3, c=3)
+    test = open_dataset(trained, splits=("test",), class_names=("a", "b", "c")).test
+    assert np.bincount(test.read(np.arange(6))[1]).tolist() == [0, 3, 3]
+
+
+def test_other_classes_are_refused_with_both_lists(trained, tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split / "b").rename(tmp_path / split / "bird")
+    with pytest.raises(
+        UserError,
+        match=r"the classes 'a', 'bird', 'c', and the .* trained on 'a', 'b', 'c': 'bird'",
+    ):
+        _ = open_dataset(trained, splits=("test",), class_names=("a", "b", "c")).test
+
+
+def test_what_became_of_data_is_told(trained, tmp_path):
+    before = open_dataset(trained).identity
+    assert json.loads(json.dumps(before)) == before
+    assert identity_differences(before, open_dataset(trained).identity) == []
+    (tmp_path / "train" / "a" / "0.png").unlink()
+    assert identity_differences(before, open_dataset(trained).identity) == [
+        "examples of train: 12 -> 11"
+    ]
+    folders(tmp_path / "train", d=1)
+    (tmp_path / "train" / "d" / "0.png").rename(tmp_path / "train" / "a" / "new.png")
+    (tmp_path / "train" / "d").rmdir()
+    assert identity_differences(before, open_dataset(trained).identity) == [
+        "content or order of the 12 examples of train"
+    ]
+    (tmp_path / "train" / "c").rename(tmp_path / "train" / "z")
+    (tmp_path / "test" / "c").rename(tmp_path / "test" / "z")
+    assert identity_differences(before, open_dataset(trained).identity) == [
+        "classes: 'a', 'b', 'c' -> 'a', 'b', 'z'"
+    ]
+
+
+def test_a_ready_made_validation_split(trained, tmp_path):
+    folders(tmp_path / "val", a=1, b=2, c=1)
+    trained.validation_split = "val"
+    dataset = open_dataset(trained)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (12, 4, 6)
+    only = open_dataset(trained, splits=("validation",))
+    assert (only.train, len(only.validation)) == (None, 4)
+    trained.validation = "10%"
+    with pytest.raises(UserError, match=r"data\.validation: '10%' would be carved .* leave one"):
+        open_dataset(trained)
+    trained.validation, trained.validation_split = "0%", "vla"
+    with pytest.raises(UserError, match=r"data\.validation_split: .*/vla is not a folder"):
+        open_dataset(trained)
+
+
+def test_one_class_is_refused_with_what_was_seen(data, tmp_path):
+    data.source, data.path = "folder", str(tmp_path)
+    folders(tmp_path / "train" / "images", a=2, b=2)
+    folders(tmp_path / "test" / "images", a=2, b=2)
+    with pytest.raises(UserError, match=r"train holds one folder only, 'images' \(in it a, b\)"):
+        open_dataset(data)
+
+
+def test_all_that_class_folders_without_splits_need_is_said_at_once(data, tmp_path):
+    data.source, data.path = "folder", str(tmp_path)
+    folders(tmp_path, a=2, b=2)
+    assert cv2.imwrite(str(tmp_path / "a" / "x.png"), np.zeros((9, 9), np.uint8))
+    with pytest.raises(UserError) as raised:
+        open_dataset(data)
+    for part in ("data.train_split='.[:80%]'", "data.test_split=", "data.channels: ", "image_size"):
+        assert part in str(raised.value)
+    data.train_split, data.test_split = ".[:80%]", ".[80%:]"
+    data.channels, data.image_size = 1, 4
+    assert len(open_dataset(data).train) == 4
+
+
+def test_names_of_classes_that_cannot_be_printed(data, tmp_path):
+    data.source, data.path = "folder", str(tmp_path)
+    folders(tmp_path / "train", a=1)
+    os.mkdir(os.fsencode(tmp_path / "train") + b"/caf\xe9")
+    with pytest.raises(UserError, match=r"train/caf\\xe9: the name of a class has to be UTF-8"):
+        open_dataset(data)
+
+
+def test_names_of_files_that_are_not_utf8_are_read(trained, tmp_path):
+    first = os.fsencode(tmp_path / "train" / "a" / "0.png")
+    os.rename(first, first.replace(b"0.png", b"\xe9.png"))
+    train = open_dataset(trained, splits=("train",)).train
+    assert len(train.read(np.arange(12))[0]) == 12
+    with open(first.replace(b"0.png", b"\xe9.png"), "wb") as file:
+        file.write(b"no image")
+    with pytest.raises(UserError, match=r"a/\\xe9\.png: not an image of a known format"):
+        open_dataset(trained)

@@ -66,8 +66,13 @@ def train_watched(config, workdir, lowered, stop, monkeypatch):
 def test_nothing_is_compiled_behind_the_first_step_and_the_first_evaluation(
     tmp_path, lowered, placement, monkeypatch
 ):
-    # 62 examples in batches of 16 and 10 or 37 in evaluations of 16, so some batches are partial.
-    config = tiny_config(f"data.placement={placement}", "train.ema_decay=0.9", "augment.flip=True")
+    # 52 examples in batches of 16 and 20 or 37 in evaluations of 16, so some batches are partial.
+    config = tiny_config(
+        f"data.placement={placement}",
+        "data.validation=20 examples",
+        "train.ema_decay=0.9",
+        "augment.flip=True",
+    )
     for stop, updates in ((7, 7), (None, 5)):
         asked, counts = train_watched(config, tmp_path / "run", lowered, stop, monkeypatch)
         assert asked.count("update") == updates

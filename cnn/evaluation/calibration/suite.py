@@ -95,7 +95,9 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     dataset = run.evaluator.dataset
     with data.unlocked():
         data.mean, data.std = dataset.mean, dataset.std
-    held_out = open_dataset(data, splits=("validation",)).validation
+    held_out = open_dataset(
+        data, splits=("validation",), class_names=dataset.class_names
+    ).validation
     if held_out is None:
         raise UserError(
             "data.validation: the run has no validation part to fit a temperature on; "
