@@ -109,7 +109,7 @@ def run(
     if stopped := run_study(folder, start_pool, shared):
         print("stopped; what the workers have saved is kept, and the same command continues")
         sys.exit(128 + stopped)
-    report(workdir)
+    report([workdir])
 
 
 def _engine(
@@ -145,23 +145,39 @@ def _engine(
     return lambda runs: RayPool(task.order(runs), gpus or 0, again, patience)
 
 
-def report(workdir: str, plugin: Sequence[str] = ()) -> None:
-    """Renders the report from the run folders alone.
+def report(workdirs: Sequence[str], out: str | None = None, plugin: Sequence[str] = ()) -> None:
+    """Renders the report of each study from its run folders alone, and a table of several studies.
 
     Args:
-      workdir: of the study.
+      workdirs: folders of the studies.
+      out: folder for the table of several studies; None: that of the first.
       plugin: files to load, without which the cost of their networks is n/a.
+
+    Raises:
+      UserError: a study cannot be reported, or a folder is named twice.
     """
     load_plugins(plugin)
+    from rich.console import Console
+
     from cnn.ablation.analysis.collect import collect
     from cnn.ablation.analysis.study_analysis import analyze
-    from cnn.ablation.report import render_markdown, write_report
+    from cnn.ablation.report import write_report
+    from cnn.ablation.report.combined import write_studies
+    from cnn.ablation.report.terminal import print_files, print_report
 
-    folder = StudyFolder(Path(workdir).absolute())
-    analysis = analyze(collect(folder))
-    files = write_report(analysis, folder.path)
-    print(render_markdown(analysis))
-    print("\n".join(str(file) for file in files))
+    folders = [StudyFolder(Path(workdir).absolute()) for workdir in workdirs]
+    if len(set(folders)) < len(folders):
+        raise UserError("--workdir: a folder is named twice; name each study once")
+    if out is not None and len(folders) == 1:
+        raise UserError("--out: is for the table of several studies; name several --workdir")
+    console = Console(highlight=False)
+    analyses = [analyze(collect(folder)) for folder in folders]
+    for folder, analysis in zip(folders, analyses, strict=True):
+        print_report(analysis, write_report(analysis, folder.path), console)
+    if len(folders) > 1:
+        place = folders[0].path if out is None else Path(out).absolute()
+        place.mkdir(parents=True, exist_ok=True)
+        print_files(write_studies(analyses, place), console)
 
 
 def _matched(study: StudyPlan) -> StudyPlan:

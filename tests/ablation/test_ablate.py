@@ -157,7 +157,7 @@ def test_a_report_over_unfinished_runs_is_marked_partial(finished, tmp_path):
     shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
     (copy / "max" / "seed-0" / "result.json").unlink()
     shutil.rmtree(copy / "strided" / "seed-1")
-    start.report(str(copy))
+    start.report([str(copy)])
     page, lines = (copy / "report.html").read_text(), (copy / "report.md").read_text().splitlines()
     assert "Partial report" in page
     assert ">begun<" in page

@@ -52,6 +52,7 @@ def collect(folder: StudyFolder) -> Study:
         higher_is_better=plan.higher_is_better,
         looks=tuple(plan.looks),
         aa_arm=plan.aa_arm,
+        match=plan.match,
         versions=made_with.get("versions", {}),
         hardware=f"{made_with.get('cpu', '')}, {made_with.get('cores', '')} cores, "
         f"{made_with.get('device', '')}",

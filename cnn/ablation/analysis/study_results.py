@@ -84,6 +84,7 @@ class Study:
         "seeds": new seeds on this very test set.
       looks: the numbers of seeds at which the study may be stopped, the last one being the planned
         total; (): it is judged once, when all seeds are in.
+      match: what arms were matched by, see `StudyPlan`; "": nothing.
       versions, hardware, commit, command: how to reproduce.
     """
 
@@ -99,6 +100,7 @@ class Study:
     looks: tuple[int, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
+    match: str = ""
     commit: str = ""
     command: str = ""
 

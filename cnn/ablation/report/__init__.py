@@ -5,7 +5,7 @@ from pathlib import Path
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report.figure import render_svg
 from cnn.ablation.report.html import render_html
-from cnn.ablation.report.latex import render_latex
+from cnn.ablation.report.latex import render_latex, render_wide_latex
 from cnn.ablation.report.markdown import render_markdown
 from cnn.ablation.report.spreadsheet import render_csv
 from cnn.training.run_folder import write_atomically
@@ -15,6 +15,7 @@ FORMATS = {
     "report.md": render_markdown,
     "report.csv": render_csv,
     "report.tex": render_latex,
+    "report_wide.tex": render_wide_latex,
     "report.svg": render_svg,
 }
 
@@ -36,5 +37,6 @@ __all__ = [
     "render_latex",
     "render_markdown",
     "render_svg",
+    "render_wide_latex",
     "write_report",
 ]

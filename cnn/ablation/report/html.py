@@ -36,6 +36,7 @@ def render_html(analysis: Analysis) -> str:
             headline=words.headline(analysis),
             failures=words.failures(analysis),
             control=words.control(analysis),
+            matching=words.matching(study),
             facts=_facts(analysis),
             forests=[(network, forest(analysis, network)) for network in study.networks],
             arms=arm_table(analysis),

@@ -1,8 +1,12 @@
-"""report.tex: the table of arms with booktabs rules, ready to be \\input."""
+r"""report.tex and report_wide.tex: the table of arms for one and for two columns, to be \input."""
 
-from cnn.ablation.analysis.study_analysis import Analysis
+import re
+from collections.abc import Sequence
+
+from cnn.ablation.analysis.statistics.verdict import Verdict
+from cnn.ablation.analysis.study_analysis import Analysis, Key
 from cnn.ablation.report import words
-from cnn.ablation.report.rows import HEADS, arm_rows
+from cnn.ablation.report.words import NONE
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -18,11 +22,15 @@ ESCAPES = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",
     "\N{MINUS SIGN}": "$-$",
     "\N{EN DASH}": "--",
     "\N{INFINITY}": r"$\infty$",
 }
+Column = tuple[str, str, Sequence[str]]  # name, unit, cells
+# Beside a difference; the caption says what they mean.
+MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": "$=$"}
+LEGEND = r"$\uparrow$ better, $\downarrow$ worse, $=$ equivalent"
 
 
 def escape_latex(text: str) -> str:
@@ -31,31 +39,143 @@ def escape_latex(text: str) -> str:
 
 
 def render_latex(analysis: Analysis) -> str:
-    """Returns a table environment; needs the packages booktabs and (for quotes) T1 fonts."""
-    study = analysis.study
-    remarks = [words.doubt(analysis), words.status(analysis), words.population_note(analysis)]
-    caption = " ".join(
-        [
-            f"{study.name}: {study.metric} by arm; differences from {study.baseline}, "
-            f"for {words.population(analysis)}.",
-            *(remark for remark in remarks if remark),
-        ]
-    )
+    """Returns the table for one column of a page: metric, difference, verdict and parameters."""
+    return _table("table", analysis, "lrrlcr", [_params(analysis)])
+
+
+def render_wide_latex(analysis: Analysis) -> str:
+    """Returns the table across two columns of a page: also p, seeds, MACs and step time."""
+    more = [_p(analysis), _seeds(analysis), _params(analysis), _macs(analysis), _step(analysis)]
+    return _table("table*", analysis, "lrrlcrrrrr", more)
+
+
+def label_of(name: str) -> str:
+    """The name of a study as a label, such as "tab:pooling_on_cifar_10"."""
+    return "tab:" + re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def document(
+    environment: str,
+    caption: str,
+    label: str,
+    columns: str,
+    heads: Sequence[Sequence[str]],
+    rows: Sequence[Sequence[str]],
+) -> str:
+    """Returns a table environment around rows of LaTeX.
+
+    Args:
+      environment: "table", or "table*" across two columns.
+      caption, label: of the table.
+      columns: their alignment.
+      heads, rows: cells of the head's rows and of the others.
+    """
     lines = [
-        r"\begin{table}",
+        r"% Needs \usepackage{booktabs}.",
+        rf"\begin{{{environment}}}",
         r"\centering",
-        rf"\caption{{{escape_latex(caption)}}}",
-        rf"\begin{{tabular}}{{ll{'r' * (len(HEADS) - 2)}}}",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{2.5pt}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{{label}}}",
+        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"\toprule",
-        _line(list(HEADS)),
+        *(_line(cells) for cells in heads),
         r"\midrule",
-        *(_line(row.cells()) for row in arm_rows(analysis)),
+        *(_line(cells) for cells in rows),
         r"\bottomrule",
         r"\end{tabular}",
-        r"\end{table}",
+        rf"\end{{{environment}}}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: list[str]) -> str:
-    return " & ".join(escape_latex(cell) for cell in cells) + r" \\"
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[Column]) -> str:
+    """The arms with their differences and some more columns."""
+    unit, study = words.unit_of(analysis.study.metric), analysis.study
+    short = unit.metric.short[:1].upper() + unit.metric.short[1:]
+    heads = [
+        ["Arm", escape_latex(short), r"\multicolumn{3}{c}{Difference, 95\,\% CI}"],
+        ["", _in_brackets(unit.metric.unit), _centred(_in_brackets(unit.of_differences))],
+    ]
+    heads = [[*first, *(column[i] for column in more)] for i, first in enumerate(heads)]
+    rest = zip(*(column[2] for column in more), strict=True)
+    rows = [[*row, *cells] for row, cells in zip(_differences(analysis), rest, strict=True)]
+    label = label_of(study.name) + ("_wide" if environment == "table*" else "")
+    return document(environment, _caption(analysis), label, columns, heads, rows)
+
+
+def _centred(text: str) -> str:
+    return rf"\multicolumn{{3}}{{c}}{{{text}}}"
+
+
+def _in_brackets(unit: str) -> str:
+    return escape_latex(f"({unit})") if unit else ""
+
+
+def _caption(analysis: Analysis) -> str:
+    study, unit = analysis.study, words.unit_of(analysis.study.metric)
+    said = [
+        f"{study.name}: {unit.name}, mean over seeds, and difference from {study.baseline} with "
+        f"its 95 % confidence interval. Scope of inference: {words.population(analysis)}.",
+        *(text for _, _, text in words.remarks(analysis)),
+        words.matching(study),
+    ]
+    margin = escape_latex(unit.size(study.margin))
+    return f"{escape_latex(' '.join(filter(None, said)))} {LEGEND} (margin {margin})."
+
+
+def _differences(analysis: Analysis) -> list[list[str]]:
+    """Name, mean, difference, interval and mark of the verdict of every arm."""
+    unit, rows = words.unit_of(analysis.study.metric), []
+    for key, summary in analysis.summaries.items():
+        row = [words.full_name(*key), unit.bare(summary.mean), NONE, NONE]
+        verdict = _verdict(analysis, key)
+        if verdict is not None:
+            low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)
+            row[2:] = unit.difference(verdict.difference.estimate, unit=False), f"[{low}, {high}]"
+        rows.append([*map(escape_latex, row), MARKS.get(verdict.kind, "") if verdict else ""])
+    return rows
+
+
+def _verdict(analysis: Analysis, key: Key) -> Verdict | None:
+    """The verdict on an arm; None for a baseline and for an arm without one."""
+    comparison = analysis.comparisons.get(key)
+    ranked = comparison is not None and comparison.verdict.kind != "unranked"
+    return comparison.verdict if ranked else None
+
+
+def _p(analysis: Analysis) -> Column:
+    verdicts = (_verdict(analysis, key) for key in analysis.summaries)
+    shown = [NONE if verdict is None else words.p_value(verdict.adjusted_p) for verdict in verdicts]
+    return "adj. $p$", "", [escape_latex(text) for text in shown]
+
+
+def _seeds(analysis: Analysis) -> Column:
+    counts = [(len(s.runs), len(s.arm.seeds)) for s in analysis.summaries.values()]
+    return "Seeds", "", [f"{n}" if n == planned else f"{n}/{planned}" for n, planned in counts]
+
+
+def _params(analysis: Analysis) -> Column:
+    return _scaled("Params", [s.arm.params for s in analysis.summaries.values()])
+
+
+def _macs(analysis: Analysis) -> Column:
+    return _scaled("MACs", [s.arm.macs for s in analysis.summaries.values()])
+
+
+def _step(analysis: Analysis) -> Column:
+    times = (summary.arm.step_time_ms for summary in analysis.summaries.values())
+    return "Step", "(ms)", ["--" if time is None else words.digits(time) for time in times]
+
+
+def _scaled(head: str, numbers: list[int | None]) -> Column:
+    """Large numbers in one unit, that of their median: k, M, G or none."""
+    known = sorted(number for number in numbers if number)
+    size, suffix = words.magnitude(known[len(known) // 2] if known else 0)
+    shown = ["--" if number is None else words.digits(number / size) for number in numbers]
+    return head, _in_brackets(suffix), shown

@@ -1,6 +1,7 @@
 """report.md: the verdict and the table of arms, for a repository or a pull request."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from cnn.ablation.analysis.study_analysis import Analysis
@@ -12,9 +13,6 @@ from cnn.ablation.report.rows import HEADS, arm_rows
 def render_markdown(analysis: Analysis) -> str:
     """Returns the report as Markdown; names cannot become markup."""
     study = analysis.study
-    table = [list(HEADS), *(row.cells() for row in arm_rows(analysis))]
-    lines = [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in table]
-    lines.insert(1, f"|{' --- |' * len(HEADS)}")
     parts = [
         f"# {escape_markdown(study.name)}",
         *_remarks(analysis),
@@ -23,7 +21,8 @@ def render_markdown(analysis: Analysis) -> str:
             for kind, sentence in words.headline(analysis)
         ),
         escape_markdown(words.control(analysis)),
-        "\n".join(lines),
+        table(HEADS, [row.cells() for row in arm_rows(analysis)]),
+        escape_markdown(words.matching(study)),
         "## Decision rule",
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
         "## Runs",
@@ -33,6 +32,12 @@ def render_markdown(analysis: Analysis) -> str:
         _fenced(study.config),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a table of text."""
+    lines = [f"| {' | '.join(escape_markdown(cell) for cell in row)} |" for row in (heads, *rows)]
+    return "\n".join([lines[0], f"|{' --- |' * len(heads)}", *lines[1:]])
 
 
 def escape_markdown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The table of arms, as text: what Markdown and LaTeX share."""
+"""The table of arms, as text: what Markdown and the terminal share."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from cnn.ablation.report.words import (
 
 HEADS = (
     "Arm",
+    "Overrides",
     "Verdict",
     "Difference",
     "Adjusted p",
@@ -23,15 +24,16 @@ HEADS = (
     "Seeds",
     "Parameters",
     "MACs",
-    "Step",
+    "Step time",
 )
 
 
 @dataclass(frozen=True)
 class ArmRow:
-    """One arm, its figures in words; the cells come in the order of `HEADS`."""
+    """One arm, its numbers in words; the cells come in the order of `HEADS`."""
 
     name: str
+    overrides: str
     verdict: str
     difference: str
     adjusted_p: str
@@ -43,7 +45,7 @@ class ArmRow:
     step: str
 
     def cells(self) -> list[str]:
-        """The figures in the order of `HEADS`."""
+        """The cells in the order of `HEADS`."""
         return list(vars(self).values())
 
 
@@ -57,20 +59,21 @@ def arm_rows(analysis: Analysis) -> list[ArmRow]:
 
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> ArmRow:
     unit, arm = unit_of(analysis.study.metric), summary.arm
-    judged = comparison is not None and comparison.verdict.kind != "unranked"
-    verdict = comparison.verdict if judged else None
-    shown = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
+    ranked = comparison is not None and comparison.verdict.kind != "unranked"
+    verdict = comparison.verdict if ranked else None
+    interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
     return ArmRow(
         name=full_name(arm.network, arm.name),
+        overrides=" ".join(arm.overrides),
         verdict=verdict_words(analysis, comparison) if comparison else "baseline",
         difference=(
             f"{unit.difference(verdict.difference.estimate)} ({unit.interval(verdict.interval)})"
-            if judged
+            if ranked
             else NONE
         ),
-        adjusted_p=p_value(verdict.adjusted_p) if judged else NONE,
+        adjusted_p=p_value(verdict.adjusted_p) if ranked else NONE,
         mean=unit.value(summary.mean) if summary.runs else NONE,
-        interval=shown if len(summary.runs) > 1 else NONE,
+        interval=interval if len(summary.runs) > 1 else NONE,
         seeds=f"{len(summary.runs)}/{len(arm.seeds)}",
         params=count(arm.params),
         macs=count(arm.macs),

@@ -1,4 +1,4 @@
-"""report.csv: one row an arm, figures at full precision, for other programs."""
+"""report.csv: one row per arm, numbers at full precision, for other programs."""
 
 import csv
 import io
@@ -7,6 +7,7 @@ import math
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 
 HEADS = (
+    "study",
     "network",
     "arm",
     "overrides",
@@ -35,7 +36,7 @@ HEADS = (
 
 
 def render_csv(analysis: Analysis) -> str:
-    """Returns comma-separated values in the metric's own units; unknown figures are empty."""
+    """Returns comma-separated values in the metric's own units; unknown numbers are empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADS)
@@ -48,6 +49,7 @@ def render_csv(analysis: Analysis) -> str:
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> dict:
     arm, study = summary.arm, analysis.study
     row = dict.fromkeys(HEADS) | {
+        "study": study.name,
         "network": arm.network,
         "arm": arm.name,
         "overrides": " ".join(arm.overrides),

@@ -88,19 +88,33 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
+def digits(value: float) -> str:
+    """A number with three significant digits, without an exponent."""
+    places = 2 - int(f"{value:.2e}".partition("e")[2])
+    return f"{round(value, places):.{max(places, 0)}f}"
+
+
+def magnitude(value: float) -> tuple[float, str]:
+    """The power of a thousand to write a number in, and its suffix: 1e6 and "M" of 41,200,000."""
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * size:
+            return size, suffix
+    return 1.0, ""
+
+
 def count(number: float | None) -> str:
     """A large number with a suffix, such as "41.2 M"; a dash if unknown."""
     if number is None:
         return NONE
-    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {suffix}"
-    return f"{number:.3g}"
+    size, suffix = magnitude(number)
+    return f"{number / size:.3g} {suffix}".rstrip()
 
 
 def milliseconds(value: float | None) -> str:
-    """A time; a dash if unknown."""
-    return NONE if value is None else f"{value:.3g} ms"
+    """A time given in milliseconds, such as "54.5 ms" or "1.08 s"; a dash if unknown."""
+    if value is None:
+        return NONE
+    return f"{digits(value)} ms" if value < 999.5 else f"{digits(value / 1000)} s"
 
 
 def plural(number: int, noun: str) -> str:
@@ -184,6 +198,28 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
         ("remark", "Narrower than planned.", population_note(analysis)),
     ]
     return [remark for remark in found if remark[2]]
+
+
+# What `match` changes in an arm, and what that makes equal.
+_MATCHED = {
+    "width": ("model.features", "MACs per example"),
+    "epochs": ("train.duration", "MACs of the whole training"),
+    "time": ("train.duration", "training time"),
+}
+
+
+def matching(study: Study) -> str:
+    """What arms were matched by, and the values that this gave them; "" if they were not."""
+    if not study.match:
+        return ""
+    field, equal = _MATCHED[study.match]
+    values = [
+        f"{full_name(arm.network, arm.name)} {text.partition('=')[2]}"
+        for arm in study.arms
+        for text in arm.overrides
+        if text.startswith(f"{field}=") and arm.name not in (study.baseline, study.aa_arm)
+    ]
+    return f"Arms are matched to {study.baseline} in {equal} by {field}: {'; '.join(values)}."
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:

@@ -1,0 +1,114 @@
+"""studies.md, studies.tex and studies.csv: several studies in one table, a column each.
+
+Every study keeps its own rule: a verdict is that of the study's own family of comparisons.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cnn.ablation.analysis.study_analysis import Analysis
+from cnn.ablation.report.latex import LEGEND, MARKS, document, escape_latex
+from cnn.ablation.report.markdown import table
+from cnn.ablation.report.spreadsheet import render_csv
+from cnn.ablation.report.words import NONE, SYMBOLS, unit_of
+from cnn.config.errors import UserError
+from cnn.training.run_folder import write_atomically
+
+Cell = tuple[
+    str, str, str
+]  # mean, difference from the baseline ("" of a baseline), kind of verdict
+
+
+def write_studies(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
+    """Writes the table of several studies in every format into a folder.
+
+    Raises:
+      UserError: two studies have the same name.
+    """
+    names = [analysis.study.name for analysis in analyses]
+    if len(set(names)) < len(names):
+        raise UserError("--workdir: two of the studies have the same name; leave one out")
+    contents = {
+        "studies.md": render_markdown(analyses),
+        "studies.tex": render_latex(analyses),
+        "studies.csv": _csv(analyses),
+    }
+    for name, text in contents.items():
+        write_atomically(folder / name, text)
+    return [folder / name for name in contents]
+
+
+def render_markdown(analyses: Sequence[Analysis]) -> str:
+    """Returns one row per arm and one column per study and network."""
+    rows = [[name, *(_text(cell) for cell in cells)] for name, cells in _rows(analyses)]
+    legend = ", ".join(f"{SYMBOLS[kind]} {kind}" for kind in ("better", "worse", "equivalent"))
+    return (
+        f"{table(['Arm', *_heads(analyses)], rows)}\n\n"
+        f"Mean over seeds and difference from the study's baseline: {legend}, "
+        f"{SYMBOLS['undecided']} undecided; {SYMBOLS['baseline']} baseline. "
+        "Family-wise error is held at 5 % per study.\n"
+    )
+
+
+def render_latex(analyses: Sequence[Analysis]) -> str:
+    """Returns the same as a LaTeX table across two columns, whose caption names its columns."""
+    rows = [[escape_latex(name), *map(_latex, cells)] for name, cells in _rows(analyses)]
+    heads = [f"({chr(ord('a') + i)})" for i in range(len(rows[0]) - 1)]
+    named = "; ".join(f"{a} {b}" for a, b in zip(heads, _heads(analyses), strict=True))
+    caption = (
+        f"Mean over seeds and difference from the study's baseline. {escape_latex(named)}. "
+        rf"{LEGEND}; family-wise error is held at 5\,\% per study."
+    )
+    columns = "l" + "r" * len(heads)
+    return document("table*", caption, "tab:studies", columns, [["Arm", *heads]], rows)
+
+
+def _csv(analyses: Sequence[Analysis]) -> str:
+    first, *others = (render_csv(analysis) for analysis in analyses)
+    return first + "".join(text.partition("\n")[2] for text in others)
+
+
+def _heads(analyses: Sequence[Analysis]) -> list[str]:
+    """What each column shows: study, network, metric and unit."""
+    heads = []
+    for analysis in analyses:
+        unit = unit_of(analysis.study.metric)
+        shown = ", ".join(filter(None, (unit.name, unit.metric.unit)))
+        for network in analysis.study.networks:
+            name = ", ".join(filter(None, (analysis.study.name, network)))
+            heads.append(f"{name} ({shown})")
+    return heads
+
+
+def _rows(analyses: Sequence[Analysis]) -> list[tuple[str, list[Cell | None]]]:
+    """Every arm of any study with its cell in each column, None where the study has no such arm."""
+    names = dict.fromkeys(arm.name for analysis in analyses for arm in analysis.study.arms)
+    places = [(a, network) for a in analyses for network in a.study.networks]
+    return [(name, [_cell(a, (network, name)) for a, network in places]) for name in names]
+
+
+def _cell(analysis: Analysis, key: tuple[str, str]) -> Cell | None:
+    summary, unit = analysis.summaries.get(key), unit_of(analysis.study.metric)
+    if summary is None:
+        return None
+    comparison = analysis.comparisons.get(key)
+    if comparison is None:
+        return unit.bare(summary.mean), "", "baseline"
+    verdict, known = comparison.verdict, comparison.verdict.kind != "unranked"
+    difference = unit.difference(verdict.difference.estimate, unit=False) if known else NONE
+    return unit.bare(summary.mean), difference, verdict.kind
+
+
+def _text(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    mean, difference, kind = cell
+    return f"{mean} {SYMBOLS[kind]}" if not difference else f"{mean} ({difference} {SYMBOLS[kind]})"
+
+
+def _latex(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    mean, difference, kind = cell
+    told = f" ({escape_latex(difference)}{MARKS.get(kind, '')})" if difference else ""
+    return escape_latex(mean) + told

@@ -1,0 +1,61 @@
+"""The report on the screen: verdicts, the table of arms, and where the files are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cnn.ablation.analysis.study_analysis import Analysis
+from cnn.ablation.report import words
+from cnn.ablation.report.rows import ArmRow, arm_rows
+
+
+def print_report(analysis: Analysis, files: Sequence[Path], console: Console) -> None:
+    """Prints the verdicts of a study, its table of arms, and the files of the whole report."""
+    console.print(analysis.study.name, style="bold", markup=False)
+    for sentence in _sentences(analysis):
+        console.print(sentence, markup=False)
+    console.print(_table(analysis))
+    if matching := words.matching(analysis.study):
+        console.print(matching, markup=False)
+    print_files(files, console)
+
+
+def print_files(files: Sequence[Path], console: Console) -> None:
+    """Prints the paths of files, each whole on its line."""
+    for file in files:
+        console.print(str(file), markup=False, soft_wrap=True)
+
+
+def _sentences(analysis: Analysis) -> list[str]:
+    remarks = [f"{title} {text}" for _, title, text in words.remarks(analysis)]
+    verdicts = [f"{words.SYMBOLS[kind]} {text}" for kind, text in words.headline(analysis)]
+    failed = [f"failed: {text}" for text in words.failures(analysis)]
+    control = words.control(analysis)
+    return [*remarks, *verdicts, *failed, *([control] if control else [])]
+
+
+def _table(analysis: Analysis) -> Table:
+    unit, table = words.unit_of(analysis.study.metric), Table()
+    table.add_column("arm", overflow="fold")
+    table.add_column("verdict")
+    heads = ("difference", unit.name, "seeds", "params", "MACs", "step time")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row, kind in zip(arm_rows(analysis), _kinds(analysis), strict=True):
+        table.add_row(*map(escape, _cells(row, kind)))
+    return table
+
+
+def _kinds(analysis: Analysis) -> list[str]:
+    compared = analysis.comparisons
+    return [
+        words.word(compared[key].verdict.kind) if key in compared else "baseline"
+        for key in analysis.summaries
+    ]
+
+
+def _cells(row: ArmRow, kind: str) -> list[str]:
+    return [row.name, kind, row.difference, row.mean, row.seeds, row.params, row.macs, row.step]
