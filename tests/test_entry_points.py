@@ -234,5 +234,5 @@ def test_a_folder_of_sounds_from_the_command_line(tmp_path):
     broken = tmp_path / "train" / "low" / "broken.wav"
     broken.write_bytes(b"nothing")
     done = train(tmp_path / "other", *fields, config="configs/spoken_digits.py")
-    assert_refused(done, broken, "not a WAV or FLAC file", "data.broken_files")
+    assert_refused(done, broken, "not a readable WAV or FLAC file", "data.broken_files")
     assert not (tmp_path / "other").exists()

@@ -88,7 +88,8 @@ def _look_at(path: str, codec: Codec, thorough: bool) -> Look:
         status = os.stat(path)
         found = codec.look_at(Path(path), thorough)
     except UserError as error:
-        found = Look(defect=str(error).removeprefix(f"{shown(path)}: "))
+        defect = str(error).removeprefix(f"{shown(path)}: ")
+        found = Look(defect=defect.removesuffix("; replace or remove it"))
     except OSError as error:
         return Look(defect=f"cannot be read: {error.strerror or error}")
     return replace(found, stamp=_stamp(status), thorough=thorough)
