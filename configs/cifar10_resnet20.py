@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     config.optimizer.nesterov = False
     config.optimizer.weight_decay = 1e-4
     config.schedule.name = "step"
-    config.schedule.boundaries = ("32000 steps", "48000 steps")
+    config.schedule.boundaries = ("50%", "75%")
     config.evaluation.every = "2 epochs"
     config.checkpoint.every = "2 epochs"
     config.log.every = "100 steps"
