@@ -1,50 +1,7 @@
 """Studies: python ablate.py plan|run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
 
-from cnn.config.entry import Parser, run_command, split_overrides
-from cnn.config.errors import UserError
-from cnn.config.plugin import add_plugin_argument
-
-
-def main(arguments: list[str]) -> None:
-    """Reads the arguments and runs the command."""
-    overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="ablate.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="plan|run|report")
-    plan = commands.add_parser("plan", help="expected time and statistical power of a study")
-    run = commands.add_parser("run", help="train what is not finished, and report")
-    report = commands.add_parser("report", help="render the report from the run folders alone")
-    for command in (plan, run):
-        command.add_argument("--config", required=True, help="study (--config.FIELD=X: every arm)")
-        command.add_argument("--workers", type=int, help="worker processes (default: one per core)")
-    for command in (plan, run, report):
-        several = "; of several studies: one table of all, too" if command is report else ""
-        help_text, required = f"folder of the study{several}", command is not plan
-        command.add_argument("--workdir", required=required, action="append", help=help_text)
-        add_plugin_argument(command)
-    add = run.add_argument
-    add("--task", help="i/n: index, from 0, and number of jobs that share the folder")
-    add("--engine", default="local", help="local | ray (the cluster of $RAY_ADDRESS)")
-    add(
-        "--replicas", type=int, help="seeds trained together in one process (default: 1 per device)"
-    )
-    add("--patience", type=float, help="stop a run after N minutes without progress (default 30)")
-    add("--gpus", type=float, help="Ray: GPUs per run, fractions allowed (default: 0)")
-    add("--retries", type=int, help="Ray: restarts of a run whose node died (default: 3)")
-    plan.add_argument("--delta", type=float, help="difference to detect, in pp (default: margin)")
-    plan.add_argument("--accuracy", type=float, default=90.0, help="assumed, in %% (default: 90)")
-    report.add_argument("--out", help="folder for the table of several studies (default: first)")
-    options = vars(parser.parse_args(rest))
-    command, workdirs = options.pop("command"), options.pop("workdir")
-    if command == "report":
-        options["workdirs"] = workdirs
-    elif workdirs and len(workdirs) > 1:
-        raise UserError(f"--workdir: {command} takes one folder; only report takes several")
-    else:
-        options |= {"workdir": workdirs and workdirs[0], "overrides": overrides}
-    from cnn.ablation import start
-
-    getattr(start, command)(**options)
-
+from cnn.commands.ablate import main
+from cnn.config.entry import run_command
 
 if __name__ == "__main__":
     run_command(main)
