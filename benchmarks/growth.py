@@ -117,7 +117,7 @@ def arms_planned(folder: Path) -> Sizes:
 
     def planning(count: int) -> Callable[[], Any]:
         arms = {f"arm {i}": (f"optimizer.learning_rate={i + 1}",) for i in range(count)}
-        plan = StudyPlan("study", "configs/base.py", arms, "arm 0", range(5), margin=0.01)
+        plan = StudyPlan("study", "configs/base.py", arms, "arm 0", range(5), margin=1.0)
 
         def scan() -> list[bool]:
             runs = arms_of(plan, folder / "study")

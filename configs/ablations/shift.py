@@ -38,7 +38,7 @@ def get_study() -> StudyPlan:
         },
         baseline="max",
         seeds=range(3),
-        margin=0.01,
+        margin=1.0,
         metric="circular_grid, consistency",
         suites=("shift(images=1000, exhaustive=16)",),
         repeat_baseline=False,

@@ -9,4 +9,4 @@ SHORT = (
     "log.tensorboard=False",
 )
 SEEDS = range(10)
-MARGIN = 0.005
+MARGIN = 0.5

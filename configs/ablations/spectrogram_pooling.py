@@ -42,7 +42,7 @@ def get_study(argument: str = "recordings") -> StudyPlan:
             arms={name: arms[name] for name in SMALL},
             baseline="strided conv",
             seeds=range(3),
-            margin=0.01,
+            margin=1.0,
             repeat_baseline=False,
         )
     return StudyPlan(
@@ -52,5 +52,5 @@ def get_study(argument: str = "recordings") -> StudyPlan:
         arms=arms,
         baseline="strided conv",
         seeds=tuple(range(10)),
-        margin=0.01,
+        margin=1.0,
     )

@@ -42,7 +42,7 @@ def get_study(size: str = "") -> StudyPlan:
             arms={name: arms[name] for name in SMALL},
             baseline="max",
             seeds=range(3),
-            margin=0.005,
+            margin=0.5,
             repeat_baseline=False,
         )
     return StudyPlan(
@@ -52,5 +52,5 @@ def get_study(size: str = "") -> StudyPlan:
         arms=arms,
         baseline="max",
         seeds=range(10),
-        margin=0.005,
+        margin=0.5,
     )

@@ -17,5 +17,5 @@ def get_study() -> StudyPlan:
         },
         baseline="max",
         seeds=range(3),
-        margin=0.01,
+        margin=1.0,
     )

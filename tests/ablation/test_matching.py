@@ -25,7 +25,7 @@ STUDY = StudyPlan(
     },
     baseline="max",
     seeds=range(3),
-    margin=0.01,
+    margin=1.0,
 )
 
 # A network whose widths nothing can change.
@@ -109,7 +109,7 @@ def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp
         "def get_study():\n"
         f"  return StudyPlan(name='n', config='configs/base.py', shared={STUDY.shared},"
         " arms={'a': (), 'b': ('model.downsample=avg',)}, baseline='a',"
-        " margin=0.01, seeds=(0, 1, 2), match='time')\n"
+        " margin=1.0, seeds=(0, 1, 2), match='time')\n"
     )
     study = load_study(str(file))
     measured(monkeypatch, *[{"a": 0.01, "b": 0.005}] * 2)

@@ -30,7 +30,7 @@ def get_study():
         arms={"max": (), "broken": ("optimizer.learning_rate=1e30", "schedule.name=constant")},
         baseline="max",
         seeds=range(3),
-        margin=0.01,
+        margin=1.0,
         repeat_baseline=False,
     )
 """

@@ -19,6 +19,9 @@ from cnn.ablation.analysis.statistics.difference import (
     crossed,
     mean_interval,
     paired,
+    seed_floor,
+    seed_variances,
+    share_interval,
     welch,
 )
 from cnn.ablation.analysis.statistics.power import (
@@ -29,7 +32,12 @@ from cnn.ablation.analysis.statistics.power import (
     resolvable_difference,
     seeds_needed,
 )
-from cnn.ablation.analysis.statistics.sequential import sequential_p, spending_levels
+from cnn.ablation.analysis.statistics.sequential import (
+    SPENT,
+    Schedule,
+    sequential_p,
+    spending_levels,
+)
 from cnn.ablation.analysis.statistics.significance import (
     dunnett,
     holm,
@@ -65,6 +73,18 @@ def test_mean_interval_is_scipys():
     assert mean_interval(A[:1]) == (A[0], -np.inf, np.inf)
 
 
+def test_intervals_of_shares_stay_within_the_possible():
+    shares = np.array([0.985, 0.99, 0.998])
+    mean, low, high = share_interval(shares)
+    assert mean_interval(shares)[2] > 1 > high > mean > low > 0.9
+    # In the middle they are Student's.
+    middle = np.array([0.50, 0.51, 0.52])
+    assert share_interval(middle) == pytest.approx(mean_interval(middle), abs=1e-3)
+    assert share_interval(np.ones(3), 1 / 2000**2)[1:] == pytest.approx((0.99, 1.0), abs=0.01)
+    assert share_interval(np.ones(3)) == (1.0, 0.0, 1.0)
+    assert share_interval(np.ones(1)) == (1.0, 0.0, 1.0)
+
+
 def test_equivalence_is_two_one_sided_tests():
     gaps, margin = A - B, 1.0
     lower = stats.ttest_1samp(gaps, -margin, alternative="greater").pvalue
@@ -73,12 +93,11 @@ def test_equivalence_is_two_one_sided_tests():
     assert paired(A, B).equivalence_p(0.1) > 0.5
 
 
-def test_arms_that_agree_exactly_are_equal_and_no_spread_is_no_evidence():
-    same, shifted = paired(A, A), paired(A + 0.5, A.round() * 0 + A)
-    assert (same.p_value(), same.equivalence_p(0.1), same.interval()) == (1.0, 0.0, (0.0, 0.0))
-    assert not shifted.spread
-    assert (shifted.p_value(), shifted.equivalence_p(1.0)) == (1.0, 1.0)
-    assert shifted.interval() == (-np.inf, np.inf)
+def test_without_any_variance_nothing_is_known():
+    for view in (paired(A, A), paired(A + 0.5, A.round() * 0 + A), welch(A * 0 + 1, A * 0)):
+        assert not view.varies
+        assert (view.p_value(), view.equivalence_p(1.0)) == (1.0, 1.0)
+        assert view.interval() == (-np.inf, np.inf)
 
 
 def two_way_by_hand(table):
@@ -103,11 +122,66 @@ def test_crossed_variance_is_the_two_way_layouts():
     found = crossed(arm, base, pair_seeds=True)
     by_seed, by_example = two_way_by_hand(arm.astype(float) - base)
     assert found.estimate == pytest.approx(arm.mean() - base.mean())
+    by_seed = max(by_seed, seed_floor(arm.astype(int) - base) / 5)
+    by_example += 4 / 60**2  # the discordant examples that are added
     assert found.seed_variances[0] / 5 == pytest.approx(by_seed)
     assert found.example_variance == pytest.approx(by_example)
     assert found.standard_error == pytest.approx(np.sqrt(by_seed + by_example))
     degrees = (by_seed + by_example) ** 2 / (by_seed**2 / 4 + by_example**2 / 59)
     assert found.degrees == pytest.approx(degrees)
+
+
+def test_units_of_one_example_each_change_nothing_and_copies_count_once():
+    rng = np.random.default_rng(9)
+    ease, units = rng.normal(1, 2, 300), np.arange(300)
+    arm, base = (rng.random((4, 300)) < 1 / (1 + np.exp(-ease - g)) for g in (0.5, 0.0))
+    alone = crossed(arm, base, pair_seeds=False)
+    assert crossed(arm, base, pair_seeds=False, units=units[::-1]) == alone
+    # Every example three times over tells as much as once, if the unit is named.
+    many = np.repeat(arm, 3, axis=1), np.repeat(base, 3, axis=1)
+    copied = crossed(*many, pair_seeds=False, units=np.repeat(units, 3))
+    assert copied.examples == 300
+    residual = sum(_residual(t) / t.size for t in (arm.astype(float), base.astype(float)))
+    seen = alone.example_variance - 4 / 300**2
+    assert copied.example_variance == pytest.approx(seen, abs=residual)
+    assert crossed(arm[:, :1], base[:, :1], pair_seeds=False).p_value() <= 1.0
+
+
+def _residual(table):
+    rest = table - table.mean(0) - table.mean(1)[:, None] + table.mean()
+    return (rest**2).sum() / ((table.shape[0] - 1) * (table.shape[1] - 1))
+
+
+def test_two_units_have_one_degree_of_freedom():
+    view = Difference(0.0, (1e-12,), (5,), example_variance=1.0, examples=2)
+    assert view.reach(0.95) == pytest.approx(stats.t.isf(0.025, 1), rel=1e-3)
+
+
+def test_equal_accuracies_are_floored_by_their_disagreement():
+    table = np.zeros((3, 200), bool)
+    for seed in range(3):
+        table[seed, 10 * seed : 10 * seed + 10] = True  # 5 % right, each on other examples
+    disagreement = table.var(axis=0, ddof=1).mean()
+    assert seed_floor(table) == pytest.approx(disagreement / 200)
+    assert seed_floor(np.ones((3, 200))) == 1 / 200**2
+    found = crossed(table, np.roll(table, 30, axis=1), pair_seeds=False)
+    assert found.seed_variances == pytest.approx((disagreement / 200,) * 2)
+    assert found.varies
+    assert 0 < found.equivalence_p(0.02) < 1
+
+
+def test_arms_lend_each_other_their_variance():
+    rng = np.random.default_rng(8)
+    arms = [rng.normal(0, sd, 5) for sd in (1, 1, 1, 6)]
+    own = [a.var(ddof=1) for a in arms]
+    shared = np.mean(own)
+    found = seed_variances(arms)
+    assert [v.value for v in found] == pytest.approx([max(v, shared) for v in own])
+    assert [v.borrowed for v in found] == [4.0, 4.0, 4.0, 1.0]
+    both = welch(arms[0], arms[1], (found[0], found[1]))
+    # Of one common variance it is Student's t with the degrees of all arms.
+    assert both.standard_error == pytest.approx(np.sqrt(shared * 2 / 5))
+    assert both.degrees == pytest.approx(4 * 4)
 
 
 def test_seeds_and_examples_are_convolved():
@@ -140,7 +214,7 @@ def test_crossed_without_example_effects_is_the_test_over_seeds():
     base = ~np.zeros((4, 40), bool)
     found = crossed(np.roll(table, 3, axis=1), base, pair_seeds=False)
     accuracy = table.mean(axis=1)
-    assert found.seed_variances == pytest.approx((accuracy.var(ddof=1), 0.0))
+    assert found.seed_variances == pytest.approx((accuracy.var(ddof=1), 1 / 40**2))
 
 
 def test_sign_flip_is_scipys_exact_permutation():
@@ -169,15 +243,12 @@ def outcome_pair(gained, lost):
 def test_mcnemar_on_a_published_example():
     # Fagerland, Lydersen, Laake 2013 (BMC Med Res Methodol 13:91), airway hyper-responsiveness
     # before and after stem cell transplantation: 7 and 1 discordant pairs.
-    pair = outcome_pair(1, 7)
-    assert mcnemar(*pair, "chi2") == pytest.approx(0.034, abs=5e-4)
-    assert mcnemar(*pair, "exact") == pytest.approx(0.070, abs=5e-4)
-    assert mcnemar(*pair, "mid-p") == pytest.approx(0.039, abs=5e-4)
+    assert mcnemar(*outcome_pair(1, 7)) == pytest.approx(0.039, abs=5e-4)
 
 
 def test_mcnemar_of_ties():
     assert mcnemar(*outcome_pair(0, 0)) == 1.0
-    assert mcnemar(*outcome_pair(3, 3), "mid-p") == pytest.approx(1 - 0.5 * 20 / 64)
+    assert mcnemar(*outcome_pair(3, 3)) == pytest.approx(1 - 0.5 * 20 / 64)
 
 
 def test_holm_by_hand_and_its_levels_agree_with_it():
@@ -217,23 +288,33 @@ def test_dunnett_without_variation():
 
 
 def test_spending_levels_are_the_published_boundaries():
-    # Five equal looks at a two-sided 5 %; the values of Lan and DeMets' own program.
-    fractions = (0.2, 0.4, 0.6, 0.8, 1.0)
-    bounds = {
-        "obrien_fleming": [4.8769, 3.3569, 2.6803, 2.2898, 2.0310],
-        "pocock": [2.4380, 2.4268, 2.4101, 2.3966, 2.3859],
-    }
-    for spending, expected in bounds.items():
-        found = -stats.norm.ppf(np.array(spending_levels(fractions, 0.05, spending)) / 2)
-        assert found == pytest.approx(expected, abs=2e-4)
-    assert spending_levels((1.0,), 0.05)[0] == pytest.approx(0.05, abs=1e-9)
+    # Five equal analyses at a two-sided 5 %; the values of Lan and DeMets' own program.
+    schedule = Schedule((2, 4, 6, 8, 10), planned=5)
+    expected = [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]
+    found = -stats.norm.ppf(np.array(spending_levels(schedule, 0.05 / SPENT)) / 2)
+    assert found == pytest.approx(expected, abs=2e-4)
+
+
+def test_what_is_kept_for_seeds_that_are_added():
+    assert Schedule((10,)).cumulative(0.05) == pytest.approx([0.04])
+    assert spending_levels(Schedule((10,)))[0] == pytest.approx(0.04, abs=1e-9)
+    extended = Schedule((10, 25, 60))
+    assert extended.cumulative(0.05) == pytest.approx([0.04, 0.048, 0.0496])
+    levels = np.array(spending_levels(extended))
+    # Brownian motion at 10, 25 and 60: crossing anywhere has the probability that was spent.
+    rng = np.random.default_rng(0)
+    paths = np.cumsum(rng.normal(0, np.sqrt([10, 15, 35]), (400_000, 3)), axis=1)
+    z = np.abs(paths) / np.sqrt([10, 25, 60])
+    crossed_by = np.maximum.accumulate(z >= stats.norm.isf(levels / 2), axis=1).mean(axis=0)
+    assert crossed_by == pytest.approx([0.04, 0.048, 0.0496], abs=0.0012)
 
 
 def test_sequential_p_inverts_the_boundary():
-    fractions = (0.3, 0.6, 1.0)
-    level = spending_levels(fractions, 0.02)[1]
-    assert sequential_p(level, 1, fractions) == pytest.approx(0.02, rel=1e-5)
-    assert sequential_p(0.9, 0, fractions) == 1.0
+    schedule = Schedule((3, 6, 10), planned=3)
+    level = spending_levels(schedule, 0.02)[1]
+    assert sequential_p(level, 1, schedule) == pytest.approx(0.02, rel=1e-5)
+    assert sequential_p(0.9, 0, schedule) == 1.0
+    assert sequential_p(0.01, 0, Schedule((7,))) == pytest.approx(0.01 / SPENT)
 
 
 def test_bca_is_scipys():
@@ -256,7 +337,8 @@ def test_two_level_bootstrap_agrees_with_the_crossed_interval(pair_seeds):
     assert found == pytest.approx(expected, abs=0.08 * width)
     same = two_level_bootstrap(arm, base, pair_seeds=pair_seeds)
     assert found == same
-    assert two_level_bootstrap(arm, arm, pair_seeds=True) == (0.0, 0.0)
+    same = crossed(arm, arm, pair_seeds=True)
+    assert two_level_bootstrap(arm, arm, pair_seeds=True) == same.interval()
 
 
 def test_noise_floor():
@@ -264,10 +346,10 @@ def test_noise_floor():
 
 
 def test_power_is_the_noncentral_t():
-    view = planned(0.3, 0.2, 10)  # paired, so an error of 0.2 * sqrt(2 / 10)
+    view = planned(0.3, 0.2, 10)  # two arms of one variance: an error of 0.2 * sqrt(2 / 10)
     shift = 0.3 / (0.2 * np.sqrt(0.2))
-    critical = stats.t.ppf(0.975, 9)
-    expected = stats.nct.sf(critical, 9, shift) + stats.nct.cdf(-critical, 9, shift)
+    critical = stats.t.ppf(0.975, 18)
+    expected = stats.nct.sf(critical, 18, shift) + stats.nct.cdf(-critical, 18, shift)
     assert power(view) == pytest.approx(expected, rel=1e-6)
     assert power(planned(0.0, 0.2, 10)) == pytest.approx(0.05)
 

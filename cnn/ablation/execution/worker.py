@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from cnn.ablation.execution.claim import HEARTBEAT, Claim
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import measure_missing, missing
 from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
@@ -20,19 +20,16 @@ from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
+from cnn.training.metrics import NonFiniteLossError
 from cnn.training.replicas import Ending, train_replicas
 from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.start import use_compilation_cache
 
 
-def failure_file(folder: Path) -> Path:
-    """Returns where a run's failure is told."""
-    return folder.with_name(folder.name + ".failure.json")
-
-
-def record_failure(run: Run, sentence: str) -> None:
-    """Notes that a run failed, and why, for the report."""
-    write_atomically(failure_file(run.folder), json.dumps({"error": sentence}) + "\n")
+def record_failure(run: Run, sentence: str, *, diverged: bool = False) -> None:
+    """Notes that a run failed, and why, for the report; divergence counts against its arm."""
+    failure = {"error": sentence, "diverged": diverged}
+    write_atomically(failure_file(run.folder), json.dumps(failure) + "\n")
 
 
 def alone_file(folder: Path) -> Path:
@@ -96,7 +93,8 @@ def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
                 return 128 + stopped.signal, waiting
             for one, ending in zip(held, endings, strict=True):
                 if isinstance(ending, Exception):
-                    record_failure(one, _sentence(ending))
+                    diverged = isinstance(ending, NonFiniteLossError)
+                    record_failure(one, _sentence(ending), diverged=diverged)
                 alone_file(one.folder).unlink(missing_ok=True)
     return 0, waiting
 

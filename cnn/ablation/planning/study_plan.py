@@ -1,16 +1,22 @@
 """A study file -> the runs it asks for, each with the folder it lives in."""
 
+import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cnn.ablation.analysis.study_results import POPULATIONS, Population
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load, ready_configs
+from cnn.config.metric import METRICS, Metric
 from cnn.config.plugin import load_plugins
 from cnn.config.python_file import find_file, import_file, mistakes_told
-from cnn.evaluation.suites import chosen
+from cnn.evaluation.suites import SUITES, chosen
 
+# What every run measures at its end.
+FINAL = ("accuracy", "top5_accuracy", "loss")
 # Seeds of the arm that repeats the baseline; far from any that a study lists.
 _AA_SEEDS = 1_000_000
 
@@ -27,21 +33,30 @@ class StudyPlan:
       networks: name -> overrides, applied between the two; every arm is trained in each network and
         compared with the baseline of its network. {}: one network, the config's.
       baseline: the arm that the others are compared with.
-      seeds: of every arm; seed k means the same streams in every arm, so runs pair by seed.
-      margin: differences of the metric smaller than this do not matter.
-      metric: figure of the test set that decides.
-      higher_is_better: direction of the metric.
-      looks: numbers of seeds at which the study may be stopped, the last one the planned total; ():
-        it is judged once, when all seeds are in.
+      seeds: of every arm.
+      margin: equivalence margin: differences of the metric smaller than this do not matter. In
+        percentage points for shares such as the accuracy, else in units of the metric.
+      metric: of the test set, an entry of `METRICS`, that decides; its direction is the entry's.
+      higher_is_better: direction of the metric, if it is said; it has to be the entry's.
+      paired: declares that seed k is one block in all arms (the same streams, say), so that arms
+        are compared seed by seed. That costs half of the degrees of freedom, and gains where seeds
+        that do well in one arm do well in the others, which is rare.
+      population: "seeds and examples": verdicts speak for new seeds and new test examples; "seeds":
+        for new seeds on this test set.
+      unit: what names the independent unit of a test example, such as its speaker, video or
+        patient: a regular expression with one group, searched in the names of the test files. "":
+        every example is independent of the others.
+      looks: numbers of seeds at which the study is analyzed and may be stopped, the last one the
+        planned total; (): it is analyzed once, when all seeds are in.
       match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
         those of the baseline; "time": epochs, until their seconds are; see `matching.py`. "":
         nothing.
       suites: what eval.py measures on the test set of every finished run, such as
-        "shift(images=1000)"; its figures, such as "circular_grid, consistency", are metrics too.
+        "shift(images=1000)"; its metrics, such as "circular_grid, consistency", can decide too.
       plugins: files that are loaded first, beside the study file or with a path from here; see
         `cnn.config.plugin`.
-      repeat_baseline: adds an arm that repeats the baseline with other seeds, which has to come out
-        as no different.
+      repeat_baseline: adds an A/A control: an arm that repeats the baseline with other seeds, which
+        has to come out as no different.
     """
 
     name: str
@@ -53,7 +68,10 @@ class StudyPlan:
     shared: Sequence[str] = ()
     networks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     metric: str = "accuracy"
-    higher_is_better: bool = True
+    higher_is_better: bool | None = None
+    paired: bool = False
+    population: Population = "seeds and examples"
+    unit: str = ""
     looks: Sequence[int] = ()
     match: str = ""
     suites: Sequence[str] = ()
@@ -66,8 +84,26 @@ class StudyPlan:
 
     @property
     def aa_arm(self) -> str | None:
-        """Name of the arm that repeats the baseline."""
-        return f"{self.baseline} again" if self.repeat_baseline else None
+        """Name of the arm that repeats the baseline; no other arm has it."""
+        name = f"{self.baseline} again"
+        while name in self.arms:
+            name += " (A/A)"
+        return name if self.repeat_baseline else None
+
+    @property
+    def described(self) -> Metric:
+        """What the metric is."""
+        return METRICS[self.metric]
+
+    @property
+    def stored_margin(self) -> float:
+        """The margin in units of the metric as it is stored."""
+        return self.margin / self.described.scale
+
+    @property
+    def analyses(self) -> tuple[int, ...]:
+        """The numbers of seeds at which the study is analyzed."""
+        return tuple(self.looks) or (len(self.seeds),)
 
 
 @dataclass(frozen=True)
@@ -151,11 +187,67 @@ def _check(plan: StudyPlan, path: str) -> None:
     if len(set(plan.seeds)) < max(3, len(plan.seeds)):
         raise UserError(
             f"{path}: seeds: {list(plan.seeds)} are fewer than 3 different ones; with fewer the "
-            "spread between seeds cannot be told from a difference between arms"
+            "variance between seeds cannot be told from a difference between arms"
         )
     for kind, names in (("arms", plan.arms), ("networks", plan.networks)):
-        if len({folder_name(name) for name in names}) < len(names):
-            raise UserError(f"{path}: {kind}: two names differ in punctuation alone; rename one")
+        if len({folder_name(name).casefold() for name in names}) < len(names):
+            raise UserError(
+                f"{path}: {kind}: two names differ in case or punctuation alone; rename one"
+            )
+    _check_metric(plan, path)
+    _check_rule(plan, path)
+    _check_configs(plan, path)
+
+
+def _check_metric(plan: StudyPlan, path: str) -> None:
+    measured = {
+        metric.name: suite
+        for suite, known in SUITES.items()
+        for metric in known.metrics
+        if metric.name not in FINAL
+    }
+    metric = METRICS.look_up(plan.metric, f"{path}: metric")
+    asked = {suite.name for text in plan.suites for suite in chosen(text)}
+    if plan.metric in measured and measured[plan.metric] not in asked:
+        raise UserError(
+            f"{path}: metric: '{plan.metric}' is measured by the suite "
+            f"'{measured[plan.metric]}', which suites does not name; add it"
+        )
+    if metric.higher_is_better is None:
+        raise UserError(f"{path}: metric: of '{plan.metric}' neither more nor less is better")
+    if plan.higher_is_better not in (None, metric.higher_is_better):
+        better = "higher" if metric.higher_is_better else "lower"
+        raise UserError(
+            f"{path}: higher_is_better: {plan.higher_is_better} contradicts the metric: of "
+            f"'{plan.metric}' {better} is better; leave it out"
+        )
+
+
+def _check_rule(plan: StudyPlan, path: str) -> None:
+    unit = plan.described.difference_unit
+    if not (math.isfinite(plan.margin) and plan.margin > 0):
+        raise UserError(f"{path}: margin: {plan.margin} is not a positive number of {unit}")
+    if plan.stored_margin >= 1 and unit == "pp":
+        raise UserError(f"{path}: margin: {plan.margin} pp is more than shares can differ by")
+    if plan.population not in POPULATIONS:
+        near = did_you_mean(plan.population, POPULATIONS)
+        raise UserError(f"{path}: population: unknown '{plan.population}': {near}")
+    looks = tuple(plan.looks)
+    increasing = all(b > a for a, b in zip((2, *looks), looks, strict=False))
+    if looks and not (increasing and looks[-1] == len(plan.seeds)):
+        raise UserError(
+            f"{path}: looks: {looks} have to begin at 3 seeds or more, increase, and end at the "
+            f"{len(plan.seeds)} seeds of the study"
+        )
+    try:
+        groups = re.compile(plan.unit).groups
+    except re.error as error:
+        raise UserError(f"{path}: unit: '{plan.unit}' is no pattern: {error}") from error
+    if plan.unit and groups != 1:
+        raise UserError(f"{path}: unit: '{plan.unit}' has {groups} groups; give it one, the name")
+
+
+def _check_configs(plan: StudyPlan, path: str) -> None:
     data = {}
     for name, runs in arms_of(plan, Path()).items():
         loaded = runs[0].load()
@@ -170,8 +262,8 @@ def _check(plan: StudyPlan, path: str) -> None:
 
 
 def folder_name(arm: str) -> str:
-    """Returns the name of an arm as a folder is called."""
-    return re.sub(r"[^A-Za-z0-9=+-]+", "_", arm)
+    """Returns the name of an arm as a folder is called: letters of any script, and digits."""
+    return re.sub(r"[^\w=+-]+", "_", unicodedata.normalize("NFC", arm))
 
 
 def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:

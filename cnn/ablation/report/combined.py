@@ -94,7 +94,7 @@ def _cell(analysis: Analysis, key: tuple[str, str]) -> Cell | None:
     comparison = analysis.comparisons.get(key)
     if comparison is None:
         return unit.bare(summary.mean), "", "baseline"
-    verdict, known = comparison.verdict, comparison.verdict.kind != "unranked"
+    verdict, known = comparison.verdict, comparison.verdict.judged
     difference = unit.difference(verdict.difference.estimate, unit=False) if known else NONE
     return unit.bare(summary.mean), difference, verdict.kind
 

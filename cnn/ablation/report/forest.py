@@ -14,6 +14,8 @@ SHAPES = {
     "worse": "down",
     "equivalent": "square",
     "undecided": "disc",
+    "unstable": "disc",
+    "interim": "disc",
     "unranked": "disc",
     "baseline": "diamond",
 }
@@ -125,7 +127,7 @@ def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit
     if comparison is not None:
         verdict, number = comparison.verdict, NONE
         kind, words = verdict.kind, verdict_words(analysis, comparison)
-        if verdict.difference and kind != "unranked":
+        if verdict.judged:
             number = unit.difference(verdict.difference.estimate)
             hint = f"{unit.interval(verdict.interval)}, adjusted p {p_value(verdict.adjusted_p)}"
     return Row(
@@ -155,7 +157,7 @@ def _marks(
     if comparison is None:
         return [*drawn, mark(SHAPES["baseline"], x(0), 36, "baseline")]
     verdict = comparison.verdict
-    if verdict.kind == "unranked":
+    if not verdict.judged:
         return drawn
     estimate = x(verdict.difference.estimate)
     if not 0 <= estimate <= 100:

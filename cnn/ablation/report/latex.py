@@ -145,7 +145,7 @@ def _differences(analysis: Analysis) -> list[list[str]]:
 def _verdict(analysis: Analysis, key: Key) -> Verdict | None:
     """The verdict on an arm; None for a baseline and for an arm without one."""
     comparison = analysis.comparisons.get(key)
-    ranked = comparison is not None and comparison.verdict.kind != "unranked"
+    ranked = comparison is not None and comparison.verdict.judged
     return comparison.verdict if ranked else None
 
 

@@ -18,6 +18,7 @@ HEADS = (
     "Overrides",
     "Verdict",
     "Difference",
+    "Simultaneous",
     "Adjusted p",
     "Mean",
     "95 % interval",
@@ -36,6 +37,7 @@ class ArmRow:
     overrides: str
     verdict: str
     difference: str
+    simultaneous: str
     adjusted_p: str
     mean: str
     interval: str
@@ -59,7 +61,7 @@ def arm_rows(analysis: Analysis) -> list[ArmRow]:
 
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> ArmRow:
     unit, arm = unit_of(analysis.study.metric), summary.arm
-    ranked = comparison is not None and comparison.verdict.kind != "unranked"
+    ranked = comparison is not None and comparison.verdict.judged
     verdict = comparison.verdict if ranked else None
     interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
     return ArmRow(
@@ -71,6 +73,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
             if ranked
             else NONE
         ),
+        simultaneous=unit.interval(verdict.family_interval) if ranked else NONE,
         adjusted_p=p_value(verdict.adjusted_p) if ranked else NONE,
         mean=unit.value(summary.mean) if summary.runs else NONE,
         interval=interval if len(summary.runs) > 1 else NONE,

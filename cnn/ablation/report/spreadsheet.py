@@ -18,12 +18,17 @@ HEADS = (
     "p",
     "adjusted_p",
     "equivalence_p",
+    "family_low",
+    "family_high",
+    "corrected",
     "seeds_wanted",
+    "examples_wanted",
     "mean",
     "mean_low",
     "mean_high",
     "finished",
-    "failed",
+    "diverged",
+    "crashed",
     "planned",
     "params",
     "macs",
@@ -58,7 +63,8 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         "mean_low": summary.low,
         "mean_high": summary.high,
         "finished": len(summary.runs),
-        "failed": len(summary.failed),
+        "diverged": len(summary.diverged),
+        "crashed": len(summary.crashed),
         "planned": len(arm.seeds),
         "params": arm.params,
         "macs": arm.macs,
@@ -68,7 +74,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         "population": analysis.population,
         "runs": " ".join(run.run_dir for run in arm.seeds),
     }
-    if comparison is not None and comparison.verdict.kind != "unranked":
+    if comparison is not None and comparison.verdict.judged:
         verdict = comparison.verdict
         row |= {
             "difference": verdict.difference.estimate,
@@ -77,7 +83,11 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
             "p": verdict.p,
             "adjusted_p": verdict.adjusted_p,
             "equivalence_p": verdict.equivalence_p,
+            "family_low": verdict.family_interval[0],
+            "family_high": verdict.family_interval[1],
+            "corrected": verdict.corrected,
             "seeds_wanted": verdict.seeds_wanted,
+            "examples_wanted": verdict.examples_wanted,
         }
     return row
 

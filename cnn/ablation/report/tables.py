@@ -20,7 +20,16 @@ from cnn.ablation.report.words import (
 )
 from cnn.pages.page import Cell, Column, link, sortable_table
 
-ORDER = ("better", "baseline", "equivalent", "undecided", "worse", "unranked")
+ORDER = (
+    "better",
+    "baseline",
+    "equivalent",
+    "undecided",
+    "worse",
+    "unstable",
+    "interim",
+    "unranked",
+)
 
 
 def arm_table(analysis: Analysis) -> Markup:
@@ -36,7 +45,7 @@ def arm_table(analysis: Analysis) -> Markup:
             True,
             "of the null hypothesis of no difference; Holm's adjustment over the study",
         ),
-        Column(unit_of(study.metric).title, True, "mean over seeds with Student's 95 % interval"),
+        Column(unit_of(study.metric).title, True, "mean over seeds with its 95 % interval"),
         Column("Seeds", True, "finished runs"),
         Column("Parameters", True),
         Column("MACs", True, "multiply-accumulates per example"),
@@ -78,7 +87,7 @@ def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit
         return [_verdict_cell("baseline", "baseline"), Cell(NONE), Cell(NONE)]
     verdict = comparison.verdict
     said = _verdict_cell(verdict.kind, *split_verdict(analysis, comparison))
-    if verdict.kind == "unranked":
+    if not verdict.judged:
         return [said, Cell(NONE), Cell(NONE)]
     estimate = verdict.difference.estimate
     return [

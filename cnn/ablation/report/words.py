@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cnn.ablation.analysis.study_analysis import Analysis, Comparison
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, JUDGED
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 from cnn.ablation.analysis.study_results import Study
 from cnn.config.metric import METRICS, Metric
 
@@ -13,6 +14,8 @@ SYMBOLS = {
     "worse": "▼",
     "equivalent": "■",
     "undecided": "○",
+    "unstable": "✕",
+    "interim": "…",
     "unranked": "·",
     "baseline": "◆",
 }
@@ -137,8 +140,8 @@ def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
     """The verdict in a few words, such as "better by 0.84 pp"."""
     verdict, unit = comparison.verdict, unit_of(analysis.study.metric)
     margin = unit.size(analysis.study.margin)
-    if verdict.kind == "unranked":
-        return f"not ranked: {why_unranked(analysis, comparison)}"
+    if not verdict.judged:
+        return f"{word(verdict.kind)}: {why_not_judged(analysis, comparison)}"
     estimate = verdict.difference.estimate
     if verdict.kind in ("better", "worse"):
         return f"{verdict.kind} by {unit.size(estimate)}"
@@ -160,14 +163,24 @@ def word(kind: str) -> str:
     return "not ranked" if kind == "unranked" else kind
 
 
-def why_unranked(analysis: Analysis, comparison: Comparison) -> str:
+def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
     """What is missing for a verdict."""
     study, arm = analysis.study, comparison.arm
-    if analysis.waiting:
-        return f"the first interim analysis is at {study.looks[0]} seeds"
-    own = len(analysis.summaries[arm.network, arm.name].runs)
-    base = len(analysis.summaries[arm.network, study.baseline].runs)
-    whose, number = ("", own) if own < 3 else ("the baseline has ", base)
+    summary = analysis.summaries[arm.network, arm.name]
+    baseline = analysis.summaries[arm.network, study.baseline]
+    if summary.diverged:
+        return _lost(summary)
+    if analysis.interim:
+        return f"{summary.ended} of {study.analyses.seeds[0]} seeds have ended"
+    if summary.crashed:
+        return f"{_lost(summary)}; the same command trains them again"
+    if baseline.diverged or baseline.crashed:
+        return f"of the baseline, {_lost(baseline)}"
+    whose, number = "", len(summary.runs)
+    if number >= FEWEST_SEEDS:
+        whose, number = "the baseline has ", len(baseline.runs)
+    if number >= FEWEST_SEEDS:
+        return f"not all {analysis.look.seeds} seeds are in"
     if number == 0:
         return f"{whose}no finished seed"
     return (
@@ -176,25 +189,48 @@ def why_unranked(analysis: Analysis, comparison: Comparison) -> str:
     )
 
 
+def _lost(summary: Summary) -> str:
+    """How many seeds diverged or crashed, such as "6 of 10 seeds diverged"."""
+    told = [
+        f"{len(runs)} of {plural(len(summary.arm.seeds), 'seed')} {what}"
+        for runs, what in ((summary.diverged, "diverged"), (summary.crashed, "crashed"))
+        if runs
+    ]
+    return listed(told)
+
+
 def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
-    verdict = comparison.verdict
-    if not verdict.difference.spread:
+    verdict, tested = comparison.verdict, _tested(analysis)
+    if not verdict.difference.varies:
         return "its seeds do not differ, so no standard deviation can be estimated"
     if verdict.seeds_wanted is None:
-        if verdict.difference.example_variance > 0:
-            return f"limited by {analysis.examples:,} test examples; more seeds cannot help"
-        return "more seeds cannot help"
+        limited = f"limited by {tested}; " if verdict.difference.examples else ""
+        return f"{limited}more seeds cannot help"
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
+    if verdict.examples_wanted is not None:
+        seeds = f" with {plural(more, 'more seed')}" if more else ""
+        wanted = f"about {verdict.examples_wanted:,}{seeds} should decide it"
+        return f"limited by {tested}; more seeds cannot help, {wanted}"
     if more > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} more seeds needed"
     return f"about {plural(more, 'more seed')} should decide it"
+
+
+def _tested(analysis: Analysis) -> str:
+    """What the test set consists of, such as "2,000 test examples"."""
+    units = analysis.study.units
+    if units is None:
+        return f"{analysis.examples:,} test examples"
+    return f"{len(set(units.tolist())):,} independent test units"
 
 
 def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
     """What limits the whole report: (kind, title, text), kind "doubt" or "remark"."""
     found = [
         ("doubt", "Verdicts in doubt.", doubt(analysis)),
-        ("remark", "Partial report.", status(analysis)),
+        ("remark", "Interim." if analysis.interim else "Partial report.", status(analysis)),
+        *(("remark", "Changed.", f"{said}.") for said in analysis.study.changed),
+        *(("remark", "Mixed.", f"{said}.") for said in analysis.mixed),
         ("remark", "Narrower than planned.", population_note(analysis)),
     ]
     return [remark for remark in found if remark[2]]
@@ -244,12 +280,13 @@ def status(analysis: Analysis) -> str:
     if analysis.look is not None:
         number = analysis.look.index + 1
         return (
-            f"{ended}. This is planned interim analysis {number} of {len(study.looks)}, at "
-            f"{study.looks[number - 1]} seeds; its verdicts are valid."
+            f"{ended}. This is analysis {number} of {len(study.analyses.seeds)}, at "
+            f"{analysis.look.seeds} seeds; its verdicts are valid."
         )
     return (
-        f"{ended}. What follows may change; stopping because of it would raise the error rate "
-        "above 5 %."
+        f"{ended}. There are no verdicts before the planned analysis at "
+        f"{study.analyses.seeds[0]} seeds: those that are read early are false more often than "
+        "5 %."
     )
 
 
@@ -274,21 +311,38 @@ def rule(analysis: Analysis) -> list[str]:
     """The decision rule, one statement each."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     margin = unit.size(study.margin)
-    several = len(analysis.comparisons) != 1
-    family = plural(len(analysis.comparisons), "comparison")
-    looks = f", over all {len(study.looks)} planned interim analyses" if study.looks else ""
+    several = len(analysis.family) != 1
+    family = plural(len(analysis.family), "comparison")
+    times = listed([str(seeds) for seeds in study.analyses.seeds])
+    units = f" Only examples of different units ({study.unit}) are independent."
     return [
         f"Every arm is compared with {study.baseline}. The family-wise error rate is held at 5 % "
-        f"over {'the ' if several else ''}{family}{looks}.",
+        f"over {'the ' if several else ''}{family}, of which the planned end spends 4 %, and the "
+        f"rest is kept for seeds that are added later. Analyzed at {times} seeds.",
         "Better, worse: the null hypothesis of no difference is rejected (Student's t over seeds, "
-        "with the variance of the test examples added; Holm's adjustment).",
+        "with the variance of the test examples added; Holm's adjustment). An arm takes its own "
+        "variance over seeds, or that of all arms if it is larger.",
         f"Equivalent: the difference is within the equivalence margin of {margin} (two one-sided "
         "tests, Holm's adjustment).",
-        "Undecided: neither could be shown. The number of further seeds would decide with 80 % "
-        "power if the observed differences and standard deviations are the true ones.",
-        f"Scope of inference: {population(analysis)}. Arms are paired by seed where they share "
-        "seeds. Arms with fewer than 3 seeds are not ranked.",
+        "Undecided: neither could be shown. The number of further seeds, or of test examples, "
+        "would decide, either way, with 80 % power if the observed differences and standard "
+        "deviations are the true ones.",
+        "Unstable: at least one seed diverged. An arm is judged only if every planned seed of its "
+        "own and of the baseline has a finite metric. Crashed runs leave it not ranked until they "
+        "are trained again, and so do fewer than 3 seeds.",
+        f"Scope of inference: {population(analysis)}.{units if study.unit else ''} "
+        f"{_pairing(analysis)}",
+        "Differences that are reported because they are significant are too large on average; "
+        "corrected estimates (report.csv) take that out.",
     ]
+
+
+def _pairing(analysis: Analysis) -> str:
+    if not analysis.study.paired:
+        return "Seeds are independent between arms, those of the A/A control as well."
+    unpaired = [c.arm.name for c in analysis.comparisons.values() if not c.by_seed]
+    but = f", but for {listed(unpaired)}, which ran other seeds" if unpaired else ""
+    return f"The study declares its seeds paired: arms are compared seed by seed{but}."
 
 
 def doubt(analysis: Analysis) -> str:
@@ -307,8 +361,8 @@ def doubt(analysis: Analysis) -> str:
     )
     return (
         "The A/A control repeats the baseline with other seeds, yet it differs significantly: "
-        f"{differences}. Either this is a false positive, or something else changed between the "
-        "arms. Every verdict below is in doubt."
+        f"{differences}. Either this is a false positive, of which there is one in at most 5 % of "
+        "studies, or something else changed between the arms. Every verdict below is in doubt."
     )
 
 
@@ -316,13 +370,9 @@ def headline(analysis: Analysis) -> list[tuple[str, str]]:
     """The verdicts in words: (kind, sentence) by network and kind, the most useful kinds first."""
     sentences = []
     for network in analysis.study.networks:
-        compared = [
-            c
-            for c in analysis.comparisons.values()
-            if c.arm.network == network and c.arm.name != analysis.study.aa_arm
-        ]
+        compared = [c for c in analysis.family if c.arm.network == network]
         where = f"On {network}, " if network else ""
-        for kind in ("better", "worse", "equivalent", "undecided", "unranked"):
+        for kind in (*JUDGED, "unstable", "interim", "unranked"):
             chosen = [c for c in compared if c.verdict.kind == kind]
             # Arms that are undecided or not ranked for one reason share a sentence.
             for reason in dict.fromkeys(_reason(analysis, c) for c in chosen):
@@ -333,10 +383,10 @@ def headline(analysis: Analysis) -> list[tuple[str, str]]:
 
 def _reason(analysis: Analysis, comparison: Comparison) -> str:
     """Why there is no verdict; "" where there is one."""
-    kind = comparison.verdict.kind
-    if kind == "unranked":
-        return why_unranked(analysis, comparison)
-    return _what_would_decide(analysis, comparison) if kind == "undecided" else ""
+    if not comparison.verdict.judged:
+        return why_not_judged(analysis, comparison)
+    undecided = comparison.verdict.kind == "undecided"
+    return _what_would_decide(analysis, comparison) if undecided else ""
 
 
 def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: str) -> str:
@@ -354,9 +404,7 @@ def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: s
 
 def control(analysis: Analysis) -> str:
     """What the A/A control shows, when it gives no reason for doubt; "" without one."""
-    name = analysis.study.aa_arm
-    found = [c for c in analysis.comparisons.values() if c.arm.name == name]
-    judged = [c for c in found if c.verdict.kind != "unranked"]
+    judged = [c for c in analysis.controls if c.verdict.judged]
     if not judged or analysis.doubtful:
         return ""
     kinds = listed(list(dict.fromkeys(c.verdict.kind for c in judged)))
@@ -367,17 +415,13 @@ def failures(analysis: Analysis) -> list[str]:
     """One sentence for each arm that has runs without a result."""
     sentences = []
     for (network, name), summary in analysis.summaries.items():
-        if not summary.failed:
+        lost = (*summary.diverged, *summary.crashed)
+        if not lost:
             continue
-        failed, total = len(summary.failed), len(summary.arm.seeds)
         reasons = dict.fromkeys(
-            run.error or f"its {analysis.study.metric} is not finite" for run in summary.failed
+            run.error or f"its {analysis.study.metric} is not finite" for run in lost
         )
-        seeds = listed([str(run.seed) for run in summary.failed])
-        which = f"all {plural(total, 'run')} failed"
-        if failed == total == 1:
-            which = "its only run failed"
-        elif failed < total:
-            which = f"{failed} of {plural(total, 'run')} failed (seed {seeds})"
-        sentences.append(f"{full_name(network, name)}: {which}: {'; '.join(reasons)}")
+        seeds = listed([str(run.seed) for run in lost])
+        told = f"{full_name(network, name)}: {_lost(summary)} (seed {seeds})"
+        sentences.append(f"{told}: {'; '.join(reasons)}")
     return sentences

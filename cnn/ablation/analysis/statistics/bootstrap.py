@@ -34,10 +34,10 @@ def two_level_bootstrap(
       seed: of the random numbers.
     """
     difference = crossed(arm, baseline, pair_seeds=pair_seeds)
-    if not difference.spread:
-        return difference.interval(level)
     rng = np.random.default_rng(seed)
     drawn = _replicates(arm, baseline, pair_seeds, samples, rng)
+    if not drawn.std():
+        return difference.interval(level)
     quantile = difference.reach(level) / float(drawn.std())
     return bca_interval(
         drawn, difference.estimate, _acceleration(arm, baseline, pair_seeds), quantile

@@ -3,25 +3,29 @@
 Three designs lead to the same object, so that tests, intervals and planning exist once:
 
 - `paired`: seed k of both arms shares initialisation, data order and augmentation.
-- `welch`: the seeds of the two arms have nothing to do with each other.
-- `crossed`: seeds (paired or not) crossed with test examples, from per-example outcomes.
+- `welch`: the seeds of the two arms have nothing to do with each other. The variance of an arm's
+  seeds may be borrowed from all arms of the study; see `seed_variances`.
+- `over_examples`: either of them, crossed with test examples, from per-example outcomes.
 
 What the seeds add to the uncertainty is Student's t, with Satterthwaite's (1946, Biometrics
 Bulletin 2:110) degrees of freedom, which are Welch's for two sets of seeds. What the examples add
-is nearly normal. The two are convolved, which is Behrens and Fisher's (1935) solution: from 3
-seeds on, and at the small levels that a family of arms needs, it errs at most as often as it says.
-Satterthwaite's t over both parts errs several times as often there, because a spread of the seeds
-that comes out too small also gets too many degrees of freedom.
+is Student's t too, with one degree of freedom less than there are independent examples. The two
+are convolved, which is Behrens and Fisher's (1935) solution: from 3 seeds on, and at the small
+levels that a family of arms needs, it errs at most as often as it says. Satterthwaite's t over both
+parts errs several times as often there, because a variance of the seeds that comes out too small
+also gets too many degrees of freedom.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy import optimize, special
 
-GRID = np.linspace(-9, 9, 401)  # of the examples' share, in standard deviations
-WEIGHTS = np.exp(-0.5 * GRID**2) / np.exp(-0.5 * GRID**2).sum()
-NEGLIGIBLE = 0.02  # share of the seeds in the variance below which Satterthwaite's t is used
+# Discordant examples that are added to those seen (Agresti and Min 2005, Biometrics 61:515, add two
+# to each kind): none among N examples does not mean that there are none among all.
+PLUS = 4
 
 
 @dataclass(frozen=True)
@@ -33,88 +37,104 @@ class Difference:
       seed_variances: variance that one seed adds, for each independent set of seeds: one set if
         the arms are paired by seed, two if not.
       seeds: the number of seeds in each set.
+      borrowed: by how much the degrees of freedom of each variance exceed those of the set's own
+        seeds, as a factor; (): by nothing.
       example_variance: variance that the choice of test examples adds, whatever the number of
         seeds; 0 if the difference is about this test set only.
-      examples: the number of test examples; 0 if the difference is about this test set only.
+      examples: the number of independent test examples, or of their units; 0 if the difference is
+        about this test set only.
     """
 
     estimate: float
     seed_variances: tuple[float, ...]
     seeds: tuple[int, ...]
+    borrowed: tuple[float, ...] = ()
     example_variance: float = 0.0
     examples: int = 0
 
     @property
-    def _parts(self) -> tuple[float, float, float]:
-        """Variance of the estimate due to seeds, its degrees of freedom, and due to examples."""
+    def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Variance and degrees of freedom of what seeds and of what examples add."""
         seeds = np.asarray(self.seeds, float)
         terms = np.asarray(self.seed_variances) / seeds
-        squares = float((terms**2 / (seeds - 1)).sum())
-        total = float(terms.sum())
-        return total, total**2 / squares if squares > 0 else np.inf, self.example_variance
+        factors = np.asarray(self.borrowed or (1.0,) * len(seeds))
+        degrees, shared, total = (seeds - 1) * factors, factors > 1, float(terms.sum())
+        squares = float((terms[~shared] ** 2 / degrees[~shared]).sum())
+        if shared.any():  # one estimate, whose error is common to both
+            squares += float(terms[shared].sum() ** 2 / degrees[shared].mean())
+        by_seed = total, total**2 / squares if squares > 0 else np.inf
+        return by_seed, (self.example_variance, float(max(self.examples - 1, 1)))
 
     @property
     def standard_error(self) -> float:
         """Standard deviation of the estimate."""
-        by_seed, _, by_example = self._parts
-        return float(np.sqrt(by_seed + by_example))
+        return float(np.sqrt(sum(variance for variance, _ in self._parts)))
 
     @property
     def degrees(self) -> float:
         """Satterthwaite's degrees of freedom of the standard error."""
-        by_seed, degrees, by_example = self._parts
-        squares = by_seed**2 / degrees + by_example**2 / max(self.examples - 1, 1)
-        return float((by_seed + by_example) ** 2 / squares) if squares > 0 else float("inf")
+        squares = sum(variance**2 / degrees for variance, degrees in self._parts)
+        return float(self.standard_error**4 / squares) if squares > 0 else float("inf")
 
     @property
-    def spread(self) -> bool:
-        """Whether the seeds differ at all; without that there is no telling how sure one is."""
+    def varies(self) -> bool:
+        """Whether there is any variance; without it there is no telling how sure one is."""
         return self.standard_error > 1e-12 * max(1.0, abs(self.estimate))
 
     def tail(self, distance: float) -> float:
         """Chance that the error of the estimate exceeds a distance in one direction."""
-        by_seed, degrees, by_example = self._parts
-        if by_example == 0 or by_seed < NEGLIGIBLE * by_example:
-            return float(special.stdtr(self.degrees, -distance / self.standard_error))
-        rest = distance - np.sqrt(by_example) * GRID
-        return float(special.stdtr(degrees, -rest / np.sqrt(by_seed)) @ WEIGHTS)
+        (small, few), (large, many) = sorted(self._parts)
+        if small == 0:
+            return float(special.stdtr(many, -distance / np.sqrt(large)))
+        nodes, weights = _quadrature(few)
+        rest = distance - np.sqrt(small) * nodes
+        return float(special.stdtr(many, -rest / np.sqrt(large)) @ weights)
 
     def reach(self, level: float) -> float:
         """The distance that the error stays within, in both directions, at a confidence level."""
         outside = 0.5 - level / 2
-        by_seed, degrees, by_example = self._parts
-        alone = -special.stdtrit(degrees, outside) * np.sqrt(by_seed)
-        normal = -special.ndtri(outside) * np.sqrt(by_example)
-        if by_example == 0 or by_seed < NEGLIGIBLE * by_example:
-            return float(-special.stdtrit(self.degrees, outside) * self.standard_error)
-        low, high = 0.9 * max(alone, normal), alone + normal
-        return float(optimize.brentq(lambda d: self.tail(d) - outside, low, high, rtol=1e-9))
+        each = [-special.stdtrit(d, outside) * np.sqrt(v) for v, d in self._parts if v > 0]
+        if len(each) == 1:
+            return float(each[0])
+        return float(
+            optimize.brentq(
+                lambda d: self.tail(d) - outside, 0.8 * max(each), 1.1 * sum(each), rtol=1e-9
+            )
+        )
 
     def p_value(self) -> float:
-        """Two-sided p of no difference; 1 if the seeds do not spread."""
-        return min(2 * self.tail(abs(self.estimate)), 1.0) if self.spread else 1.0
+        """Two-sided p of no difference; 1 without any variance."""
+        return min(2 * self.tail(abs(self.estimate)), 1.0) if self.varies else 1.0
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval at a confidence level.
-
-        Without any spread it is the point 0 for arms that agree exactly, else everything.
-        """
-        unknown = 0.0 if self.estimate == 0 else float("inf")
-        half = self.reach(level) if self.spread else unknown
+        """Interval at a confidence level; everything without any variance."""
+        half = self.reach(level) if self.varies else float("inf")
         return float(self.estimate - half), float(self.estimate + half)
 
     def equivalence_p(self, margin: float) -> float:
         """Two one-sided tests (Schuirmann 1987): p of a difference of `margin` or more.
 
-        The larger of the two one-sided p: small means |difference| < margin.
+        The larger of the two one-sided p: small means |difference| < margin. 1 without any
+        variance.
         """
-        if not self.spread:
-            return 0.0 if self.estimate == 0 else 1.0
-        return self.tail(margin - abs(self.estimate))
+        return self.tail(margin - abs(self.estimate)) if self.varies else 1.0
 
     def at(self, seeds: int) -> "Difference":
         """The same difference as another number of seeds (in each set) would show it."""
         return replace(self, seeds=(seeds,) * len(self.seeds))
+
+    def on(self, examples: int) -> "Difference":
+        """The same difference as another number of test examples would show it."""
+        scaled = self.example_variance * self.examples / examples
+        return replace(self, example_variance=scaled, examples=examples)
+
+
+@lru_cache(maxsize=256)
+def _quadrature(degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of a mean over Student's t, dense in the middle and far into the tails."""
+    edges = np.sinh(np.linspace(-12, 12, 601))
+    weights = np.diff(special.stdtr(degrees, edges))
+    return (edges[1:] + edges[:-1]) / 2, weights / weights.sum()
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
@@ -128,55 +148,196 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float
     return mean, mean - half, mean + half
 
 
-def paired(arm: np.ndarray, baseline: np.ndarray) -> Difference:
-    """Difference of `[seeds]` values whose seeds match one to one."""
+def share_interval(
+    values: np.ndarray, floor: float = 0.0, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Returns the mean of shares `[seeds]` and the ends of its interval, within 0 and 1.
+
+    Student's interval of the log-odds, by the delta method, which widens towards the middle and
+    cannot leave the possible.
+
+    Args:
+      values: in [0, 1].
+      floor: of their variance, which a few equal shares would make 0; see `seed_floor`.
+      level: of confidence.
+    """
+    values = np.asarray(values, float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, 0.0, 1.0
+    error = np.sqrt(max(values.var(ddof=1), floor) / len(values))
+    if error == 0:
+        return mean, 0.0, 1.0
+    # A mean of exactly 0 or 1 has no log-odds; two standard errors away from the end it has.
+    inner = float(np.clip(mean, 2 * error, 1 - 2 * error)) if error < 0.25 else 0.5
+    half = special.stdtrit(len(values) - 1, 0.5 + level / 2) * error / (inner * (1 - inner))
+    low, high = special.expit(special.logit(inner) + np.array([-half, half]))
+    return mean, min(float(low), mean), max(float(high), mean)
+
+
+def paired(arm: np.ndarray, baseline: np.ndarray, floor: float = 0.0) -> Difference:
+    """Difference of `[seeds]` values whose seeds match one to one.
+
+    Args:
+      arm, baseline: row k of both has the same seed.
+      floor: of the variance of a seed's difference.
+    """
     gaps = np.asarray(arm, float) - np.asarray(baseline, float)
-    return Difference(float(gaps.mean()), (float(gaps.var(ddof=1)),), (len(gaps),))
-
-
-def welch(arm: np.ndarray, baseline: np.ndarray) -> Difference:
-    """Difference of `[seeds]` values of two independent sets of seeds (Welch 1947)."""
-    arm, baseline = np.asarray(arm, float), np.asarray(baseline, float)
     return Difference(
-        float(arm.mean() - baseline.mean()),
-        (float(arm.var(ddof=1)), float(baseline.var(ddof=1))),
-        (len(arm), len(baseline)),
+        float(gaps.mean()), (max(float(gaps.var(ddof=1)), floor),), (len(gaps),), (1.0,)
     )
 
 
-def crossed(arm: np.ndarray, baseline: np.ndarray, *, pair_seeds: bool) -> Difference:
-    """Difference in accuracy that speaks for new seeds and for new test examples.
+@dataclass(frozen=True)
+class SeedVariance:
+    """How much the metric of one arm varies from seed to seed.
+
+    Attributes:
+      value: variance over seeds.
+      borrowed: by how much its degrees of freedom exceed those of the arm's own seeds.
+    """
+
+    value: float
+    borrowed: float = 1.0
+
+
+def own_variance(values: np.ndarray, floor: float = 0.0) -> SeedVariance:
+    """The variance of an arm's own seeds, `[seeds]`."""
+    return SeedVariance(max(float(np.var(values, ddof=1)), floor))
+
+
+def seed_variances(
+    arms: Sequence[np.ndarray], floors: Sequence[float] | None = None
+) -> list[SeedVariance]:
+    """The variance of every arm's seeds: the arm's own, or that of all arms if it is larger.
+
+    Few seeds tell little of how much they vary, and an arm whose variance came out too small by
+    chance is what most false verdicts are made of. So the arms lend each other their degrees of
+    freedom. An arm that varies more than all of them together keeps its own variance and its own
+    degrees: without that check, one arm with three times the standard deviation of the others
+    would double the false verdicts.
+
+    Args:
+      arms: each `[seeds]`, 2 or more.
+      floors: of each arm's variance.
+    """
+    own = np.array([np.var(values, ddof=1) for values in arms])
+    own = np.maximum(own, floors if floors is not None else 0.0)
+    degrees = np.array([len(values) - 1.0 for values in arms])
+    shared = float(own @ degrees / degrees.sum())
+    return [
+        SeedVariance(float(mine)) if mine > shared else SeedVariance(shared, degrees.sum() / mine_d)
+        for mine, mine_d in zip(own, degrees, strict=True)
+    ]
+
+
+def welch(
+    arm: np.ndarray,
+    baseline: np.ndarray,
+    variances: tuple[SeedVariance, SeedVariance] | None = None,
+) -> Difference:
+    """Difference of `[seeds]` values of two independent sets of seeds (Welch 1947).
+
+    Args:
+      arm, baseline: the values.
+      variances: of their seeds; None: their own.
+    """
+    arm, baseline = np.asarray(arm, float), np.asarray(baseline, float)
+    first, second = variances or (own_variance(arm), own_variance(baseline))
+    return Difference(
+        float(arm.mean() - baseline.mean()),
+        (first.value, second.value),
+        (len(arm), len(baseline)),
+        (first.borrowed, second.borrowed),
+    )
+
+
+def seed_floor(outcomes: np.ndarray) -> float:
+    """The least that a seed's accuracy can be taken to vary, from its answers.
+
+    Seeds that disagree on examples differ in accuracy by at least what independent disagreements
+    add up to, and by one example in any case, however equal their accuracies came out.
+
+    Args:
+      outcomes: `[seeds, examples]`, right or wrong, or the difference of two such tables.
+    """
+    examples = outcomes.shape[1]
+    apart = float(outcomes.var(axis=0, ddof=1, dtype=np.float64).mean())
+    return max(apart / examples, 1 / examples**2)
+
+
+def over_examples(
+    difference: Difference,
+    arm: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    pair_seeds: bool,
+    units: np.ndarray | None = None,
+) -> Difference:
+    """The same difference in accuracy, speaking for new test examples as well as new seeds.
 
     Seeds and examples are random and crossed: every seed meets every example. With the mean
     squares of the two-way layout, var = (MS_seeds + MS_examples - MS_residual) / (seeds examples)
-    (Searle, Casella, McCulloch 1992, section 4.3); a negative share of the examples counts as 0.
-    For unpaired seeds each arm has its own seeds and residual, and the examples are shared.
+    (Searle, Casella, McCulloch 1992, section 4.3); a negative share of the examples counts as 0,
+    and four discordant examples are added to those seen. For unpaired seeds each arm has its own
+    seeds and residual, and the examples are shared.
 
     Args:
+      difference: over the seeds.
       arm, baseline: bool `[seeds, examples]`, whether each answer was right; the same examples.
       pair_seeds: whether row k of both has the same seed.
+      units: int `[examples]`, the speaker, video or patient that each example is of; only those
+        are independent. None: every example is.
     """
-    if pair_seeds:
-        tables = [np.asarray(arm, np.int8) - np.asarray(baseline, np.int8)]
-    else:
-        tables = [np.asarray(arm, np.int8), np.asarray(baseline, np.int8)]
+    tables = _tables(arm, baseline, pair_seeds)
     examples = arm.shape[1]
-    columns = [table.mean(axis=0) for table in tables]
-    by_example = columns[0] - columns[1] if len(columns) == 2 else columns[0]
+    means = [table.mean(axis=0) for table in tables]
+    by_example = means[0] - means[1] if len(means) == 2 else means[0]
+    centred = by_example - by_example.mean()
+    units = np.arange(examples) if units is None else units
+    sums = np.bincount(np.unique(units, return_inverse=True)[1], weights=centred)
+    independent = len(sums)
+    seen = float(sums @ sums) * independent / max(independent - 1, 1) / examples**2
     residual = sum(_residual(table) / table.size for table in tables)
-    return Difference(
-        estimate=float(by_example.mean()),
-        seed_variances=tuple(float(table.mean(axis=1).var(ddof=1)) for table in tables),
-        seeds=tuple(len(table) for table in tables),
-        example_variance=float(max(by_example.var(ddof=1) / examples - residual, 0.0)),
-        examples=examples,
+    return replace(
+        difference,
+        example_variance=max(seen - residual, 0.0) + PLUS / examples**2,
+        examples=independent,
     )
+
+
+def crossed(
+    arm: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    pair_seeds: bool,
+    variances: tuple[SeedVariance, SeedVariance] | None = None,
+    units: np.ndarray | None = None,
+) -> Difference:
+    """Difference in accuracy of bool `[seeds, examples]`; see `over_examples`."""
+    values = arm.mean(axis=1), baseline.mean(axis=1)
+    if pair_seeds:
+        [gaps] = _tables(arm, baseline, True)
+        over_seeds = paired(*values, floor=seed_floor(gaps))
+    else:
+        own = tuple(
+            own_variance(v, seed_floor(t)) for v, t in zip(values, (arm, baseline), strict=True)
+        )
+        over_seeds = welch(*values, variances or own)
+    return over_examples(over_seeds, arm, baseline, pair_seeds=pair_seeds, units=units)
+
+
+def _tables(arm: np.ndarray, baseline: np.ndarray, pair_seeds: bool) -> list[np.ndarray]:
+    arm, baseline = np.asarray(arm, np.int8), np.asarray(baseline, np.int8)
+    return [arm - baseline] if pair_seeds else [arm, baseline]
 
 
 def _residual(table: np.ndarray) -> float:
     """Mean square of what neither the row nor the column explains, in `[seeds, examples]`."""
     rows, columns = table.mean(axis=1), table.mean(axis=0)
     seeds, examples = table.shape
+    if examples == 1:
+        return 0.0
     total = float(np.square(table, dtype=np.int64).sum()) - table.size * rows.mean() ** 2
     explained = examples * rows.var() * seeds + seeds * columns.var() * examples
     return max(total - float(explained), 0.0) / ((seeds - 1) * (examples - 1))

@@ -1,11 +1,14 @@
-"""What a number of seeds can resolve, and how many it takes."""
+"""What a number of seeds and of test examples can resolve, and how many it takes."""
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy import special
 
-from cnn.ablation.analysis.statistics.difference import Difference
+from cnn.ablation.analysis.statistics.difference import PLUS, Difference
 
 MOST_SEEDS = 10_000  # more than this is reported as "no number of seeds"
+MOST_EXAMPLES = 100_000_000
 
 
 def noise_floor(accuracy: float, examples: int) -> float:
@@ -13,16 +16,30 @@ def noise_floor(accuracy: float, examples: int) -> float:
     return float(np.sqrt(accuracy * (1 - accuracy) / examples))
 
 
-def planned(difference: float, seed_sd: float, seeds: int, correlation: float = 0.0) -> Difference:
-    """The paired difference of two arms before anything is trained.
+def planned(
+    difference: float,
+    seed_sd: float,
+    seeds: int,
+    *,
+    arms: int = 2,
+    example_sd: float = 0.0,
+    examples: int = 0,
+) -> Difference:
+    """The difference of two arms before anything is trained, its seeds not paired.
 
     Args:
       difference: the true one that is assumed.
       seed_sd: standard deviation of the metric over the seeds of one arm.
       seeds: of each arm.
-      correlation: between the arms' values for the same seed.
+      arms: that lend each other their degrees of freedom; see `seed_variances`.
+      example_sd: standard deviation, over test examples, of the difference of the two arms' mean
+        outcomes on an example.
+      examples: of the test set; 0: the difference is about one test set only.
     """
-    return Difference(difference, (2 * seed_sd**2 * (1 - correlation),), (seeds,))
+    by_example = (example_sd**2 / examples + PLUS / examples**2) if examples else 0.0
+    return Difference(
+        difference, (seed_sd**2,) * 2, (seeds,) * 2, (arms,) * 2, by_example, examples
+    )
 
 
 def power(difference: Difference, alpha: float = 0.05) -> float:
@@ -30,7 +47,7 @@ def power(difference: Difference, alpha: float = 0.05) -> float:
 
     Noncentral t, both tails: exact for paired seeds, close otherwise.
     """
-    if not difference.spread:
+    if not difference.varies:
         return float(difference.estimate != 0)
     degrees, error = difference.degrees, difference.standard_error
     shift, critical = abs(difference.estimate) / error, difference.reach(1 - alpha) / error
@@ -43,7 +60,7 @@ def equivalence_power(difference: Difference, margin: float, alpha: float = 0.05
 
     The sum of the one-sided powers less one, which is a little low for few seeds.
     """
-    if not difference.spread:
+    if not difference.varies:
         return float(abs(difference.estimate) < margin)
     degrees, error = difference.degrees, difference.standard_error
     critical = difference.reach(1 - 2 * alpha) / error
@@ -51,6 +68,19 @@ def equivalence_power(difference: Difference, margin: float, alpha: float = 0.05
     if shifts.min() <= 0:
         return 0.0
     return float(max(0.0, (1 - special.nctdtr(degrees, shifts, critical)).sum() - 1))
+
+
+def decision_power(
+    difference: Difference, margin: float | None = None, alpha: float = 0.05
+) -> float:
+    """Chance that the difference is shown or, with a margin, that equivalence is.
+
+    The two exclude each other unless nothing would be left undecided, so their chances add up.
+    """
+    shown = power(difference, alpha)
+    if margin is not None:
+        shown += equivalence_power(difference, margin, alpha)
+    return min(shown, 1.0)
 
 
 def seeds_needed(
@@ -70,20 +100,40 @@ def seeds_needed(
     """
 
     def enough(seeds: int) -> bool:
-        view = difference.at(seeds)
-        reached = power(view, alpha)
-        if margin is not None:
-            reached = max(reached, equivalence_power(view, margin, alpha))
-        return reached >= power_wanted
+        return decision_power(difference.at(seeds), margin, alpha) >= power_wanted
 
+    return _fewest(enough, at_least, MOST_SEEDS)
+
+
+def examples_needed(
+    difference: Difference,
+    margin: float | None = None,
+    alpha: float = 0.05,
+    power_wanted: float = 0.8,
+) -> int | None:
+    """The fewest test examples for a decision with the seeds as they are; see `seeds_needed`.
+
+    Returns:
+      the number of examples (of units, if they are clustered), at least those there are; None if
+      the seeds would not do on any test set.
+    """
+
+    def enough(examples: int) -> bool:
+        return decision_power(difference.on(examples), margin, alpha) >= power_wanted
+
+    return _fewest(enough, difference.examples, MOST_EXAMPLES)
+
+
+def _fewest(enough: Callable[[int], bool], at_least: int, most: int) -> int | None:
+    """The least number from `at_least` on that is enough, to 1 %; None if `most` is not."""
     if enough(at_least):
         return at_least
     low, high = at_least, 2 * at_least
     while not enough(high):
-        if high >= MOST_SEEDS:
+        if high >= most:
             return None
-        low, high = high, min(2 * high, MOST_SEEDS)
-    while high - low > 1:
+        low, high = high, min(2 * high, most)
+    while high - low > max(1, high // 100):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
@@ -96,7 +146,7 @@ def resolvable_difference(
 
     The estimate of `view` is not used, only its variances and seeds.
     """
-    if not view.spread:
+    if not view.varies:
         return 0.0
     error, degrees = view.standard_error, view.degrees
     critical = view.reach(1 - alpha) / error

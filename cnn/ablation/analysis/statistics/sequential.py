@@ -1,44 +1,54 @@
-"""Looking before the end without paying for it in false alarms: alpha-spending.
+"""Several analyses of one study without paying for them in false alarms: alpha-spending.
 
 Lan and DeMets (1983, Biometrika 70:659): the level alpha is spent as information accrues. Testing
 Student's p at the nominal levels computed for normal statistics keeps alpha to good accuracy
 (Jennison and Turnbull 2000, section 3.8).
+
+The planned analyses spend 80 % of alpha, late as O'Brien and Fleming's. The rest is kept for seeds
+that are added after the planned end, as a report may advise: every such extension spends 80 % of
+what is left, so that any number of them keeps alpha.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from scipy import optimize, special
 
-Spending = Literal["obrien_fleming", "pocock"]
 NODES = 121  # of the Gauss-Legendre rule: boundaries to about 1e-5
+SPENT = 0.8  # share of what is left of alpha that the planned end, and each extension, spends
 
 
-def spent(fraction: float, alpha: float, spending: Spending = "obrien_fleming") -> float:
-    """How much of the two-sided alpha may be spent when a fraction of the seeds is in."""
-    if spending == "pocock":
-        return float(alpha * np.log1p((np.e - 1) * fraction))
-    return float(4 * special.ndtr(special.ndtri(alpha / 4) / np.sqrt(fraction)))
+@dataclass(frozen=True)
+class Schedule:
+    """When a study is analyzed.
+
+    Attributes:
+      seeds: of each arm at each analysis, increasing: the planned ones, then the extensions.
+      planned: how many of them were planned from the start; 1 for a study that is analyzed once.
+    """
+
+    seeds: tuple[int, ...]
+    planned: int = 1
+
+    def cumulative(self, alpha: float) -> list[float]:
+        """The two-sided alpha that may be spent up to each analysis."""
+        end = self.seeds[self.planned - 1]
+        quantile = special.ndtri(SPENT * alpha / 4)
+        spent = [4 * special.ndtr(quantile / np.sqrt(n / end)) for n in self.seeds[: self.planned]]
+        more = len(self.seeds) - self.planned
+        return [*map(float, spent), *(alpha * (1 - (1 - SPENT) ** (i + 2)) for i in range(more))]
 
 
 @lru_cache(maxsize=4096)
-def spending_levels(
-    fractions: tuple[float, ...], alpha: float = 0.05, spending: Spending = "obrien_fleming"
-) -> tuple[float, ...]:
-    """The nominal two-sided level of every planned look, which together spend alpha.
-
-    Args:
-      fractions: of the planned seeds at each look, increasing, in (0, 1].
-      alpha: of all looks together.
-      spending: "obrien_fleming" spends late, "pocock" evenly.
-    """
+def spending_levels(schedule: Schedule, alpha: float = 0.05) -> tuple[float, ...]:
+    """The nominal two-sided level of every analysis, which together spend at most alpha."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     levels = []
     places, density, before, used = np.zeros(1), np.ones(1), 0.0, 0.0
-    for fraction in fractions:
+    fractions = np.array(schedule.seeds) / schedule.seeds[-1]
+    for fraction, total in zip(fractions, schedule.cumulative(alpha), strict=True):
         step = np.sqrt(fraction - before)
-        total = spent(fraction, alpha, spending)
         bound = _boundary(places, density, step, total - used, np.sqrt(fraction))
         levels.append(float(2 * special.ndtr(-bound / np.sqrt(fraction))))
         new = nodes * bound
@@ -61,25 +71,22 @@ def _boundary(
     return optimize.brentq(excess, 0.0, 40 * scale, xtol=1e-12)
 
 
-def sequential_p(
-    p_value: float,
-    look: int,
-    fractions: tuple[float, ...],
-    spending: Spending = "obrien_fleming",
-) -> float:
-    """The smallest alpha at which the p of this look would stop the study.
+def sequential_p(p_value: float, analysis: int, schedule: Schedule) -> float:
+    """The smallest alpha at which the p of this analysis would decide.
 
-    Valid at whichever of the planned looks it is read: P(any of them <= a) <= a without a
-    difference. 1 for a p that no alpha below 1/2 would let pass.
+    Valid at whichever of the analyses it is read: P(any of them <= a) <= a without a difference.
+    1 for a p that no alpha below 1/2 would let pass.
     """
+    if analysis == 0 and schedule.planned == 1:
+        return min(p_value / SPENT, 1.0)
     lowest, highest = 1e-9, 0.5
-    if spending_levels(fractions, highest, spending)[look] < p_value:
+    if spending_levels(schedule, highest)[analysis] < p_value:
         return 1.0
-    if spending_levels(fractions, lowest, spending)[look] >= p_value:
+    if spending_levels(schedule, lowest)[analysis] >= p_value:
         return lowest
 
     def beyond(logarithm: float) -> float:
-        level = spending_levels(fractions, float(np.exp(logarithm)), spending)[look]
+        level = spending_levels(schedule, float(np.exp(logarithm)))[analysis]
         return float(np.log(level / p_value))
 
     return float(np.exp(optimize.brentq(beyond, np.log(lowest), np.log(highest), xtol=1e-6)))

@@ -1,6 +1,7 @@
 """The rule that turns differences into words.
 
-Every arm is compared with the baseline; all comparisons of a study are one family.
+Every arm is compared with the baseline; all comparisons of a study are one family, but for the A/A
+control, which is a family of its own.
 
 - *different*: Holm's adjusted p of "no difference" is at most alpha. An arm that is not different
   in truth is called so, anywhere in the family, with probability at most alpha.
@@ -9,11 +10,20 @@ Every arm is compared with the baseline; all comparisons of a study are one fami
   alpha.
 - equivalent -> "equivalent"; else different -> "better" or "worse"; else -> "undecided". What is
   both is "equivalent": the study declared such a difference too small to matter.
-- Fewer than 3 seeds of either arm: "unranked". Two values give no usable spread. Arms that cannot
-  be judged stay in the family, so that a verdict does not depend on who failed.
 
-With planned looks, each p is replaced by the smallest alpha whose spending boundary it passes, so
-both statements hold over all looks together.
+An arm is judged only if every planned seed has a finite metric, and so has every seed of the
+baseline:
+
+- A seed that diverged makes its arm "unstable", and a baseline of which one diverged leaves every
+  arm unranked: survivors flatter.
+- A seed that crashed, for want of memory say, leaves its arm "unranked" until it is trained.
+- Until all seeds of the planned analysis have ended, every arm is "interim".
+- Fewer than 3 seeds of either arm are "unranked". Two values give no usable variance.
+
+Arms that cannot be judged stay in the family, so that a verdict does not depend on who failed.
+
+With several analyses, each p is replaced by the smallest alpha whose spending boundary it passes,
+so both statements hold over all of them together.
 """
 
 from collections.abc import Sequence
@@ -21,29 +31,43 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy import optimize, special
 
 from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.power import seeds_needed
-from cnn.ablation.analysis.statistics.sequential import Spending, sequential_p, spending_levels
+from cnn.ablation.analysis.statistics.power import examples_needed, seeds_needed
+from cnn.ablation.analysis.statistics.sequential import Schedule, sequential_p, spending_levels
 from cnn.ablation.analysis.statistics.significance import holm, holm_levels
 
 FEWEST_SEEDS = 3
-Kind = Literal["better", "worse", "equivalent", "undecided", "unranked"]
+JUDGED = ("better", "worse", "equivalent", "undecided")
+Kind = Literal["better", "worse", "equivalent", "undecided", "unstable", "interim", "unranked"]
+EVERYTHING = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True)
 class Look:
-    """One of several planned looks at a study.
+    """The analysis of a study that is due, or was the last.
 
     Attributes:
-      index: of this look.
-      fractions: of the planned seeds at each look, increasing, the last one 1.
-      spending: of alpha over the looks.
+      index: of this analysis within the schedule.
+      schedule: of all analyses up to now, and of those that are still planned.
     """
 
     index: int
-    fractions: tuple[float, ...]
-    spending: Spending = "obrien_fleming"
+    schedule: Schedule
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds of each arm it is about."""
+        return self.schedule.seeds[self.index]
+
+    def p(self, p_value: float) -> float:
+        """The p over all analyses."""
+        return sequential_p(p_value, self.index, self.schedule)
+
+    def level(self, alpha: float) -> float:
+        """The nominal level of this analysis."""
+        return spending_levels(self.schedule, alpha)[self.index]
 
 
 @dataclass(frozen=True)
@@ -51,17 +75,21 @@ class Verdict:
     """What can be said of one arm.
 
     Attributes:
-      kind: better, worse, equivalent, undecided or unranked.
+      kind: better, worse, equivalent, undecided; or unstable, interim, unranked: not judged.
       difference: the estimate behind it; None if there is none.
       p: two-sided, of this arm alone.
-      adjusted_p: over the family and the looks; different if at most alpha.
+      adjusted_p: over the family and the analyses; different if at most alpha.
       equivalence_p: of a difference of the margin or more, adjusted likewise.
       different: whether `adjusted_p` is at most alpha, whatever the kind.
-      interval: of this arm alone, at level 1 - alpha.
-      family_interval: at the level at which Holm's procedure judged the arm: leaves zero out
-        exactly when `different`.
-      seeds_wanted: undecided: seeds of each arm that would decide it with the planned power, if
-        what was seen is the truth; None if no number would.
+      interval: 95 % interval of this arm alone.
+      family_interval: at the level at which the intervals of all arms hold together with 95 %,
+        over all analyses (Bonferroni).
+      corrected: the estimate with the exaggeration taken out that comes of having been called
+        different; None if it was not.
+      seeds_wanted: undecided: seeds of each arm that would decide it, either way, with the planned
+        power, if what was seen is the truth; None if no number would.
+      examples_wanted: undecided, and no number of seeds would do on this test set: test examples
+        (or units) that would, with `seeds_wanted` seeds, up to four times as many as there are.
     """
 
     kind: Kind
@@ -70,9 +98,16 @@ class Verdict:
     adjusted_p: float = 1.0
     equivalence_p: float = 1.0
     different: bool = False
-    interval: tuple[float, float] = (float("-inf"), float("inf"))
-    family_interval: tuple[float, float] = (float("-inf"), float("inf"))
+    interval: tuple[float, float] = EVERYTHING
+    family_interval: tuple[float, float] = EVERYTHING
+    corrected: float | None = None
     seeds_wanted: int | None = None
+    examples_wanted: int | None = None
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is a verdict."""
+        return self.kind in JUDGED
 
 
 def verdict(difference: Difference, margin: float, **rule) -> Verdict:
@@ -92,48 +127,108 @@ def verdicts(
     """The verdicts on a family of comparisons with a baseline; the rule is the module's docstring.
 
     Args:
-      differences: arm minus baseline; None for an arm without enough runs.
+      differences: arm minus baseline; None for an arm that cannot be judged.
       margin: differences smaller than this do not matter; > 0.
       alpha: of the family.
       higher_is_better: direction of the metric.
-      look: which of the planned looks this is; None if the study is judged once.
+      look: which analysis this is; None if there is one only, which spends all of alpha.
       power_wanted: of the study that `seeds_wanted` plans.
     """
+    found = judge(differences, margin, alpha=alpha, higher_is_better=higher_is_better, look=look)
+    family = np.array([1.0 if v.difference is None else _over(v.p, look) for v in found])
+    levels = holm_levels(family, alpha)
+    return [
+        _in_full(v, margin, alpha, float(level), len(found), look, power_wanted)
+        for v, level in zip(found, levels, strict=True)
+    ]
+
+
+def judge(
+    differences: Sequence[Difference | None],
+    margin: float,
+    *,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+    look: Look | None = None,
+) -> list[Verdict]:
+    """The kinds and p of a family alone, without intervals and advice; see `verdicts`."""
     judged = [d if d is not None and min(d.seeds) >= FEWEST_SEEDS else None for d in differences]
-    p_values = np.array([1.0 if d is None else d.p_value() for d in judged])
-    overall = np.array([_over_looks(p, look) for p in p_values])
-    equivalence = np.array(
-        [1.0 if d is None else _over_looks(2 * d.equivalence_p(margin), look) / 2 for d in judged]
+    p_values = [1.0 if d is None else d.p_value() for d in judged]
+    adjusted = holm(np.array([_over(p, look) for p in p_values]))
+    equivalence = holm(
+        np.array(
+            [1.0 if d is None else _over(2 * d.equivalence_p(margin), look) / 2 for d in judged]
+        )
     )
-    adjusted, equivalence_adjusted = holm(overall), holm(equivalence)
-    levels = holm_levels(overall, alpha)
-    strictest = np.minimum(levels, holm_levels(equivalence, alpha))
-    results = []
-    for i, difference in enumerate(judged):
-        if difference is None:
-            results.append(Verdict("unranked", differences[i]))
-            continue
-        found = Verdict(
-            _kind(difference, adjusted[i], equivalence_adjusted[i], alpha, higher_is_better),
+    return [
+        Verdict("unranked", differences[i])
+        if difference is None
+        else Verdict(
+            _kind(difference, adjusted[i], equivalence[i], alpha, higher_is_better),
             difference,
             p=float(p_values[i]),
             adjusted_p=float(adjusted[i]),
-            equivalence_p=float(equivalence_adjusted[i]),
+            equivalence_p=float(equivalence[i]),
             different=bool(adjusted[i] <= alpha),
-            interval=difference.interval(1 - _nominal(alpha, look)),
-            family_interval=difference.interval(1 - _nominal(float(levels[i]), look)),
         )
-        results.append(_with_plan(found, margin, float(strictest[i]), power_wanted))
-    return results
+        for i, difference in enumerate(judged)
+    ]
 
 
-def _with_plan(found: Verdict, margin: float, alpha: float, power_wanted: float) -> Verdict:
-    """Adds the seeds that would decide an undecided comparison."""
-    if found.kind != "undecided":
+def _in_full(
+    found: Verdict,
+    margin: float,
+    alpha: float,
+    holm_level: float,
+    family: int,
+    look: Look | None,
+    power_wanted: float,
+) -> Verdict:
+    """Adds intervals, the correction of what was selected, and what would decide the rest."""
+    if not found.judged:
         return found
-    more = min(found.difference.seeds) + 1
-    wanted = seeds_needed(found.difference, margin, alpha, power_wanted, more)
-    return replace(found, seeds_wanted=wanted)
+    difference, level = found.difference, _nominal(holm_level, look)
+    found = replace(
+        found,
+        interval=difference.interval(1 - alpha),
+        family_interval=difference.interval(1 - _nominal(alpha / family, look)),
+        corrected=unselected(difference, level) if found.different else None,
+    )
+    if found.kind != "undecided" or not difference.varies:
+        return found
+    plan = margin, level, power_wanted
+    seeds = min(difference.seeds)
+    wanted = seeds_needed(difference, *plan, seeds + 1)
+    if wanted is not None or not difference.examples:
+        return replace(found, seeds_wanted=wanted)
+    for more in (seeds, 2 * seeds, 4 * seeds):
+        if (larger := examples_needed(difference.at(more), *plan)) is not None:
+            return replace(found, seeds_wanted=more, examples_wanted=larger)
+    return found
+
+
+def unselected(difference: Difference, level: float) -> float:
+    """The effect that, seen only where it is significant, would on average look like this one.
+
+    An estimate that is reported because it passed a test is too large on average. The likelihood of
+    the estimate given that it passed corrects for that (Zhong and Prentice 2008, Biostatistics
+    9:621); errors are taken as normal.
+
+    Args:
+      difference: that was significant.
+      level: at which it was, two-sided.
+    """
+    seen = abs(difference.estimate) / difference.standard_error
+    bound = difference.reach(1 - level) / difference.standard_error
+
+    def excess(effect: float) -> float:
+        up, down = bound - effect, -bound - effect
+        density = np.exp(-0.5 * up**2) - np.exp(-0.5 * down**2)
+        passed = special.ndtr(-up) + special.ndtr(down)
+        return float(effect + density / np.sqrt(2 * np.pi) / passed - seen)
+
+    effect = optimize.brentq(excess, 0.0, seen) if excess(0.0) < 0 else 0.0
+    return float(np.sign(difference.estimate) * effect * difference.standard_error)
 
 
 def _kind(
@@ -146,16 +241,9 @@ def _kind(
     return "better" if (difference.estimate > 0) == higher else "worse"
 
 
-def _over_looks(p_value: float, look: Look | None) -> float:
-    """The p over all looks; anything above 1/2 becomes 1 or more."""
-    if look is None:
-        return p_value
-    if p_value > 0.5:
-        return 2.0
-    return sequential_p(p_value, look.index, look.fractions, look.spending)
+def _over(p_value: float, look: Look | None) -> float:
+    return p_value if look is None else look.p(p_value)
 
 
 def _nominal(alpha: float, look: Look | None) -> float:
-    if look is None:
-        return alpha
-    return spending_levels(look.fractions, alpha, look.spending)[look.index]
+    return alpha if look is None else look.level(alpha)
