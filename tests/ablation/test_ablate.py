@@ -16,9 +16,11 @@ import pytest
 
 from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.statistics.sequential import Schedule
 from cnn.ablation.execution import worker
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.watchdog import HUNG
+from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.study_plan import arms_of, load_study
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
@@ -159,12 +161,12 @@ def test_a_report_over_unfinished_runs_is_marked_partial(finished, tmp_path):
     shutil.rmtree(copy / "strided" / "seed-1")
     start.report([str(copy)])
     page, lines = (copy / "report.html").read_text(), (copy / "report.md").read_text().splitlines()
-    assert "Partial report" in page
+    assert "Interim." in page
     assert ">begun<" in page
     assert ">not begun<" in page
     assert any("[begun](<max/seed-0>)" in line for line in lines)
     assert any(line.startswith("- strided: ") and ", not begun, " in line for line in lines)
-    assert "Partial report" not in (finished[0] / "report.html").read_text()
+    assert "Interim." not in (finished[0] / "report.html").read_text()
     with open(copy / "report.csv") as file:
         assert {row["partial"] for row in csv.DictReader(file)} == {"true"}
 
@@ -196,9 +198,10 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
     for folder, failed in failures.items():
         assert failed == ("strided" in str(folder))
         if failed:
-            told = json.loads(worker.failure_file(folder).read_text())["error"]
-            assert words in told
-            assert "\n" not in told
+            told = json.loads(worker.failure_file(folder).read_text())
+            assert words in told["error"]
+            assert "\n" not in told["error"]
+            assert told["diverged"] == isinstance(error, NonFiniteLossError)
 
 
 def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path):
@@ -279,7 +282,7 @@ def test_a_process_that_is_out_of_memory_is_told(tmp_path):
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
     workdir, _ = finished
     report = (workdir / "report.md").read_text()
-    assert "diverges is not ranked" in report
+    assert "diverges is unstable: 3 of 3 seeds diverged" in report
     assert "max again" in report
     page = (workdir / "report.html").read_text()
     assert "Tiny &lt;study&gt; &amp; co" in page
@@ -309,26 +312,23 @@ def test_the_cost_of_an_arm_is_counted(finished):
     assert arms["diverges"].macs is None
 
 
-def test_consistency_stands_beside_accuracy_where_it_was_measured(finished, tmp_path):
+def test_registered_metrics_of_suites_stand_beside_accuracy(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
     figures = {
-        "shifted": {"consistency": 0.75, "accuracy": 0.5, "worst_case": 0.25},
-        "consistency": {"mean": 0.5, "low": 0.4},
+        "circular_grid": {"consistency": 0.75, "worst_case": 0.25, "shifts": [1, 2]},
+        "not registered": 0.5,
     }
     for i, folder in enumerate(sorted((copy / "max").glob("seed-*/"))):
-        said = {"complete": True, "step": 12, "split": "test"}
-        stale = [{}, {"step": 9}, {"complete": False}][i]
+        said = {"suite": "shift", "complete": True, "step": 12, "split": "test", "options": {}}
+        stale = [{}, {"step": 9}, {"options": {"images": 7}}][i]
         record = said | stale | {"figures": figures}
         (folder / "evaluation").mkdir()
         (folder / "evaluation" / "shift.json").write_text(json.dumps(record))
     runs = next(arm.seeds for arm in collect(StudyFolder(copy)).arms if arm.name == "max")
-    seen = [{n: v for n, v in run.metrics.items() if "consistency" in n} for run in runs]
-    assert seen == [{"shifted, consistency": 0.75, "consistency, mean": 0.5}, {}, {}]
-    assert 0 < runs[0].metrics["accuracy"] < 1
-    # Others that a study can be about are there too; details are not.
-    assert runs[0].metrics["shifted, worst_case"] == 0.25
-    assert "shifted, accuracy" not in runs[0].metrics
+    assert [run.metrics.get("circular_grid, consistency") for run in runs] == [0.75, None, None]
+    assert set(runs[1].metrics) == {"accuracy", "loss", "top5_accuracy"}
+    assert "not registered" not in runs[0].metrics
 
 
 def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
@@ -340,6 +340,9 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     assert worker.is_open(asks)
     assert worker.work([asks]) == 0
     assert not worker.is_open(asks)
+    said = StudyFolder(copy).description()
+    said["plan"]["suites"] = suites
+    StudyFolder(copy).file.write_text(json.dumps(said))
     arms = {arm.name: arm for arm in collect(StudyFolder(copy)).arms}
     assert 0 <= arms["max"].seeds[0].metrics["circular_grid, consistency"] <= 1
     assert worker.is_open(replace(asks, suites=("shift(images=6)",)))
@@ -386,3 +389,53 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
     longer = load_study(STUDY, ["train.duration=13 steps"])
     with pytest.raises(UserError, match=r"train\.duration: '12 steps' -> '13 steps'"):
         StudyFolder(finished[0]).begin(longer, STUDY, [])
+
+
+def begun(tmp_path, **changes):
+    """A study with a result, in its folder."""
+    folder = StudyFolder(tmp_path / "study")
+    plan = replace(load_study(STUDY), **changes)
+    folder.begin(plan, STUDY, [])
+    record_failure(arms_of(plan, folder.path)["max"][0], "it crashed")
+    return folder, plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"margin": 3.0}, "margin: 1.0 -> 3.0: the study in .* is frozen"),
+        ({"metric": "loss"}, "metric: 'accuracy' -> 'loss'"),
+        ({"baseline": "strided"}, "baseline: 'max' -> 'strided'"),
+        ({"paired": True}, "paired: False -> True"),
+        ({"seeds": (0, 1, 3)}, r"seeds: \[0, 1, 2\] -> \[0, 1, 3\]"),
+        ({"seeds": (0, 1, 2, 3, 4, 5), "looks": (3, 4, 6)}, r"looks: .* analyzed at \[3, 6\]"),
+    ],
+)
+def test_what_decides_is_frozen_at_the_first_result(tmp_path, changes, words):
+    folder, plan = begun(tmp_path)
+    before = folder.file.read_bytes()
+    with pytest.raises(UserError, match=words):
+        folder.begin(replace(plan, **changes), STUDY, [])
+    assert folder.file.read_bytes() == before
+
+
+def test_before_the_first_result_a_study_may_be_changed(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(load_study(STUDY), STUDY, [])
+    folder.begin(replace(load_study(STUDY), margin=3.0, seeds=range(5)), STUDY, [])
+    assert folder.plan().margin == 3.0
+    assert folder.schedule() == Schedule((5,), 1)
+
+
+def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
+    folder, plan = begun(tmp_path)
+    arms = {"max": (), "strided": plan.arms["strided"], "avg": ("model.downsample=avg",)}
+    for _ in range(2):  # the same command again changes nothing
+        folder.begin(replace(plan, seeds=range(8), arms=arms), STUDY, [])
+        assert folder.schedule() == Schedule((3, 8), 1)
+        assert folder.changes() == (
+            "arm 'avg' was added after the first results",
+            "arm 'diverges' was left out after the first results",
+        )
+    folder.begin(replace(plan, seeds=range(9)), STUDY, [])
+    assert folder.schedule() == Schedule((3, 8, 9), 1)

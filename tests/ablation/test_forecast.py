@@ -84,10 +84,10 @@ def test_the_arithmetic_of_a_plan():
     assert one.runs == 40
     assert one.seconds == pytest.approx((40 * 30 + 3 * 4) / 2)
     assert one.noise_floor == pytest.approx(np.sqrt(0.9 * 0.1 / 2000))
-    # A paired t-test of 10 seeds at 0.05/3, by SciPy's noncentral t.
+    # A t-test of two arms of 10 seeds at 0.05/3, by SciPy's noncentral t.
     error = 0.0025 * np.sqrt(2 / 10)
-    critical, shift = stats.t.isf(0.05 / 6, 9), one.resolvable / error
-    assert stats.nct.sf(critical, 9, shift) == pytest.approx(0.8, abs=1e-4)
+    critical, shift = stats.t.isf(0.05 / 6, 18), one.resolvable / error
+    assert stats.nct.sf(critical, 18, shift) == pytest.approx(0.8, abs=1e-4)
     needed = one.seeds_for_delta
     reached = [power(planned(0.003, 0.0025, n), 0.05 / 3) for n in (needed - 1, needed)]
     assert reached[0] < 0.8 <= reached[1]

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from cnn.ablation.analysis.statistics.sequential import Schedule
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
@@ -76,7 +77,7 @@ def full() -> Study:
     arms = small_arms(
         np.random.default_rng(0), {"max": 0, "blur": 0.6, "avg": -0.6, "aps": 0.02, EVIL: 0.1}
     )
-    failed = SeedRun(0, "runs/lp/seed_0", status="failed", error="the loss is not finite")
+    failed = SeedRun(0, "runs/lp/seed_0", status="crashed", error="the loss is not finite")
     return study([*arms, Arm("lp", seeds=(failed,))], aa_arm="max again", margin=0.02)
 
 
@@ -96,8 +97,8 @@ def test_the_verdict_comes_first_in_words(analysis, page):
     start = page.words[: page.words.index("Differences")]
     assert re.search(r"blur \(\+\d+\.\d\d pp\) is better than max", start)
     assert re.search(rf"avg \({MINUS}\d+\.\d\d pp\) is worse than max", start)
-    assert "lp is not ranked: no finished seed" in start
-    assert "lp: its only run failed: the loss is not finite" in start
+    assert "lp is not ranked: 1 of 1 seed crashed; the same command trains them again" in start
+    assert "lp: 1 of 1 seed crashed (seed 0): the loss is not finite" in start
     assert "no significant difference" in start
     assert "in doubt" not in start
     assert "Partial" not in start
@@ -179,30 +180,205 @@ def unfinished(arms: list[Arm], name: str, finished: int) -> list[Arm]:
     ]
 
 
-def test_a_report_over_unfinished_runs_is_marked():
-    arms = unfinished(small_arms(np.random.default_rng(4), {"max": 0, "blur": 0.5}), "blur", 2)
+def test_a_report_over_unfinished_runs_is_interim_and_has_no_verdicts():
+    arms = unfinished(small_arms(np.random.default_rng(4), {"max": 0, "blur": 3.0}), "blur", 4)
     partial = analyze(study(arms))
+    assert partial.interim
+    assert {c.verdict.kind for c in partial.comparisons.values()} == {"interim"}
     words = Parsed(render_html(partial)).words
-    assert words.index("Partial report. 12 of 15 runs have ended") < words.index("is not ranked")
-    assert "2 finished seeds; at least 3 are needed to estimate a standard deviation" in words
-    assert "Partial report" in render_markdown(partial)
-    assert "12 of 15 runs have ended" in render_latex(partial)
+    assert words.index("Interim. 14 of 15 runs have ended") < words.index("is interim")
+    assert "blur is interim: 4 of 5 seeds have ended" in words
+    assert "better" not in words[: words.index("Differences")].replace("higher is better", "")
+    assert "There are no verdicts before the planned analysis" in render_markdown(partial)
+    assert "14 of 15 runs have ended" in render_latex(partial)
     rows = list(csv.DictReader(io.StringIO(render_csv(partial))))
     assert {row["partial"] for row in rows} == {"true"}
-    assert [row["finished"] for row in rows] == ["5", "2", "5"]
+    assert [row["finished"] for row in rows] == ["5", "4", "5"]
+    assert {row["p"] for row in rows} == {""}
 
 
-def test_planned_looks_judge_only_the_seeds_of_the_look():
+def test_planned_analyses_judge_only_their_seeds():
+    twice = Schedule((3, 5), planned=2)
     arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.7})
-    early = analyze(study(unfinished(arms, "blur", 2), looks=(3, 5)))
-    assert early.waiting
-    assert all(c.verdict.kind == "unranked" for c in early.comparisons.values())
-    assert "the first interim analysis is at 3 seeds" in render_html(early)
-    interim = analyze(study(unfinished(arms, "blur", 4), looks=(3, 5)))
-    assert interim.look.index == 0
-    assert {len(s.runs) for s in interim.summaries.values()} == {3}
-    assert "interim analysis 1 of 2, at 3 seeds; its verdicts are valid" in render_html(interim)
-    assert analyze(study(arms, looks=(3, 5))).look.index == 1
+    early = analyze(study(unfinished(arms, "blur", 2), schedule=twice))
+    assert early.interim
+    assert "2 of 3 seeds have ended" in render_html(early)
+    first = analyze(study(unfinished(arms, "blur", 4), schedule=twice))
+    assert first.look.index == 0
+    assert {len(s.runs) for s in first.summaries.values()} == {3}
+    assert "analysis 1 of 2, at 3 seeds; its verdicts are valid" in render_html(first)
+    assert analyze(study(arms, schedule=twice)).look.index == 1
+
+
+def test_seeds_that_were_added_are_one_more_analysis():
+    arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.3}, seeds=range(5))
+    once, added = study(arms), study(arms, schedule=Schedule((3, 5), planned=1))
+    one, more = (analyze(s).comparisons["", "blur"].verdict for s in (once, added))
+    assert (one.p, one.difference) == (more.p, more.difference)
+    assert more.adjusted_p > one.adjusted_p  # 4 % were spent at 3 seeds
+
+
+def lose(arms: list[Arm], name: str, count: int, status: str) -> list[Arm]:
+    """The arms, one of which lost its worst runs."""
+    lost = []
+    for one in arms:
+        if one.name == name:
+            worst = sorted(one.seeds, key=lambda run: run.metrics["accuracy"])[:count]
+            ended = {"error": f"it {status}", "status": status}
+            runs = (SeedRun(r.seed, r.run_dir, **ended) if r in worst else r for r in one.seeds)
+            one = replace(one, seeds=tuple(runs))
+        lost.append(one)
+    return lost
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_an_arm_of_which_seeds_diverged_is_unstable_and_never_better(count):
+    rng = np.random.default_rng(13)
+    arms = small_arms(rng, {"max": 0, "blur": 3.0, "avg": 3.0}, seeds=range(10))
+    found = analyze(study(lose(arms, "blur", count, "diverged")))
+    kinds = {name: c.verdict.kind for (_, name), c in found.comparisons.items()}
+    assert (kinds["blur"], kinds["avg"]) == ("unstable", "better")
+    assert f"blur is unstable: {count} of 10 seeds diverged" in render_markdown(found)
+    row = list(csv.DictReader(io.StringIO(render_csv(found))))[1]
+    assert (row["verdict"], row["diverged"], row["difference"]) == ("unstable", str(count), "")
+
+
+def test_a_metric_that_is_not_finite_diverged():
+    arms = small_arms(np.random.default_rng(13), {"max": 0, "blur": 3.0})
+    run = replace(arms[1].seeds[0], metrics={"accuracy": float("nan")})
+    arms[1] = replace(arms[1], seeds=(run, *arms[1].seeds[1:]))
+    assert analyze(study(arms)).comparisons["", "blur"].verdict.kind == "unstable"
+
+
+def test_a_baseline_that_diverged_flatters_nobody():
+    arms = small_arms(np.random.default_rng(13), {"max": 0, "blur": 3.0, "avg": -3.0})
+    found = analyze(study(lose(arms, "max", 2, "diverged")))
+    assert {c.verdict.kind for c in found.comparisons.values()} == {"unranked"}
+    assert "not ranked: of the baseline, 2 of 5 seeds diverged" in render_markdown(found)
+
+
+@pytest.mark.parametrize("name", ["max", "blur"])
+def test_crashed_runs_leave_an_arm_unranked_until_they_are_trained(name):
+    arms = small_arms(np.random.default_rng(13), {"max": 0, "blur": 3.0})
+    found = analyze(study(lose(arms, name, 1, "crashed")))
+    assert found.comparisons["", "blur"].verdict.kind == "unranked"
+    assert "1 of 5 seeds crashed" in render_markdown(found)
+
+
+def test_the_control_is_judged_outside_the_family():
+    arms = small_arms(np.random.default_rng(14), {"max": 0, "blur": 0.3, "avg": 0.2})
+    inside, outside = analyze(study(arms)), analyze(study(arms, aa_arm="max again"))
+    assert len(outside.family) == 2
+    one, other = (a.comparisons["", "blur"].verdict for a in (inside, outside))
+    assert one.difference == other.difference  # by the same method, with the same variances
+    control = outside.comparisons["", "max again"].verdict
+    assert control.adjusted_p == pytest.approx(min(control.p / 0.8, 1.0))
+
+
+def test_pairing_is_declared_and_leaves_no_run_out():
+    arms = small_arms(np.random.default_rng(15), {"max": 0, "blur": 0.3, "avg": 0.2})
+    runs = tuple(replace(run, seed=run.seed + 2) for run in arms[2].seeds)
+    arms[2] = replace(arms[2], seeds=runs)  # of 5 seeds, 3 are shared
+    declared = analyze(study(arms, paired=True))
+    assert not any(c.by_seed for c in analyze(study(arms)).comparisons.values())
+    assert declared.comparisons["", "blur"].by_seed
+    assert not declared.comparisons["", "avg"].by_seed
+    assert declared.comparisons["", "avg"].verdict.difference.seeds == (5, 5)
+    assert "but for avg and max again, which ran other seeds" in render_markdown(declared)
+
+
+def test_units_of_examples_are_what_is_independent():
+    arms = small_arms(np.random.default_rng(16), {"max": 0, "blur": 0.6})
+    alone = analyze(study(arms)).comparisons["", "blur"].verdict
+    units = np.arange(1500) % 2
+    clustered = analyze(study(arms, unit="/(.)_", units=units))
+    found = clustered.comparisons["", "blur"].verdict
+    assert found.difference.examples == 2
+    assert alone.kind == "better"
+    assert found.kind == "undecided"
+    assert "limited by 2 independent test units" in render_markdown(clustered)
+
+
+def tied(right: list[list[int]], examples: int, name: str) -> Arm:
+    """An arm whose seeds are wrong on the examples listed."""
+    tables = np.ones((len(right), examples), bool)
+    for table, wrong in zip(tables, right, strict=True):
+        table[wrong] = False
+    runs = [
+        SeedRun(i, f"runs/{name}/{i}", {"accuracy": float(t.mean())}, correct=t)
+        for i, t in enumerate(tables)
+    ]
+    return Arm(name, seeds=tuple(runs))
+
+
+def test_equal_accuracies_are_no_proof():
+    same = [tied([[0, 1]] * 3, 200, name) for name in ("max", "blur")]
+    found = analyze(study(same)).comparisons["", "blur"].verdict
+    assert found.kind == "undecided"
+    assert found.equivalence_p > 0.05
+    # A constant difference that no seed departs from: one of 200 examples is no evidence.
+    shifted = [tied([[0, 1]] * 3, 200, "max"), tied([[0]] * 3, 200, "blur")]
+    found = analyze(study(shifted)).comparisons["", "blur"].verdict
+    assert found.kind == "undecided"
+    assert 0 < found.p < 1
+    # On enough examples, arms that agree on all of them are equivalent.
+    many = [tied([[0, 1]] * 3, 5000, name) for name in ("max", "blur")]
+    assert analyze(study(many)).comparisons["", "blur"].verdict.kind == "equivalent"
+
+
+def test_one_test_example_decides_nothing():
+    arms = [tied([[0]] * 3, 1, "max"), tied([[]] * 3, 1, "blur")]
+    found = analyze(study(arms))
+    assert found.comparisons["", "blur"].verdict.kind == "undecided"
+    for render in FORMATS.values():
+        assert render(found)
+
+
+def test_equal_values_without_outcomes_are_undecided_without_advice():
+    arms = [
+        Arm(name, seeds=tuple(SeedRun(i, f"{name}/{i}", {"loss": value}) for i in range(3)))
+        for name, value in (("max", 0.5), ("blur", 0.25))
+    ]
+    found = analyze(study(arms, metric="loss", higher_is_better=False, population="seeds"))
+    verdict = found.comparisons["", "blur"].verdict
+    assert (verdict.kind, verdict.p, verdict.seeds_wanted) == ("undecided", 1.0, None)
+    assert "its seeds do not differ" in render_markdown(found)
+
+
+def test_mixed_provenance_is_told():
+    arms = small_arms(np.random.default_rng(17), {"max": 0, "blur": 0.3})
+    made = ("abc", "one CPU"), ("abc", "one CPU"), ("def+", "one CPU"), ("abc", "another CPU")
+    runs = [
+        replace(run, commit=commit, hardware=hardware)
+        for run, (commit, hardware) in zip(arms[1].seeds, (*made, made[0]), strict=True)
+    ]
+    arms[1] = replace(arms[1], seeds=tuple(runs))
+    found = analyze(study([arms[1]], baseline="blur"))
+    assert found.mixed == (
+        "runs of 2 commits: abc (4 runs); def+ (1 runs)",
+        "runs of 2 kinds of hardware: one CPU (4 runs); another CPU (1 runs)",
+        "1 of 5 runs were trained with uncommitted changes",
+    )
+    assert all(sentence in render_markdown(found) for sentence in found.mixed)
+    assert analyze(study(arms[:1])).mixed == ()
+
+
+def test_changes_of_a_study_are_told_first():
+    arms = small_arms(np.random.default_rng(18), {"max": 0, "blur": 0.3})
+    words = Parsed(render_html(analyze(study(arms, changed=("arm 'x' was added",))))).words
+    assert words.index("Changed. arm 'x' was added.") < words.index("Differences")
+
+
+def test_networks_of_other_levels_are_summed_up_relative_to_their_baselines():
+    rng, arms = np.random.default_rng(19), []
+    for network, level in (("plain", 0.5), ("vgg", 0.9)):
+        for name, gain in (("max", 0.0), ("blur", 0.02)):
+            values = level + gain + rng.normal(0, 0.002, 8)
+            runs = (SeedRun(i, f"{name}/{i}", {"accuracy": v}) for i, v in enumerate(values))
+            arms.append(Arm(name, network=network, seeds=tuple(runs)))
+    [blur] = analyze(study(arms)).across
+    assert blur.gain[0] == pytest.approx(0.02, abs=0.002)
+    assert blur.gain[2] - blur.gain[1] < 0.01
 
 
 def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
@@ -277,7 +453,7 @@ def test_latex_and_markdown_names_mean_themselves(analysis):
     assert len(rows) == len(analysis.study.arms)
     assert all(len(re.findall(r"(?<!\\)&", row)) == 5 for row in rows)
     table = [line for line in render_markdown(analysis).splitlines() if line.startswith("| ")]
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {12}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {13}
 
 
 def test_the_study_file_cannot_leave_its_code_block():
@@ -303,8 +479,6 @@ def test_all_formats_are_written_and_written_alike_again(analysis, full, tmp_pat
         ({"aa_arm": "max"}, "aa_arm: unknown arm 'max'"),
         ({"margin": 0.0}, "margin: must be a positive number"),
         ({"population": "everything"}, "population: unknown"),
-        ({"looks": (2, 5)}, "looks: must be 3 or more and increase"),
-        ({"looks": (5, 5)}, "looks: must be 3 or more and increase"),
     ],
 )
 def test_mistakes_in_a_study_are_told(fields, message):
@@ -336,7 +510,7 @@ def test_a_study_without_a_single_result_has_a_report():
     empty = analyze(study([Arm("max", seeds=runs), Arm("blur", seeds=runs)]))
     words = Parsed(render_html(empty)).words
     assert "0 of 6 runs have ended" in words
-    assert "blur is not ranked" in words
+    assert "blur is interim: 0 of 3 seeds have ended" in words
     for render in FORMATS.values():
         assert render(empty)
 

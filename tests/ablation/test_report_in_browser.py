@@ -27,7 +27,7 @@ def page_file(tmp_path_factory):
     ease = rng.normal(2.5, 1.5, 1500)
     gains = {"max": 0, "blur": 0.6, "avg": -0.6, "<b>a very_long name=of.an/arm": 0.1}
     arms = [arm(rng, name, ease, gain, range(5), macs=10**7) for name, gain in gains.items()]
-    arms.append(Arm("lp", seeds=(SeedRun(0, "runs/lp/0", status="failed", error="no memory"),)))
+    arms.append(Arm("lp", seeds=(SeedRun(0, "runs/lp/0", status="crashed", error="no memory"),)))
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render_html(analyze(study(arms))))
     return path

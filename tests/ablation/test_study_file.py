@@ -1,13 +1,19 @@
 """What a study file and the options of a run have to be, and what is said when they are not."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from cnn.ablation import start
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import arms_of, folder_name, load_study
 from cnn.config.errors import UserError
+from cnn.config.metric import METRICS
 
 STUDY = "tests/ablation/study_tiny.py"
+ONE = "arms={'a': ()}, baseline='a', seeds=range(3)"
+TEN = "arms={'a': ()}, baseline='a', seeds=range(10)"
 
 
 def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
@@ -42,7 +48,7 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
         ),
         (
             "arms={'a': ('model.features=4,8', 'model.width=2.0')}, baseline='a', seeds=range(3)",
-            "model.width: has no effect on plain",
+            "model.width: has no effect",
         ),
         (
             "arms={'a': ()}, networks={'n': (), 'N_': ('model.name=x',)}, baseline='a', "
@@ -52,14 +58,31 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
         ("arms={'a': ()}, networks={'n.': (), 'n,': ()}, baseline='a', seeds=range(3)", "networks"),
         ("arms={'a': ('seeed=1',)}, baseline='a', seeds=range(3)", "did you mean 'seed'"),
         ("arms={'a': ()}, seeds=range(3)", "TypeError"),
+        (f"{ONE}, margin=0", "margin: 0 is not a positive number of pp"),
+        (f"{ONE}, margin=-1.0", "margin: -1.0 is not a positive"),
+        (f"{ONE}, margin=float('nan')", "margin: nan is not a positive"),
+        (f"{ONE}, margin=100.0", "margin: 100.0 pp is more than shares can differ by"),
+        (f"{TEN}, looks=(2, 5)", r"looks: \(2, 5\) have to begin at 3 seeds"),
+        (f"{TEN}, looks=(6, 3)", "looks"),
+        (f"{TEN}, looks=(4, 12)", "end at the 10 seeds of the study"),
+        (f"{ONE}, metric='acuracy'", "metric: unknown metric 'acuracy': did you mean 'accuracy'"),
+        (
+            f"{ONE}, metric='as_trained, ece'",
+            "measured by the suite 'calibration', which suites does not name",
+        ),
+        (f"{ONE}, metric='loss', higher_is_better=True", "of 'loss' lower is better"),
+        (f"{ONE}, population='all'", "population: unknown 'all'"),
+        (f"{ONE}, unit='/(a)(b)'", "unit: .* has 2 groups"),
+        (f"{ONE}, unit='('", "is no pattern"),
     ],
 )
 def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     file = tmp_path / "study.py"
     file.write_text(
         "from cnn.ablation.planning.study_plan import StudyPlan\n"
+        "BASE = dict(name='n', config='configs/base.py')\n"
         "def get_study():\n"
-        f"  return StudyPlan(name='n', config='configs/base.py', margin=1.0, {body})\n"
+        f"  return StudyPlan(**(dict(margin=1.0) | dict({body})), **BASE)\n"
     )
     with pytest.raises(UserError, match=words) as error:
         load_study(str(file))
@@ -85,6 +108,24 @@ def test_options_that_go_nowhere_are_refused(tmp_path, options, words):
     with pytest.raises(UserError, match=words):
         start.run(STUDY, str(tmp_path / "study"), [], **options)
     assert not (tmp_path / "study").exists()
+
+
+def test_arms_may_have_any_name():
+    chinese = replace(load_study(STUDY), arms={"最大": (), "平均": ()}, baseline="最大")
+    assert folder_name("最大") != folder_name("平均")
+    assert chinese.aa_arm == "最大 again"
+    taken = replace(load_study(STUDY), arms={"max": (), "max again": ("model.downsample=avg",)})
+    assert taken.aa_arm == "max again (A/A)"
+    arms = arms_of(taken, Path("x"))
+    assert list(arms) == ["max", "max again (A/A)", "max again"]
+    assert len({run.folder for runs in arms.values() for run in runs}) == 9
+    assert "model.downsample=avg" in arms["max again"][0].overrides
+
+
+def test_lower_is_better_where_the_metric_says_so():
+    assert replace(load_study(STUDY), metric="loss").described.higher_is_better is False
+    for name in ("ece", "nll", "brier"):
+        assert METRICS[f"as_trained, {name}"].higher_is_better is False
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "max blur", "<b>", ".."])

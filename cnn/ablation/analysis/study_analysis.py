@@ -176,8 +176,11 @@ def analyze(study: Study) -> Analysis:
     """
     look = _current_look(study)
     seeds = look.seeds if look else None
-    summaries = {(a.network, a.name): _summarize(a, study, seeds) for a in study.arms}
-    examples = _examples(study.metric, summaries)
+    examples = _examples(study, seeds)
+    summaries = {
+        (arm.network, arm.name): _summarize(arm, study, seeds, examples is not None)
+        for arm in study.arms
+    }
     by_example = examples is not None and study.population == "seeds and examples"
     comparisons = _compare(study, summaries, look, by_example, examples is not None)
     return Analysis(
@@ -224,21 +227,22 @@ def _current_look(study: Study) -> Look | None:
     return Look(reached[-1], schedule) if reached else None
 
 
-def _summarize(arm: Arm, study: Study, seeds: int | None) -> Summary:
-    metric = study.metric
-    for run in arm.seeds:
-        if run.status == "finished" and metric not in run.metrics:
+def _finite(arm: Arm, metric: str, seeds: int | None) -> tuple[SeedRun, ...]:
+    """Returns the runs up to an analysis that have a finite metric."""
+    finished = [run for run in arm.seeds[:seeds] if run.status == "finished"]
+    for run in finished:
+        if metric not in run.metrics:
             raise UserError(
                 f"metric: {run.run_dir} has no '{metric}'; it has: {', '.join(sorted(run.metrics))}"
             )
-    counted = arm.seeds[:seeds]
-    finished = [run for run in counted if run.status == "finished"]
-    runs = tuple(run for run in finished if np.isfinite(run.metrics[metric]))
-    diverged = tuple(
-        r for r in counted if r.status == "diverged" or (r in finished and r not in runs)
-    )
-    kept = metric == "accuracy" and all(run.correct is not None for run in runs)
-    one = sample(runs, metric, kept)
+    return tuple(run for run in finished if np.isfinite(run.metrics[metric]))
+
+
+def _summarize(arm: Arm, study: Study, seeds: int | None, with_outcomes: bool) -> Summary:
+    runs, counted = _finite(arm, study.metric, seeds), arm.seeds[:seeds]
+    lost = [run for run in counted if run.status == "finished" and run not in runs]
+    diverged = tuple(run for run in counted if run.status == "diverged" or run in lost)
+    one = sample(runs, study.metric, with_outcomes)
     return Summary(
         arm,
         runs,
@@ -257,9 +261,10 @@ def _interval(one: Sample, study: Study) -> tuple[float, float, float]:
     return mean_interval(one.values)
 
 
-def _examples(metric: str, summaries: dict[Key, Summary]) -> int | None:
+def _examples(study: Study, seeds: int | None) -> int | None:
     """Returns the size of the test set if the metric is the share of `correct` in every run."""
-    runs = [run for summary in summaries.values() for run in summary.runs]
+    metric = study.metric
+    runs = [run for arm in study.arms for run in _finite(arm, metric, seeds)]
     if metric != "accuracy" or not runs or any(run.correct is None for run in runs):
         return None
     sizes = {len(run.correct): run.run_dir for run in runs}

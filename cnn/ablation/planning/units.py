@@ -4,7 +4,6 @@ import re
 
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
-from cnn.config.load import load
 from cnn.data import open_dataset
 
 
@@ -14,7 +13,7 @@ def unit_names(plan: StudyPlan) -> list[str]:
     Raises:
       UserError: the test examples are not files, one has no unit in its name, or all have the same.
     """
-    config = load(plan.config, (*plan.shared, *plan.arms[plan.baseline])).config
+    config = plan.load((*plan.shared, *plan.arms[plan.baseline])).config
     names = open_dataset(config.data).test.names
     if names is None:
         raise UserError(

@@ -200,17 +200,17 @@ def _lost(summary: Summary) -> str:
 
 
 def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
-    verdict, tested = comparison.verdict, _tested(analysis)
+    verdict = comparison.verdict
     if not verdict.difference.varies:
         return "its seeds do not differ, so no standard deviation can be estimated"
     if verdict.seeds_wanted is None:
-        limited = f"limited by {tested}; " if verdict.difference.examples else ""
+        limited = f"limited by {_tested(analysis)}; " if verdict.difference.examples else ""
         return f"{limited}more seeds cannot help"
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
     if verdict.examples_wanted is not None:
         seeds = f" with {plural(more, 'more seed')}" if more else ""
         wanted = f"about {verdict.examples_wanted:,}{seeds} should decide it"
-        return f"limited by {tested}; more seeds cannot help, {wanted}"
+        return f"limited by {_tested(analysis)}; more seeds cannot help, {wanted}"
     if more > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} more seeds needed"
     return f"about {plural(more, 'more seed')} should decide it"

@@ -36,7 +36,7 @@ def two_level_bootstrap(
     difference = crossed(arm, baseline, pair_seeds=pair_seeds)
     rng = np.random.default_rng(seed)
     drawn = _replicates(arm, baseline, pair_seeds, samples, rng)
-    if not drawn.std():
+    if drawn.std() < 1e-12:
         return difference.interval(level)
     quantile = difference.reach(level) / float(drawn.std())
     return bca_interval(

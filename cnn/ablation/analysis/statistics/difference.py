@@ -294,16 +294,23 @@ def over_examples(
     means = [table.mean(axis=0) for table in tables]
     by_example = means[0] - means[1] if len(means) == 2 else means[0]
     centred = by_example - by_example.mean()
-    units = np.arange(examples) if units is None else units
-    sums = np.bincount(np.unique(units, return_inverse=True)[1], weights=centred)
-    independent = len(sums)
-    seen = float(sums @ sums) * independent / max(independent - 1, 1) / examples**2
+    seen, independent = _variance_of_mean(centred), examples
+    if units is not None:
+        sums = np.bincount(np.unique(units, return_inverse=True)[1], weights=centred)
+        independent = len(sums)
+        # Examples of one unit are hardly less alike than any others.
+        seen = max(seen, _variance_of_mean(sums) * (independent / examples) ** 2)
     residual = sum(_residual(table) / table.size for table in tables)
     return replace(
         difference,
         example_variance=max(seen - residual, 0.0) + PLUS / examples**2,
         examples=independent,
     )
+
+
+def _variance_of_mean(centred: np.ndarray) -> float:
+    count = len(centred)
+    return float(centred @ centred) / max(count - 1, 1) / count
 
 
 def crossed(
