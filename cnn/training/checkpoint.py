@@ -1,7 +1,11 @@
 """Checkpoints: written by Orbax in the background, verified when they are read."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +16,29 @@ from flax import serialization
 
 from cnn.config.errors import UserError
 from cnn.training.hosts import is_first, wait_for_all
+from cnn.training.run_folder import free_name
 from cnn.training.state import TrainState
+
+_DELETED = ".deleted"
 
 
 class DamagedCheckpointError(Exception):
     """A checkpoint cannot be read, or holds other values than were saved."""
 
 
+class NonFiniteStateError(UserError):
+    """A state holds NaN or infinity, and is not saved."""
+
+
 class Checkpoints:
     """The checkpoints of one run, by step.
 
-    Orbax does not notice flipped bits, nor that a folder was copied halfway, so every checkpoint
-    carries a SHA-256 over its arrays, which is compared when it is restored.
+    Orbax does not notice flipped bits, nor that a folder was copied halfway or under another
+    number, so every checkpoint carries two SHA-256: over its arrays, and over all else with its
+    step. Both are compared when it is read.
+
+    Kept are the newest, the best, and at least two: one damaged byte never ends a run. Superfluous
+    ones are renamed before they are deleted, so that nobody reads half of one.
 
     Args:
       directory: of the run's checkpoints.
@@ -32,27 +47,32 @@ class Checkpoints:
     """
 
     def __init__(self, directory: Path, keep: int = 1, *, read_only: bool = False):
-        self.directory = directory
+        self.directory, self._keep = directory, keep
         options = ocp.CheckpointManagerOptions(
-            # Without best_fn Orbax does not keep the metrics; the policy decides what stays.
-            best_fn=lambda metrics: metrics["accuracy"],
-            preservation_policy=_LatestAndBest(keep),
             create=not read_only,
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
         )
         handlers = {"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
+        self._metas: dict[int, dict[str, Any]] = {}
+        if not read_only and is_first():
+            for rest in directory.glob(f"*{_DELETED}"):
+                shutil.rmtree(rest)
 
     def steps(self) -> list[int]:
         """Returns the steps that have a checkpoint, in order."""
         return sorted(self._manager.all_steps())
 
     def best(self) -> tuple[int, float] | None:
-        """Returns (step, accuracy) of the best on the validation part, the earliest of equals."""
-        scored = [(s, self._manager.metrics(s)) for s in self.steps()]
-        scored = [(s, m["accuracy"]) for s, m in scored if m]
-        return max(scored, key=lambda pair: (pair[1], -pair[0])) if scored else None
+        """Returns (step, accuracy) of the best on the validation part, the earliest of equals.
+
+        Raises:
+          DamagedCheckpointError: one of them cannot be read, so that the best is not known.
+        """
+        scored = [(step, self._meta(step)["accuracy"]) for step in self.steps()]
+        scored = [(step, accuracy) for step, accuracy in scored if accuracy is not None]
+        return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
 
     def save(
         self, step: int, state: TrainState, meta: dict[str, Any], accuracy: float | None
@@ -66,22 +86,24 @@ class Checkpoints:
           accuracy: on the validation part, if it was just evaluated.
 
         Raises:
+          NonFiniteStateError: the state holds NaN or infinity.
           UserError: an earlier save failed (a full disk), or Orbax refused this one.
         """
+        self.wait()
         tree = _on_host(serialization.to_state_dict(state))
+        _check_finite(tree, step)
+        meta = json.loads(json.dumps(meta | {"accuracy": accuracy, "sha256": _digest(tree)}))
         items = {
             "state": ocp.args.StandardSave(tree),
-            "meta": ocp.args.JsonSave(meta | {"sha256": _digest(tree)}),
+            "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
         }
-        metrics = None if accuracy is None else {"accuracy": accuracy}
         try:
-            saved = self._manager.save(
-                step, args=ocp.args.Composite(**items), metrics=metrics, force=True
-            )
+            saved = self._manager.save(step, args=ocp.args.Composite(**items), force=True)
         except Exception as error:
             raise self._failure(step, error) from error
         if not saved:
             raise self._failure(step, "it holds later steps")
+        self._metas[step] = meta
 
     def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Reads one checkpoint.
@@ -93,20 +115,35 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: it is incomplete, or its values are not those that were saved.
         """
-        target = serialization.to_state_dict(like)
-        items = {"state": ocp.args.StandardRestore(target), "meta": ocp.args.JsonRestore()}
-        try:
-            restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-        except Exception as error:
-            raise DamagedCheckpointError(f"step {step}: {str(error).splitlines()[0]}") from error
-        if _digest(restored["state"]) != restored["meta"]["sha256"]:
+        meta = self._meta(step)
+        state = self._read(step, state=ocp.args.StandardRestore(serialization.to_state_dict(like)))
+        if _digest(state) != meta["sha256"]:
             raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
-        return serialization.from_state_dict(like, restored["state"]), restored["meta"]
+        return serialization.from_state_dict(like, state), meta
+
+    def _meta(self, step: int) -> dict[str, Any]:
+        """Reads what was saved beside a state."""
+        if step not in self._metas:
+            meta = self._read(step, meta=ocp.args.JsonRestore())
+            said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
+            if said is None or said != _digest_meta(step, meta):
+                raise DamagedCheckpointError(
+                    f"step {step}: what stands beside its values differs from what was saved"
+                )
+            self._metas[step] = meta
+        return self._metas[step]
+
+    def _read(self, step: int, **item: Any) -> Any:
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**item))[next(iter(item))]
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DamagedCheckpointError(f"step {step}: {reason}") from error
 
     def restore_newest(
         self, like: TrainState
     ) -> tuple[tuple[TrainState, dict[str, Any]] | None, list[str]]:
-        """Reads the newest good checkpoint, putting damaged ones aside.
+        """Reads the newest good checkpoint; puts all damaged ones aside, older ones too.
 
         Returns:
           (state, meta), or None where there is no checkpoint; and a sentence for each damaged one.
@@ -114,32 +151,27 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none can be read.
         """
-        damaged: list[str] = []
+        files = [p for p in self.directory.iterdir() if p.name.isdecimal() and not p.is_dir()]
+        found, damaged = None, {int(p.name): f"step {p.name}: is no folder" for p in files}
         for step in reversed(self.steps()):
             try:
-                found = self.restore(step, like)
+                restored = self.restore(step, like)
             except DamagedCheckpointError as error:
-                damaged.append(str(error))
+                damaged[step] = str(error)
                 continue
-            self._put_aside(s for s in self.steps() if s > step)
-            return found, damaged
-        if damaged:
+            found = found or restored
+        sentences = list(damaged.values())
+        if damaged and not found:
             raise UserError(
-                f"{self.directory}: no checkpoint can be read ({'; '.join(damaged)}); "
+                f"{self.directory}: no checkpoint can be read ({'; '.join(sentences)}); "
                 "restore the folder from a copy, or remove the run folder to start again"
             )
-        return None, []
-
-    def _put_aside(self, steps: Any) -> None:
         # A later step left in place would make Orbax refuse to save the steps before it.
-        if is_first():
-            for step in steps:
-                (self.directory / str(step)).rename(self.directory / f"damaged-{step}")
-        wait_for_all("put aside")
-        self._manager.reload()
+        self._move({step: free_name(self.directory / f"damaged-{step}") for step in damaged})
+        return found, sentences
 
     def wait(self) -> None:
-        """Waits until the last save is complete on disk.
+        """Waits until the last save is complete on disk, and deletes what is superfluous then.
 
         Raises:
           UserError: it failed, for example because the disk is full; earlier ones stay good.
@@ -148,6 +180,24 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:
             raise self._failure(None, error) from error
+        accuracies = {step: self._meta(step)["accuracy"] for step in self.steps()}
+        superfluous = accuracies.keys() - _kept(accuracies, self._keep)
+        moved = {step: self.directory / f"{step}{_DELETED}" for step in superfluous}
+        self._move(moved)
+        if is_first():
+            for path in moved.values():
+                shutil.rmtree(path)
+
+    def _move(self, paths: dict[int, Path]) -> None:
+        if not paths:
+            return
+        if is_first():
+            for step, path in paths.items():
+                (self.directory / str(step)).rename(path)
+        wait_for_all("checkpoints moved")
+        self._manager.reload()
+        for step in paths:
+            self._metas.pop(step, None)
 
     def close(self) -> None:
         """Ends the background threads, after the last save."""
@@ -156,22 +206,38 @@ class Checkpoints:
     def _failure(self, step: int | None, reason: object) -> UserError:
         which = "the last checkpoint" if step is None else f"the checkpoint of step {step}"
         return UserError(
-            f"{self.directory}: {which} could not be saved ({str(reason).splitlines()[0]}); "
+            f"{self.directory}: {which} could not be saved ({_short(reason)}); "
             f"earlier ones are good: {self.steps() or 'none'}; make room and start again"
         )
 
 
-class _LatestAndBest:
-    """Orbax preservation policy: the newest few, and the earliest of the best."""
+def _kept(accuracies: Mapping[int, float | None], keep: int) -> set[int]:
+    """Returns the steps to keep: the newest few, the earliest of the best, and two at least."""
+    steps = sorted(accuracies)
+    kept = set(steps[-keep:])
+    scored = [step for step in steps if accuracies[step] is not None]
+    if scored:
+        kept.add(max(scored, key=lambda step: (accuracies[step], -step)))
+    return kept if len(kept) > 1 else set(steps[-2:])
 
-    def __init__(self, keep: int):
-        self._keep = keep
 
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        scored = [c for c in checkpoints if c.metrics]
-        best = max(scored, key=lambda c: (c.metrics["accuracy"], -c.step), default=None)
-        newest = sorted(c.step for c in checkpoints)[-self._keep :]
-        return [c.step in newest or c is best for c in checkpoints]
+def _short(reason: object) -> str:
+    """Returns why something could not be written, without a storage library's own notes."""
+    text = next(iter(str(reason).splitlines()), type(reason).__name__)
+    code = re.search(r"os_error_code='(\d+)'", text)
+    return os.strerror(int(code[1])) if code else text
+
+
+def _check_finite(tree: Any, step: int) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not np.isfinite(leaf.astype(np.float32) if leaf.dtype.itemsize < 4 else leaf).all():
+            raise NonFiniteStateError(
+                f"{jax.tree_util.keystr(path)} is not finite after step {step}"
+            )
+
+
+def _digest_meta(step: int, meta: Any) -> str:
+    return hashlib.sha256(json.dumps([step, meta], sort_keys=True).encode()).hexdigest()
 
 
 def _on_host(tree: Any) -> Any:

@@ -1,49 +1,74 @@
-"""metrics.jsonl and TensorBoard: one row a figure, the same rows whether a run was interrupted."""
+"""metrics.jsonl and TensorBoard: one row per metric, the same whether a run was interrupted."""
 
+import errno
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from cnn.config.entry import describe
+from cnn.config.errors import UserError
+from cnn.config.json_file import is_kind
 from cnn.training.hosts import is_first
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder, free_name, write_atomically
 
 
 class MetricLog:
-    """Appends figures to the files of a run, from its first process.
+    """Appends metrics to the files of a run, from its first process.
 
     Rows after the step that training starts from belong to work that a crash has undone: they are
-    taken out when the log is opened.
+    taken out when the log is opened. Lines that are no rows are taken out too, and kept aside.
 
     Args:
       folder: of the run.
       step: the step that training starts from.
       tensorboard: whether to write event files too.
+
+    Attributes:
+      remark: a sentence about lines that were no rows, or "".
     """
 
     def __init__(self, folder: RunFolder, step: int, *, tensorboard: bool):
-        self._file = self._events = None
+        self._path, self._file, self._events, self.remark = folder.metrics_file, None, None, ""
         if not is_first():
             return
-        _drop_rows_after(folder.metrics_file, step)
-        self._file = open(folder.metrics_file, "a")  # noqa: SIM115 closed by close()
+        self.remark = _mend(folder.metrics_file, step)
+        # Unbuffered: what the disk refuses is told at once, and can be taken back.
+        self._file = open(folder.metrics_file, "ab", buffering=0)  # noqa: SIM115 closed by close()
         if tensorboard:
             purge = step + 1 if step else None
             self._events = SummaryWriter(str(folder.tensorboard), purge_step=purge)
 
-    def write(self, step: int, split: str, figures: dict[str, float]) -> None:
-        """Writes one row a figure: {"step", "split", "name", "value", "time"} (Unix seconds)."""
+    def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
+        """Writes one row per metric: {"step", "split", "name", "value", "time"} (Unix seconds).
+
+        Raises:
+          UserError: the disk is full; the file holds whole rows still.
+        """
         if not self._file:
             return
         now = round(time.time(), 3)
-        for name, value in figures.items():
-            row = {"step": step, "split": split, "name": name, "value": value, "time": now}
-            self._file.write(json.dumps(row) + "\n")
-            if self._events:
+        rows = [
+            {"step": step, "split": split, "name": name, "value": value, "time": now}
+            for name, value in metrics.items()
+        ]
+        self._append("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+        if self._events:
+            for name, value in metrics.items():
                 self._events.add_scalar(f"{split}/{name}", value, step)
-        self._file.flush()
+
+    def _append(self, text: bytes) -> None:
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(text) < len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            os.ftruncate(self._file.fileno(), before)
+            error.filename = str(self._path)
+            raise UserError(describe(error)) from error
 
     def close(self) -> None:
         """Closes the files."""
@@ -54,25 +79,57 @@ class MetricLog:
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a metrics.jsonl, without the half row that a crash may leave."""
-    if not file.exists():
-        return []
-    rows = []
-    for line in file.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """Returns the rows of a metrics.jsonl; leaves out lines that are none, whatever they hold."""
+    return _rows_and_others(file)[0]
+
+
+def _rows_and_others(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Returns the rows, and the numbers of the other lines, but for a half one that a crash left.
+
+    Raises:
+      UserError: the file cannot be read.
+    """
+    try:
+        lines = file.read_bytes().split(b"\n") if file.exists() else []
+    except OSError as error:
+        raise UserError(describe(error)) from error
+    rows, others = [], []
+    for number, line in enumerate(lines, start=1):
+        if (row := _row(line)) is not None:
+            rows.append(row)
+        elif line.strip() and number < len(lines):
+            others.append(number)
+    return rows, others
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    kinds = {"step": int, "split": str, "name": str, "value": float, "time": float}
+    whole = isinstance(row, dict) and row.keys() >= kinds.keys()
+    return row if whole and all(is_kind(row[name], kind) for name, kind in kinds.items()) else None
 
 
 def figures_at(file: Path, step: int, split: str) -> dict[str, float]:
-    """Returns the figures of a split that a metrics.jsonl holds for a step."""
+    """Returns the metrics of a split that a metrics.jsonl holds for a step."""
     rows = read_metrics(file)
     return {r["name"]: r["value"] for r in rows if r["step"] == step and r["split"] == split}
 
 
-def _drop_rows_after(file: Path, step: int) -> None:
+def _mend(file: Path, step: int) -> str:
+    """Takes out rows after a step and lines that are no rows; says which of these, or ""."""
+    rows, others = _rows_and_others(file)
+    remark = ""
+    if others:
+        aside = free_name(file.with_name(f"{file.name}.damaged"))
+        aside.write_bytes(file.read_bytes())
+        remark = (
+            f"{file}: {len(others)} lines are no metrics, the first of them line {others[0]}; all "
+            f"others were kept, and the file as it was is {aside.name}"
+        )
     if file.exists():
-        kept = [row for row in read_metrics(file) if row["step"] <= step]
+        kept = [row for row in rows if row["step"] <= step]
         write_atomically(file, "".join(json.dumps(row) + "\n" for row in kept))
+    return remark

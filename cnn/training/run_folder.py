@@ -1,16 +1,40 @@
 """A run folder describes itself: where each file lies; each is written whole or not at all."""
 
+import itertools
 import json
 import os
 import secrets
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from cnn.config.check import check_values
+from cnn.config.entry import describe
 from cnn.config.errors import UserError
+from cnn.config.json_file import is_kind, read_json
 from cnn.config.record import differences, fingerprint, from_plain, to_plain
+
+_PARTIAL = ".partial"
+_RECORD = {
+    "fingerprint": str,
+    "config": dict,
+    "resolved": dict,
+    "resolved.mean": list,
+    "resolved.std": list,
+}
+_RESULT = {
+    "step": int,
+    "test": dict,
+    "test.accuracy": float,
+    "test.loss": float,
+    "validation": dict,
+    "best": (dict, NoneType),
+    "fingerprint": str,
+    "config": dict,
+}
 
 
 class RunFolder:
@@ -29,24 +53,40 @@ class RunFolder:
         """Reads config.json: {"fingerprint", "config", "resolved"}.
 
         Raises:
-          UserError: the folder holds no run, or one of an unknown form.
+          UserError: the folder holds no run, or one of an unknown form; names the place.
         """
         if not self.config_file.is_file():
             raise UserError(
                 f"--workdir: there is no run in {self.path} (no config.json); "
                 "give the folder that train.py wrote"
             )
-        try:
-            record = json.loads(self.config_file.read_text())
-            return {name: record[name] for name in ("fingerprint", "config", "resolved")}
-        except (json.JSONDecodeError, KeyError) as error:
-            raise UserError(
-                f"{self.config_file}: is damaged ({error}); restore the file"
-            ) from error
+        record = read_json(self.config_file, _RECORD)
+        for name in ("mean", "std"):
+            if not all(is_kind(value, float) for value in record["resolved"][name]):
+                raise UserError(
+                    f"{self.config_file}: the field 'resolved.{name}' holds no numbers; "
+                    "restore the file from a copy"
+                )
+        return record
 
     def config(self) -> ConfigDict:
-        """Returns the stored config."""
-        return from_plain(self.record()["config"])
+        """Returns the stored config.
+
+        Raises:
+          UserError: see `record`; or a field is unknown, of another type, or impossible.
+        """
+        stored = self.record()["config"]
+        try:
+            config = from_plain(stored)
+            check_values(config)
+        except UserError as error:
+            raise UserError(f"{self.config_file}: {error}") from error
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{self.config_file}: the field 'config' is not as train.py wrote it "
+                f"({str(error).splitlines()[0]}); restore the file from a copy"
+            ) from error
+        return config
 
     def check(self, config: ConfigDict) -> None:
         """Checks that the folder is free, or holds a run with the same config.
@@ -54,6 +94,14 @@ class RunFolder:
         Raises:
           UserError: another run lives here (names the differing fields), or something else does.
         """
+        for file in (self.config_file, self.metrics_file, self.predictions_file, self.result_file):
+            if file.exists() and not file.is_file():
+                raise UserError(f"--workdir: {file} is no file; move it, or choose another folder")
+        for folder in (self.checkpoints, self.tensorboard):
+            if folder.exists() and not folder.is_dir():
+                raise UserError(
+                    f"--workdir: {folder} is no folder; move it, or choose another folder"
+                )
         if self.config_file.is_file():
             differing = differences(self.config(), config)
             if differing:
@@ -61,10 +109,23 @@ class RunFolder:
                     f"--workdir: {self.path} holds a run with another config: "
                     f"{'; '.join(differing)}; choose another folder or the same config"
                 )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and (not self.path.is_dir() or self._holds_something_else()):
             raise UserError(
                 f"--workdir: {self.path} is not empty and holds no run; choose another folder"
             )
+
+    def _holds_something_else(self) -> bool:
+        """Whether there is more than a run leaves that was killed before it had a config.json."""
+        return any(
+            _PARTIAL not in file.suffixes and not file.name.startswith("owner.json")
+            for file in self.path.iterdir()
+        )
+
+    def sweep(self) -> None:
+        """Removes what processes have left that died while they wrote; for the folder's owner."""
+        for file in list(self.path.iterdir()):
+            if _PARTIAL in file.suffixes:
+                file.unlink(missing_ok=True)
 
     def claim(self, config: ConfigDict, resolved: dict[str, Any]) -> None:
         """Writes config.json: the config, its fingerprint and the values resolved from it."""
@@ -76,10 +137,12 @@ class RunFolder:
         write_atomically(self.config_file, json.dumps(record, indent=2) + "\n")
 
     def result(self) -> dict[str, Any] | None:
-        """Returns the result of a finished run, or None."""
-        if not self.result_file.is_file():
-            return None
-        return json.loads(self.result_file.read_text())
+        """Returns the result of a finished run, or None.
+
+        Raises:
+          UserError: result.json is damaged; names the place.
+        """
+        return read_json(self.result_file, _RESULT) if self.result_file.is_file() else None
 
     def finish(self, result: dict[str, Any], outcomes: dict[str, np.ndarray]) -> None:
         """Writes what every test example was taken for, and then the result, which ends the run."""
@@ -97,11 +160,33 @@ class RunFolder:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replaces a file in one step: a reader sees the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Several processes may write one file at the same time.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    with open(partial, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    try:
+        with open(partial, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def free_name(path: Path) -> Path:
+    """Returns the path, or with the first number after it that nothing there has."""
+    numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it.
+
+    Raises:
+      UserError: the operating system refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {path} cannot be made: {describe(error)}") from error

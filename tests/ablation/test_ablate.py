@@ -23,6 +23,7 @@ from cnn.ablation.execution.watchdog import HUNG
 from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.study_plan import arms_of, load_study
 from cnn.config.errors import UserError
+from cnn.training.claim import claim_file
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.run_folder import RunFolder
@@ -60,14 +61,14 @@ def kill_a_worker(workdir, runner):
 
     def caught():
         for log in workdir.glob("*/seed-*/metrics.jsonl"):
-            claim = log.parent.with_name(log.parent.name + ".claim")
+            claim = claim_file(log.parent)
             if not claim.exists():
                 continue
             pid = json.loads(claim.read_text())["pid"]
             os.kill(pid, signal.SIGSTOP)
             if claim.exists() and not (log.parent / "result.json").exists():
                 os.kill(pid, signal.SIGKILL)
-                return claim.with_name(claim.name.replace(".claim", ".failure.json"))
+                return worker.failure_file(log.parent)
             os.kill(pid, signal.SIGCONT)
         return None
 
@@ -94,7 +95,7 @@ def finished(tmp_path_factory):
         os.kill(pid, signal.SIGKILL)
     first.wait()
     assert len(workers) == 1
-    assert list(workdir.glob("*/*.claim"))
+    assert list(workdir.glob("*/*/owner.json"))
     both = [
         subprocess.Popen(
             command("run", workdir, "--workers=1", f"--task={i}/2"),
@@ -119,7 +120,7 @@ def test_every_run_is_trained_once_whoever_died(finished):
             steps = [r["step"] for r in losses if r["name"] == "loss" and r["split"] == "train"]
             assert steps == sorted(set(steps))
             assert (one.folder / "result.json").exists() == (arm != "diverges")
-    assert not list(workdir.glob("*/*.claim*"))
+    assert not list(workdir.glob("*/*/owner.json*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -139,7 +140,7 @@ def test_a_signal_to_the_runner_stops_its_workers_and_frees_their_runs(tmp_path,
     assert (runner.returncode, errors) == (128 + number, "")
     assert "the same command continues" in output
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    assert not list(workdir.glob("*/*.claim"))
+    assert not list(workdir.glob("*/*/owner.json"))
     assert list(workdir.glob("*/seed-*/checkpoints/*"))
 
 
@@ -218,7 +219,7 @@ def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path
         )
         assert mine["confusion"] == theirs["confusion"]
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
-    assert not list(tmp_path.glob("*/*.claim*"))
+    assert not list(tmp_path.glob("*/*/owner.json*"))
 
 
 def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):

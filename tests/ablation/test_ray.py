@@ -74,11 +74,11 @@ def test_a_killed_nodes_runs_are_done_on_the_other(cluster, tmp_path):
     workdir = tmp_path / "study"
     study = start(cluster, workdir, "--retries=5")
     deadline = time.monotonic() + 200
-    while len(list(workdir.glob("*/*.claim"))) < 2:
+    while len(list(workdir.glob("*/*/owner.json"))) < 2:
         assert study.poll() is None, study.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    at_work = {file.with_suffix("") for file in workdir.glob("*/*.claim")}
+    at_work = {file.parent for file in workdir.glob("*/*/owner.json")}
     cluster.remove_node(cluster.second, allow_graceful=False)
     unfinished = [run for run in at_work if not (run / "result.json").exists()]
     printed, _ = study.communicate(timeout=400)
@@ -91,7 +91,7 @@ def test_a_killed_nodes_runs_are_done_on_the_other(cluster, tmp_path):
             logged = [json.loads(row) for row in rows]
             steps = [r["step"] for r in logged if (r["split"], r["name"]) == ("train", "loss")]
             assert steps == sorted(set(steps))
-    assert not list(workdir.glob("*/*.claim*"))
+    assert not list(workdir.glob("*/*/owner.json*"))
     assert "broken is not ranked" in (workdir / "report.md").read_text()
     assert "Partial" not in (workdir / "report.html").read_text()
 

@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 import jax
@@ -6,7 +8,11 @@ import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
+from cnn.training.checkpoint import (
+    Checkpoints,
+    DamagedCheckpointError,
+    NonFiniteStateError,
+)
 from cnn.training.mesh import make_mesh, replicated
 from cnn.training.state import TrainState
 
@@ -105,20 +111,135 @@ def lose_a_file(folder, step):
     data_file(folder, step).unlink()
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, empty, lose_a_file])
+def cut_a_file(folder, step):
+    os.truncate(data_file(folder, step), 100)
+
+
+def come_from_another_step(folder, step):
+    shutil.rmtree(folder / str(step))
+    shutil.copytree(folder / str(step - 1), folder / str(step))
+
+
+def take_the_values_of_another_step(folder, step):
+    shutil.rmtree(folder / str(step) / "state")
+    shutil.copytree(folder / str(step - 1) / "state", folder / str(step) / "state")
+
+
+def take_what_stands_beside_another_step(folder, step):
+    shutil.copytree(
+        folder / str(step - 1) / "meta", folder / str(step) / "meta", dirs_exist_ok=True
+    )
+
+
+def lie_under_the_name_of_one_put_aside(folder, step):
+    shutil.copytree(folder / str(step), folder / f"damaged-{step}")
+    flip_a_bit(folder, step)
+
+
+def be_a_file(folder, step):
+    shutil.rmtree(folder / str(step))
+    (folder / str(step)).touch()
+
+
+def edit(change):
+    """Returns damage done by hand to what stands beside the values."""
+
+    def damage(folder, step):
+        file = folder / str(step) / "meta" / "metadata"
+        text = change(json.loads(file.read_text()))
+        file.write_text(text if isinstance(text, str) else json.dumps(text))
+
+    return damage
+
+
+EDITS = {
+    "no checksum": lambda meta: {k: v for k, v in meta.items() if k != "sha256"},
+    "no checksum of the rest": lambda meta: {k: v for k, v in meta.items() if k != "sha256_meta"},
+    "no window": lambda meta: {k: v for k, v in meta.items() if k != "window"},
+    "another window": lambda meta: meta | {"window": {"loss": 7.0}},
+    "a window of another type": lambda meta: meta | {"window": "many"},
+    "another accuracy": lambda meta: meta | {"accuracy": 0.99},
+    "an accuracy that is a text": lambda meta: meta | {"accuracy": "high"},
+    "an accuracy that is NaN": lambda meta: meta | {"accuracy": float("nan")},
+    "no accuracy": lambda meta: {k: v for k, v in meta.items() if k != "accuracy"},
+    "a field more": lambda meta: meta | {"more": 1},
+    "a list": lambda meta: [meta],
+    "a number": lambda meta: 3,
+    "nothing": lambda meta: "",
+    "half of it": lambda meta: json.dumps(meta)[:50],
+    "binary": lambda meta: "\0" * 9,
+}
+DAMAGE = [
+    flip_a_bit,
+    empty,
+    lose_a_file,
+    cut_a_file,
+    come_from_another_step,
+    take_the_values_of_another_step,
+    take_what_stands_beside_another_step,
+    lie_under_the_name_of_one_put_aside,
+    be_a_file,
+    *(pytest.param(edit(change), id=name) for name, change in EDITS.items()),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_noticed_and_the_step_before_is_taken(tmp_path, damage):
-    save(tmp_path, {1: None, 2: None, 3: None}, keep=3).close()
+    save(tmp_path, {1: None, 2: 0.5, 3: 0.6}, keep=3).close()
     damage(tmp_path, 3)
     with pytest.raises(DamagedCheckpointError, match="step 3"):
         Checkpoints(tmp_path, read_only=True).restore(3, like())
     checkpoints = Checkpoints(tmp_path, keep=3)
-    (state, _), damaged = checkpoints.restore_newest(like())
+    (state, meta), damaged = checkpoints.restore_newest(like())
     assert_same(state, make_state(2))
+    assert meta["window"] == {"loss": 0.1 * 2}
     assert len(damaged) == 1
-    assert (tmp_path / "damaged-3").is_dir()
+    assert list(tmp_path.glob("damaged-3*"))
+    assert checkpoints.best() == (2, 0.5)
     checkpoints.save(3, make_state(3), {"window": {}}, None)
     checkpoints.wait()
     assert_same(checkpoints.restore(3, like())[0], make_state(3))
+    checkpoints.close()
+
+
+def test_a_damaged_best_is_put_aside_too(tmp_path):
+    save(tmp_path, {1: 0.9, 2: 0.4, 3: 0.5}).close()
+    flip_a_bit(tmp_path, 1)
+    checkpoints = Checkpoints(tmp_path)
+    (state, _), damaged = checkpoints.restore_newest(like())
+    assert_same(state, make_state(3))
+    assert len(damaged) == 1
+    assert checkpoints.best() == (3, 0.5)
+    checkpoints.close()
+
+
+def test_two_good_states_are_kept_where_the_newest_is_the_best(tmp_path):
+    save(tmp_path, {1: 0.1, 2: 0.2, 3: 0.3}).close()
+    flip_a_bit(tmp_path, 3)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [2, 3]
+    (state, _), _ = checkpoints.restore_newest(like())
+    assert_same(state, make_state(2))
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, value):
+    checkpoints = save(tmp_path, {1: None})
+    state = make_state(2)
+    spoilt = state.replace(params=state.params | {"half": jnp.full(3, value, jnp.bfloat16)})
+    with pytest.raises(NonFiniteStateError, match=r"half.* step 2"):
+        checkpoints.save(2, spoilt, {}, None)
+    checkpoints.close()
+    assert Checkpoints(tmp_path, read_only=True).steps() == [1]
+
+
+def test_what_a_killed_process_was_deleting_is_gone(tmp_path):
+    save(tmp_path, {1: None}).close()
+    shutil.copytree(tmp_path / "1", tmp_path / "0.deleted")
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.steps() == [1]
+    assert not (tmp_path / "0.deleted").exists()
     checkpoints.close()
 
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import cnn
-from cnn.ablation.execution.claim import LOST, claim_file, is_held_by
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
 from cnn.ablation.execution.worker import blame
 from cnn.ablation.planning.study_plan import Run
+from cnn.training.claim import LOST, is_held_by, release
 
 
 class LocalPool:
@@ -58,7 +58,7 @@ class LocalPool:
         """Gives back what a process held that has ended; returns it."""
         held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
         for run in held:
-            claim_file(run.folder).unlink(missing_ok=True)
+            release(run.folder)
         return held
 
     def stop(self) -> None:

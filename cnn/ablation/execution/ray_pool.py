@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnn.ablation.execution.claim import HEARTBEAT
 from cnn.ablation.execution.local_pool import threads
 from cnn.ablation.execution.worker import is_open, record_failure, work
 from cnn.ablation.planning.study_plan import Run
 from cnn.config.errors import UserError
+from cnn.training.claim import HEARTBEAT
 from cnn.training.start import use_compilation_cache
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jax
 
-from cnn.ablation.execution.claim import HEARTBEAT, Claim
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import measure_missing, missing
 from cnn.ablation.execution.task import parse_task
@@ -18,6 +17,7 @@ from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
 from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
+from cnn.training.claim import HEARTBEAT, Claim
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError

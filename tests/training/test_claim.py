@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from cnn.ablation.execution import claim
-from cnn.ablation.execution.claim import Claim, claim_file, is_held_by
+from cnn.config.errors import UserError
+from cnn.training import claim
+from cnn.training.claim import Claim, claim_file, is_held_by, owned
 
-ELSEWHERE = {"machine": "another host", "pid": 1, "id": "x"}
+ELSEWHERE = {"machine": "another", "host": "h2", "pid": 1, "id": "x", "since": 1.0}
 
 
 def leave(folder, owner, age=0.0):
@@ -23,7 +24,7 @@ def leave(folder, owner, age=0.0):
 
 
 def here(pid):
-    return {"machine": claim._machine(), "pid": pid, "id": "y"}
+    return ELSEWHERE | {"machine": claim._machine(), "pid": pid, "id": "y"}
 
 
 def dead_pid():
@@ -43,7 +44,7 @@ def test_one_of_several_holds_a_run_and_gives_it_back(tmp_path):
         assert not is_held_by(folder, os.getpid() + 1)
     with Claim(folder) as third:
         assert third.held
-    assert not list(folder.parent.iterdir())
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,8 @@ def test_a_claim_is_taken_over_when_its_worker_is_dead(tmp_path, owner, age, hel
     leave(folder, owner, age)
     with Claim(folder) as mine:
         assert (mine.held, mine.silent) == (held, silent)
-    assert claim_file(folder).exists() != held
-    assert set(tmp_path.iterdir()) <= {claim_file(folder)}
+    assert folder.exists() != held
+    assert set(tmp_path.glob("*/*")) <= {claim_file(folder)}
 
 
 def test_without_links_claims_work_too(tmp_path, monkeypatch):
@@ -74,6 +75,7 @@ def test_without_links_claims_work_too(tmp_path, monkeypatch):
     folder = tmp_path / "seed-0"
     with Claim(folder) as first, Claim(folder) as second:
         assert (first.held, second.held) == (True, False)
+    folder.mkdir()
     claim_file(folder).write_text("")
     with Claim(folder) as fresh:
         assert not fresh.held
@@ -134,3 +136,34 @@ def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
         while claim_file(folder).stat().st_mtime < old + 500:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_folder_of_another_process_is_refused_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim.time, "sleep", lambda _: os.utime(claim_file(tmp_path)))
+    leave(tmp_path, ELSEWHERE)
+    with pytest.raises(UserError, match=r"process 1 on h2 \(since 1970"), owned(tmp_path):
+        pass
+    leave(tmp_path, here(os.getpid()))
+    monkeypatch.setattr(claim.time, "sleep", None)
+    with pytest.raises(UserError, match=f"process {os.getpid()} on h2"), owned(tmp_path):
+        pass
+
+
+def test_a_folder_of_a_silent_process_is_waited_for(tmp_path, monkeypatch):
+    """Started again on another host before its owner counts as dead."""
+    waited = []
+
+    def age(seconds):
+        waited.append(seconds)
+        old = time.time() - 10 * len(waited)
+        os.utime(claim_file(tmp_path), (old, old))
+
+    leave(tmp_path, ELSEWHERE, 30)
+    monkeypatch.setattr(claim.time, "sleep", age)
+    with owned(tmp_path):
+        assert is_held_by(tmp_path, os.getpid())
+        with owned(tmp_path):
+            pass
+        assert is_held_by(tmp_path, os.getpid())
+    assert not claim_file(tmp_path).exists()
+    assert len(waited) > 1

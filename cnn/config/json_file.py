@@ -1,0 +1,70 @@
+"""JSON files of run folders, which people may have cut or edited: read in one place."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cnn.config.errors import UserError
+
+Kinds = Mapping[str, type | tuple[type, ...]]
+
+
+def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
+    """Reads an object, and checks that it has the fields that the caller goes on to use.
+
+    Args:
+      file: to read.
+      kinds: "field" or "field.inner" -> what its value has to be; a float may be an integer, and
+        is finite.
+
+    Raises:
+      UserError: names the file, the place and what is wrong there.
+    """
+    try:
+        text = file.read_bytes().decode()
+        found = json.loads(text)
+    except FileNotFoundError as error:
+        raise UserError(f"{file}: there is no such file; restore it from a copy") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file}, byte {error.start}: is no text; restore the file from a copy"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{file}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}); "
+            "restore the file from a copy"
+        ) from error
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: holds no JSON object; restore the file from a copy")
+    for field, kind in (kinds or {}).items():
+        _check(file, found, field, kind)
+    return found
+
+
+def _check(file: Path, found: Any, field: str, kind: type | tuple[type, ...]) -> None:
+    value = found
+    for part in field.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise UserError(f"{file}: has no field '{field}'; restore the file from a copy")
+        value = value[part]
+    if not is_kind(value, kind):
+        raise UserError(
+            f"{file}: the field '{field}' is {_shown(value)}; restore the file from a copy"
+        )
+
+
+def is_kind(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Whether a value read from JSON is of a kind: True is no number, and NaN is none either."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    if float in kinds and isinstance(value, int | float):
+        return math.isfinite(value)
+    return isinstance(value, kinds)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."

@@ -1,0 +1,239 @@
+"""Who owns a run folder: a file that one process at a time holds, on any shared file system."""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
+from cnn.training.run_folder import make_folder, write_atomically
+
+HEARTBEAT = 5.0  # seconds between two signs of life
+DEAD_AFTER = 60.0  # seconds without one after which a worker counts as dead
+# What a process leaves that died while it wrote, where there are no links.
+_UNREADABLE = {"machine": "", "host": "?", "pid": 0, "id": "unreadable", "since": 0.0}
+LOST = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
+_mine: dict[Path, str] = {}  # what this process holds
+
+
+def claim_file(folder: Path) -> Path:
+    """Returns the file that says who owns a run folder."""
+    return folder / "owner.json"
+
+
+def is_held_by(folder: Path, pid: int) -> bool:
+    """Whether a process of this machine owns a run folder."""
+    owner = _read(claim_file(folder))
+    return bool(owner) and owner["pid"] == pid and owner["machine"] == _machine()
+
+
+def release(folder: Path) -> None:
+    """Gives a run folder back, and removes it if nothing was written there."""
+    claim_file(folder).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Context in which this process owns a run folder; it may do so already.
+
+    Whoever died without giving it back is noticed at once on the same machine, and after a minute
+    on another.
+
+    Raises:
+      UserError: another process owns it, and names that.
+    """
+    if folder.absolute() in _mine:
+        yield
+        return
+    seen = None
+    with ExitStack() as stack:
+        while not (claim := stack.enter_context(Claim(folder))).held:
+            if not claim.silent and (claim.here or seen not in (None, claim.seen)):
+                raise UserError(
+                    f"--workdir: {folder} is being trained by {who(folder)}; wait until it ends, "
+                    "stop it, or choose another folder"
+                )
+            seen = claim.seen
+            time.sleep(1.0)
+        yield
+
+
+def who(folder: Path) -> str:
+    """Returns which process owns a run folder, in words."""
+    owner = _read(claim_file(folder)) or _UNREADABLE
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+    return f"process {owner['pid']} on {owner['host']} (since {since})"
+
+
+class Claim:
+    """Context in which this process alone owns a run folder; `held` says whether it got it.
+
+    The owner touches its file every few seconds. A file that was not touched for a minute, or
+    whose process is gone from this machine, was left by a dead process and is taken over. Ages are
+    told by the clock of the file system, so the clocks of hosts may differ. A process that was
+    only asleep finds its claim gone and ends at once.
+
+    Attributes:
+      held: whether this process owns the folder.
+      silent: whether another does who has missed a sign of life, and may be dead.
+      here: whether that is a process of this machine.
+      seen: when its last sign of life came, by the clock of the file system.
+    """
+
+    def __init__(self, folder: Path, lost: Callable[[], None] | None = None):
+        self._folder, self._file = folder.absolute(), claim_file(folder)
+        self._owner = {
+            "machine": _machine(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": round(time.time(), 3),
+            "id": uuid.uuid4().hex,
+        }
+        self._stop = threading.Event()
+        self._lost = lost or self._end
+        self.held = self.silent = self.here = False
+        self.seen: float | None = None
+
+    def __enter__(self) -> "Claim":
+        """Tries to take the folder, which is made if there is none."""
+        make_folder(self._folder)
+        try:
+            self.held = self._create(self._file)
+        except FileNotFoundError:
+            # Its last owner has just removed the folder, which was empty.
+            make_folder(self._folder)
+            self.held = self._create(self._file)
+        if not self.held:
+            self._examine()
+        if self.held:
+            _mine[self._folder] = self._owner["id"]
+            threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Gives the folder back."""
+        self._stop.set()
+        if self.held:
+            _mine.pop(self._folder, None)
+            if self._is_mine():
+                release(self._folder)
+
+    def _create(self, file: Path) -> bool:
+        """Creates a file with this process's name if there is none; one of several succeeds."""
+        own = file.with_name(f"{file.name}.{self._owner['id']}")
+        own.write_text(json.dumps(self._owner))
+        try:
+            # A link appears with its content, where an exclusive open leaves an empty file a while.
+            os.link(own, file)
+        except FileExistsError:
+            return False
+        except OSError:
+            return self._create_without_links(file)
+        finally:
+            own.unlink(missing_ok=True)
+        return True
+
+    def _create_without_links(self, file: Path) -> bool:
+        try:
+            with open(file, "x") as claim:
+                json.dump(self._owner, claim)
+        except FileExistsError:
+            return False
+        return True
+
+    def _examine(self) -> None:
+        """Takes the claim over if its holder is dead."""
+        owner, silence = _read(self._file), self._silence(self._file)
+        if owner is None or silence is None:
+            # It was given back in this moment.
+            self.silent = True
+            return
+        self.silent = silence > 2 * HEARTBEAT
+        self.here = owner["machine"] == self._owner["machine"]
+        if silence > DEAD_AFTER or (self.here and not _is_alive(owner["pid"])):
+            self.silent = True
+            self._take_over(owner)
+
+    def _take_over(self, dead: dict[str, Any]) -> None:
+        """Replaces a dead worker's claim, if no other worker is about to."""
+        heir = self._file.with_name(f"{self._file.name}.{dead['id']}.heir")
+        if not self._create(heir):
+            # An heir that died in these few lines is cleared away for the next attempt.
+            if (self._silence(heir) or 0) > DEAD_AFTER:
+                heir.unlink(missing_ok=True)
+            return
+        try:
+            # The claim of `dead` is replaced by its heir only, so it is still there or done with.
+            if _read(self._file) == dead:
+                write_atomically(self._file, json.dumps(self._owner))
+                self.held, self.silent = True, False
+        finally:
+            heir.unlink(missing_ok=True)
+
+    def _silence(self, file: Path) -> float | None:
+        """Seconds since a file was touched, by the clock of the file system that keeps it."""
+        probe = file.with_name(f"{self._file.name}.{self._owner['id']}.now")
+        try:
+            probe.touch()
+            seen = file.stat().st_mtime
+            if file == self._file:
+                self.seen = seen
+            return probe.stat().st_mtime - seen
+        except FileNotFoundError:
+            return None
+        finally:
+            probe.unlink(missing_ok=True)
+
+    def _is_mine(self) -> bool:
+        return _read(self._file) == self._owner
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            if not self._is_mine():
+                if not self._stop.is_set():
+                    self._lost()
+                return
+            # A file system that is away for a moment is not a reason to stop.
+            with contextlib.suppress(OSError):
+                os.utime(self._file)
+
+    def _end(self) -> None:
+        print(f"{self._folder}: taken over by {who(self._folder)}", file=sys.stderr, flush=True)
+        os._exit(LOST)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        return _UNREADABLE | read_json(file, {"machine": str, "pid": int, "id": str})
+    except UserError:
+        return _UNREADABLE if file.exists() else None
+
+
+def _machine() -> str:
+    """Names what process ids are unique in: a host since its last start, or a container on it."""
+    parts = [socket.gethostname()]
+    with contextlib.suppress(OSError):
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
+        parts += [os.readlink("/proc/self/ns/pid")]
+    return " ".join(parts)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,156 @@
+"""Run folders that were cut, edited or killed: one sentence that names file and place."""
+
+import json
+import re
+
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.training.logs import MetricLog, read_metrics
+from cnn.training.run_folder import RunFolder, write_atomically
+from tests.conftest import tiny_config
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(tiny_config(), {"mean": [0.5] * 3, "std": [0.2] * 3})
+    return folder
+
+
+def edit(file, change):
+    record = json.loads(file.read_text())
+    change(record)
+    file.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r.pop("fingerprint"), "no field 'fingerprint'"),
+        (lambda r: r.update(config=[]), "'config' is []"),
+        (lambda r: r.update(resolved={}), "no field 'resolved.mean'"),
+        (lambda r: r["resolved"].update(std=3), "'resolved.std' is 3"),
+        (lambda r: r["resolved"].update(std=["a"]), "'resolved.std' holds no numbers"),
+        (lambda r: r["resolved"].update(mean=[float("nan")]), "'resolved.mean' holds no numbers"),
+        (lambda r: r["config"]["train"].update(batch_size="many"), "batch_size"),
+        (lambda r: r["config"]["train"].update(batch_size=-4), "batch_size"),
+        (lambda r: r["config"]["model"].update(features=4), "features"),
+        (lambda r: r["config"].update(train=3), "train"),
+        (lambda r: r["config"]["train"].update(speed=3), "train.speed"),
+    ],
+)
+def test_an_edited_config_is_refused_by_file_and_field(folder, change, words):
+    edit(folder.config_file, change)
+    with pytest.raises(UserError, match=re.escape(words)) as told:
+        folder.config()
+    assert str(told.value).startswith(str(folder.config_file))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "line 1, column 1"),
+        (b'{"step": 12,\n "test": {"acc', "line 2"),
+        (b"\xff\xfe\x00", "byte 0"),
+        (b"[1, 2]", "no JSON object"),
+        (b'{"step": "12"}', "'step' is \"12\""),
+        (b'{"step": true}', "'step' is true"),
+        (b'{"step": 12, "test": {"accuracy": NaN}}', "'test.accuracy' is NaN"),
+        (b'{"step": 12, "test": {}}', "no field 'test.accuracy'"),
+    ],
+)
+def test_a_damaged_result_is_refused_by_file_and_place(folder, content, words):
+    folder.result_file.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(words)) as told:
+        folder.result()
+    assert str(told.value).startswith(str(folder.result_file))
+
+
+def test_what_a_killed_start_leaves_is_gone_on_with(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "config.json.0a1b.partial").write_text("{")
+    (tmp_path / "owner.json").write_text("{}")
+    folder.check(tiny_config())
+    folder.sweep()
+    assert [file.name for file in tmp_path.iterdir()] == ["owner.json"]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_a_file_where_a_folder_belongs_is_refused_before_training(folder, name):
+    (folder.path / name).touch()
+    with pytest.raises(UserError, match=f"{name} is no folder"):
+        folder.check(tiny_config())
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])
+def test_a_folder_where_a_file_belongs_is_refused_before_training(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=f"{name} is no file"):
+        RunFolder(tmp_path).check(tiny_config())
+
+
+def test_a_write_that_fails_leaves_the_old_text_and_no_part(tmp_path, monkeypatch):
+    file = tmp_path / "file.json"
+    write_atomically(file, "old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(file, "new")
+    assert [f.name for f in tmp_path.iterdir()] == ["file.json"]
+    assert file.read_text() == "old"
+
+
+def row(step):
+    return {"step": step, "split": "train", "name": "loss", "value": 0.5, "time": 1.0}
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+@pytest.mark.parametrize(
+    "garbage", [b"{", b"\xff\x00\x80", b"[1]", b"7", b'{"step": 1}', b"null", b"NaN"]
+)
+def test_garbage_in_the_metrics_costs_no_row(folder, place, garbage):
+    lines = [json.dumps(row(step)).encode() for step in range(1, 9)]
+    content = b"\n".join([*lines[:place], garbage, *lines[place:]]) + b"\n"
+    folder.metrics_file.write_bytes(content)
+    assert read_metrics(folder.metrics_file) == [row(step) for step in range(1, 9)]
+    log = MetricLog(folder, 6, tensorboard=False)
+    log.write(7, "train", {"loss": 0.25})
+    log.close()
+    assert f"line {min(place, 8) + 1}" in log.remark
+    assert (folder.path / "metrics.jsonl.damaged").read_bytes() == content
+    steps = [r["step"] for r in read_metrics(folder.metrics_file)]
+    assert steps == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_half_a_row_that_a_kill_leaves_is_no_damage(folder):
+    folder.metrics_file.write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2))[:20])
+    log = MetricLog(folder, 1, tensorboard=False)
+    log.close()
+    assert log.remark == ""
+    assert read_metrics(folder.metrics_file) == [row(1)]
+
+
+def test_a_full_disk_leaves_whole_rows(folder):
+    log = MetricLog(folder, 0, tensorboard=False)
+    log.write(1, "train", {"loss": 0.5})
+    before = folder.metrics_file.read_bytes()
+
+    class Full:
+        """A file on a disk that has room for ten more bytes."""
+
+        def __init__(self, file):
+            self._file = file
+            self.fileno, self.close = file.fileno, file.close
+
+        def write(self, text):
+            return self._file.write(text[:10])
+
+    log._file = Full(log._file)
+    with pytest.raises(UserError, match="No space left on device"):
+        log.write(2, "train", {"loss": 0.4})
+    log.close()
+    assert folder.metrics_file.read_bytes() == before
