@@ -177,3 +177,27 @@ def test_metrics_are_objects_of_five_fields(tmp_path):
     assert [r["step"] for r in rows if (r["split"], r["name"]) == ("train", "loss")] == list(
         range(5, 401, 5)
     )
+
+
+def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
+    workdir = tmp_path / "run"
+    first = start(workdir)
+    wait_for_step(workdir, 20, first)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        done = subprocess.run(
+            [sys.executable, *command(workdir)],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert f"{workdir} is being trained by process {first.pid} on " in line
+    finally:
+        first.send_signal(signal.SIGCONT)
+        first.send_signal(signal.SIGTERM)
+    out, _ = first.communicate(timeout=60)
+    assert "the same command continues" in out
+    assert not (workdir / "owner.json").exists()

@@ -38,16 +38,17 @@ class Interruption:
 
     def __exit__(self, *_: object) -> None:
         """Gives them back."""
-        self._restore()
+        self.release()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is None:
             self.signal = number
             return
-        self._restore()
+        self.release()
         signal.raise_signal(number)
 
-    def _restore(self) -> None:
+    def release(self) -> None:
+        """Gives the signals back, before work that may be cut anywhere."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -88,5 +88,9 @@ def run(
                 record.wait()
                 raise InterruptedRun(interruption.signal, step)
     record.wait()
+    # All is saved: a signal during the final evaluation has nothing to wait for.
+    interruption.release()
+    if interruption.signal:
+        raise InterruptedRun(interruption.signal, total)
     test = evaluator.feed(dataset.test, views)
     return record.finish(evaluate(evaluator.step, state.variables(), test))

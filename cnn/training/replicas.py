@@ -137,6 +137,9 @@ class Loop:
                 self._evaluate_and_save(step, going, state)
             if interruption.signal and step < total:
                 self._stop(interruption.signal, np.maximum(starts, step), state)
+        interruption.release()
+        if interruption.signal:
+            self._stop(interruption.signal, np.maximum(starts, total), state)
         return self._finish(state)
 
     def _going(self, rows: Iterable[int]) -> list[int]:

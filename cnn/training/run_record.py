@@ -1,5 +1,6 @@
 """What one run keeps: its metrics over time, its checkpoints, the best of them, and the result."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,8 @@ from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
 from cnn.data import identity_differences
 from cnn.training.assembly import Evaluator
-from cnn.training.checkpoint import Checkpoints
+from cnn.training.checkpoint import Checkpoints, NonFiniteStateError
+from cnn.training.claim import owned
 from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes
 from cnn.training.hosts import is_first, wait_for_all
@@ -58,12 +60,22 @@ class RunRecord:
         """Claims the folder and opens its checkpoints.
 
         Raises:
-          UserError: the network does not fit the data, or the folder cannot be written.
+          UserError: the network does not fit the data, or the folder cannot be written, or another
+            process trains there.
         """
         self._begun = time.perf_counter()
-        self._claim()
-        self._checkpoints = Checkpoints(self._folder.checkpoints, self._config.checkpoint.keep)
-        self._opened.callback(self._checkpoints.close)
+        # Traces the network, which finds what does not fit before anything is written.
+        self._evaluator.abstract_state()
+        self._check_data()
+        with ExitStack() as opened:
+            if is_first():
+                opened.enter_context(owned(self._folder.path))
+                self._claim()
+            wait_for_all("claimed")
+            self._introduce()
+            self._checkpoints = Checkpoints(self._folder.checkpoints, self._config.checkpoint.keep)
+            opened.callback(self._checkpoints.close)
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -71,13 +83,18 @@ class RunRecord:
         self._opened.__exit__(*error)
 
     def _claim(self) -> None:
-        # Traces the network, which finds what does not fit before anything is written.
-        self._evaluator.abstract_state()
-        self._check_data()
-        if is_first():
-            own = {name: getattr(self._dataset, name) for name in ("mean", "std", "identity")}
-            self._folder.claim(self._config, asdict(self._plan) | own)
-        wait_for_all("claimed")
+        # Again: whoever owned the folder until now may have written there.
+        self._folder.check(self._config)
+        if self._folder.result_file.exists():
+            raise UserError(
+                f"--workdir: the run in {self._folder.path} was finished by another process just "
+                "now; the same command shows its result"
+            )
+        self._folder.sweep()
+        own = {name: getattr(self._dataset, name) for name in ("mean", "std", "identity")}
+        self._folder.claim(self._config, asdict(self._plan) | own)
+
+    def _introduce(self) -> None:
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
         self._display.plan(self._plan, self._evaluator.mesh)
@@ -117,6 +134,8 @@ class RunRecord:
             self._display.say(f"continuing after step {start}")
         self._log = MetricLog(self._folder, start, tensorboard=self._config.log.tensorboard)
         self._opened.callback(self._log.close)
+        if self._log.remark:
+            self._display.say(self._log.remark)
         return state
 
     @contextmanager
@@ -150,8 +169,12 @@ class RunRecord:
         self._log.write(step, "train", metrics | self._progress.report(step, metrics))
 
     def validate(self, step: int, outcomes: Outcomes) -> None:
-        """Writes the metrics of the validation part, and notes whether they are the best so far."""
-        metrics = summarize(outcomes, self._dataset.class_names)
+        """Writes the metrics of the validation part, and notes whether they are the best so far.
+
+        Raises:
+          NonFiniteLossError: training diverged.
+        """
+        metrics = self._summarize(outcomes, "validation")
         self._scored = step, metrics["accuracy"]
         self._display.figures(f"step {step}, validation", metrics)
         scalars = {name: v for name, v in metrics.items() if isinstance(v, float)}
@@ -186,14 +209,23 @@ class RunRecord:
             "versions": provenance()["versions"],
         }
         scored = self._scored if self._scored and self._scored[0] == step else None
-        self._checkpoints.save(step, state, meta, scored and scored[1])
+        try:
+            self._checkpoints.save(step, state, meta, scored and scored[1])
+        except NonFiniteStateError as error:
+            self._diverged(error)
         self._saved = step
 
     def wait(self) -> None:
         """Waits until the last checkpoint is complete on disk."""
         self._checkpoints.wait()
 
-    def _diverged(self, error: NonFiniteLossError) -> NoReturn:
+    def _summarize(self, outcomes: Outcomes, split: str) -> dict[str, Any]:
+        metrics = summarize(outcomes, self._dataset.class_names)
+        if not math.isfinite(metrics["loss"]):
+            self._diverged(NonFiniteLossError(f"the {split} loss is {metrics['loss']}"))
+        return metrics
+
+    def _diverged(self, error: UserError) -> NoReturn:
         self._checkpoints.wait()
         steps = self._checkpoints.steps()
         last = f"the last good checkpoint is step {steps[-1]}" if steps else "none was saved before"
@@ -204,13 +236,17 @@ class RunRecord:
         ) from error
 
     def finish(self, outcomes: Outcomes) -> dict[str, Any]:
-        """Writes the outcomes of the test split and the result, which ends the run; returns it."""
+        """Writes the outcomes of the test split and the result, which ends the run; returns it.
+
+        Raises:
+          NonFiniteLossError: training diverged.
+        """
         step = self._plan.total_steps
         result = {
             "step": step,
             "seed": self._config.seed,
             "input_shape": self._dataset.input_shape,
-            "test": summarize(outcomes, self._dataset.class_names),
+            "test": self._summarize(outcomes, "test"),
             "validation": figures_at(self._folder.metrics_file, step, "validation"),
             "best": self._best and {"step": self._best[0], "accuracy": self._best[1]},
             "skipped": self._dataset.skipped,
