@@ -160,7 +160,7 @@ class RunFolder:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replaces a file in one step: a reader sees the old text or the new, never a part."""
-    make_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # Several processes may write one file at the same time.
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
     try:
