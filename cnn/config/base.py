@@ -165,6 +165,9 @@ FIELDS: dict[str, Field] = {
             whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
         ),
         extra=text("", "more operations on pixels: 'a, b(option=value)'", later=True),
+        repeats=whole(
+            1, "[1, 64]", "times each example comes in a row, changed anew each time", later=True
+        ),
         color_ops=whole(0, "[0, 100]", "RandAugment-style colour operations per image; 0: off"),
         color_magnitude=real(9.0, "[0, 30]", "as in the RandAugment paper"),
     ),

@@ -1,5 +1,6 @@
 """Signals from any source, in an order that is a pure function of seed and step, on devices."""
 
+from cnn.data import policies
 from cnn.data.augmentation import check_augment, make_augment, normalize
 from cnn.data.dataset import Dataset, identity_differences, open_dataset
 from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
@@ -27,4 +28,5 @@ __all__ = [
     "make_feed",
     "normalize",
     "open_dataset",
+    "policies",
 ]

@@ -1,6 +1,7 @@
 """Augmentation on the device, inside the step: a function of a key and a batch of uint8 images."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,14 @@ AUGMENTATIONS: Registry[Callable[..., jax.Array]] = Registry(
 Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
+# (key, uint8 images) -> uint8 images.
+Operation = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def _on_images(operation: Operation, key: jax.Array, images: jax.Array) -> jax.Array:
+    return operation(key, images)
+
+
 def normalize(images: jax.Array, mean: tuple[float, ...], std: tuple[float, ...]) -> jax.Array:
     """Returns (images / 255 - mean) / std, float32, for images `[..., C]` of pixels 0 to 255."""
     mean, std = jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32)
@@ -34,7 +43,7 @@ def make_augment(
     std: tuple[float, ...],
     *,
     cropped: bool = False,
-    color: Callable[..., jax.Array] = random_color,
+    each: Callable[[Operation, jax.Array, jax.Array], jax.Array] = _on_images,
 ) -> Augment:
     """Builds the augmentation of a training batch.
 
@@ -43,7 +52,7 @@ def make_augment(
       num_classes: of the targets.
       mean, std: per channel, of pixels scaled to [0, 1].
       cropped: the resized crop was taken while decoding (`Feed.cropped`).
-      color: applies the colour operations; see `random_color`.
+      each: (operation, key, images) -> images, for what looks at pixels; of clips, frame by frame.
 
     Returns:
       A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
@@ -62,9 +71,12 @@ def make_augment(
         if augment.flip:
             images = random_flip(flip_key, images)
         if augment.color_ops:
-            images = color(color_key, images, augment.color_ops, augment.color_magnitude)
+            ops, magnitude = augment.color_ops, augment.color_magnitude
+            images = each(
+                partial(random_color, operations=ops, magnitude=magnitude), color_key, images
+            )
         for i, operation in enumerate(extra):
-            images = operation(jax.random.fold_in(color_key, i + 1), images)
+            images = each(operation, jax.random.fold_in(color_key, i + 1), images)
         images = normalize(images, mean, std)
         if augment.cutout:
             images = cutout(cutout_key, images, augment.cutout)

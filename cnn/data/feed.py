@@ -85,7 +85,8 @@ class Feed:
 
     def reseeded(self, order_seed: int, crop_seed: int) -> "Feed":
         """Returns the feed of another run over the same arrays."""
-        return replace(self, _order=Order(order_seed, len(self.split)), _crop_seed=crop_seed)
+        order = Order(order_seed, len(self.split), self._order.repeats)
+        return replace(self, _order=order, _crop_seed=crop_seed)
 
     def _indices(self, step: int) -> np.ndarray:
         return self._order.batch(step, self._batch_size)
@@ -110,6 +111,7 @@ def make_feed(
     seed: int,
     draw_crops: DrawCrops | None = None,
     crop_seed: int | None = None,
+    repeats: int = 1,
 ) -> Feed:
     """Makes the training feed of a split, placed as `data.placement` says.
 
@@ -123,6 +125,7 @@ def make_feed(
       draw_crops: random parts to be taken while decoding (`Signal.draw_crops`), which needs a
         streaming placement; None: none are.
       crop_seed: of those crops; None: the same seed.
+      repeats: see `Order`.
 
     Raises:
       UserError: the placement is unknown or cannot be had.
@@ -135,7 +138,7 @@ def make_feed(
         cropped=cropped,
         _sharding=sharding,
         _batch_size=batch_size,
-        _order=Order(seed, len(split)),
+        _order=Order(seed, len(split), repeats),
         _crop_seed=seed if crop_seed is None else crop_seed,
         _workers=data.workers,
         _prefetch=data.prefetch,

@@ -60,6 +60,24 @@ def _resize_weights(size: int, start: jax.Array, length: jax.Array) -> jax.Array
     return weights / weights.sum(axis=1, keepdims=True)
 
 
+def move(image: jax.Array, places: jax.Array) -> jax.Array:
+    """Moves the pixels of one image `[H, W, C]` along a map, as Pillow does without interpolation.
+
+    Args:
+      image: whose pixels are taken; those from outside are 0.
+      places: int32 `[6]` (a, b, c, d, e, f) in units of 1 / 65536: the pixel shown at column x and
+        row y is that in column a x + b y + c and row d x + e y + f, rounded down.
+    """
+    height, width, _ = image.shape
+    a, b, c, d, e, f = places
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
+    from_column = (a * columns + b * rows + c) >> 16
+    from_row = (d * columns + e * rows + f) >> 16
+    inside = (from_column >= 0) & (from_column < width) & (from_row >= 0) & (from_row < height)
+    taken = image[jnp.clip(from_row, 0, height - 1), jnp.clip(from_column, 0, width - 1)]
+    return jnp.where(inside[..., None], taken, jnp.zeros_like(image))
+
+
 def random_box(
     key: jax.Array, image_shape: tuple[int, int], heights: jax.Array, widths: jax.Array
 ) -> jax.Array:

@@ -27,10 +27,12 @@ class Order:
     Args:
       seed: of the order.
       num_examples: of the split.
+      repeats: times that each example comes before the next one (repeated augmentation, Hoffer et
+        al. 2020): as many examples per epoch, so that one is seen in every so many epochs only.
     """
 
-    def __init__(self, seed: int, num_examples: int):
-        self._num_examples = num_examples
+    def __init__(self, seed: int, num_examples: int, repeats: int = 1):
+        self._num_examples, self.repeats = num_examples, repeats
         # A batch runs across an epoch's end, and steps are asked for ahead.
         self._epoch = functools.lru_cache(maxsize=2)(
             lambda epoch: epoch_permutation(seed, epoch, num_examples)
@@ -40,16 +42,21 @@ class Order:
         """Returns the examples of one step, int32 `[batch_size]`.
 
         The epochs' orders are laid end to end and cut into batches, so every example is seen
-        exactly once per epoch and a batch may run across an epoch's end.
+        exactly once per epoch (with repeats: of its own) and a batch may run across its end.
         """
-        start, stop = step * batch_size, (step + 1) * batch_size
+        first, last = step * batch_size, (step + 1) * batch_size
+        start, stop = first // self.repeats, -(-last // self.repeats)
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self._num_examples)
             part = self._epoch(epoch)[offset : offset + stop - start]
             parts.append(part)
             start += len(part)
-        return np.concatenate(parts)
+        found = np.concatenate(parts)
+        if self.repeats == 1:
+            return found
+        skipped = first % self.repeats
+        return np.repeat(found, self.repeats)[skipped : skipped + batch_size]
 
 
 def batch_indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:

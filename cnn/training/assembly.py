@@ -147,6 +147,7 @@ def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedShardin
         seeds.order,
         signal.draw_crops(config.augment, dataset.train.varying),
         seeds.augment,
+        config.augment.repeats,
     )
 
 

@@ -1,5 +1,8 @@
 import io
+import os
 import re
+import struct
+import zlib
 from functools import partial
 
 import cv2
@@ -11,6 +14,7 @@ from cnn.config.errors import UserError
 from cnn.data import make_feed, open_dataset
 from cnn.data.crop import decode_crops
 from cnn.data.decode import ImageForm
+from cnn.data.signals.image import ImageCodec
 
 CROPS = partial(decode_crops, area=(0.1, 0.5))
 
@@ -218,3 +222,121 @@ def test_both_decoders_of_jpeg_agree(mode):
         wanted = cv2.imdecode(encoded, flag).reshape(42, 68, channels)
         found = ImageForm(channels, 0).decode(encoded.tobytes(), "x")
         np.testing.assert_array_equal(found, wanted)
+
+
+def chunk(kind, content):
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def bad_pixels(path):
+    """A PNG with right checksums around data that are no deflate stream."""
+    header = struct.pack(">IIBBBBB", 5, 6, 8, 2, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", b"no pixels") + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+
+
+@pytest.mark.parametrize("placement", ["stream", "device"])
+def test_bad_pixels_with_right_checksums_end_every_feed_or_are_skipped(
+    data, images, tmp_path, shardings, placement
+):
+    path = tmp_path / "train" / "cat" / "bad.png"
+    bad_pixels(path)
+    data.placement = placement
+    train = open_dataset(data).train
+    with pytest.raises(UserError, match=r"cat/bad\.png: not a readable image"):
+        for _ in make_feed(train, data, *shardings(1), 4, 0).batches(0, 20):
+            pass
+    data.broken_files = "skip"
+    dataset = open_dataset(data)
+    assert dataset.skipped["files"] == [f"{path}: not a readable image"]
+    assert len(dataset.train.read(np.arange(10))[0]) == 10
+
+
+def encoded(image, suffix):
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def test_whole_files_that_look_odd_are_read(data, tmp_path):
+    """With what phones append, a megabyte of text, the end of a thumbnail, a wrong name."""
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean = data.std = (0.5,) * 3
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    jpeg, png = encoded(image, ".jpg"), encoded(image, ".png")
+    text = chunk(b"tEXt", b"Comment\0" + b"x" * 1_200_000)
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(jpeg)) + jpeg
+    files = {
+        "trailer.jpg": jpeg + bytes(5000),
+        "text.png": png[:33] + text + png[33:],
+        "thumbnail.jpeg": jpeg[:2] + thumbnail + jpeg[2:],
+        "really_png.JPEG": png,
+    }
+    for label in "ab":
+        (tmp_path / "train" / label).mkdir(parents=True)
+        for name, content in files.items():
+            (tmp_path / "train" / label / name).write_bytes(content)
+    assert len(open_dataset(data, splits=("train",)).train.read(np.arange(8))[0]) == 8
+    cut = jpeg[:2] + thumbnail + jpeg[2 : len(jpeg) // 2] + bytes(5000)
+    (tmp_path / "train" / "a" / "cut.jpg").write_bytes(cut)
+    with pytest.raises(UserError, match=r"cut\.jpg: cut short"):
+        open_dataset(data, splits=("train",))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp", ".tif", ".tiff", ".gif", ".jpe", ".jfif"])
+def test_other_formats_are_read(data, tmp_path, suffix):
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean = data.std = (0.5,) * 3
+    image = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20, 4, 0), 4, 1)
+    for name in "ab":
+        (tmp_path / "train" / name).mkdir(parents=True)
+        options = {"lossless": True} if suffix == ".webp" else {}
+        Image.fromarray(image).save(tmp_path / "train" / name / f"x{suffix}", **options)
+    read, _ = open_dataset(data, splits=("train",)).train.read(np.arange(2))
+    np.testing.assert_allclose(read, np.stack([image] * 2), atol=40 if "j" in suffix else 0)
+
+
+def test_an_animation_in_an_image_folder_is_named(data, images, tmp_path):
+    first, second = (Image.new("L", (5, 6), level) for level in (0, 99))
+    first.save(tmp_path / "train" / "cat" / "x.gif", save_all=True, append_images=[second])
+    with pytest.raises(UserError, match=r"cat/x\.gif: holds 2 images; keep one"):
+        open_dataset(data)
+
+
+def test_cmyk_is_shown_in_its_colours(data, tmp_path):
+    data.source, data.path = "folder", str(tmp_path)
+    data.mean = data.std = (0.5,) * 3
+    for name in "ab":
+        (tmp_path / "train" / name).mkdir(parents=True)
+        image = Image.new("RGB", (16, 16), (200, 30, 60)).convert("CMYK")
+        image.save(tmp_path / "train" / name / "x.jpg", quality=100)
+    read, _ = open_dataset(data, splits=("train",)).train.read(np.arange(2))
+    np.testing.assert_allclose(read.mean((0, 1, 2)), (200, 30, 60), atol=6)
+
+
+def test_many_files_are_looked_at_once(data, images, tmp_path, monkeypatch):
+    """An index of what files hold: only new and changed ones are opened again."""
+    monkeypatch.setattr("cnn.data.sources.file_index._KEPT", 5)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    looked = []
+    real = ImageCodec.look_at
+
+    def look(self, path, thorough):
+        looked.append(path.name)
+        return real(self, path, thorough)
+
+    monkeypatch.setattr(ImageCodec, "look_at", look)
+    fingerprint = open_dataset(data).train.fingerprint
+    assert len(looked) == 10
+    assert open_dataset(data).train.fingerprint == fingerprint
+    assert len(looked) == 10
+    write(tmp_path / "train" / "cat" / "new.png", 6, 5)
+    write(tmp_path / "train" / "cat" / "0.png", 6, 5, seed=77)
+    os.utime(tmp_path / "train" / "cat" / "0.png", ns=(1, 1))
+    open_dataset(data)
+    assert sorted(looked[10:]) == ["0.png", "new.png"]
+    data.broken_files = "skip"  # looks at all of each file
+    open_dataset(data)
+    assert len(looked) == 12 + 11
+    (index,) = (tmp_path / "cache").rglob("*.json")
+    index.write_text("{")
+    assert len(open_dataset(data).train) == 11

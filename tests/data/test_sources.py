@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
-from cnn.data import SOURCES, ArraySplit, open_dataset
+from cnn.data import SOURCES, ArraySplit, make_feed, open_dataset
 
 
 @pytest.fixture
@@ -76,6 +76,32 @@ def test_tfds_mistakes_are_one_sentence(embedded, changes, message):
     with pytest.raises(UserError, match=message) as raised:
         open_dataset(embedded)
     assert "\n" not in str(raised.value)
+
+
+def damage(kind, path):
+    content = bytearray(path.read_bytes())
+    if kind == "missing":
+        path.unlink()
+    elif kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["missing", "cut", "flipped"])
+@pytest.mark.parametrize("placement", ["stream", "device"])
+def test_tfds_damaged_shards_are_one_sentence(
+    embedded, repository, tmp_path, shardings, placement, kind
+):
+    source = repository / "data" / "fashion_mnist_10k"
+    shutil.copytree(source, tmp_path / "fashion_mnist_10k")
+    damage(kind, next(tmp_path.rglob("*train.array_record*")))
+    embedded.update(data_dir=str(tmp_path), placement=placement)
+    dataset = open_dataset(embedded)
+    with pytest.raises(UserError, match=r"of fashion_mnist_10k train cannot be read: .*; restore"):
+        for _ in make_feed(dataset.train, embedded, *shardings(1), 512, 0).batches(0, 20):
+            pass
 
 
 def test_tfds_split_without_labels(embedded):
@@ -228,6 +254,55 @@ def test_npz_missing_split_and_unreadable_file(data, tmp_path, arrays):
         open_dataset(data)
     data.path = str(tmp_path / "none.npz")
     with pytest.raises(UserError, match=r"data\.path: .*none\.npz' is not a file"):
+        open_dataset(data)
+
+
+@pytest.mark.parametrize("names", ["medmnist", "keras"])
+def test_npz_names_of_others(data, tmp_path, arrays, names):
+    if names == "medmnist":
+        arrays = {f"{key}s": value for key, value in arrays.items()}
+        arrays |= {"val_images": arrays["test_images"][:4], "val_labels": np.arange(4)}
+        arrays = {k: v[:, None] if "label" in k else v for k, v in arrays.items()}
+        data.validation_split = "val"
+    else:
+        parts = {"image": "x", "label": "y"}
+        arrays = {f"{parts[k.split('_')[1]]}_{k.split('_')[0]}": v for k, v in arrays.items()}
+    dataset = open_dataset(npz(data, tmp_path, arrays))
+    assert (len(dataset.train), len(dataset.test), dataset.num_classes) == (20, 6, 4)
+    np.testing.assert_array_equal(dataset.test.read(np.arange(6))[1], [0, 1, 2, 0, 1, 2])
+    assert len(dataset.validation or ()) == (4 if names == "medmnist" else 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_label": np.array([30_000_000] + [0, 1] * 9 + [0])}, "go up to 30000000, and only"),
+        ({"train_label": np.arange(20) % 5 * 100}, "go up to 400, and only 5 of these numbers"),
+        (
+            {"train_label": np.zeros((20, 14), np.int64)},
+            r"'train_label' is int64 .20, 14.; lab",
+        ),
+        ({"test_label": np.array([0, 1, 2, 3, 4, 0])}, "labels run from 0 to 4; with 4 classes"),
+        ({"class_names": np.array(["a", "b", "a", "c"])}, "two classes are called 'a'"),
+        ({"class_names": np.array(["a", "b", " ", "c"])}, "a class has no name"),
+        ({"train_label": np.zeros(20, int), "test_label": np.zeros(6, int)}, "has one class only"),
+    ],
+)
+def test_npz_labels_are_checked_before_training(data, tmp_path, arrays, change, message):
+    with pytest.raises(UserError, match=message):
+        open_dataset(npz(data, tmp_path, {**arrays, **change}))
+
+
+def test_npz_of_another_kind(data, tmp_path, arrays):
+    data = npz(data, tmp_path, {"a": np.zeros(3)})
+    with pytest.raises(UserError, match=r"set\.npz holds a; it needs 'train_image' and 'train_lab"):
+        open_dataset(data)
+    with open(data.path, "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match=r"set\.npz is a single array \(\.npy\); save it wi"):
+        open_dataset(data)
+    (tmp_path / "set.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"set\.npz is not a readable \.npz file"):
         open_dataset(data)
 
 

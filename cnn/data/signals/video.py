@@ -12,9 +12,8 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.augmentation import Augment, check_augment, make_augment, normalize
+from cnn.data.augmentation import Augment, Operation, check_augment, make_augment, normalize
 from cnn.data.clips import ClipForm, Sampling, draw_picks, views
-from cnn.data.color import random_color
 from cnn.data.files import entries, shown
 from cnn.data.frames import IMAGE_SUFFIXES, SUFFIXES, VideoFile, open_frames
 from cnn.data.signals.image import channels_of, measure
@@ -126,7 +125,7 @@ class VideoSignal(Signal):
             self.std * frames,
             # The box of a clip is taken with its frames, while decoding.
             cropped=cropped,
-            color=partial(_color, frames),
+            each=partial(_each_frame, frames),
         )
 
         def apply(key: Array, stored: Array, labels: Array) -> tuple[Array, Array]:
@@ -163,11 +162,10 @@ def _channels_as_frames(images: Array, frames: int) -> Array:
     return jnp.moveaxis(images.reshape(*images.shape[:3], frames, -1), 3, 1)
 
 
-def _color(frames: int, key: Array, images: Array, operations: int, magnitude: float) -> Array:
-    clips = _channels_as_frames(images, frames)
+def _each_frame(frames: int, operation: Operation, key: Array, images: Array) -> Array:
     # The same key for all frames draws the same operations.
-    each = jax.vmap(lambda frame: random_color(key, frame, operations, magnitude), 1, 1)
-    return _frames_as_channels(each(clips))
+    each = jax.vmap(partial(operation, key), 1, 1)
+    return _frames_as_channels(each(_channels_as_frames(images, frames)))
 
 
 def _open(data: ConfigDict, example: jax.ShapeDtypeStruct, mean: Any, std: Any) -> VideoSignal:
