@@ -38,5 +38,10 @@ def main(arguments: list[str]) -> None:
     importlib.import_module(f"cnn.commands.{name}").main(rest)
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """Starts the command line."""
     run_command(main)
+
+
+if __name__ == "__main__":
+    command()

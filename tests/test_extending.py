@@ -22,20 +22,22 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mine")
     for name, text in FILES.items():
         (folder / name).write_text(text)
-    printed = {}
-    for command in COMMANDS:
-        done = subprocess.run(
-            [sys.executable, *shlex.split(command)[1:]],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-        printed[command] = done.stdout
-    return folder, printed
+    return folder, {command: run(folder, command) for command in COMMANDS}
+
+
+def run(folder, command):
+    """Returns what a command prints that begins with `python`, run as with an installed package."""
+    done = subprocess.run(
+        [sys.executable, *shlex.split(command)[1:]],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def test_every_block_of_the_page_is_executed():
@@ -65,3 +67,7 @@ def test_the_study_is_decided_by_the_metric_of_the_page(folder):
 def test_evaluation_with_the_plugins_gives_what_the_study_measured(folder):
     page = folder[0] / "study" / "rms" / "seed-0" / "evaluation" / "eval.html"
     assert "Darkened images" in page.read_text()
+
+
+def test_the_report_needs_no_plugin(folder):
+    assert "rms" in run(folder[0], "python -m cnn ablate report --workdir=study")

@@ -21,24 +21,6 @@ from cnn.ops.average import avg_pool
 def _twice(layer, x, train, phase, *, window: int = 2):
     return 2 * avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
 '''
-STUDY = f'''
-from cnn.ablation.planning.study_plan import StudyPlan
-
-
-def get_study():
-    return StudyPlan(
-        name="own operator",
-        config="{REPOSITORY}/configs/base.py",
-        shared={TINY!r},
-        arms={{"max": (), "own": ("model.downsample=twice_avg",)}},
-        baseline="max",
-        seeds=range(3),
-        margin=0.5,
-        suites=("calibration",),
-        plugins=("my_ops.py",),
-        repeat_baseline=False,
-    )
-'''
 # As of an installed package.
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
 OWN = "--config.model.downsample=twice_avg(window=3)"
@@ -124,18 +106,6 @@ def test_the_cost_of_an_operator_that_says_none_is_not_available(folder):
     done = command(folder, "cnn.cost", "--plugin=my_ops.py", OWN)
     assert done.returncode == 0, done.stderr
     assert "n/a" in done.stdout
-
-
-def test_a_study_gives_its_plugin_to_its_workers_and_reports_without_it(folder):
-    (folder / "study.py").write_text(STUDY)
-    study = ("--config=study.py", "--workdir=study", "--workers=1")
-    done = command(folder, "ablate.py", "run", *study)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert not list((folder / "study").rglob("*.failure.json"))
-    assert len(list((folder / "study").rglob("evaluation/calibration*.json"))) == 6
-    done = command(folder, "ablate.py", "report", "--workdir=study")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "own" in done.stdout
 
 
 def test_listings_show_what_a_plugin_adds(folder):

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from typing import Any
 
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 
@@ -45,10 +46,17 @@ def render_csv(analysis: Analysis) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADS)
-    for key, summary in analysis.summaries.items():
-        row = _row(analysis, summary, analysis.comparisons.get(key))
+    for row in table_rows(analysis):
         writer.writerow([_cell(row[head]) for head in HEADS])
     return out.getvalue()
+
+
+def table_rows(analysis: Analysis) -> list[dict[str, Any]]:
+    """Returns a row per arm, by the names of `HEADS`; None where a number is unknown."""
+    return [
+        _row(analysis, summary, analysis.comparisons.get(key))
+        for key, summary in analysis.summaries.items()
+    ]
 
 
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> dict:
