@@ -1,20 +1,16 @@
-"""What a suite of measurements is, and where its results lie in a run folder."""
+"""What a suite of measurements is."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Any
 
 from markupsafe import Markup
 
 from cnn.config.call import options_of
-from cnn.config.errors import UserError
 from cnn.config.fields import Field, Interval
 from cnn.config.metric import Metric
 from cnn.data import SIGNALS
-from cnn.training.run_folder import RunFolder, write_atomically
 
 Figures = dict[str, Any]
 # A number of examples; 0: all, or none.
@@ -99,61 +95,3 @@ class Asked:
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ResultFile:
-    """`<run folder>/evaluation/<suite>.json`, and the pictures in the folder of that name.
-
-    Attributes:
-      run: the run folder.
-      suite: its name.
-    """
-
-    run: RunFolder
-    suite: str
-    folder: Path = field(init=False)
-    path: Path = field(init=False)
-
-    def __post_init__(self):
-        folder = self.run.path / "evaluation" / self.suite
-        object.__setattr__(self, "folder", folder)
-        object.__setattr__(self, "path", folder.with_suffix(".json"))
-
-    def write(
-        self,
-        step: int,
-        split: str,
-        figures: Figures,
-        *,
-        complete: bool,
-        options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
-        """Replaces the file in one step.
-
-        Raises:
-          UserError: the run folder cannot be written to.
-        """
-        record = {
-            "suite": self.suite,
-            "step": step,
-            "split": split,
-            "options": dict(options),
-            "fingerprint": self.run.record()["fingerprint"],
-            "complete": complete,
-            "figures": figures,
-        }
-        try:
-            write_atomically(self.path, json.dumps(record, indent=2) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"--workdir: cannot write {self.path} ({error.strerror}); "
-                "make the run folder writable, or copy it"
-            ) from error
-
-    def read(self, step: int, split: str) -> Figures | None:
-        """Returns the figures of this step and split, complete or not, or None."""
-        if not self.path.is_file():
-            return None
-        record = json.loads(self.path.read_text())
-        return record["figures"] if (record["step"], record["split"]) == (step, split) else None

@@ -1,0 +1,145 @@
+"""What suites found on a run, one file for each checkpoint, split, suite, options and data."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnn.config.errors import UserError
+from cnn.evaluation.suite import Asked, Figures
+from cnn.evaluation.suites import SUITES
+from cnn.training.run_folder import RunFolder, write_atomically
+
+KEYS = ("suite", "step", "split", "options", "changes", "fingerprint", "complete", "figures")
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """`<run folder>/evaluation/<suite>/<split>-<step>.json`, and a folder of that name for pictures.
+
+    Options other than the defaults, and fields that were changed for the evaluation, add a hash to
+    the name, so that no result replaces another.
+
+    Attributes:
+      run: the run folder.
+      suite: its name.
+      step: of the checkpoint.
+      split: that was measured.
+      options: all of them, as JSON holds them.
+      changes: fields of the config that were changed and say what is measured, likewise.
+    """
+
+    run: RunFolder
+    suite: str
+    step: int
+    split: str
+    options: Mapping[str, Any]
+    changes: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        run: RunFolder,
+        asked: Asked,
+        step: int,
+        split: str,
+        changes: Mapping[str, Any] | None = None,
+    ) -> "ResultFile":
+        """Returns where the results of a suite with some options lie; the rest are defaults."""
+        options = SUITES[asked.name].defaults() | dict(asked.options)
+        return cls(run, asked.name, step, split, _plain(options), _plain(changes or {}))
+
+    @property
+    def folder(self) -> Path:
+        """Where pictures lie."""
+        name = f"{self.split}-{self.step}"
+        defaults = _plain(SUITES[self.suite].defaults())
+        special = {n: v for n, v in self.options.items() if v != defaults.get(n)}
+        if special or self.changes:
+            text = json.dumps([special, dict(self.changes)], sort_keys=True)
+            name += f"-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return _folder(self.run) / self.suite / name
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder.with_suffix(".json")
+
+    def write(self, figures: Figures, *, complete: bool) -> None:
+        """Replaces the file in one step.
+
+        Raises:
+          UserError: the run folder cannot be written to.
+        """
+        record = {
+            "suite": self.suite,
+            "step": self.step,
+            "split": self.split,
+            "options": dict(self.options),
+            "changes": dict(self.changes),
+            "fingerprint": self.run.record()["fingerprint"],
+            "complete": complete,
+            "figures": figures,
+        }
+        try:
+            write_atomically(self.path, json.dumps(record, indent=2) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"--workdir: cannot write {self.path} ({error.strerror}); "
+                "make the run folder writable, or copy it"
+            ) from error
+
+    def read(self) -> Figures | None:
+        """Returns what was found, complete or not, or None where nothing was.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        if not self.path.is_file():
+            return None
+        record = read_record(self.path)
+        same = (record["options"], record["changes"]) == (self.options, self.changes)
+        return record["figures"] if same else None
+
+    def is_complete(self) -> bool:
+        """Whether the suite was measured to its end; a damaged file was not."""
+        try:
+            return self.read() is not None and read_record(self.path)["complete"]
+        except UserError:
+            return False
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads a result file: `KEYS` and their values.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+        record = json.loads(path.read_text())
+        return {key: record[key] for key in KEYS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: is damaged ({type(error).__name__}: {error}); "
+            "delete it, and measure it again with eval.py"
+        ) from error
+
+
+def result_files(run: RunFolder, step: int, split: str) -> list[Path]:
+    """Returns the result files of a checkpoint and split, of every suite, the last written last."""
+    found = [
+        path
+        for path in _folder(run).glob("*/*.json")
+        if path.stem == f"{split}-{step}" or path.stem.startswith(f"{split}-{step}-")
+    ]
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+
+
+def _folder(run: RunFolder) -> Path:
+    return run.path / "evaluation"
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(dict(values)))
