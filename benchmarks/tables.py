@@ -112,7 +112,7 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
     return [
         {
             "test": json.loads((seed / "result.json").read_text())["test"],
-            "shift": json.loads((seed / "evaluation" / "shift.json").read_text())["figures"],
+            "shift": json.loads(next(seed.glob("evaluation/shift/*.json")).read_text())["results"],
         }
         for seed in sorted(arm.glob("seed-*"))
     ]

@@ -15,6 +15,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--step", help="last (the default), best on validation, or a number")
     parser.add_argument("--split", default="test", help="test, validation or train")
     parser.add_argument(
+        "--name", action="append", default=[], help="of a run on the page; one for each --workdir"
+    )
+    parser.add_argument(
+        "--config.FIELD",
+        metavar="VALUE",
+        help="where the data is, or other data, such as --config.data.path=DIR",
+    )
+    parser.add_argument(
         "--suite", default="accuracy", help="what to measure: python -m cnn.evaluation lists it"
     )
     parser.add_argument("--out", help="file to write the JSON line to as well")
@@ -35,5 +43,6 @@ def main(arguments: list[str]) -> None:
             out=given.out,
             page=given.page,
             overrides=tuple(overrides),
+            names=tuple(given.name),
         )
     )

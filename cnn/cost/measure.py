@@ -14,7 +14,7 @@ from cnn.cost.timing import sample
 from cnn.training.assembly import Evaluator
 from cnn.training.losses import make_loss
 from cnn.training.optimizer import make_optimizer
-from cnn.training.steps import Recipe, make_train_step
+from cnn.training.steps import Recipe, infer, make_train_step
 
 
 def measure(
@@ -77,7 +77,7 @@ def _inference(evaluator: Evaluator, variables: Any, count: int) -> tuple[Callab
     dataset, images = evaluator.dataset, _examples(evaluator, count)
 
     def forward(variables: Any, images: jax.Array) -> jax.Array:
-        return evaluator.model.apply(variables, dataset.signal.prepare(images), train=False)
+        return infer(evaluator.model, variables, dataset.signal.prepare(images))
 
     compiled = jax.jit(forward).lower(variables, images).compile()
     return partial(compiled, variables, images), _planned(compiled)

@@ -1,12 +1,14 @@
 """A run folder -> the network it trained, with the variables of one of its checkpoints."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.config.fields import leaves
 from cnn.config.load import apply_override
 from cnn.config.plugin import check_plugins
 from cnn.config.record import FREE_FIELDS
@@ -16,8 +18,23 @@ from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.run_folder import RunFolder
 
-# What may differ from the training: where things are, never what is computed.
-EVALUATION_FIELDS = FREE_FIELDS | {"evaluation.batch_size"}
+# What a trained network is measured on; results are kept by it.
+MEASURED_FIELDS = frozenset(
+    {
+        "data.source",
+        "data.name",
+        "data.version",
+        "data.data_dir",
+        "data.path",
+        "data.train_split",
+        "data.test_split",
+        "data.mean",
+        "data.std",
+        "evaluation.cifar_c",
+    }
+)
+# Where and how things are computed changes nothing.
+EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"evaluation.batch_size", "data.broken_files"}
 SPLITS = ("test", "validation", "train")
 
 
@@ -30,12 +47,14 @@ class CheckpointedRun:
       evaluator: the network and its jitted evaluation.
       variables: {"params", "batch_stats"}, the averaged ones if the run kept them.
       step: of the checkpoint.
+      changes: fields that were changed for the evaluation and say what is measured.
     """
 
     folder: RunFolder
     evaluator: Evaluator
     variables: dict[str, Any]
     step: int
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """Returns a split of the run's data set.
@@ -64,7 +83,7 @@ def open_run(
       workdir: the run folder.
       step: "last", "best" (on the validation part) or a number.
       split: the one that will be evaluated; the others stay closed.
-      overrides: "field=value" for fields that say where and how, such as data.data_dir.
+      overrides: "field=value", of `EVALUATION_FIELDS`, such as data.data_dir.
 
     Raises:
       UserError: no run, no such checkpoint, a damaged one, or a field that cannot be changed.
@@ -76,8 +95,8 @@ def open_run(
     check_plugins(config, str(folder.path))
     checkpoints = _open_checkpoints(folder)
     number = _choose(checkpoints, step)
-    config = _override(config, overrides)
-    evaluator = make_evaluator(config, _open_data(config, record["resolved"], split))
+    changes = _override(config, overrides)
+    evaluator = make_evaluator(config, _open_data(config, record["resolved"], changes, split))
     try:
         state, _ = checkpoints.restore(number, evaluator.abstract_state())
     except DamagedCheckpointError as error:
@@ -87,7 +106,7 @@ def open_run(
         ) from error
     finally:
         checkpoints.close()
-    return CheckpointedRun(folder, evaluator, state.variables(), number)
+    return CheckpointedRun(folder, evaluator, state.variables(), number, changes)
 
 
 def _open_checkpoints(folder: RunFolder) -> Checkpoints:
@@ -117,30 +136,50 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
     return int(step)
 
 
-def _override(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+def _override(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
+    """Changes fields; returns those that say what is measured, with their new values."""
     for text in overrides:
-        field = text.partition("=")[0]
-        if field not in EVALUATION_FIELDS:
+        name = text.partition("=")[0]
+        if name not in EVALUATION_FIELDS:
             raise UserError(
-                f"--config.{field}: cannot be changed for a trained network; "
+                f"--config.{name}: cannot be changed for a trained network; "
                 f"allowed: {', '.join(sorted(EVALUATION_FIELDS))}"
             )
+    before = dict(leaves(config))
+    for text in overrides:
         apply_override(config, text)
-    return config
+    return {
+        name: value
+        for name, value in leaves(config)
+        if name in MEASURED_FIELDS and value != before[name]
+    }
 
 
-def _open_data(config: ConfigDict, resolved: dict[str, Any], split: str) -> Dataset:
-    """Opens the one split, with the statistics and the class names of the training.
+def _open_data(
+    config: ConfigDict, resolved: Mapping[str, Any], changes: Mapping[str, Any], split: str
+) -> Dataset:
+    """Opens the one split, with the class names of the training, and its mean and std unless given.
 
     Raises:
-      UserError: the split has other classes; or it is a part of the training data, which changed.
+      UserError: the split has other classes; or it is a part of the training data, which changed;
+        or there is no such data.
     """
     section = config.data.copy_and_resolve_references()
     with section.unlocked():
-        section.mean, section.std = tuple(resolved["mean"]), tuple(resolved["std"])
+        for name in ("mean", "std"):
+            if f"data.{name}" not in changes:
+                section[name] = tuple(resolved[name])
     stored = resolved.get("identity")
     names = stored and stored["class_names"]
-    dataset = open_dataset(section, splits=(split,), class_names=names)
+    try:
+        dataset = open_dataset(section, splits=(split,), class_names=names)
+    except UserError as error:
+        field = "data_dir" if section.source in ("tfds", "moving") else "path"
+        if not section[field] or Path(section[field]).exists():
+            raise
+        raise UserError(
+            f"{error}; if the data has moved, say where it is: --config.data.{field}=FOLDER"
+        ) from error
     differing = identity_differences(stored, dataset.identity, (split,)) if stored else []
     if differing:
         raise UserError(

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from cnn.data import EvalFeed, Split, Subset
+from cnn.data import EvalFeed, Split, Subset, load
 from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.training.steps import infer, make_forward
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class ModelUnderTest:
     feed: EvalFeed
 
     @property
+    def forward(self) -> Callable[[Any, Any, Any], tuple[Array, Array]]:
+        """Returns (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`, to be traced."""
+        return make_forward(self.logits, load, self.normalize)
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """What the network sees of one example: height, width, channels."""
         split = self.feed.split
@@ -46,14 +52,14 @@ class ModelUnderTest:
         return True
 
 
-def subject_of(run: CheckpointedRun, split: Split) -> ModelUnderTest:
+def model_under_test(run: CheckpointedRun, split: Split, views: int = 1) -> ModelUnderTest:
     """Returns a checkpoint and the batches of a split, as measurements take them."""
     evaluator = run.evaluator
     return ModelUnderTest(
-        logits=partial(_logits, evaluator.model),
+        logits=partial(infer, evaluator.model),
         normalize=evaluator.dataset.signal.prepare,
         variables=run.variables,
-        feed=evaluator.feed(split),
+        feed=evaluator.feed(split, views),
     )
 
 
@@ -73,7 +79,3 @@ def places(split: Split, images: int) -> np.ndarray:
 
 def _whole(split: Split, images: int) -> bool:
     return images == 0 or images >= len(split)
-
-
-def _logits(model: Any, variables: Any, images: Array) -> Array:
-    return model.apply(variables, images, train=False)

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from cnn.config.errors import UserError
-from cnn.evaluation.suite import Asked, Figures
+from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES
 from cnn.training.run_folder import RunFolder, write_atomically
 
-KEYS = ("suite", "step", "split", "options", "changes", "fingerprint", "complete", "figures")
+KEYS = ("suite", "step", "split", "options", "changes", "fingerprint", "complete", "results")
 
 
 @dataclass(frozen=True)
 class ResultFile:
-    """`<run folder>/evaluation/<suite>/<split>-<step>.json`, and a folder of that name for pictures.
+    """`evaluation/<suite>/<split>-<step>.json` of a run folder; pictures in a folder beside it.
 
     Options other than the defaults, and fields that were changed for the evaluation, add a hash to
     the name, so that no result replaces another.
@@ -67,7 +67,7 @@ class ResultFile:
         """The file."""
         return self.folder.with_suffix(".json")
 
-    def write(self, figures: Figures, *, complete: bool) -> None:
+    def write(self, results: Results, *, complete: bool) -> None:
         """Replaces the file in one step.
 
         Raises:
@@ -81,7 +81,7 @@ class ResultFile:
             "changes": dict(self.changes),
             "fingerprint": self.run.record()["fingerprint"],
             "complete": complete,
-            "figures": figures,
+            "results": results,
         }
         try:
             write_atomically(self.path, json.dumps(record, indent=2) + "\n")
@@ -91,7 +91,7 @@ class ResultFile:
                 "make the run folder writable, or copy it"
             ) from error
 
-    def read(self) -> Figures | None:
+    def read(self) -> Results | None:
         """Returns what was found, complete or not, or None where nothing was.
 
         Raises:
@@ -101,7 +101,7 @@ class ResultFile:
             return None
         record = read_record(self.path)
         same = (record["options"], record["changes"]) == (self.options, self.changes)
-        return record["figures"] if same else None
+        return record["results"] if same else None
 
     def is_complete(self) -> bool:
         """Whether the suite was measured to its end; a damaged file was not."""

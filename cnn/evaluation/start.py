@@ -9,11 +9,12 @@ from rich.console import Console
 
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError
-from cnn.evaluation.accuracy import print_figures
+from cnn.evaluation.accuracy.suite import print_accuracy
 from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
-from cnn.evaluation.measuring import measure
-from cnn.evaluation.report import write_page
-from cnn.evaluation.suite import Asked, ResultFile
+from cnn.evaluation.eval_page import names_of, write_page
+from cnn.evaluation.results import ResultFile
+from cnn.evaluation.run_suite import run_suite
+from cnn.evaluation.suite import Asked
 from cnn.evaluation.suites import chosen
 from cnn.training.mesh import count_cores_as_devices
 from cnn.training.run_folder import write_atomically
@@ -32,6 +33,7 @@ class Request:
       suite: "a,b(option=value)" or all, see `suites.chosen`.
       out: file for the last line, as well.
       page: file for the page; None: in the first run's folder.
+      names: of the runs on the page, as many as there are runs; (): those of their folders.
       overrides: "field=value", for all runs.
     """
 
@@ -43,6 +45,7 @@ class Request:
     out: str | None
     page: str | None
     overrides: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
 
 def locate(
@@ -75,19 +78,30 @@ def start(request: Request) -> None:
     """Measures every run by every suite, writes the page, and prints one JSON line last."""
     suites = chosen(request.suite)
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
+    _check_names(request.names, len(workdirs))
     use_compilation_cache()
     count_cores_as_devices()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
+    named = dict(zip(request.names or names_of(runs), runs, strict=True))
     for suite in suites:
         for run in runs:
             _measure(run, request, suite, len(suites) + len(runs) > 2)
             # After each, so that the page holds what was done when somebody interrupts.
-            write_page(page, runs, request.split)
+            for remark in write_page(page, named, request.split, suites):
+                Console(stderr=True, soft_wrap=True).print(remark, markup=False, highlight=False)
     line = json.dumps(_last_line(runs, request.split, suites, page))
     if request.out:
         write_atomically(Path(request.out), line + "\n")
     print(line)
+
+
+def _check_names(names: Sequence[str], runs: int) -> None:
+    if names and (len(names) != runs or len(set(names)) < runs):
+        raise UserError(
+            f"--name: {len(names)} given for {runs} runs, or one twice; give each run its own, in "
+            "the order of --workdir"
+        )
 
 
 def _measure(run: CheckpointedRun, request: Request, suite: Asked, several: bool) -> None:
@@ -95,7 +109,7 @@ def _measure(run: CheckpointedRun, request: Request, suite: Asked, several: bool
     if several:
         console.print(f"{suite.name} of {run.folder.path}", markup=False)
     try:
-        figures = measure(run, request.split, suite)
+        results = run_suite(run, request.split, suite)
     except UserError as error:
         if "all" not in split_calls(request.suite):
             raise
@@ -103,21 +117,27 @@ def _measure(run: CheckpointedRun, request: Request, suite: Asked, several: bool
         console.print(f"{suite.name} is left out: {error}", markup=False)
         return
     if suite.name == "accuracy":
-        print_figures({"step": run.step, "split": request.split} | figures)
+        print_accuracy({"step": run.step, "split": request.split} | results)
 
 
 def _last_line(
     runs: Sequence[CheckpointedRun], split: str, suites: Sequence[Asked], page: Path
 ) -> dict[str, object]:
     """One run's accuracy as it is; otherwise where the results lie."""
-    names = [suite.name for suite in suites]
-    if len(runs) == 1 and names == ["accuracy"]:
-        run = runs[0]
-        figures = ResultFile(run.folder, "accuracy").read(run.step, split)
-        return {"workdir": str(run.folder.path), "step": run.step, "split": split} | figures
-    results = {}
-    for run in runs:
-        files = [ResultFile(run.folder, name) for name in names]
-        found = {f.suite: str(f.path) for f in files if f.read(run.step, split) is not None}
-        results[str(run.folder.path)] = {"step": run.step, "files": found}
+    files = {
+        run.folder.path: [
+            ResultFile.of(run.folder, suite, run.step, split, run.changes) for suite in suites
+        ]
+        for run in runs
+    }
+    if len(runs) == 1 and [suite.name for suite in suites] == ["accuracy"]:
+        [(path, [file])] = files.items()
+        return {"workdir": str(path), "step": file.step, "split": split} | file.read()
+    results = {
+        str(path): {
+            "step": own[0].step,
+            "files": {file.suite: str(file.path) for file in own if file.is_complete()},
+        }
+        for path, own in files.items()
+    }
     return {"split": split, "page": str(page.absolute()), "runs": results}

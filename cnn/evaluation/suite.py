@@ -12,29 +12,29 @@ from cnn.config.fields import Field, Interval
 from cnn.config.metric import Metric
 from cnn.data import SIGNALS
 
-Figures = dict[str, Any]
+Results = dict[str, Any]
 # A number of examples; 0: all, or none.
 Count = Annotated[int, Interval("[0, 2147483647]")]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRun:
     """What a suite found on one run, as its section of the page gets it.
 
     Attributes:
       name: of the run, short and unlike those of the others.
-      figures: what `measure` returned, read back from JSON.
+      results: what `measure` returned, read back from JSON.
       folder: that holds the pictures.
       signal: what it was trained on, an entry of `SIGNALS`.
     """
 
     name: str
-    figures: Figures
+    results: Results
     folder: Path
     signal: str = "image"
 
 
-def called(runs: Sequence[Measured], plural: bool = True) -> str:
+def called(runs: Sequence[MeasuredRun], plural: bool = True) -> str:
     """Returns what the examples of runs are: "images", "clip" or "images or sounds"."""
     names = dict.fromkeys(SIGNALS[run.signal].stored.name for run in runs)
     return " or ".join(f"{name}s" if plural else name for name in names)
@@ -47,12 +47,12 @@ class Progress:
     Attributes:
       folder: for its pictures.
       show: (done, total), of whatever is counted.
-      keep: takes the figures so far, so that an interruption loses little.
+      keep: takes the results so far, so that an interruption loses little.
     """
 
     folder: Path
     show: Callable[[int, int], None] = lambda done, total: None
-    keep: Callable[[Figures], None] = lambda figures: None
+    keep: Callable[[Results], None] = lambda results: None
 
     def picture(self, name: str) -> Path:
         """Returns where to save a picture; the folder exists then."""
@@ -66,7 +66,7 @@ class Suite:
 
     Attributes:
       about: one line.
-      measure: (run, split, progress, *, option=default, ...) -> figures, plain JSON values. Its
+      measure: (run, split, progress, *, option=default, ...) -> results, plain JSON values. Its
         keyword-only arguments are what `--suite=name(option=value)` can set.
       section: the results of one or more runs -> a `page.section`, the runs side by side.
       signals: what it can measure, of `data.signal`.
@@ -75,8 +75,8 @@ class Suite:
     """
 
     about: str
-    measure: Callable[..., Figures]
-    section: Callable[[Sequence[Measured]], Markup]
+    measure: Callable[..., Results]
+    section: Callable[[Sequence[MeasuredRun]], Markup]
     signals: frozenset[str] = frozenset({"image", "sound", "video"})
     metrics: tuple[Metric, ...] = ()
 

@@ -4,10 +4,14 @@ from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.metric import declare
 from cnn.config.registry import Registry
-from cnn.evaluation import accuracy, calibration, corruption, cost, shift
+from cnn.evaluation.accuracy import suite as accuracy
+from cnn.evaluation.calibration import suite as calibration
+from cnn.evaluation.corruption import suite as corruption
+from cnn.evaluation.cost import suite as cost
 from cnn.evaluation.equivariance import suite as equivariance
 from cnn.evaluation.features import suite as features
-from cnn.evaluation.receptive_field import suite as receptive
+from cnn.evaluation.receptive_field import suite as receptive_field
+from cnn.evaluation.shift import suite as shift
 from cnn.evaluation.suite import Asked, Suite
 
 SUITES: Registry[Suite] = Registry("suite")
@@ -19,74 +23,14 @@ def add_suite(name: str, suite: Suite) -> None:
     SUITES.add(name, suite)
 
 
-add_suite(
-    "accuracy",
-    Suite(
-        "loss, accuracy, per class, confusion",
-        accuracy.measure,
-        accuracy.section,
-        metrics=accuracy.METRICS,
-    ),
-)
-add_suite(
-    "cost",
-    Suite(
-        "multiply-accumulates, parameters, memory, speed",
-        cost.measure,
-        cost.section,
-        metrics=cost.METRICS,
-    ),
-)
-add_suite(
-    "shift",
-    Suite(
-        "consistency under shifts, by published protocols",
-        shift.measure,
-        shift.section,
-        metrics=shift.METRICS,
-    ),
-)
-add_suite(
-    "equivariance",
-    Suite(
-        "error of each layer's map of a shifted image",
-        equivariance.measure,
-        equivariance.section,
-        signals=frozenset({"image"}),
-    ),
-)
-add_suite(
-    "calibration",
-    Suite(
-        "ECE, NLL, Brier, temperature",
-        calibration.measure,
-        calibration.section,
-        metrics=calibration.METRICS,
-    ),
-)
-add_suite(
-    "corruption",
-    Suite(
-        "errors under 15 corruptions",
-        corruption.measure,
-        corruption.section,
-        signals=frozenset({"image"}),
-        metrics=corruption.METRICS,
-    ),
-)
-add_suite(
-    "receptive_field",
-    Suite(
-        "theoretical and effective receptive fields",
-        receptive.measure,
-        receptive.section,
-        metrics=receptive.METRICS,
-    ),
-)
-add_suite(
-    "features",
-    Suite("filters, maps, Grad-CAM, confused classes", features.measure, features.section),
-)
+add_suite("accuracy", accuracy.SUITE)
+add_suite("cost", cost.SUITE)
+add_suite("shift", shift.SUITE)
+add_suite("equivariance", equivariance.SUITE)
+add_suite("calibration", calibration.SUITE)
+add_suite("corruption", corruption.SUITE)
+add_suite("receptive_field", receptive_field.SUITE)
+add_suite("features", features.SUITE)
 
 
 def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:

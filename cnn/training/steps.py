@@ -125,6 +125,32 @@ def _average(decay: float, state: TrainState) -> Any:
     return jax.tree.map(lambda old, x: kept * old + (1 - kept) * x, state.ema, new)
 
 
+def infer(model: nn.Module, variables: dict[str, Any], inputs: Array) -> Array:
+    """Returns logits float32 `[B, K]` of prepared inputs, in evaluation mode; to be traced."""
+    return model.apply(variables, inputs, train=False)
+
+
+def make_forward(
+    logits: Callable[[dict[str, Any], Array], Array],
+    load: Callable[[Any, Batch], Batch],
+    prepare: Callable[[Array], Array],
+) -> Callable[[dict[str, Any], Any, Batch], tuple[Array, Array]]:
+    """Returns (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`, to be traced.
+
+    Of several views of an example the mean of the logits counts.
+    """
+
+    def forward(variables: dict[str, Any], arrays: Any, batch: Batch) -> tuple[Array, Array]:
+        data = load(arrays, batch)
+        if "views" not in data:
+            return logits(variables, prepare(data["input"])), data["label"]
+        count, views, *shape = data["views"].shape
+        flat = logits(variables, prepare(data["views"].reshape(-1, *shape)))
+        return flat.reshape(count, views, -1).mean(1), data["label"]
+
+    return forward
+
+
 def make_eval_step(
     model: nn.Module,
     load: Callable[[Any, Batch], Batch],
@@ -134,14 +160,14 @@ def make_eval_step(
 
     Outcomes are arrays [B]: `label`, `loss` (float32 cross-entropy in nats, no smoothing),
     `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of
-    equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead). Of several views
-    of an example the mean of the logits counts.
+    equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead), see
+    `make_forward`.
     """
 
+    forward = make_forward(partial(infer, model), load, prepare)
+
     def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:
-        data = load(arrays, batch)
-        logits = _over_views(lambda x: model.apply(variables, prepare(x), train=False), data)
-        label = data["label"]
+        logits, label = forward(variables, arrays, batch)
         own = jnp.take_along_axis(logits, label[:, None], axis=1)
         lower = jnp.arange(logits.shape[1])[None, :] < label[:, None]
         ahead = ~(logits <= own) | ((logits == own) & lower)
@@ -153,11 +179,3 @@ def make_eval_step(
         }
 
     return eval_step
-
-
-def _over_views(logits: Callable[[Array], Array], data: Batch) -> Array:
-    """Returns logits `[B, K]` of the inputs, the mean over the views where there are several."""
-    if "views" not in data:
-        return logits(data["input"])
-    batch, views, *shape = data["views"].shape
-    return logits(data["views"].reshape(-1, *shape)).reshape(batch, views, -1).mean(1)

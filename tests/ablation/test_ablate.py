@@ -23,6 +23,8 @@ from cnn.ablation.execution.watchdog import HUNG
 from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.study_plan import arms_of, load_study
 from cnn.config.errors import UserError
+from cnn.evaluation.results import ResultFile
+from cnn.evaluation.suite import Asked
 from cnn.training.claim import claim_file
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
@@ -316,20 +318,24 @@ def test_the_cost_of_an_arm_is_counted(finished):
 def test_registered_metrics_of_suites_stand_beside_accuracy(finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
-    figures = {
-        "circular_grid": {"consistency": 0.75, "worst_case": 0.25, "shifts": [1, 2]},
-        "not registered": 0.5,
-    }
+    results = {"circular_grid": {"consistency": 0.75, "worst_case": 0.25, "count": 5}}
     for i, folder in enumerate(sorted((copy / "max").glob("seed-*/"))):
-        said = {"suite": "shift", "complete": True, "step": 12, "split": "test", "options": {}}
-        stale = [{}, {"step": 9}, {"options": {"images": 7}}][i]
-        record = said | stale | {"figures": figures}
-        (folder / "evaluation").mkdir()
-        (folder / "evaluation" / "shift.json").write_text(json.dumps(record))
+        step, complete = [(12, True), (9, True), (12, False)][i]
+        own, asked = RunFolder(folder), Asked("shift")
+        ResultFile.of(own, asked, step, "test").write(results, complete=complete)
+        # Other splits and other options count for nothing.
+        for other in (
+            ResultFile.of(own, asked, 12, "validation"),
+            ResultFile.of(own, Asked("shift", {"images": 3}), 12, "test"),
+        ):
+            other.write({"circular_grid": {"consistency": 0.1}}, complete=True)
     runs = next(arm.seeds for arm in collect(StudyFolder(copy)).arms if arm.name == "max")
-    assert [run.metrics.get("circular_grid, consistency") for run in runs] == [0.75, None, None]
+    seen = [{n: v for n, v in run.metrics.items() if "consistency" in n} for run in runs]
+    assert seen == [{"circular_grid, consistency": 0.75}, {}, {}]
     assert set(runs[1].metrics) == {"accuracy", "loss", "top5_accuracy"}
-    assert "not registered" not in runs[0].metrics
+    # Others that a study can be about are there too; details are not.
+    assert runs[0].metrics["circular_grid, worst_case"] == 0.25
+    assert "circular_grid, accuracy" not in runs[0].metrics
 
 
 def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
@@ -348,7 +354,7 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     assert 0 <= arms["max"].seeds[0].metrics["circular_grid, consistency"] <= 1
     assert worker.is_open(replace(asks, suites=("shift(images=6)",)))
     # What does not fit is the run's failure, in words.
-    misfit = replace(asks, suites=("shift(reach=4)",))
+    misfit = replace(asks, suites=("shift(max_shift=4)",))
     assert worker.work([misfit]) == 0
     assert "smaller than the grid" in worker.failure_file(asks.folder).read_text()
     assert not worker.is_open(misfit)

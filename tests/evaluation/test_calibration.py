@@ -7,10 +7,10 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.evaluation.calibration import scores
-from cnn.evaluation.calibration.scores import Tally, calibration, fit_temperature
+from cnn.evaluation.calibration.scores import CalibrationTally, calibration, fit_temperature
 from cnn.evaluation.calibration.section import reliability_diagram
 from cnn.evaluation.calibration.suite import logits_of
-from tests.evaluation.subjects import random_split, subject
+from tests.evaluation.models import function_under_test, random_split
 
 BINS = 15
 
@@ -52,19 +52,19 @@ def answers():
 
 
 def test_agrees_with_loops(answers):
-    figures = calibration(*answers)
-    got = [figures[name] for name in ("nll", "brier", "ece", "ece_equal_mass")]
+    results = calibration(*answers)
+    got = [results[name] for name in ("nll", "brier", "ece", "ece_equal_mass")]
     np.testing.assert_allclose(got, by_loops(*answers), rtol=1e-12)
-    assert sum(figures["equal_width"]["counts"]) == sum(figures["equal_mass"]["counts"]) == 203
-    assert max(figures["equal_mass"]["counts"]) - min(figures["equal_mass"]["counts"]) <= 1
+    assert sum(results["equal_width"]["counts"]) == sum(results["equal_mass"]["counts"]) == 203
+    assert max(results["equal_mass"]["counts"]) - min(results["equal_mass"]["counts"]) <= 1
 
 
 def test_batches_add_up_and_a_file_will_do(answers, tmp_path, monkeypatch):
     logits, labels = answers
-    tally, whole = Tally(1.3), calibration(*answers, 1.3)
+    tally, whole = CalibrationTally(1.3), calibration(*answers, 1.3)
     for start in range(0, 203, 50):
         tally.add(logits[start : start + 50], labels[start : start + 50])
-    found = tally.figures()
+    found = tally.summary()
     for name in ("nll", "brier", "ece", "ece_equal_mass", "accuracy"):
         assert found[name] == pytest.approx(whole[name], rel=1e-12)
     assert found["equal_mass"]["counts"] == whole["equal_mass"]["counts"]
@@ -77,9 +77,9 @@ def test_batches_add_up_and_a_file_will_do(answers, tmp_path, monkeypatch):
 def test_known_values():
     # Confidence 0.8 in all of 10 examples, of which 6 are right.
     logits = np.log(np.array([[0.8, 0.2]] * 10))
-    figures = calibration(logits, np.array([0] * 6 + [1] * 4))
-    assert figures["ece"] == pytest.approx(0.2)
-    assert figures["brier"] == pytest.approx(0.6 * 0.08 + 0.4 * 1.28)
+    results = calibration(logits, np.array([0] * 6 + [1] * 4))
+    assert results["ece"] == pytest.approx(0.2)
+    assert results["brier"] == pytest.approx(0.6 * 0.08 + 0.4 * 1.28)
     certain = calibration(np.array([[1e3, 0.0]]), np.array([0]))
     assert (certain["ece"], certain["nll"], certain["brier"]) == (0, 0, 0)
     # A confidence on an edge belongs to the bin below it.
@@ -112,7 +112,7 @@ def test_no_example_to_fit_on():
 
 def test_logits_of_a_split_are_those_of_its_examples():
     split = random_split(11, 4)
-    found = list(logits_of(subject(lambda v, x: x.mean((1, 2)), split, 4)))
+    found = list(logits_of(function_under_test(lambda v, x: x.mean((1, 2)), split, 4)))
     assert [seen for seen, _, _ in found] == [4, 8, 11]
     logits, labels = (np.concatenate([f[i] for f in found]) for i in (1, 2))
     images, expected = split.read(np.arange(11))
@@ -121,6 +121,6 @@ def test_logits_of_a_split_are_those_of_its_examples():
 
 
 def test_diagram_leaves_empty_bins_out(answers):
-    figures = calibration(*answers)["equal_width"]
-    drawing = str(reliability_diagram(figures))
-    assert drawing.count("examples: confidence") == sum(c > 0 for c in figures["counts"])
+    results = calibration(*answers)["equal_width"]
+    drawing = str(reliability_diagram(results))
+    assert drawing.count("examples: confidence") == sum(c > 0 for c in results["counts"])

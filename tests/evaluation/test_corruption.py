@@ -1,4 +1,4 @@
-"""Corruptions against loops and what is known of them; benchmark figures; CIFAR-10-C's files."""
+"""Corruptions against loops and what is known of them; benchmark results; CIFAR-10-C's files."""
 
 from io import BytesIO
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from cnn.cost import network_cost
 from cnn.cost.table import FIGURES
-from cnn.evaluation.cost import section
-from cnn.evaluation.suite import Measured
+from cnn.evaluation.cost.section import cost_section
+from cnn.evaluation.suite import MeasuredRun
 from configs import base
 
 
-def figures(**measured):
+def results(**measured):
     cost = network_cost(base.get_config().model, (28, 28, 1), 10)
     counted = {
         "input_shape": [28, 28, 1],
@@ -30,10 +30,12 @@ def test_a_row_for_each_run_and_a_table_of_its_layers():
         "planned_bytes": {"training": 3 * 2**20, "evaluation": 1},
         "peak_bytes": None,
     }
-    done, cost = figures(measured=measured)
-    stopped, _ = figures()
-    text = section([Measured("done", done, Path()), Measured("stopped", stopped, Path())])
-    for words in ("1,234", "1.50", "3.20", "250.00", "3.0", "not told", "not yet"):
+    done, cost = results(measured=measured)
+    stopped, _ = results()
+    text = cost_section(
+        [MeasuredRun("done", done, Path()), MeasuredRun("stopped", stopped, Path())]
+    )
+    for words in ("1,234", "1.50", "3.20", "250.00", "3.0", "n/a", "not yet"):
         assert f">{words}<" in text
     assert "a &lt;device&gt;" in text
     assert "Layers of done" in text

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.evaluation.receptive_field import suite as receptive
 from cnn.evaluation.receptive_field.effective import effective_field, field_size
-from cnn.evaluation.suite import Measured, Progress
+from cnn.evaluation.receptive_field.section import receptive_field_section
+from cnn.evaluation.receptive_field.suite import measure_receptive_field
+from cnn.evaluation.suite import MeasuredRun, Progress
 from cnn.layers import Conv, Style
 from cnn.training.loop import train
 from tests.conftest import tiny_config
@@ -71,20 +72,20 @@ def test_the_suite_draws_the_field_before_and_after_training(tmp_path):
     train(tiny_config("train.duration=2 steps"), str(workdir))
     run, kept, shown = open_run(str(workdir)), [], []
     progress = Progress(tmp_path / "out", lambda *done: shown.append(done), kept.append)
-    figures = json.loads(json.dumps(receptive.measure(run, "test", progress)))
+    results = json.loads(json.dumps(measure_receptive_field(run, "test", progress)))
     assert shown[-1] == (74, 74)
-    assert kept[0]["axes"] == figures["axes"]
-    assert figures["effective"]["layer"] == "stage2_block1"
-    assert list(figures["axes"]) == ["height and width"]
-    layers = figures["axes"]["height and width"]
+    assert kept[0]["axes"] == results["axes"]
+    assert results["effective"]["layer"] == "stage2_block1"
+    assert list(results["axes"]) == ["height and width"]
+    layers = results["axes"]["height and width"]
     assert layers[-1]["size"] == 10
-    assert 0 < figures["effective"]["after"] <= 8
+    assert 0 < results["effective"]["after"] <= 8
     with Image.open(progress.folder / "after.png") as picture:
         assert picture.size == (224, 224)
-    done = Measured("done", figures, progress.folder)
+    done = MeasuredRun("done", results, progress.folder)
     apart = [layers[-1] | {"misaligned": 1.0}]
-    stopped = Measured("stopped", {"axes": {"height": layers, "width": apart}}, Path("nowhere"))
-    text = receptive.section([done, stopped])
+    stopped = MeasuredRun("stopped", {"axes": {"height": layers, "width": apart}}, Path("nowhere"))
+    text = receptive_field_section([done, stopped])
     assert text.count("data:image/png") == 2
     assert text.count("<details>") == 3
     assert text.count("Misaligned centres") == 1

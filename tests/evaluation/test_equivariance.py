@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from cnn.evaluation.equivariance.suite import feature_maps, measure_equivariance, strides_of
-from tests.evaluation.subjects import random_split, subject
+from cnn.evaluation.equivariance.errors import equivariance_errors, strides_of
+from cnn.evaluation.feature_maps import feature_maps
+from tests.evaluation.models import function_under_test, random_split
 
 SIZE = 8
 
@@ -27,10 +28,10 @@ class Network(nn.Module):
 def measured():
     network, split = Network(), random_split(7, SIZE)
     variables = jax.jit(lambda: network.init(jax.random.key(0), np.zeros((1, 8, 8, 3)), False))()
-    own = subject(None, split, 4, variables)
+    own = function_under_test(None, split, 4, variables)
     maps = feature_maps(network)
     strides, left_out = strides_of(own, maps)
-    *_, (count, layers) = measure_equivariance(own, maps, strides)
+    *_, (count, layers) = equivariance_errors(own, maps, strides)
     assert count == 7
     return strides, left_out, {name: dict(layer["error"]) for name, layer in layers.items()}
 
@@ -54,9 +55,9 @@ def test_strides_and_borders_do_not(measured):
 
 def test_agrees_with_float64():
     split = random_split(5, SIZE)
-    own = subject(None, split, 2)
+    own = function_under_test(None, split, 2)
     maps = lambda variables, x: {"every second": x[:, ::2, ::2]}  # noqa: E731
-    *_, (_, layers) = measure_equivariance(own, maps, {"every second": 2})
+    *_, (_, layers) = equivariance_errors(own, maps, {"every second": 2})
     images = split.read(np.arange(5))[0] / 255
     still = images[:, ::2, ::2]
     for d, error in layers["every second"]["error"]:
@@ -77,20 +78,20 @@ def test_agrees_with_float64():
 
 
 def test_maps_of_zeros_have_no_error():
-    own = subject(None, random_split(3, SIZE), 4)
+    own = function_under_test(None, random_split(3, SIZE), 4)
     maps = lambda variables, x: {"dead": 0 * x}  # noqa: E731
-    *_, (_, layers) = measure_equivariance(own, maps, {"dead": 1})
+    *_, (_, layers) = equivariance_errors(own, maps, {"dead": 1})
     assert layers["dead"]["error"] == [(1, None)]
 
 
 def test_maps_that_do_not_divide_the_image_are_left_out():
-    own = subject(None, random_split(3, SIZE), 4)
+    own = function_under_test(None, random_split(3, SIZE), 4)
     maps = lambda variables, x: {"cut": x[:, 1:-1, 1:-1], "whole": x}  # noqa: E731
     assert strides_of(own, maps) == ({"whole": 1}, ["cut"])
 
 
 def test_a_border_on_the_way_is_noticed():
-    own = subject(None, random_split(3, 12), 4)
+    own = function_under_test(None, random_split(3, 12), 4)
     maps = lambda variables, x: {"3": x[:, ::4, ::4], "2": x[:, :2, :2], "6": x[:, ::2, ::2]}  # noqa: E731
     # 2 divides 12 and 6, but not the 3 it comes from.
     assert strides_of(own, maps) == ({"3": 4, "6": 2}, ["2"])

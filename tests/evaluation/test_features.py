@@ -9,9 +9,10 @@ from PIL import Image
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.evaluation.features import suite as features
 from cnn.evaluation.features.class_maps import class_maps
-from cnn.evaluation.suite import Measured, Progress
+from cnn.evaluation.features.section import features_section
+from cnn.evaluation.features.suite import draw_features
+from cnn.evaluation.suite import MeasuredRun, Progress
 from cnn.layers import Conv, Head, Style
 from cnn.training.loop import train
 from tests.conftest import tiny_config
@@ -41,8 +42,8 @@ def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
     workdir = tmp_path / "run"
     train(tiny_config("train.duration=2 steps"), str(workdir))
     run, progress = open_run(str(workdir)), Progress(tmp_path / "out")
-    figures = json.loads(json.dumps(features.measure(run, "test", progress)))
-    files = [picture["file"] for picture in figures["pictures"]]
+    results = json.loads(json.dumps(draw_features(run, "test", progress)))
+    files = [picture["file"] for picture in results["pictures"]]
     assert files[:4] == [
         "filters.png",
         "maps_stage1_block1.png",
@@ -53,7 +54,7 @@ def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
     with Image.open(progress.folder / "filters.png") as picture:
         assert picture.size == (15 * 42, 3 * 42)
     # Two rows of the six channels of a 2x2 map, as asked for by their places.
-    chosen = features.measure(run, "test", Progress(tmp_path / "two"), examples=(7, 3), channels=6)
+    chosen = draw_features(run, "test", Progress(tmp_path / "two"), examples=(7, 3), channels=6)
     with Image.open(tmp_path / "two" / "maps_stage2_block1.png") as picture:
         assert picture.size == (17 * 37, 5 * 37)
     pixels, labels = run.split("test").read(np.array([7, 3]))
@@ -67,17 +68,17 @@ def test_the_suite_draws_filters_maps_and_what_is_confused(tmp_path):
     names = run.evaluator.dataset.class_names
     assert all(names[label] in caption for label in labels)
     with pytest.raises(UserError, match="from 0 to 36"):
-        features.measure(run, "test", progress, examples=(37,))
+        draw_features(run, "test", progress, examples=(37,))
     with pytest.raises(UserError, match="a number from 1"):
-        features.measure(run, "test", progress, images=0)
+        draw_features(run, "test", progress, images=0)
     outcomes = run.outcomes("test")
     names = run.evaluator.dataset.class_names
-    for pair in figures["confused"]:
+    for pair in results["confused"]:
         label, prediction = names.index(pair["right"]), names.index(pair["predicted"])
         wrong = (outcomes["label"] == label) & (outcomes["prediction"] == prediction)
         assert pair["count"] == wrong.sum() > 0
         assert pair["examples"][0] == max(np.flatnonzero(wrong), key=lambda i: outcomes["loss"][i])
-    counts = [pair["count"] for pair in figures["confused"]]
+    counts = [pair["count"] for pair in results["confused"]]
     assert counts == sorted(counts, reverse=True)
-    text = features.section([Measured("one", figures, progress.folder)])
+    text = features_section([MeasuredRun("one", results, progress.folder)])
     assert text.count("data:image/png") == len(files)

@@ -5,11 +5,15 @@ import json
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.evaluation import calibration
+from cnn.evaluation.calibration.section import calibration_section
+from cnn.evaluation.calibration.suite import measure_calibration
 from cnn.evaluation.checkpointed_run import open_run
+from cnn.evaluation.results import ResultFile, read_record
 from cnn.evaluation.start import Request, start
-from cnn.evaluation.suite import Measured, Progress
+from cnn.evaluation.suite import MeasuredRun, Progress
+from cnn.evaluation.suites import chosen
 from cnn.training.loop import train
+from cnn.training.run_folder import RunFolder
 from tests.conftest import tiny_config
 
 
@@ -27,51 +31,47 @@ def run(tmp_path_factory):
 
 
 def measured(run, suite, overrides=()):
-    """Returns the figures in the result file, and the page."""
+    """Returns the results in the result file, and the page."""
     start(Request((str(run),), None, None, "test", suite, None, None, overrides))
-    name = suite.partition("(")[0]
-    record = json.loads((run / "evaluation" / f"{name}.json").read_text())
+    [asked] = chosen(suite)
+    record = read_record(ResultFile.of(RunFolder(run), asked, 3, "test").path)
     assert record["complete"]
-    return record["figures"], (run / "evaluation" / "eval.html").read_text()
+    return record["results"], (run / "evaluation" / "eval.html").read_text()
 
 
 def test_shift(run):
-    figures, page = measured(run, "shift")
-    assert figures["circular_grid"]["consistency"] == 1.0
-    assert figures["all_shifts"]["stable"] == 1.0
-    assert figures["all_shifts"]["count"] == figures["diagonal"]["count"] == 19
+    results, page = measured(run, "shift")
+    assert results["circular_grid"]["consistency"] == 1.0
+    assert results["all_shifts"]["stable"] == 1.0
+    assert results["all_shifts"]["count"] == results["diagonal"]["count"] == 19
     assert "Accuracy along the diagonal" in page
     assert "Crops, corners per batch" in page
-    fewer, _ = measured(run, "shift(images=5, exhaustive=2, reach=1, parts=2, passes=3)")
+    fewer, _ = measured(run, "shift(images=5, exhaustive=2, max_shift=1, parts=2, passes=3)")
     assert fewer["circular_grid"]["count"] == 5
     assert fewer["all_shifts"]["count"] == 2
     assert len(fewer["circular_grid"]["shifts"]) == 9
     assert len(fewer["fractional_grid"]["shifts"]) == 4
     assert "3 passes" in fewer["circular_per_image"]["about"]
-    record = json.loads((run / "evaluation" / "shift.json").read_text())
-    assert record["options"] == dict(
-        images=5, exhaustive=2, budget=2**16, reach=1, parts=2, passes=3
-    )
-    small, _ = measured(run, "shift(images=1, budget=63, reach=1, parts=1, passes=1)")
+    small, _ = measured(run, "shift(images=1, budget=63, max_shift=1, parts=1, passes=1)")
     assert "64 an image are over the budget of 63" in json.dumps(small)
     assert "exhaustive" not in json.dumps(
-        measured(run, "shift(images=1, exhaustive=0, reach=1, parts=1, passes=1)")[0]
+        measured(run, "shift(images=1, exhaustive=0, max_shift=1, parts=1, passes=1)")[0]
     )
 
 
 def test_equivariance(run):
-    figures, page = measured(run, "equivariance")
-    assert figures["count"] == 19
-    strides = {name: layer["stride"] for name, layer in figures["layers"].items()}
+    results, page = measured(run, "equivariance")
+    assert results["count"] == 19
+    strides = {name: layer["stride"] for name, layer in results["layers"].items()}
     assert strides == {"stage1_block1": 2, "stage2_block1": 4}
     assert "stage2_block1" in page
 
 
 def test_calibration(run):
-    figures, page = measured(run, "calibration")
-    assert figures["as_trained"]["count"] == 19
-    assert figures["fitted_on"] == 10
-    assert figures["scaled"]["accuracy"] == figures["as_trained"]["accuracy"]
+    results, page = measured(run, "calibration")
+    assert results["as_trained"]["count"] == 19
+    assert results["fitted_on"] == 10
+    assert results["scaled"]["accuracy"] == results["as_trained"]["accuracy"]
     assert "Reliability diagram" in page
 
 
@@ -79,18 +79,18 @@ def test_calibration_without_validation_says_why(run, tmp_path):
     opened = open_run(str(run))
     with opened.evaluator.config.data.unlocked():
         opened.evaluator.config.data.validation = "0%"
-    figures = calibration.measure(opened, "test", Progress(tmp_path))
-    assert figures["temperature"] is None
-    assert "no validation part to fit a temperature on" in figures["why"]
-    assert figures["why"] in calibration.section([Measured("one", figures, tmp_path)])
+    results = measure_calibration(opened, "test", Progress(tmp_path))
+    assert results["temperature"] is None
+    assert "no validation part to fit a temperature on" in results["why"]
+    assert results["why"] in calibration_section([MeasuredRun("one", results, tmp_path)])
 
 
 def test_corruption(run):
-    figures, page = measured(run, "corruption")
-    assert len(figures["errors"]) == 15
-    assert figures["count"] == 19
-    assert figures["mce"] is None
-    assert "CIFAR-C" in figures["source"]
+    results, page = measured(run, "corruption")
+    assert len(results["errors"]) == 15
+    assert results["count"] == 19
+    assert results["mce"] is None
+    assert "CIFAR-C" in results["source"]
     assert "jpeg compression" in page
     fewer, _ = measured(run, "corruption(images=4, severities=(1, 5))")
     assert fewer["count"] == 4

@@ -1,4 +1,4 @@
-"""Receptive fields against published figures, and against the support of true gradients."""
+"""Receptive fields against published results, and against the support of true gradients."""
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,7 @@ def network(name, **fields):
     return models.build(model, 10)
 
 
-def figures(field):
+def results(field):
     return field.size, field.stride, field.padding
 
 
@@ -41,7 +41,7 @@ def last(model, shape=(224, 224, 3)):
 )
 def test_published_networks(name, expected):
     field = last(network(name))
-    assert figures(field) == expected
+    assert results(field) == expected
     assert field.centre == (field.size - 1) / 2 - field.padding
     assert field.misaligned == 0
 
@@ -60,7 +60,7 @@ class SlimStem(nn.Module):
 @pytest.mark.parametrize(("name", "size", "padding"), [("resnet50_v1", 483, 239)])
 def test_slim_s_residual_networks(name, size, padding):
     model = network(name, padding="torch")
-    assert figures(last(model.clone(stem=SlimStem(model.style)))) == (size, 32, padding)
+    assert results(last(model.clone(stem=SlimStem(model.style)))) == (size, 32, padding)
 
 
 def test_a_field_larger_than_the_image():
@@ -86,7 +86,7 @@ class AlexNetV2(nn.Module):
 
 
 def test_alexnet_v2():
-    assert figures(last(AlexNetV2())) == (195, 32, 64)
+    assert results(last(AlexNetV2())) == (195, 32, 64)
 
 
 def test_where_a_bottleneck_strides_decides_whether_its_paths_look_at_one_place():
@@ -166,7 +166,7 @@ def test_axes_of_a_volume_each_have_their_own():
 
     fields = fields_of_axes(Slabs(), (16, 8, 8, 2))
     # SAME, strides 2, an even size: one before and two behind.
-    assert {names: figures(found[-1]) for names, found in fields.items()} == {
+    assert {names: results(found[-1]) for names, found in fields.items()} == {
         "depth": (5, 2, 1),
         "height and width": (3, 1, 1),
     }

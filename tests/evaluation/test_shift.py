@@ -11,8 +11,8 @@ from cnn.config.errors import UserError
 from cnn.evaluation.model_under_test import places, sample
 from cnn.evaluation.shift import scores
 from cnn.evaluation.shift.exhaustive import measure_all_shifts
-from cnn.evaluation.shift.measure import measure_shifts
 from cnn.evaluation.shift.moves import crop, fourier_shift, roll
+from cnn.evaluation.shift.probe import measure_shifts
 from cnn.evaluation.shift.protocols import (
     circular_grid,
     circular_pairs,
@@ -22,14 +22,14 @@ from cnn.evaluation.shift.protocols import (
     square,
 )
 from cnn.evaluation.shift.suite import protocols_for
-from tests.evaluation.subjects import CLASSES, network_subject, random_split, subject
+from tests.evaluation.models import CLASSES, function_under_test, network_under_test, random_split
 
 SIZE = 8
 
 
 def last(measured):
-    *_, (_, figures) = measured
-    return figures
+    *_, (_, results) = measured
+    return results
 
 
 def constant(variables, x):
@@ -114,28 +114,28 @@ def test_intervals():
 
 def test_aps_gives_one_answer_for_all_shifts_and_max_pooling_does_not(split):
     common = ("model.name=plain", "model.features=6,8", "model.padding=CIRCULAR", "model.head=avg")
-    aps = network_subject(*common, "model.downsample=aps", split=split)
+    aps = network_under_test(*common, "model.downsample=aps", split=split)
     answers = last(measure_all_shifts(aps, 6, 32))
     assert answers["count"] == 6
     assert len(answers["shifts"]) == SIZE**2
     assert answers["consistency"] == answers["stable"] == 1.0
-    plain = network_subject(*common, "model.downsample=max", split=split)
+    plain = network_under_test(*common, "model.downsample=max", split=split)
     assert last(measure_all_shifts(plain, 6, 32))["stable"] < 1.0
 
 
 def test_a_constant_classifier_is_consistent_by_every_protocol(split):
-    subject_ = subject(constant, split)
-    protocols, left_out = protocols_for(subject_)
+    model = function_under_test(constant, split)
+    protocols, left_out = protocols_for(model)
     assert not left_out
-    figures = last(measure_shifts(subject_, protocols))
+    results = last(measure_shifts(model, protocols))
     share = float((split.read(np.arange(11))[1] == 1).mean())
-    for name, found in figures.items():
+    for name, found in results.items():
         assert found["count"] == 11
         assert found["consistency"] == 1.0, name
         if "worst_case" in found:
             assert found["worst_case"] == pytest.approx(share)
             assert found["accuracy_at"] == pytest.approx([share] * len(found["shifts"]))
-    assert figures["diagonal"]["flips"] == 0
+    assert results["diagonal"]["flips"] == 0
 
 
 def test_a_classifier_of_absolute_position_gives_what_can_be_computed(split):
@@ -147,31 +147,31 @@ def test_a_classifier_of_absolute_position_gives_what_can_be_computed(split):
         "per batch": crop_pairs((SIZE, SIZE), 3, shared=True, passes=4),
         "per image": circular_pairs(2, shared=False, passes=4),
     }
-    figures = last(measure_shifts(subject(corner, split, 4), protocols))
+    results = last(measure_shifts(function_under_test(corner, split, 4), protocols))
     bright = images[..., 0] > 127.5
     table = np.stack([bright[:, -i % SIZE, -j % SIZE] for i, j in shifts]).astype(int)
     expected = scores.grid_scores(table, labels)
     for name, values in expected.items():
-        assert figures["grid"][name] == pytest.approx(values.mean())
-    assert figures["grid"]["accuracy_at"] == pytest.approx((table == labels).mean(1).tolist())
+        assert results["grid"][name] == pytest.approx(values.mean())
+    assert results["grid"]["accuracy_at"] == pytest.approx((table == labels).mean(1).tolist())
     steps = np.stack([bright[:, k, k] for k in range(4)]).astype(int)
     flips = (steps[1:] != steps[:-1]).sum(0).mean()
-    assert figures["path"]["flips"] == pytest.approx(flips)
+    assert results["path"]["flips"] == pytest.approx(flips)
     agreed = []
     for start in range(0, 11, 4):
         rows = slice(start, min(start + 4, 11))
         for first, second in protocols["per batch"].offsets(start, 4).reshape(4, 2, 4, 2):
             assert (first == first[0]).all()
             agreed.append(bright[rows][:, *first[0]] == bright[rows][:, *second[0]])
-    assert figures["per batch"]["consistency"] == pytest.approx(np.concatenate(agreed).mean())
+    assert results["per batch"]["consistency"] == pytest.approx(np.concatenate(agreed).mean())
 
 
 def test_sampled_pairs_estimate_the_grid_and_ignore_the_batch_size(split):
     grid = circular_grid(square(np.arange(-2, 2), np.arange(-2, 2)), "as the pairs")
     pairs = circular_pairs(2, shared=False, passes=60)
     both = {"grid": grid, "pairs": pairs}
-    one = last(measure_shifts(subject(corner, split, 11), both))
-    other = last(measure_shifts(subject(corner, split, 4), {"pairs": pairs}))
+    one = last(measure_shifts(function_under_test(corner, split, 11), both))
+    other = last(measure_shifts(function_under_test(corner, split, 4), {"pairs": pairs}))
     assert one["pairs"]["consistency"] == pytest.approx(other["pairs"]["consistency"])
     # 660 pairs: four standard errors are below 0.08.
     assert one["pairs"]["consistency"] == pytest.approx(one["grid"]["consistency"], abs=0.08)
@@ -188,11 +188,13 @@ def test_shifts_that_protocols_share_are_answered_once(split):
 
     grid = circular_grid(square(np.arange(-3, 4), np.arange(-3, 4)), "all")
     pairs = {f"pairs {s}": circular_pairs(3, shared=s) for s in (True, False)}
-    together = last(measure_shifts(subject(counting, split, 11), {"grid": grid} | pairs))
+    together = last(
+        measure_shifts(function_under_test(counting, split, 11), {"grid": grid} | pairs)
+    )
     jax.effects_barrier()
     assert len(passes) == 49
     for name, protocol in pairs.items():
-        alone = last(measure_shifts(subject(corner, split, 11), {name: protocol}))
+        alone = last(measure_shifts(function_under_test(corner, split, 11), {name: protocol}))
         assert alone[name] == together[name]
 
 
@@ -221,14 +223,14 @@ def test_fractions_of_a_pixel_leave_a_band_limited_answer_alone(split):
     def mean(variables, x):
         return jax.nn.one_hot((x.mean((1, 2, 3)) > 0.5).astype(int), CLASSES)
 
-    figures = last(measure_shifts(subject(mean, split), {"f": fractional_grid(2)}))
-    assert figures["f"]["consistency"] == 1.0
-    assert len(figures["f"]["shifts"]) == 4
+    results = last(measure_shifts(function_under_test(mean, split), {"f": fractional_grid(2)}))
+    assert results["f"]["consistency"] == 1.0
+    assert len(results["f"]["shifts"]) == 4
 
 
 def test_partial_figures_are_those_of_the_examples_seen(split):
     protocols = {"grid": circular_grid(square(np.arange(2), np.arange(2)), "four")}
-    seen = list(measure_shifts(subject(corner, split, 4), protocols))
+    seen = list(measure_shifts(function_under_test(corner, split, 4), protocols))
     assert [n for n, _ in seen] == [4, 8, 11]
     first = random_split(11, SIZE)
     labels = first.read(np.arange(4))[1]
@@ -240,7 +242,7 @@ def test_partial_figures_are_those_of_the_examples_seen(split):
 
 def test_what_does_not_fit_is_one_sentence():
     with pytest.raises(UserError, match="6x6 pixels are smaller than the grid of shifts"):
-        protocols_for(subject(constant, random_split(2, 6)))
+        protocols_for(function_under_test(constant, random_split(2, 6)))
     with pytest.raises(UserError, match="cannot be cropped by 8"):
         crop_pairs((8, 8), 8, shared=False)
 
@@ -248,6 +250,6 @@ def test_what_does_not_fit_is_one_sentence():
         assert x.shape[1] == SIZE
         return constant(variables, x)
 
-    protocols, left_out = protocols_for(subject(one_size, random_split(2, SIZE)))
+    protocols, left_out = protocols_for(function_under_test(one_size, random_split(2, SIZE)))
     assert "diagonal" not in protocols
     assert "no images that are smaller" in left_out[0]

@@ -37,19 +37,22 @@ def trained(tmp_path_factory):
 
 
 def test_the_suites_speak_of_time(trained, capsys):
-    start(request(trained, suite="shift(reach=10),receptive_field(images=4),features(images=2)"))
-    shift = result(trained, "shift")["figures"]
+    start(
+        request(trained, suite="shift(max_shift=10),receptive_field(images=4),features(images=2)")
+    )
+    shift = result(trained, "shift")["results"]
     assert shift["time_path"]["shifts"][0] == [-80, 0]
     assert shift["milliseconds_per_step"] == 0.125
     assert 0 <= shift["time_per_clip"]["consistency"] <= 1
-    field = result(trained, "receptive_field")["figures"]
+    field = result(trained, "receptive_field")["results"]
     assert field["milliseconds"] == [16.0, 10.0]
     assert set(field["axes"]) == {"time and bands"}
-    features = result(trained, "features")["figures"]
+    features = result(trained, "features")["results"]
     assert features["axes"].startswith(
         "time to the right, 0 to 100 ms; frequency upwards, 0 to 4000"
     )
-    with Image.open(trained / "evaluation" / "receptive_field" / "after.png") as picture:
+    [file] = (trained / "evaluation" / "receptive_field").glob("*/after.png")
+    with Image.open(file) as picture:
         assert picture.width > picture.height
     text = (trained / "evaluation" / "eval.html").read_text()
     blocks = [layer for layer in field["axes"]["time and bands"] if "/" not in layer["layer"]]
@@ -73,9 +76,9 @@ WAVES = (
 def test_the_lab_measures_networks_of_waves(tmp_path, capsys):
     workdir = tmp_path / "waves"
     train(tiny_config(*WAVES), str(workdir))
-    suites = "shift(images=3,passes=1,reach=2),receptive_field(images=2),features(images=1)"
+    suites = "shift(images=3,passes=1,max_shift=2),receptive_field(images=2),features(images=1)"
     start(request(workdir, suite=suites))
-    field = result(workdir, "receptive_field")["figures"]
+    field = result(workdir, "receptive_field")["results"]
     blocks = {layer["layer"]: layer["size"] for layer in field["axes"]["time"]}
     # 80 samples, 4 of them 4 apart, 3 of those 16 apart; then by 4 and 64.
     assert blocks["stem"] == 80
@@ -86,7 +89,7 @@ def test_the_lab_measures_networks_of_waves(tmp_path, capsys):
     assert len(times) == 256
     assert max(shares) == 1.0
     assert times[:2] == (0.0625, 0.3125)
-    captions = [p["caption"] for p in result(workdir, "features")["figures"]["pictures"]]
+    captions = [p["caption"] for p in result(workdir, "features")["results"]["pictures"]]
     names = ("stem", "stem_downsample", "stage1_block1", "stage2_block1")
     assert captions[1:5] == [f"Maps of {name}" for name in names]
     assert captions[5].startswith("Grad-CAM at stage2_block1, beside each sound: ")

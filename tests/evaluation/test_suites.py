@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ from PIL import Image
 from cnn.config.errors import UserError
 from cnn.evaluation import suites
 from cnn.evaluation.__main__ import main
+from cnn.evaluation.results import ResultFile, read_record, result_files
 from cnn.evaluation.start import Request, start
-from cnn.evaluation.suite import Suite
+from cnn.evaluation.suite import Asked, Suite
 from cnn.pages import page
 from cnn.training.loop import train
+from cnn.training.run_folder import RunFolder
 from tests.conftest import tiny_config
 
 
@@ -23,7 +26,9 @@ def request(*workdirs, suite="accuracy", **fields):
 
 
 def result(workdir, suite):
-    return json.loads((workdir / "evaluation" / f"{suite}.json").read_text())
+    """Returns the record of a suite that was measured once."""
+    [file] = (workdir / "evaluation" / suite).glob("*.json")
+    return json.loads(file.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +43,10 @@ def run(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "one")
 
 
-def draw(run, split, progress):
+def draw(run, split, progress, *, size=1):
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(progress.picture("black.png"))
     progress.show(1, 1)
-    return {"step": run.step}
+    return {"step": run.step, "size": size}
 
 
 def show(runs):
@@ -54,7 +59,7 @@ def drawing(monkeypatch):
     monkeypatch.setitem(suites.SUITES._entries, "drawing", Suite("a square", draw, show))
 
 
-def stop(run, split, progress):
+def stop(run, split, progress, *, size=1):
     progress.keep({"count": 3})
     raise KeyboardInterrupt
 
@@ -65,7 +70,7 @@ def test_accuracy_alone_prints_and_writes_training_s_own_figures(run, capsys):
     final = json.loads((run / "result.json").read_text())["test"]
     assert {name: line[name] for name in final} == final
     record = result(run, "accuracy")
-    assert record["figures"] == final
+    assert record["results"] == final
     assert (record["step"], record["split"], record["complete"]) == (3, "test", True)
     stored = json.loads((run / "config.json").read_text())
     assert record["fingerprint"] == stored["fingerprint"]
@@ -96,12 +101,85 @@ def test_the_page_keeps_what_was_measured_before_at_the_same_step_and_split(run,
     assert "Drawn" not in (run / "evaluation" / "eval.html").read_text()
 
 
+def test_results_of_other_splits_steps_options_and_data_stay(run, drawing):
+    def accuracy():
+        return read_record(ResultFile.of(RunFolder(run), Asked("accuracy"), 3, "test").path)
+
+    start(request(run))
+    before = accuracy()
+    start(request(run, split="validation"))
+    start(request(run, split="train"))
+    start(request(run, overrides=("data.test_split=train", "data.mean=0.5,0.5,0.5")))
+    assert accuracy() == before
+    folder = RunFolder(run)
+    assert len(result_files(folder, 3, "test")) == 2
+    assert len(result_files(folder, 3, "validation")) == 1
+    start(request(run, suite="drawing(size=2)"))
+    start(request(run, suite="drawing(size=3)"))
+    start(request(run, suite="drawing"))
+    found = {
+        size: ResultFile.of(folder, Asked("drawing", {"size": size}), 3, "test").read()
+        for size in (1, 2, 3, 4)
+    }
+    assert found == {s: {"step": 3, "size": s} for s in (1, 2, 3)} | {4: None}
+
+
+def test_an_interruption_does_not_replace_what_was_complete(run, drawing, monkeypatch):
+    start(request(run, suite="drawing"))
+    before = result(run, "drawing")
+    stopping = replace(suites.SUITES["drawing"], measure=stop)
+    monkeypatch.setitem(suites.SUITES._entries, "drawing", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        start(request(run, suite="drawing"))
+    assert result(run, "drawing") == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"suite": "drawing"}'])
+def test_a_damaged_result_is_told_and_left_out(run, drawing, text, capsys):
+    start(request(run, suite="drawing"))
+    [file] = (run / "evaluation" / "drawing").glob("*.json")
+    file.write_text(text)
+    start(request(run))
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"left out of the page: {file}: is damaged" in said
+    assert "Drawn" not in (run / "evaluation" / "eval.html").read_text()
+    start(request(run, suite="drawing"))
+    assert result(run, "drawing")["complete"]
+
+
+def test_runs_are_called_what_the_user_calls_them(run, tmp_path):
+    other = shutil.copytree(run, tmp_path / "two")
+    start(request(run, other, names=("max", "max blur")))
+    text = (run / "evaluation" / "eval.html").read_text()
+    assert "max blur" in text
+    assert ">two<" not in text
+    for names in (("a",), ("a", "a"), ("a", "b", "c")):
+        with pytest.raises(UserError, match="--name"):
+            start(request(run, other, names=names))
+
+
+def test_data_that_has_moved_says_what_mends_it(tmp_path):
+    """A run on a folder of arrays that is gone when it is evaluated."""
+    arrays, workdir = tmp_path / "arrays.npz", tmp_path / "run"
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (24, 8, 8, 3), np.uint8), np.arange(24) % 3
+    np.savez(arrays, train_image=images, train_label=labels, test_image=images, test_label=labels)
+    config = tiny_config(
+        "data.source=npz", f"data.path={arrays}", "data.validation=0%", "train.duration=1 steps"
+    )
+    train(config, str(workdir))
+    moved = arrays.rename(tmp_path / "moved.npz")
+    with pytest.raises(UserError, match=r"has moved.*--config\.data\.path="):
+        start(request(workdir))
+    start(request(workdir, overrides=(f"data.path={moved}",)))
+
+
 def test_an_interruption_keeps_what_was_done(run, drawing, monkeypatch):
     monkeypatch.setitem(suites.SUITES._entries, "stopped", Suite("stops", stop, show))
     with pytest.raises(KeyboardInterrupt):
         start(request(run, suite="drawing,stopped"))
     assert result(run, "drawing")["complete"]
-    assert result(run, "stopped")["figures"] == {"count": 3}
+    assert result(run, "stopped")["results"] == {"count": 3}
     assert not result(run, "stopped")["complete"]
     assert "Drawn" in (run / "evaluation" / "eval.html").read_text()
 

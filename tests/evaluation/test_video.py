@@ -68,15 +68,16 @@ def test_the_lab_looks_into_networks_that_see_frames_one_by_one(tmp_path, capsys
     suites = "shift(images=3,passes=1),receptive_field(images=2),features(images=2)"
     start(request(workdir, suite=suites))
     # What comes back at the other end is another order of the same frames.
-    assert result(workdir, "shift")["figures"]["time_path"]["consistency"] == 1.0
-    field = result(workdir, "receptive_field")["figures"]
+    assert result(workdir, "shift")["results"]["time_path"]["consistency"] == 1.0
+    field = result(workdir, "receptive_field")["results"]
     last = {names: layers[-1] for names, layers in field["axes"].items()}
     assert {names: (layer["size"], layer["stride"]) for names, layer in last.items()} == {
         "time (frames)": (1, 1.0),
         "height and width": (10, 4.0),
     }
     assert [share for _, share in field["along_time"]["after"]] == [0, 0, 1, 0]
-    with Image.open(workdir / "evaluation" / "features" / "maps_stage1_block1.png") as picture:
+    [file] = (workdir / "evaluation" / "features").glob("*/maps_stage1_block1.png")
+    with Image.open(file) as picture:
         # Four channels of two clips, each a strip of four maps of 4x4.
         assert picture.width / picture.height == (4 * 16 + 3) / (2 * 4 + 1)
     text = (workdir / "evaluation" / "eval.html").read_text()

@@ -14,6 +14,8 @@ from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS, Metric
 from cnn.cost.count import NetworkCost, network_cost
+from cnn.evaluation.results import ResultFile
+from cnn.evaluation.suite import Asked
 from cnn.evaluation.suites import SUITES, chosen
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
@@ -143,20 +145,16 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
 
 
 def _measured(run: Run, folder: RunFolder, result: dict[str, Any]) -> dict[str, float]:
-    """Returns every registered metric of the final test and of the suites measured after it."""
+    """Returns every registered metric of the final test and of the suites measured after it.
+
+    Of suites that the study does not ask for, with the default options.
+    """
     found = _found(METRICS.values(), result["test"])
-    asked = {suite.name: suite.options for text in run.suites for suite in chosen(text)}
-    for file in sorted((folder.path / "evaluation").glob("*.json")):
-        record = json.loads(file.read_text())
-        known = SUITES.get(record["suite"])
-        if known is None or not record["complete"]:
-            continue
-        if (record["step"], record["split"]) != (result["step"], SPLIT):
-            continue
-        # Numbers that came of other options than the study asks for are not comparable.
-        wanted = json.loads(json.dumps(known.defaults() | dict(asked.get(record["suite"], {}))))
-        if all(record["options"].get(name, value) == value for name, value in wanted.items()):
-            found |= _found(known.metrics, record["figures"])
+    asked = {suite.name: suite for text in run.suites for suite in chosen(text)}
+    for name, suite in SUITES.items():
+        file = ResultFile.of(folder, asked.get(name, Asked(name)), result["step"], SPLIT)
+        if file.is_complete():
+            found |= _found(suite.metrics, file.read())
     return found
 
 

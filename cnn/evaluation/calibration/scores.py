@@ -71,7 +71,7 @@ def _grouped(index: np.ndarray, confidence: np.ndarray, correct: np.ndarray, bin
     return Bins(counts, sums[0] / filled, sums[1] / filled)
 
 
-class Tally:
+class CalibrationTally:
     """Calibration of the examples seen so far; holds 9 bytes an example, and sums.
 
     Args:
@@ -94,8 +94,8 @@ class Tally:
         p[rows, labels] -= 1
         self._brier += float((p**2).sum())
 
-    def figures(self) -> dict[str, Any]:
-        """Returns the figures over all examples.
+    def summary(self) -> dict[str, Any]:
+        """Returns the results over all examples.
 
         accuracy; nll: mean of -log p(right class), nats; brier: mean of the sum over classes of
         (p - one-hot)^2, from 0 to 2; ece and ece_equal_mass with 15 bins; confidence: its mean;
@@ -119,10 +119,10 @@ class Tally:
 
 
 def calibration(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
-    """Returns `Tally.figures` of logits `[N, K]` and labels `[N]`, at a temperature."""
-    tally = Tally(temperature)
+    """Returns `CalibrationTally.summary` of logits `[N, K]` and labels `[N]`, at a temperature."""
+    tally = CalibrationTally(temperature)
     tally.add(logits, labels)
-    return tally.figures()
+    return tally.summary()
 
 
 def _plain(bins: Bins) -> dict[str, list]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from cnn.evaluation.suite import Measured
+from cnn.evaluation.suite import MeasuredRun
 from cnn.pages import page
 from cnn.pages.charts import Scale, line, mark, plot, rule
 from cnn.pages.page import Cell, Column, figure, sortable_table
@@ -24,27 +24,27 @@ NOTE = (
 )
 
 
-def section(runs: Sequence[Measured]) -> Markup:
+def calibration_section(runs: Sequence[MeasuredRun]) -> Markup:
     """Returns the section of one or more runs."""
     heads = [Column("run"), Column("temperature", numeric=True)]
     heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
     rows, rest, diagrams = [], [], []
     for run in runs:
-        rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.figures["as_trained"])])
-        after, temperature = run.figures["scaled"], run.figures["temperature"]
+        rows.append([Cell(run.name), Cell("1", 1.0), *_cells(run.results["as_trained"])])
+        after, temperature = run.results["scaled"], run.results["temperature"]
         if after:
             cell = Cell(f"{temperature:.3f}", temperature)
             rows.append([Cell(run.name), cell, *_cells(after)])
         else:
-            rest.append(page.note(f"{run.name}: {run.figures['why']}"))
-        diagram = reliability_diagram(run.figures["as_trained"]["equal_width"])
+            rest.append(page.note(f"{run.name}: {run.results['why']}"))
+        diagram = reliability_diagram(run.results["as_trained"]["equal_width"])
         diagrams.append(figure(f"Reliability diagram, {run.name}", diagram))
     table = sortable_table(heads, rows)
     return page.section("Calibration", table, *rest, page.pair(*diagrams), note=NOTE)
 
 
-def _cells(figures: dict[str, Any]) -> list[Cell]:
-    return [Cell(f"{figures[name]:.4f}", figures[name]) for name in COLUMNS]
+def _cells(results: dict[str, Any]) -> list[Cell]:
+    return [Cell(f"{results[name]:.4f}", results[name]) for name in COLUMNS]
 
 
 def reliability_diagram(bins: dict[str, list]) -> Markup:

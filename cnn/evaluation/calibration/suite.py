@@ -2,20 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
-from typing import Any
 
 import jax
 import numpy as np
-from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.config.metric import Metric, share
-from cnn.data import Split, load, open_dataset
-from cnn.evaluation.calibration.scores import Tally, fit_temperature
-from cnn.evaluation.calibration.section import COLUMNS
+from cnn.data import Split, open_dataset
+from cnn.evaluation.calibration.scores import CalibrationTally, fit_temperature
+from cnn.evaluation.calibration.section import COLUMNS, calibration_section
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.model_under_test import ModelUnderTest, subject_of
-from cnn.evaluation.suite import Figures, Progress
+from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test
+from cnn.evaluation.suite import Progress, Results, Suite
 
 
 def _metrics(where: str, said: str) -> tuple[Metric, ...]:
@@ -37,36 +35,36 @@ METRICS = (
 )
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
+def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Measures calibration of a split; the temperature is fitted on the validation part alone.
 
     Memory is that of a batch and 18 bytes an example. The logits of the validation part lie in a
     temporary file, 4 bytes a class and example, while the temperature is fitted.
 
     Returns:
-      {"as_trained": `scores.Tally.figures`, "scaled": the same at "temperature", "fitted_on": its
-      number of examples}. Without a validation part, or when that is what is measured, the last
-      three are None and "why" says so in a sentence.
+      {"as_trained": `CalibrationTally.summary`, "scaled": the same at "temperature", "fitted_on":
+      its number of examples}. Without a validation part, or when that is what is measured, the
+      last three are None and "why" says so in a sentence.
     """
-    figures: Figures = {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
+    results: Results = {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
     part = run.split(split)
-    tallies = {"as_trained": Tally()}
+    tallies = {"as_trained": CalibrationTally()}
     try:
         held_out = validation_part(run, split)
     except UserError as error:
-        figures["why"] = str(error)
+        results["why"] = str(error)
         total, before = len(part), 0
     else:
         total, before = len(held_out) + len(part), len(held_out)
         temperature = _temperature(run, held_out, lambda done: progress.show(done, total))
-        figures |= {"temperature": temperature, "fitted_on": len(held_out)}
-        tallies["scaled"] = Tally(temperature)
-    for seen, logits, labels in logits_of(subject_of(run, part)):
+        results |= {"temperature": temperature, "fitted_on": len(held_out)}
+        tallies["scaled"] = CalibrationTally(temperature)
+    for seen, logits, labels in logits_of(_with_views(run, part)):
         for tally in tallies.values():
             tally.add(logits, labels)
         progress.show(before + seen, total)
-        progress.keep(figures | {name: tally.figures() for name, tally in tallies.items()})
-    return figures | {name: tally.figures() for name, tally in tallies.items()}
+        progress.keep(results | {name: tally.summary() for name, tally in tallies.items()})
+    return results | {name: tally.summary() for name, tally in tallies.items()}
 
 
 def _temperature(run: CheckpointedRun, held_out: Split, show: Callable[[int], None]) -> float:
@@ -74,10 +72,14 @@ def _temperature(run: CheckpointedRun, held_out: Split, show: Callable[[int], No
     with TemporaryFile() as file:
         stored = np.memmap(file, np.float32, "w+", shape=(count, classes))
         labels = np.empty(count, np.int32)
-        for seen, logits, own in logits_of(subject_of(run, held_out)):
+        for seen, logits, own in logits_of(_with_views(run, held_out)):
             stored[seen - len(own) : seen], labels[seen - len(own) : seen] = logits, own
             show(seen)
         return fit_temperature(stored, labels)
+
+
+def _with_views(run: CheckpointedRun, part: Split) -> ModelUnderTest:
+    return model_under_test(run, part, run.evaluator.config.evaluation.views)
 
 
 def validation_part(run: CheckpointedRun, measured: str) -> Split:
@@ -106,20 +108,20 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     return held_out
 
 
-def logits_of(subject: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def logits_of(model: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`."""
-    step = _logits_step(subject)
+    step = jax.jit(model.forward)
     seen = 0
-    for batch in subject.feed.batches():
+    for batch in model.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
-        logits, labels = jax.device_get(step(subject.variables, subject.feed.arrays, batch))
+        logits, labels = jax.device_get(step(model.variables, model.feed.arrays, batch))
         seen += int(mask.sum())
         yield seen, logits[mask], labels[mask]
 
 
-def _logits_step(subject: ModelUnderTest) -> Callable[..., tuple[Array, Array]]:
-    def step(variables: Any, arrays: Any, batch: Any) -> tuple[Array, Array]:
-        data = load(arrays, batch)
-        return subject.logits(variables, subject.normalize(data["input"])), data["label"]
-
-    return jax.jit(step)
+SUITE = Suite(
+    about="ECE, NLL, Brier, temperature",
+    measure=measure_calibration,
+    section=calibration_section,
+    metrics=METRICS,
+)

@@ -39,7 +39,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -
     """Corrupts images as CIFAR-10-C and ImageNet-C are made (Hendrycks & Dietterich, ICLR 2019).
 
     In the parameters of `table_for`'s benchmark at any size. The generators' draws differ from the
-    authors', so figures agree with published ones up to noise; those of `frost` do not (see there).
+    authors', so results agree with published ones up to noise; those of `frost` do not (see there).
     CIFAR-10-C's files hold what this returns; ImageNet-C's are JPEG, see `as_filed`.
 
     Args:

@@ -1,23 +1,23 @@
-"""The part of the page about corruptions: the figures, and errors by corruption and severity."""
+"""The part of the page about corruptions: the results, and errors by corruption and severity."""
 
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from cnn.evaluation.suite import Measured
+from cnn.evaluation.suite import MeasuredRun
 from cnn.pages import page
 from cnn.pages.page import Cell, Column, figure, heat_map, sortable_table
 
 NOTE = (
     "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
     "severities. Generated ones have the published parameters and noise of their own; frost is a "
-    "generated texture instead of the benchmark's photographs, so its figures cannot be compared "
+    "generated texture instead of the benchmark's photographs, so its results cannot be compared "
     "with published ones. CIFAR-10-C's files hold the pixels as they are, ImageNet-C's are JPEG. "
     "mCE (ImageNet's 1000 classes only) is relative to AlexNet, 100 %."
 )
 
 
-def section(runs: Sequence[Measured]) -> Markup:
+def corruption_section(runs: Sequence[MeasuredRun]) -> Markup:
     """Returns the section of one or more runs."""
     columns = [
         Column("run"),
@@ -29,15 +29,15 @@ def section(runs: Sequence[Measured]) -> Markup:
     ]
     rows, maps = [], []
     for run in runs:
-        figures = run.figures
-        shares = (_cell(figures.get(name)) for name in ("clean", "mean_error", "mce"))
-        count = Cell(f"{figures['count']:,}", figures["count"])
-        rows.append([Cell(run.name), Cell(figures["source"]), count, *shares])
+        results = run.results
+        shares = (_cell(results.get(name)) for name in ("clean", "mean_error", "mce"))
+        count = Cell(f"{results['count']:,}", results["count"])
+        rows.append([Cell(run.name), Cell(results["source"]), count, *shares])
         errors = [
             (name.replace("_", " "), [100 * e for e in values])
-            for name, values in figures["errors"].items()
+            for name, values in results["errors"].items()
         ]
-        table = heat_map([str(s) for s in figures["severities"]], errors)
+        table = heat_map([str(s) for s in results["severities"]], errors)
         maps.append(figure(f"Error by severity, {run.name}", table))
     table = sortable_table(columns, rows)
     return page.section("Corruptions", table, page.pair(*maps), note=NOTE)

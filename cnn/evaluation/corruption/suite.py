@@ -27,8 +27,9 @@ from cnn.evaluation.corruption.corruptions import (
     corrupt,
 )
 from cnn.evaluation.corruption.parameters import table_for
-from cnn.evaluation.model_under_test import ModelUnderTest, places, subject_of
-from cnn.evaluation.suite import Count, Figures, Progress
+from cnn.evaluation.corruption.section import corruption_section
+from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test, places
+from cnn.evaluation.suite import Count, Progress, Results, Suite
 
 IMAGENET_CLASSES = 1000
 METRICS = (
@@ -46,7 +47,7 @@ METRICS = (
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
-def measure(
+def measure_corruption(
     run: CheckpointedRun,
     split: str,
     progress: Progress,
@@ -54,7 +55,7 @@ def measure(
     images: Count = 2000,
     severities: tuple[int, ...] = SEVERITIES,
     jpeg: bool = True,
-) -> Figures:
+) -> Results:
     """Measures the error on a split under 15 corruptions at 5 severities, and without.
 
     The corruptions are generated (`corruptions.corrupt`), or read from `evaluation.cifar_c`, where
@@ -78,25 +79,25 @@ def measure(
       UserError: the images cannot be corrupted, or files are missing.
     """
     severities = check_severities(severities)
-    subject = subject_of(run, run.split(split))
-    source = _source(run, subject, images, jpeg)
-    predict = make_predict(subject)
+    model = model_under_test(run, run.split(split))
+    source = _source(run, model, images, jpeg)
+    predict = make_predict(model)
     rows = run.evaluator.config.evaluation.batch_size
     clean = error_of(predict, source.clean(rows), rows) if source.clean else None
-    figures: Figures = {"source": source.about, "count": source.count, "clean": clean}
-    figures |= {"severities": list(severities), "errors": {}}
+    results: Results = {"source": source.about, "count": source.count, "clean": clean}
+    results |= {"severities": list(severities), "errors": {}}
     total = len(CORRUPTIONS) * len(severities)
     for name in CORRUPTIONS:
-        found = figures["errors"].setdefault(name, [])
+        found = results["errors"].setdefault(name, [])
         for severity in severities:
             found.append(error_of(predict, source.corrupted(name, severity, rows), rows))
-            done = (len(figures["errors"]) - 1) * len(severities) + len(found)
+            done = (len(results["errors"]) - 1) * len(severities) + len(found)
             progress.show(done, total)
-        figures["mean_error"] = mean_error(figures["errors"])
-        progress.keep(figures)
+        results["mean_error"] = mean_error(results["errors"])
+        progress.keep(results)
     comparable = run.evaluator.dataset.num_classes == IMAGENET_CLASSES and severities == SEVERITIES
-    mce = mean_corruption_error(figures["errors"], "AlexNet") if comparable else None
-    return figures | {"mce": mce}
+    mce = mean_corruption_error(results["errors"], "AlexNet") if comparable else None
+    return results | {"mce": mce}
 
 
 def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
@@ -114,7 +115,7 @@ def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class CorruptedImages:
     """Where corrupted images come from.
 
     Attributes:
@@ -130,29 +131,31 @@ class Source:
     clean: Callable[[int], Batches] | None = None
 
 
-def _source(run: CheckpointedRun, subject: ModelUnderTest, images: int, jpeg: bool) -> Source:
+def _source(
+    run: CheckpointedRun, model: ModelUnderTest, images: int, jpeg: bool
+) -> CorruptedImages:
     if folder := run.evaluator.config.evaluation.cifar_c:
-        files = open_cifar_c(folder, subject.image_shape)
-        return Source(f"the files in {folder}", len(files.labels), partial(_stored, files))
-    check_images(subject.image_shape)
-    part = subject.feed.split
-    benchmark = table_for(*subject.image_shape[:2])[0]
+        files = open_cifar_c(folder, model.image_shape)
+        return CorruptedImages(f"the files in {folder}", len(files.labels), partial(_stored, files))
+    check_images(model.image_shape)
+    part = model.feed.split
+    benchmark = table_for(*model.image_shape[:2])[0]
     about = f"generated, with the parameters of {benchmark}"
     filed = jpeg and benchmark == "ImageNet-C"
     about += f", saved as JPEG of quality {FILED_QUALITY}" if filed else ""
     chosen = places(part, images)
     generated = partial(_generated, part, chosen, filed)
-    return Source(about, len(chosen), generated, partial(_clean, part, chosen))
+    return CorruptedImages(about, len(chosen), generated, partial(_clean, part, chosen))
 
 
-def make_predict(subject: ModelUnderTest) -> Callable[[np.ndarray], np.ndarray]:
+def make_predict(model: ModelUnderTest) -> Callable[[np.ndarray], np.ndarray]:
     """Returns uint8 images `[B, H, W, C]` -> classes `[B]`."""
 
     def predict(variables: Any, images: Any) -> Any:
-        return subject.logits(variables, subject.normalize(images)).argmax(-1)
+        return model.logits(variables, model.normalize(images)).argmax(-1)
 
     jitted = jax.jit(predict)
-    return lambda images: np.asarray(jitted(subject.variables, images))
+    return lambda images: np.asarray(jitted(model.variables, images))
 
 
 def error_of(
@@ -192,3 +195,12 @@ def _stored(files: CifarC, name: str, severity: int, rows: int) -> Batches:
 def _blocks(indices: np.ndarray, rows: int) -> Iterator[np.ndarray]:
     for start in range(0, len(indices), rows):
         yield indices[start : start + rows]
+
+
+SUITE = Suite(
+    about="errors under 15 corruptions",
+    measure=measure_corruption,
+    section=corruption_section,
+    signals=frozenset({"image"}),
+    metrics=METRICS,
+)

@@ -36,7 +36,7 @@ def frost(x: np.ndarray, mixture: tuple[float, float], rngs: Generators) -> np.n
     """Mixes (shares of the image and of the frost) with a piece of a texture of frost.
 
     The benchmarks use six photographs of frost, which come with no licence. The texture here is
-    generated, so figures of this corruption compare networks with one another and not with
+    generated, so results of this corruption compare networks with one another and not with
     published ones.
     """
     share, frosted = mixture

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from cnn.evaluation.blocks import beside, block_path
+from cnn.evaluation.feature_maps import beside, block_path
 
 
 def class_maps(

@@ -6,33 +6,32 @@ from typing import Any
 
 import jax
 import numpy as np
-from markupsafe import Markup
-from PIL import Image
 
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.cost.count import count
 from cnn.data import SIGNALS
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.equivariance.suite import feature_maps
+from cnn.evaluation.feature_maps import feature_maps
 from cnn.evaluation.features.class_maps import class_maps
+from cnn.evaluation.features.pictures import (
+    enlarged,
+    grid,
+    images_beside,
+    in_colour,
+    scaled_to_colours,
+    strongest_channels,
+)
+from cnn.evaluation.features.section import features_section
 from cnn.evaluation.model_under_test import places
-from cnn.evaluation.suite import Count, Figures, Measured, Progress, called
-from cnn.pages import page
+from cnn.evaluation.suite import Count, Progress, Results, Suite
 from cnn.pages.drawing import Drawing
 
 PAIRS, EXAMPLES = 5, 6
 Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
-NOTE = (
-    "Filters are scaled to their own range. Maps: a row for each {one}, of the block's channels "
-    "with the largest means over these {many}. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
-    "predicted class at the last block, beside each {one}; behind a global average it is the class "
-    "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
-    "with the most errors, and the examples of the largest loss."
-)
 
 
-def measure(
+def draw_features(
     run: CheckpointedRun,
     split: str,
     progress: Progress,
@@ -40,7 +39,7 @@ def measure(
     images: Count = 4,
     examples: tuple[int, ...] = (),
     channels: int = 8,
-) -> Figures:
+) -> Results:
     """Draws what a checkpoint learned, on some images of a split.
 
     Args:
@@ -61,12 +60,12 @@ def measure(
     """
     part = run.split(split)
     chosen = check_examples(examples, part) if examples else places(part, _some(images))
-    pictures: list[Figures] = []
+    pictures: list[Results] = []
     total = len(feature_shapes(run)) + PAIRS + 2
 
     def draw(drawn: Iterator[Drawn]) -> None:
         for name, picture, caption in drawn:
-            _enlarged(picture).save(progress.picture(f"{name}.png"))
+            enlarged(picture).save(progress.picture(f"{name}.png"))
             pictures.append({"file": f"{name}.png", "caption": caption})
             progress.show(len(pictures), total)
             progress.keep({"pictures": pictures, "confused": []})
@@ -88,31 +87,31 @@ def _learned(
         filters = np.moveaxis(kernel, -1, 0)
         # A network of images on the frames of clips has filters of images.
         whole = kernel.ndim - 1 == len(run.evaluator.dataset.input_shape)
-        tiles = [_unit(one) for one in (drawing.upright(filters) if whole else filters)]
-        yield "filters", _grid(tiles), "Filters of the first layer"
+        tiles = [scaled_to_colours(one) for one in (drawing.upright(filters) if whole else filters)]
+        yield "filters", grid(tiles), "Filters of the first layer"
     variables, inputs = _on_device(run, stored)
     maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
     names = list(feature_shapes(run))
     for name in names:
-        tiles = _strongest(drawing.upright(np.asarray(maps[name], np.float32)), channels)
+        tiles = strongest_channels(drawing.upright(np.asarray(maps[name], np.float32)), channels)
         # A row for each example, also where there are fewer channels.
         across = len(tiles) // len(inputs)
-        yield f"maps_{name}", _grid(tiles, across), f"Maps of {name}"
+        yield f"maps_{name}", grid(tiles, across), f"Maps of {name}"
     if names:
         see = jax.jit(partial(class_maps, model, layer=names[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
-        overlaid = _beside(drawing.pictures(stored), drawing.upright(seen))
+        overlaid = images_beside(drawing.pictures(stored), drawing.upright(seen))
         yield "grad_cam", overlaid, f"Grad-CAM at {names[-1]}, {_said(run, labels, found)}"
 
 
 def _taken_for_others(
-    drawing: Drawing, part: data.Split, confused: Sequence[Figures]
+    drawing: Drawing, part: data.Split, confused: Sequence[Results]
 ) -> Iterator[Drawn]:
     for i, pair in enumerate(confused):
         shown = drawing.pictures(part.read(np.array(pair["examples"]))[0])
         times = "once" if pair["count"] == 1 else f"{pair['count']} times"
         caption = f"{pair['right']} taken for {pair['predicted']}, {times}"
-        yield f"confused_{i}", _grid([_colour(image / 255) for image in shown]), caption
+        yield f"confused_{i}", grid([in_colour(image / 255) for image in shown]), caption
 
 
 def _some(images: int) -> int:
@@ -180,7 +179,7 @@ def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
     return kernel if kernel.ndim in (3, 4, 5) and kernel.shape[-2] in (1, 3) else None
 
 
-def _confused(run: CheckpointedRun, split: str) -> list[Figures]:
+def _confused(run: CheckpointedRun, split: str) -> list[Results]:
     names, outcomes = run.evaluator.dataset.class_names, run.outcomes(split)
     label, prediction, loss = (outcomes[n] for n in ("label", "prediction", "loss"))
     pairs, counts = np.unique(
@@ -202,73 +201,8 @@ def _confused(run: CheckpointedRun, split: str) -> list[Figures]:
     return found
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
-    """Scales values to [0, 1], and gives them three colours."""
-    low, high = values.min(), values.max()
-    return _colour((values - low) / max(high - low, 1e-12))
-
-
-def _colour(values: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(values, (*values.shape[:2], 3))
-
-
-def _strongest(maps: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Tiles of the strongest channels of maps `[B, h, w, C]`, image by image."""
-    order = np.argsort(-maps.mean((0, 1, 2)), kind="stable")[:channels]
-    return [_unit(one[..., i : i + 1]) for one in maps for i in order]
-
-
-def _beside(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Each image `[H, W, C]`, and beside it what is seen `[h, w]` as light over it."""
-    pairs = zip(images, seen, strict=True)
-    tiles = [tile for image, map_ in pairs for tile in (_colour(image / 255), _light(image, map_))]
-    return _grid(tiles)
-
-
-def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    size = image.shape[1::-1]
-    wide = Image.fromarray(seen.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    light = np.asarray(wide)[..., None] / max(float(seen.max()), 1e-12)
-    grey = _colour(image.astype(np.float64).mean(-1, keepdims=True) / 255)
-    return grey * (1 - 0.6 * light) + 0.6 * light * np.array([1.0, 0.55, 0.08])
-
-
-def _grid(tiles: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
-    """Puts tiles `[h, w, 3]` of values in [0, 1] in rows, a white line between them.
-
-    Strips of frames are as wide as a row.
-    """
-    height, width = tiles[0].shape[:2]
-    columns = 1 if width > 4 * height else columns
-    rows = -(-len(tiles) // columns)
-    across = min(columns, len(tiles))
-    sheet = np.ones((rows * (height + 1) - 1, across * (width + 1) - 1, 3))
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (height + 1), i % columns * (width + 1)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
-
-
-def _enlarged(sheet: np.ndarray) -> Image.Image:
-    picture = Image.fromarray(np.round(sheet.clip(0, 1) * 255).astype(np.uint8))
-    scale = max(1, 640 // picture.width)
-    return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)
-
-
-def section(runs: Sequence[Measured]) -> Markup:
-    """The pictures of each run under its name."""
-    parts = []
-    for run in runs:
-        drawn = [
-            page.picture(
-                run.folder / picture["file"],
-                f"{picture['caption']}, of {run.name}",
-                picture["caption"],
-            )
-            for picture in run.figures["pictures"]
-        ]
-        axes = run.figures.get("axes")
-        said = page.note(f"In the pictures: {axes}.") if axes else None
-        parts.append(page.figure(run.name, said, page.pair(*drawn)))
-    note = NOTE.format(one=called(runs, plural=False), many=called(runs))
-    return page.section("Features", *parts, note=note)
+SUITE = Suite(
+    about="filters, maps, Grad-CAM, confused classes",
+    measure=draw_features,
+    section=features_section,
+)

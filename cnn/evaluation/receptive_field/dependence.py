@@ -18,7 +18,7 @@ Low, High = np.inf, -np.inf
 
 
 @dataclass(frozen=True)
-class Reach:
+class InputRange:
     """First and last input position of each element; (inf, -inf) where there is none.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reach:
     high: np.ndarray
     skew: tuple[float, float] = (0.0, 0.0)
 
-    def each(self, function: Callable[[np.ndarray, float], np.ndarray]) -> "Reach":
+    def each(self, function: Callable[[np.ndarray, float], np.ndarray]) -> "InputRange":
         """Applies a rearrangement to both ends; it gets what stands for no input."""
         return replace(self, low=function(self.low, Low), high=function(self.high, High))
 
@@ -46,7 +46,7 @@ class Reach:
         return (low, high) if low <= high else None
 
 
-Value = Reach | None  # None: depends on no input
+Value = InputRange | None  # None: depends on no input
 Rule = Callable[[Any, Sequence[Value]], Value]
 RULES: dict[str, Rule] = {}
 
@@ -58,7 +58,7 @@ def join(values: Sequence[Value]) -> Value:
         return found[0] if found else None
     low = combined(np.minimum, [v.low for v in found])
     high = combined(np.maximum, [v.high for v in found])
-    both = Reach(low, high)
+    both = InputRange(low, high)
     whole = both.middle()
     parts = [(v.middle(), v.skew) for v in found]
     centres = [sum(hull) / 2 + s for hull, skew in parts if hull for s in skew]
@@ -75,11 +75,11 @@ def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
         return None
     ends = [v.least(range(v.low.ndim)) for v in found]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    return Reach(*(np.broadcast_to(np.float32(end), shape) for end in (low, high)))
+    return InputRange(*(np.broadcast_to(np.float32(end), shape) for end in (low, high)))
 
 
 def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> list[Value]:
-    """Runs a program on reaches.
+    """Runs a program on input ranges.
 
     Args:
       jaxpr: without constants that depend on the input.
@@ -87,7 +87,7 @@ def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> 
       marks: (parameters, operands) -> the value of a "layer" equation.
 
     Returns:
-      The reaches of its results.
+      The input ranges of its results.
     """
     known: dict[Any, Value] = dict(zip(jaxpr.invars, inputs, strict=True))
     platforms = set()
@@ -207,12 +207,12 @@ def _pad(equation: Any, operands: Sequence[Value]) -> Value:
     return operands[0].each(lambda a, none: padded(a, config, none))
 
 
-def _absent(value: Value, variable: Any) -> Reach:
+def _absent(value: Value, variable: Any) -> InputRange:
     if value is not None:
         return value
     shape = variable.aval.shape
     none = (np.broadcast_to(np.float32(end), shape) for end in (Low, High))
-    return Reach(*none)
+    return InputRange(*none)
 
 
 @_rule("concatenate")
@@ -233,12 +233,12 @@ def _side_by_side(put: Any, axis: int, equation: Any, operands: Sequence[Value])
     low, high = (
         joined(put, ends, axis) for ends in ([p.low for p in parts], [p.high for p in parts])
     )
-    return Reach(low, high, skew)
+    return InputRange(low, high, skew)
 
 
 @_rule("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 def _reduce(equation: Any, operands: Sequence[Value]) -> Value:
-    return Reach(*operands[0].least(equation.params["axes"]), operands[0].skew)
+    return InputRange(*operands[0].least(equation.params["axes"]), operands[0].skew)
 
 
 @_rule("sort", "cumsum", "cummax", "cumlogsumexp")
@@ -255,11 +255,11 @@ def _transform(equation: Any, operands: Sequence[Value]) -> Value:
     return _of_shape(first, _shape(equation))
 
 
-def _whole_axes(value: Reach, axes: tuple[int, ...]) -> Reach:
+def _whole_axes(value: InputRange, axes: tuple[int, ...]) -> InputRange:
     shape = value.low.shape
     places = tuple(axis % len(shape) for axis in axes)
     ends = (np.expand_dims(end, places) for end in value.least(places))
-    return Reach(*(np.broadcast_to(end, shape) for end in ends), value.skew)
+    return InputRange(*(np.broadcast_to(end, shape) for end in ends), value.skew)
 
 
 @_rule("conv_general_dilated")
@@ -271,7 +271,7 @@ def _convolution(equation: Any, operands: Sequence[Value]) -> Value:
     batch, channel, *spatial = numbers.lhs_spec
     x = operands[0].each(lambda a, _: a.transpose(batch, *spatial, channel))
     # All channels alike, of grouped convolutions too: an upper bound where they differ.
-    x = Reach(*x.least((-1,)), x.skew)
+    x = InputRange(*x.least((-1,)), x.skew)
     size = [kernel[i] for i in numbers.rhs_spec[2:]]
     y = _windows(x, size, p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"])
     order = np.argsort([numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1]])
@@ -286,7 +286,9 @@ def _pool(equation: Any, operands: Sequence[Value]) -> Value:
     return y.each(lambda a, _: a[0])
 
 
-def _windows(x: Reach, size: Any, strides: Any, padding: Any, inner: Any, dilation: Any) -> Reach:
+def _windows(
+    x: InputRange, size: Any, strides: Any, padding: Any, inner: Any, dilation: Any
+) -> InputRange:
     """Joins over windows of all axes but the first, one axis after the other."""
     for axis, (k, s, (low, high), i, d) in enumerate(
         zip(size, strides, padding, inner, dilation, strict=True), 1
@@ -318,7 +320,7 @@ def _product(equation: Any, operands: Sequence[Value]) -> Value:
             continue
         ndim, batch, summed = operand.low.ndim, batches[side], contracted[side]
         rest = [i for i in range(ndim) if i not in batch and i not in summed]
-        ends = Reach(*operand.least(summed))
+        ends = InputRange(*operand.least(summed))
         kept = [i for i in range(ndim) if i not in summed]
         order = [kept.index(i) for i in (*batch, *rest)]
         place = len(batch) + (free[0] if side else 0)
@@ -330,9 +332,9 @@ def _product(equation: Any, operands: Sequence[Value]) -> Value:
     return join(parts)
 
 
-def input_reach(shape: tuple[int, ...], axis: int) -> Reach:
-    """Returns the reach of the input itself: each element is its own place along an axis."""
+def range_of_input(shape: tuple[int, ...], axis: int) -> InputRange:
+    """Returns the range of the input itself: each element is its own place along an axis."""
     places = np.arange(shape[axis], dtype=np.float32)
     places = places.reshape([-1 if i == axis else 1 for i in range(len(shape))])
     places = np.broadcast_to(places, shape)
-    return Reach(places, places)
+    return InputRange(places, places)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn.evaluation.equivariance.suite import feature_maps
+from cnn.evaluation.feature_maps import feature_maps
 
 # Of the largest value: what is left two standard deviations from the middle of a Gaussian
 # (Luo et al. call it 1 - 95.45 %).

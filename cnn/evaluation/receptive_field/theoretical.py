@@ -11,8 +11,8 @@ import numpy as np
 from jax.extend.core import Primitive
 
 from cnn.config.errors import UserError
-from cnn.evaluation.blocks import beside, block_path
-from cnn.evaluation.receptive_field.dependence import Reach, Value, follow, input_reach
+from cnn.evaluation.feature_maps import beside, block_path
+from cnn.evaluation.receptive_field.dependence import InputRange, Value, follow, range_of_input
 from cnn.layers import NORMS, BeforeConv, Conv, Downsample
 
 _layer = Primitive("layer")
@@ -80,13 +80,13 @@ def receptive_fields(
             return None
         if params["single"] and x is not None:
             # One window is one path, however it is lowered.
-            y = Reach(y.low, y.high, x.skew)
+            y = InputRange(y.low, y.high, x.skew)
         map_ = y.each(lambda a, _: beside(model, a, 1))
         if params["noted"] and map_.low.ndim == len(input_shape) + 1:
             fields[params["name"]] = _field(params["name"], map_, axis + 1, length)
         return y
 
-    follow(program, [input_reach(shape, axis + 1)], mark)
+    follow(program, [range_of_input(shape, axis + 1)], mark)
     return tuple(fields.values())
 
 
@@ -146,9 +146,9 @@ def _program(model: nn.Module, shape: tuple[int, ...]) -> Any:
     return jax.make_jaxpr(run)(image).jaxpr
 
 
-def _field(name: str, reach: Reach, axis: int, length: int) -> Field:
-    others = tuple(i for i in range(reach.low.ndim) if i != axis)
-    low, high = reach.least(others)
+def _field(name: str, range_: InputRange, axis: int, length: int) -> Field:
+    others = tuple(i for i in range(range_.low.ndim) if i != axis)
+    low, high = range_.least(others)
     unit = low.size // 2
     if low.size < 4 or low[unit] <= 0 or high[unit] >= length - 1:
         return Field(name, whole=True)
@@ -163,5 +163,5 @@ def _field(name: str, reach: Reach, axis: int, length: int) -> Field:
         stride=stride,
         padding=padding,
         centre=(size - 1) / 2 - padding,
-        misaligned=reach.skew[1] - reach.skew[0],
+        misaligned=range_.skew[1] - range_.skew[0],
     )

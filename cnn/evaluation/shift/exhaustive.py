@@ -6,31 +6,31 @@ from typing import Any
 import numpy as np
 
 from cnn.evaluation.model_under_test import ModelUnderTest, places
-from cnn.evaluation.shift.measure import Tally, make_probe
 from cnn.evaluation.shift.moves import roll
+from cnn.evaluation.shift.probe import ConsistencyTally, make_probe
 from cnn.evaluation.shift.protocols import circular_grid, square
 
 
 def measure_all_shifts(
-    subject: ModelUnderTest, examples: int, batch_size: int
+    model: ModelUnderTest, examples: int, batch_size: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures all H * W circular shifts of some examples, spread evenly over a split.
 
     Args:
-      subject: network and examples.
+      model: network and examples.
       examples: how many, at most.
       batch_size: rows that the network gets at once.
 
     Yields:
-      After each example, how many were seen and `Tally.figures` over them.
+      After each example, how many were seen and `ConsistencyTally.summary` over them.
     """
-    height, width, _ = subject.image_shape
+    height, width, _ = model.image_shape
     shifts = square(np.arange(height), np.arange(width)).astype(np.int32)
-    examples = min(examples, len(subject.feed.split))
+    examples = min(examples, len(model.feed.split))
     about = f"all {len(shifts)} circular shifts of {examples} examples"
-    tally = Tally(circular_grid(shifts, about))
-    probe = make_probe(subject, roll)
-    split = subject.feed.split
+    tally = ConsistencyTally(circular_grid(shifts, about))
+    probe = make_probe(model, roll)
+    split = model.feed.split
     images, labels = split.read(places(split, examples))
     for i, label in enumerate(labels):
         predictions, probabilities = [], []
@@ -41,10 +41,10 @@ def measure_all_shifts(
                 "input": np.broadcast_to(images[i], (batch_size, *images[i].shape)),
                 "label": np.full(batch_size, label, np.int32),
             }
-            outcome = probe(subject.variables, (), batch, shifts[rows])
+            outcome = probe(model.variables, (), batch, shifts[rows])
             predictions.append(np.asarray(outcome["prediction"]))
             probabilities.append(np.asarray(outcome["probability"]))
         kept = slice(len(shifts))
         tables = [np.concatenate(t)[kept, None] for t in (predictions, probabilities)]
         tally.add(*tables, labels[i : i + 1])
-        yield i + 1, tally.figures()
+        yield i + 1, tally.summary()

@@ -48,37 +48,37 @@ class Protocol:
         return self.domain if self.grid is None else self.grid
 
 
-def circular_pairs(reach: int, *, shared: bool, passes: int = PASSES) -> Protocol:
+def circular_pairs(max_shift: int, *, shared: bool, passes: int = PASSES) -> Protocol:
     """Circular consistency of adaptive polyphase sampling (Chaman & Dokmanic, CVPR 2021).
 
-    Two independent circular shifts, each axis uniform over -reach .. reach - 1: as in the authors'
-    code, where the upper end is excluded (there reach is 3 for CIFAR-10 and the shifts are drawn
-    once a batch, which is `shared`).
+    Two independent circular shifts, each axis uniform over -max_shift .. max_shift - 1: as in the
+    authors' code, where the upper end is excluded (there max_shift is 3 for CIFAR-10 and the shifts
+    are drawn once per batch, which is `shared`).
     """
     whose = "drawn once a batch, as published" if shared else "drawn for each image"
-    about = f"two circular shifts of -{reach} to {reach - 1} pixels, {whose}; {passes} passes"
-    offsets, axis = partial(_pairs, -reach, reach, shared, passes), np.arange(-reach, reach)
+    span = f"-{max_shift} to {max_shift - 1} pixels"
+    about = f"two circular shifts of {span}, {whose}; {passes} passes"
+    offsets = partial(_pairs, -max_shift, max_shift, shared, passes)
+    axis = np.arange(-max_shift, max_shift)
     return Protocol("pairs", roll, offsets, about, shared=shared, domain=square(axis, axis))
 
 
-def crop_pairs(
-    image: tuple[int, int], reach: int, *, shared: bool, passes: int = PASSES
-) -> Protocol:
+def crop_pairs(image: tuple[int, int], cut: int, *, shared: bool, passes: int = PASSES) -> Protocol:
     """Shift consistency as Zhang defines it (ICML 2019).
 
-    Two crops of `image` minus `reach` pixels, each corner uniform over 0 .. reach - 1 on both axes,
-    over several passes; agreement of the predicted class. Published for ImageNet: reach 32, crops
+    Two crops of `image` minus `cut` pixels, each corner uniform over 0 .. cut - 1 on both axes,
+    over several passes; agreement of the predicted class. Published for ImageNet: cut 32, crops
     of 224 out of 256 pixels, 5 passes; the authors' code draws the corners once a batch, which is
     `shared`.
 
     Raises:
       UserError: the crops would have no pixels.
     """
-    move = _cropping(image, reach)
+    move = _cropping(image, cut)
     whose = "drawn once a batch, as in the published code" if shared else "drawn for each image"
-    size = f"{image[0] - reach}x{image[1] - reach}"
-    about = f"two crops of {size} at corners of 0 to {reach - 1} pixels, {whose}; {passes} passes"
-    offsets, axis = partial(_pairs, 0, reach, shared, passes), np.arange(reach)
+    size = f"{image[0] - cut}x{image[1] - cut}"
+    about = f"two crops of {size} at corners of 0 to {cut - 1} pixels, {whose}; {passes} passes"
+    offsets, axis = partial(_pairs, 0, cut, shared, passes), np.arange(cut)
     return Protocol("pairs", move, offsets, about, shared=shared, domain=square(axis, axis))
 
 
@@ -100,16 +100,16 @@ def fractional_grid(parts: int) -> Protocol:
     return Protocol("grid", fourier_shift, offsets, about, grid=shifts)
 
 
-def diagonal(image: tuple[int, int], reach: int) -> Protocol:
-    """The reach + 1 crops whose corners lie on the diagonal (Zhang's validate_diagonal: 33).
+def diagonal(image: tuple[int, int], cut: int) -> Protocol:
+    """The cut + 1 crops whose corners lie on the diagonal (Zhang's validate_diagonal: 33).
 
     Raises:
       UserError: the crops would have no pixels.
     """
-    shifts = np.repeat(np.arange(reach + 1)[:, None], 2, 1)
-    about = f"{reach + 1} crops of {image[0] - reach}x{image[1] - reach} along the diagonal"
+    shifts = np.repeat(np.arange(cut + 1)[:, None], 2, 1)
+    about = f"{cut + 1} crops of {image[0] - cut}x{image[1] - cut} along the diagonal"
     offsets = partial(_same, shifts.astype(np.int32))
-    return Protocol("path", _cropping(image, reach), offsets, about, grid=shifts)
+    return Protocol("path", _cropping(image, cut), offsets, about, grid=shifts)
 
 
 def square(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -117,13 +117,13 @@ def square(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.array(list(product(rows, columns)))
 
 
-def _cropping(image: tuple[int, int], reach: int) -> Callable[[Array, Array], Array]:
-    if reach < 1 or reach >= min(image):
+def _cropping(image: tuple[int, int], cut: int) -> Callable[[Array, Array], Array]:
+    if cut < 1 or cut >= min(image):
         raise UserError(
             f"--suite=shift: images of {image[0]}x{image[1]} pixels cannot be cropped by "
-            f"{reach} pixels; use images larger than the shifts"
+            f"{cut} pixels; use images larger than the shifts"
         )
-    return partial(crop, height=image[0] - reach, width=image[1] - reach)
+    return partial(crop, height=image[0] - cut, width=image[1] - cut)
 
 
 def _pairs(low: int, high: int, shared: bool, passes: int, start: int, rows: int) -> np.ndarray:

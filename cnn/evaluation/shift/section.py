@@ -1,10 +1,10 @@
-"""The part of the page about shifts: a table of all figures, curves and the grid as a heat map."""
+"""The part of the page about shifts: a table of all results, curves and the grid as a heat map."""
 
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from cnn.evaluation.suite import Figures, Measured, called
+from cnn.evaluation.suite import MeasuredRun, Results, called
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves
 from cnn.pages.page import Cell, Column, details, figure, heat_map, sortable_table
@@ -37,7 +37,7 @@ NOTE = (
 )
 
 
-def section(runs: Sequence[Measured]) -> Markup:
+def shift_section(runs: Sequence[MeasuredRun]) -> Markup:
     """Returns the section of one or more runs."""
     heads = [Column("run"), Column("protocol")]
     heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
@@ -45,38 +45,38 @@ def section(runs: Sequence[Measured]) -> Markup:
         [
             Cell(run.name),
             Cell(NAMES[name]),
-            *(_cell(run.figures[name], c) for c in COLUMNS),
+            *(_cell(run.results[name], c) for c in COLUMNS),
         ]
         for run in runs
         for name in NAMES
-        if name in run.figures
+        if name in run.results
     ]
-    abouts = {NAMES[n]: run.figures[n]["about"] for run in runs for n in NAMES if n in run.figures}
-    remarks = [page.note(f"{run.name}: {why}") for run in runs for why in run.figures["left_out"]]
+    abouts = {NAMES[n]: run.results[n]["about"] for run in runs for n in NAMES if n in run.results}
+    remarks = [page.note(f"{run.name}: {why}") for run in runs for why in run.results["left_out"]]
     protocols = details("The protocols", page.definitions(list(abouts.items())))
     parts = (sortable_table(heads, rows), protocols, *remarks, *_charts(runs))
     return page.section("Shifts", *parts, note=NOTE.format(many=called(runs)))
 
 
-def _cell(figures: Figures, name: str) -> Cell:
-    value = figures.get(name)
+def _cell(results: Results, name: str) -> Cell:
+    value = results.get(name)
     if value is None:
         return Cell("")
     if name in ("flips", "deviation"):
         return Cell(f"{value:.3f}", value)
-    interval = figures.get(f"{name}_interval")
+    interval = results.get(f"{name}_interval")
     if not interval:
         return Cell(f"{100 * value:.2f}", value)
     low, high = (f"{100 * end:.1f}" for end in interval)
     return Cell(f"{100 * value:.2f}", value, small=f"{low} to {high}")
 
 
-def _charts(runs: Sequence[Measured]) -> list[Markup]:
+def _charts(runs: Sequence[MeasuredRun]) -> list[Markup]:
     charts = []
     lines = [
-        Curve(run.name, _diagonal(run.figures["diagonal"]))
+        Curve(run.name, _diagonal(run.results["diagonal"]))
         for run in runs
-        if "diagonal" in run.figures
+        if "diagonal" in run.results
     ]
     if lines:
         chart = curves(
@@ -93,9 +93,9 @@ def _charts(runs: Sequence[Measured]) -> list[Markup]:
         ("frames", "shift of the clip, in frames"),
     ):
         in_time = [
-            Curve(run.name, _diagonal(run.figures["time_path"], run.figures[f"{unit}_per_step"]))
+            Curve(run.name, _diagonal(run.results["time_path"], run.results[f"{unit}_per_step"]))
             for run in runs
-            if f"{unit}_per_step" in run.figures and "time_path" in run.figures
+            if f"{unit}_per_step" in run.results and "time_path" in run.results
         ]
         if in_time:
             chart = curves(
@@ -108,20 +108,20 @@ def _charts(runs: Sequence[Measured]) -> list[Markup]:
             )
             charts.append(figure("Accuracy under shifts in time", chart))
     for name in ("circular_grid", "fractional_grid"):
-        found = [figure(run.name, _map(run.figures[name])) for run in runs if name in run.figures]
+        found = [figure(run.name, _map(run.results[name])) for run in runs if name in run.results]
         if found:
             title = f"{NAMES[name]}: accuracy in percent by pixels down (rows) and right (columns)"
             charts.append(figure(title, page.pair(*found)))
     return charts
 
 
-def _diagonal(figures: Figures, unit: float = 1.0) -> list[tuple[float, float]]:
-    pairs = zip(figures["shifts"], figures["accuracy_at"], strict=True)
+def _diagonal(results: Results, unit: float = 1.0) -> list[tuple[float, float]]:
+    pairs = zip(results["shifts"], results["accuracy_at"], strict=True)
     return [(unit * shift[0], 100 * accuracy) for shift, accuracy in pairs]
 
 
-def _map(figures: Figures) -> Markup:
-    at = {tuple(s): 100 * a for s, a in zip(figures["shifts"], figures["accuracy_at"], strict=True)}
+def _map(results: Results) -> Markup:
+    at = {tuple(s): 100 * a for s, a in zip(results["shifts"], results["accuracy_at"], strict=True)}
     down, across = (sorted({shift[axis] for shift in at}) for axis in (0, 1))
     rows = [(_pixels(i), [at[i, j] for j in across]) for i in down]
     return heat_map([_pixels(j) for j in across], rows)

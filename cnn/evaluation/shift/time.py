@@ -15,14 +15,14 @@ from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol
 STEPS = 10  # of the path, to each side
 
 
-def on_waves(subject: ModelUnderTest) -> ModelUnderTest:
+def on_waves(model: ModelUnderTest) -> ModelUnderTest:
     """Returns the same network as a function of stored waves, which then can be moved."""
-    prepare, logits = subject.normalize, subject.logits
+    prepare, logits = model.normalize, model.logits
 
     def of_wave(variables: object, wave: Array) -> Array:
         return logits(variables, prepare(wave))
 
-    return ModelUnderTest(of_wave, lambda stored: stored, subject.variables, subject.feed)
+    return ModelUnderTest(of_wave, lambda stored: stored, model.variables, model.feed)
 
 
 def time_protocols(
@@ -39,23 +39,23 @@ def time_protocols(
     Raises:
       UserError: clips are not longer than the shifts.
     """
-    reach = round(milliseconds * rate / 1000)
-    if not 0 < 2 * reach < samples:
+    max_shift = round(milliseconds * rate / 1000)
+    if not 0 < 2 * max_shift < samples:
         raise UserError(
             f"--suite=shift: clips of {1000 * samples / rate:g} ms are too short for shifts of "
-            f"{milliseconds:g} ms either way; choose another reach, such as "
-            "--suite='shift(reach=20)'"
+            f"{milliseconds:g} ms either way; choose others, such as "
+            "--suite='shift(max_shift=20)'"
         )
-    path = np.round(np.linspace(-reach, reach, 2 * STEPS + 1)).astype(np.int32)
+    path = np.round(np.linspace(-max_shift, max_shift, 2 * STEPS + 1)).astype(np.int32)
     grid = np.stack([path, np.zeros_like(path)], 1)
     words = f"of -{milliseconds:g} to {milliseconds:g} ms, zeros coming in"
     return {
         "time_per_clip": Protocol(
             "pairs",
             move_wave,
-            partial(_pairs, reach, passes),
+            partial(_pairs, max_shift, passes),
             f"two shifts {words}, drawn for each clip; {passes} passes",
-            domain=_domain(reach),
+            domain=_domain(max_shift),
         ),
         "time_path": Protocol(
             "path",
@@ -67,25 +67,25 @@ def time_protocols(
     }
 
 
-def frame_protocols(frames: int, reach: int, passes: int = PASSES) -> dict[str, Protocol]:
-    """Returns pairs of random shifts of clips by whole frames, and every shift up to `reach`.
+def frame_protocols(frames: int, max_shift: int, passes: int = PASSES) -> dict[str, Protocol]:
+    """Returns pairs of random shifts of clips by whole frames, and every shift up to `max_shift`.
 
     Circular: what leaves at one end comes back at the other, so that no frame is lost.
 
     Raises:
       UserError: clips are not longer than the shifts.
     """
-    if not 0 < 2 * reach < frames:
+    if not 0 < 2 * max_shift < frames:
         raise UserError(
-            f"--suite=shift: clips of {frames} frames are too short for shifts of {reach} frames "
-            "either way; choose another reach, such as --suite='shift(reach=1)'"
+            f"--suite=shift: clips of {frames} frames are too short for shifts of {max_shift} "
+            "frames either way; choose others, such as --suite='shift(max_shift=1)'"
         )
-    grid, words = _domain(reach), f"of -{reach} to {reach} frames, circular"
+    grid, words = _domain(max_shift), f"of -{max_shift} to {max_shift} frames, circular"
     return {
         "time_per_clip": Protocol(
             "pairs",
             move_frames,
-            partial(_pairs, reach, passes),
+            partial(_pairs, max_shift, passes),
             f"two shifts {words}, drawn for each clip; {passes} passes",
             domain=grid,
         ),
@@ -112,15 +112,16 @@ def move_wave(x: Array, offsets: Array) -> Array:
     return jax.vmap(move)(x, jnp.broadcast_to(offsets, (len(x), 2)))
 
 
-def _domain(reach: int) -> np.ndarray:
-    every = np.arange(-reach, reach + 1)
+def _domain(max_shift: int) -> np.ndarray:
+    every = np.arange(-max_shift, max_shift + 1)
     return np.stack([every, np.zeros_like(every)], 1)
 
 
-def _pairs(reach: int, passes: int, start: int, rows: int) -> np.ndarray:
+def _pairs(max_shift: int, passes: int, start: int, rows: int) -> np.ndarray:
+    ends = -max_shift, max_shift + 1
     # Each example has its own stream, so that its shifts do not depend on the batch size.
     drawn = [
-        np.random.default_rng((SEED, owner)).integers(-reach, reach + 1, 2 * passes, np.int32)
+        np.random.default_rng((SEED, owner)).integers(*ends, 2 * passes, np.int32)
         for owner in range(start, start + rows)
     ]
     first = np.stack(drawn, 1)

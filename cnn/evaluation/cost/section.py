@@ -1,82 +1,24 @@
-"""What a run's network costs: counted from shapes, and measured on this machine."""
+"""The part of the page about cost: a table of the runs, and of each run one of its layers."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from markupsafe import Markup
 
-from cnn.config.metric import Metric
-from cnn.cost.count import count
-from cnn.cost.measure import measure as measure_speed
 from cnn.cost.table import FIGURES
-from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.suite import Figures, Measured, Progress, called
+from cnn.evaluation.suite import MeasuredRun, Results, called
 from cnn.pages import page
 from cnn.pages.page import Cell, Column, details, sortable_table
 
-METRICS = (
-    Metric("total, macs", "MACs per example", "MACs", "MACs", False, "multiply-accumulates"),
-    Metric("total, parameters", "Parameters", "parameters", "", False, "learned numbers"),
-    Metric(
-        "total, activations",
-        "Activations per example",
-        "activations",
-        "",
-        False,
-        "elements that convolutions and linear maps write",
-    ),
-    Metric(
-        "measured, throughput, images_per_second",
-        "Throughput",
-        "throughput",
-        "examples/s",
-        True,
-        "at evaluation.batch_size, on one device",
-    ),
-    Metric(
-        "measured, latency, median",
-        "Latency",
-        "latency",
-        "ms",
-        False,
-        "of one example, median",
-        scale=1e3,
-    ),
-    Metric(
-        "measured, train_step, median",
-        "Training step",
-        "training step",
-        "ms",
-        False,
-        "at train.batch_size on one device, median",
-        scale=1e3,
-    ),
-)
 NOTE = (
     "MACs are multiply-accumulates of convolutions, linear maps and filters for one {one}, counted "
     "from shapes; norms, activations and sums are left out. Other operations are comparisons, "
     "means, exponentials and transforms of operators. Speed is of one device, data reading left "
-    "out: medians of calls timed one by one; compare only figures of one device. Memory is what "
+    "out: medians of calls timed one by one; compare only results of one device. Memory is what "
     "XLA planned for one call."
 )
 
 
-def measure(run: CheckpointedRun, split: str, progress: Progress) -> Figures:
-    """Counts the network, then measures it; see `cnn.cost.count` and `cnn.cost.measure`.
-
-    The split is not read: costs do not depend on it.
-    """
-    cost = count(run.evaluator.model, run.evaluator.dataset.input_shape)
-    counted = {
-        "input_shape": list(run.evaluator.dataset.input_shape),
-        "total": {figure: cost.total(figure) for figure in FIGURES},
-        "layers": [asdict(layer) for layer in cost.layers],
-    }
-    progress.keep(counted)
-    return counted | {"measured": measure_speed(run.evaluator, run.variables, progress.show)}
-
-
-def section(runs: Sequence[Measured]) -> Markup:
+def cost_section(runs: Sequence[MeasuredRun]) -> Markup:
     """A table of the runs, and for each run one of its layers."""
     one, many = called(runs, plural=False), called(runs)
     columns = [
@@ -98,12 +40,12 @@ def section(runs: Sequence[Measured]) -> Markup:
         Column("device"),
     ]
     rows = [_row(run) for run in runs]
-    layers = [details(f"Layers of {run.name}", _layers(run.figures)) for run in runs]
+    layers = [details(f"Layers of {run.name}", _layers(run.results)) for run in runs]
     return page.section("Cost", sortable_table(columns, rows), *layers, note=NOTE.format(one=one))
 
 
-def _row(run: Measured) -> list[Cell]:
-    total, measured = run.figures["total"], run.figures.get("measured")
+def _row(run: MeasuredRun) -> list[Cell]:
+    total, measured = run.results["total"], run.results.get("measured")
     cells = [Cell(run.name)]
     cells += [Cell(_short(total[n]), total[n]) for n in ("macs", "parameters", "activations")]
     if measured is None:
@@ -127,7 +69,7 @@ def _short(value: float | None) -> str:
     return f"{value:,}"
 
 
-def _layers(figures: Figures) -> Markup:
+def _layers(results: Results) -> Markup:
     names = ("parameters", "MACs", "other operations", "activations", "bytes")
     columns = [Column("layer"), Column("kind"), Column("output")]
     columns += [Column(name, numeric=True) for name in names]
@@ -138,6 +80,6 @@ def _layers(figures: Figures) -> Markup:
             Cell(" x ".join(map(str, layer["output"]))),
             *(Cell(f"{layer[figure]:,}", layer[figure]) for figure in FIGURES),
         ]
-        for layer in figures["layers"]
+        for layer in results["layers"]
     ]
     return sortable_table(columns, rows)

@@ -9,22 +9,23 @@ from rich.progress import Progress as Bar
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
-from cnn.evaluation.suite import Asked, Figures, Progress, ResultFile
+from cnn.evaluation.results import ResultFile
+from cnn.evaluation.suite import Asked, Progress, Results
 from cnn.evaluation.suites import SUITES
 
 
-def measure(
+def run_suite(
     run: CheckpointedRun,
     split: str,
     suite: Asked,
     *,
     quiet: bool = False,
     alive: Callable[[], None] = lambda: None,
-) -> Figures:
-    """Measures, writes `<run folder>/evaluation/<suite>.json` and returns the figures.
+) -> Results:
+    """Measures, writes the `ResultFile` of the suite and returns the results.
 
-    An interruption leaves the figures that the suite asked to keep, marked as incomplete; `alive`
-    is called whenever some of the work is done.
+    An interruption leaves the results that the suite asked to keep, marked as incomplete, unless
+    complete ones are there; `alive` is called whenever some of the work is done.
 
     Raises:
       UserError: the suite does not measure such signals, or what it raises.
@@ -36,24 +37,23 @@ def measure(
             f"--suite: {suite.name} is defined for {' and '.join(sorted(entry.signals))} runs, and "
             f"{run.folder.path} was trained on {signal}; leave it out"
         )
-    options = entry.defaults() | dict(suite.options)
-    file = ResultFile(run.folder, suite.name)
+    file = ResultFile.of(run.folder, suite, run.step, split, run.changes)
+    was_complete = file.is_complete()
+
+    def keep(results: Results) -> None:
+        if not was_complete:
+            file.write(results, complete=False)
+
     with _bar(suite.name, quiet) as show:
 
         def advance(done: int, total: int) -> None:
             show(done, total)
             alive()
 
-        progress = Progress(
-            folder=file.folder,
-            show=advance,
-            keep=lambda figures: file.write(
-                run.step, split, figures, complete=False, options=options
-            ),
-        )
-        figures = entry.measure(run, split, progress, **options)
-    file.write(run.step, split, figures, complete=True, options=options)
-    return figures
+        progress = Progress(folder=file.folder, show=advance, keep=keep)
+        results = entry.measure(run, split, progress, **(entry.defaults() | dict(suite.options)))
+    file.write(results, complete=True)
+    return results
 
 
 @contextmanager

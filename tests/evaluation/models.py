@@ -40,7 +40,7 @@ def random_split(count: int, size: int, channels: int = 3, seed: int = 0) -> Arr
     return ArraySplit(images, rng.integers(0, CLASSES, count), tuple("abcd"), "noise")
 
 
-def subject(
+def function_under_test(
     logits: Callable[[Any, Any], Any], split: ArraySplit, batch_size: int = 8, variables: Any = ()
 ) -> ModelUnderTest:
     """Returns a function as a network, on images whose pixels are scaled to [0, 1]."""
@@ -49,7 +49,7 @@ def subject(
     )
 
 
-def network_subject(*overrides: str, split: ArraySplit, batch_size: int = 8) -> ModelUnderTest:
+def network_under_test(*overrides: str, split: ArraySplit, batch_size: int = 8) -> ModelUnderTest:
     """Returns an untrained network of the registry, its logits centred so that classes differ."""
     config = base.get_config()
     for text in overrides:
@@ -64,4 +64,4 @@ def network_subject(*overrides: str, split: ArraySplit, batch_size: int = 8) -> 
 
     images = split.read(np.arange(len(split)))[0].astype(np.float32) / 255
     centre = np.asarray(jax.jit(logits)(variables, images)).mean(0)
-    return subject(lambda v, x: logits(v, x) - centre, split, batch_size, variables)
+    return function_under_test(lambda v, x: logits(v, x) - centre, split, batch_size, variables)

@@ -22,7 +22,7 @@ Answer = Callable[[np.ndarray], Tables]
 Group = dict[str, Protocol]  # that move images in the same way, so share a compiled function
 
 
-def make_probe(subject: ModelUnderTest, move: Callable[[Array, Array], Array]) -> Probe:
+def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> Probe:
     """Returns jitted (variables, arrays, batch, offsets) -> outcomes of moved images.
 
     Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
@@ -32,8 +32,8 @@ def make_probe(subject: ModelUnderTest, move: Callable[[Array, Array], Array]) -
 
     def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
         data = load(arrays, batch)
-        images = move(subject.normalize(data["input"]), offsets)
-        logits = subject.logits(variables, images)
+        images = move(model.normalize(data["input"]), offsets)
+        logits = model.logits(variables, images)
         own = jnp.take_along_axis(jax.nn.softmax(logits), data["label"][:, None], axis=1)[:, 0]
         return {
             "prediction": logits.argmax(-1).astype(jnp.int32),
@@ -44,7 +44,7 @@ def make_probe(subject: ModelUnderTest, move: Callable[[Array, Array], Array]) -
     return jax.jit(probe)
 
 
-class Tally:
+class ConsistencyTally:
     """Sums over the images seen so far, for one protocol.
 
     Args:
@@ -77,18 +77,18 @@ class Tally:
     def _add_shift(self, name: str, values: np.ndarray) -> None:
         self._shift_sums[name] = self._shift_sums.get(name, 0) + values
 
-    def figures(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Returns the means over the images, with 95 % intervals, and the mean at each shift."""
-        figures: dict[str, Any] = {"about": self._protocol.about, "count": self._count}
+        results: dict[str, Any] = {"about": self._protocol.about, "count": self._count}
         for name, total in self._sums.items():
-            figures[name] = total / self._count
+            results[name] = total / self._count
         for name in set(self._sums) - {"deviation", "flips"}:
-            figures[f"{name}_interval"] = self._interval(name)
+            results[f"{name}_interval"] = self._interval(name)
         if self._protocol.grid is not None:
-            figures["shifts"] = self._protocol.grid.tolist()
+            results["shifts"] = self._protocol.grid.tolist()
             for name, sums in self._shift_sums.items():
-                figures[f"{name}_at"] = (sums / self._count).tolist()
-        return figures
+                results[f"{name}_at"] = (sums / self._count).tolist()
+        return results
 
     def _interval(self, name: str) -> tuple[float, float] | None:
         if self._protocol.shared:
@@ -97,36 +97,36 @@ class Tally:
 
 
 def measure_shifts(
-    subject: ModelUnderTest, protocols: Mapping[str, Protocol]
+    model: ModelUnderTest, protocols: Mapping[str, Protocol]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures protocols on every example of a split, batch by batch.
 
     Args:
-      subject: network and examples.
+      model: network and examples.
       protocols: by name.
 
     Yields:
-      After each batch, the number of examples seen and the figures of each protocol over them:
-      `Tally.figures`. The last ones are of the whole split.
+      After each batch, the number of examples seen and the results of each protocol over them:
+      `ConsistencyTally.summary`. The last ones are of the whole split.
     """
-    tallies = {name: Tally(protocol) for name, protocol in protocols.items()}
+    tallies = {name: ConsistencyTally(protocol) for name, protocol in protocols.items()}
     groups = [
-        (group, make_probe(subject, next(iter(group.values())).move), _way(group))
+        (group, make_probe(model, next(iter(group.values())).move), _way(group))
         for group in _groups(protocols)
     ]
     seen = 0
-    for batch in subject.feed.batches():
+    for batch in model.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
         for group, probe, find in groups:
-            answer = partial(run_offsets, probe, subject, batch)
+            answer = partial(run_offsets, probe, model, batch)
             for name, tables in find(answer, group, seen, len(mask)):
                 tallies[name].add(*(t[..., mask] for t in tables))
         seen += int(mask.sum())
-        yield seen, {name: tally.figures() for name, tally in tallies.items()}
+        yield seen, {name: tally.summary() for name, tally in tallies.items()}
 
 
 def run_offsets(
-    probe: Probe, subject: ModelUnderTest, batch: Any, offsets: np.ndarray
+    probe: Probe, model: ModelUnderTest, batch: Any, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns predictions and probabilities `[S, B]` at offsets, and the labels `[B]`.
 
@@ -134,7 +134,7 @@ def run_offsets(
     """
     rows: list[dict[str, Array]] = []
     for offset in offsets:
-        rows.append(probe(subject.variables, subject.feed.arrays, batch, offset))
+        rows.append(probe(model.variables, model.feed.arrays, batch, offset))
         if len(rows) > STEPS_IN_FLIGHT:
             jax.block_until_ready(rows[-1 - STEPS_IN_FLIGHT])
     rows = jax.device_get(rows)

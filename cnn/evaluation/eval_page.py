@@ -1,0 +1,113 @@
+"""eval.html: everything that was measured on some runs, side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from markupsafe import Markup
+
+from cnn.config.errors import UserError
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.results import ResultFile, read_record, result_files
+from cnn.evaluation.suite import Asked, MeasuredRun, Results
+from cnn.evaluation.suites import SUITES
+from cnn.pages.page import Cell, Column, page, section, sortable_table
+from cnn.training.run_folder import write_atomically
+
+
+def write_page(
+    path: Path, runs: Mapping[str, CheckpointedRun], split: str, asked: Sequence[Asked]
+) -> list[str]:
+    """Writes the page of all suites that have results for these checkpoints and this split.
+
+    Args:
+      path: the page.
+      runs: by the name that the page calls them.
+      split: that was measured.
+      asked: suites whose results with just these options are shown; of the others the last written.
+
+    Returns:
+      Sentences on results that are left out because their files are damaged.
+
+    Raises:
+      UserError: it cannot be written there.
+    """
+    remarks: list[str] = []
+    text = _render(runs, split, {suite.name: suite for suite in asked}, remarks)
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise UserError(
+            f"--page: cannot write {path} ({error.strerror}); give another file"
+        ) from error
+    return remarks
+
+
+def _render(
+    runs: Mapping[str, CheckpointedRun],
+    split: str,
+    asked: Mapping[str, Asked],
+    remarks: list[str],
+) -> str:
+    sections = []
+    found = {name: _results(run, split, asked, remarks) for name, run in runs.items()}
+    for suite, entry in SUITES.items():
+        measured = [
+            MeasuredRun(name, *own[suite], runs[name].evaluator.config.data.signal)
+            for name, own in found.items()
+            if suite in own
+        ]
+        if measured:
+            sections.append(entry.section(measured))
+    title = next(iter(runs)) if len(runs) == 1 else f"{len(runs)} runs side by side"
+    return page(title, f"Evaluation on the {split} split", _runs(runs), *sections)
+
+
+def _results(
+    run: CheckpointedRun, split: str, asked: Mapping[str, Asked], remarks: list[str]
+) -> dict[str, tuple[Results, Path]]:
+    """Returns what each suite found, and the folder of its pictures."""
+    found = {}
+    for path in result_files(run.folder, run.step, split):
+        try:
+            record = read_record(path)
+        except UserError as error:
+            remarks.append(f"left out of the page: {error}")
+            continue
+        suite = record["suite"]
+        own = (
+            suite not in asked
+            or path == ResultFile.of(run.folder, asked[suite], run.step, split, run.changes).path
+        )
+        if own and record["changes"] == run.changes:
+            found[suite] = record["results"], path.with_suffix("")
+    return found
+
+
+def names_of(runs: Sequence[CheckpointedRun]) -> list[str]:
+    """Returns the folders' names, or as much of their paths as tells them apart."""
+    paths = [run.folder.path for run in runs]
+    for depth in range(1, max(len(p.parts) for p in paths) + 1):
+        names = ["/".join(p.parts[-depth:]) for p in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _runs(runs: Mapping[str, CheckpointedRun]) -> Markup:
+    columns = ("run", "network", "data", "step", "seed", "config")
+    rows = []
+    for name, run in runs.items():
+        config = run.evaluator.config
+        data = config.data.name if config.data.source == "tfds" else config.data.source
+        rows.append(
+            [
+                Cell(name),
+                Cell(config.model.name),
+                Cell(data),
+                Cell(f"{run.step:,}", run.step),
+                Cell(config.seed, config.seed),
+                Cell(run.folder.record()["fingerprint"]),
+            ]
+        )
+    heads = [Column(c, numeric=c in ("step", "seed")) for c in columns]
+    return section("Runs", sortable_table(heads, rows))

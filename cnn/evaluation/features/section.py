@@ -1,0 +1,35 @@
+"""The part of the page about features: the pictures of each run."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from cnn.evaluation.suite import MeasuredRun, called
+from cnn.pages import page
+
+NOTE = (
+    "Filters are scaled to their own range. Maps: a row for each {one}, of the block's channels "
+    "with the largest means over these {many}. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
+    "predicted class at the last block, beside each {one}; behind a global average it is the class "
+    "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
+    "with the most errors, and the examples of the largest loss."
+)
+
+
+def features_section(runs: Sequence[MeasuredRun]) -> Markup:
+    """The pictures of each run under its name."""
+    parts = []
+    for run in runs:
+        drawn = [
+            page.picture(
+                run.folder / picture["file"],
+                f"{picture['caption']}, of {run.name}",
+                picture["caption"],
+            )
+            for picture in run.results["pictures"]
+        ]
+        axes = run.results.get("axes")
+        said = page.note(f"In the pictures: {axes}.") if axes else None
+        parts.append(page.figure(run.name, said, page.pair(*drawn)))
+    note = NOTE.format(one=called(runs, plural=False), many=called(runs))
+    return page.section("Features", *parts, note=note)
