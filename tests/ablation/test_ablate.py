@@ -343,6 +343,9 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     shutil.copytree(finished[0], copy)
     plan = StudyFolder(copy).plan()
     suites = ["shift(images=5, exhaustive=0, passes=1)"]
+    said = StudyFolder(copy).description()
+    said["plan"]["suites"] = suites
+    StudyFolder(copy).file.write_text(json.dumps(said))
     [asks] = [r for r in arms_of(replace(plan, suites=suites), copy)["max"] if r.seed == 0]
     assert worker.is_open(asks)
     assert worker.work([asks]) == 0
