@@ -10,6 +10,7 @@ from cnn.evaluation.corruption import suite as corruption
 from cnn.evaluation.cost import suite as cost
 from cnn.evaluation.equivariance import suite as equivariance
 from cnn.evaluation.features import suite as features
+from cnn.evaluation.probes import linear, neighbors
 from cnn.evaluation.receptive_field import suite as receptive_field
 from cnn.evaluation.shift import suite as shift
 from cnn.evaluation.suite import Asked, Suite
@@ -31,6 +32,8 @@ add_suite("calibration", calibration.SUITE)
 add_suite("corruption", corruption.SUITE)
 add_suite("receptive_field", receptive_field.SUITE)
 add_suite("features", features.SUITE)
+add_suite("knn", neighbors.SUITE)
+add_suite("linear_probe", linear.SUITE)
 
 
 def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:

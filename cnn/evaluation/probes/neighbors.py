@@ -1,0 +1,99 @@
+"""The suite `knn`: classification by the nearest training examples."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cnn.config.errors import UserError
+from cnn.config.metric import share
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.probes.pooled import pooled_features
+from cnn.evaluation.probes.section import probe_section
+from cnn.evaluation.suite import Count, Progress, Results, Suite
+
+_BATCH = 256
+
+
+def measure_knn(
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    train_images: Count = 0,
+) -> Results:
+    """Measures weighted k-nearest neighbours on the pooled features (Wu et al., CVPR 2018).
+
+    Defaults are those of DINO (Caron et al., ICCV 2021).
+
+    Returns:
+      {"knn_accuracy", "count", "train_count", "features", "k", "temperature"}.
+    """
+    if temperature <= 0:
+        raise UserError(f"--suite: temperature={temperature} of 'knn' has to be above 0")
+    train, test = pooled_features(run, split, train_images, progress)
+    if k > len(train.labels):
+        raise UserError(f"--suite: k={k} of 'knn' is more than {len(train.labels)} examples")
+    classes = run.evaluator.dataset.num_classes
+    predicted = nearest_classes(
+        train.features, train.labels, test.features, classes, k, temperature
+    )
+    return {
+        "knn_accuracy": float((predicted == test.labels).mean()),
+        "count": len(test.labels),
+        "train_count": len(train.labels),
+        "features": train.features.shape[1],
+        "k": k,
+        "temperature": temperature,
+    }
+
+
+def nearest_classes(
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    classes: int,
+    k: int,
+    temperature: float,
+) -> np.ndarray:
+    """Returns the class `[M]` with the largest sum of exp(cosine / temperature) of k neighbours.
+
+    Args:
+      train: features `[N, F]`.
+      labels: of them, `[N]`.
+      test: features `[M, F]`.
+      classes: K.
+      k: neighbours by cosine similarity.
+      temperature: of the weights.
+    """
+
+    @jax.jit
+    def classify(known, classes_of, x):
+        similarity, places = jax.lax.top_k(_normalized(x) @ known.T, k)
+        weights = jnp.exp((similarity - 1) / temperature)
+        votes = jax.nn.one_hot(classes_of[places], classes) * weights[..., None]
+        return votes.sum(1).argmax(-1)
+
+    known = _normalized(jnp.asarray(train))
+    parts = [test[i : i + _BATCH] for i in range(0, len(test), _BATCH)]
+    return np.concatenate([classify(known, jnp.asarray(labels), part) for part in parts])
+
+
+def _normalized(x: jax.Array) -> jax.Array:
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
+
+
+SUITE = Suite(
+    about="accuracy of k-nearest neighbours on pooled features",
+    measure=measure_knn,
+    section=partial(probe_section, "k-nearest neighbours", "knn_accuracy"),
+    signals=frozenset({"image", "sound"}),
+    metrics=(
+        share(
+            "knn_accuracy", "k-NN accuracy", "k-NN", "of pooled features, cosine similarity", True
+        ),
+    ),
+)
