@@ -7,10 +7,13 @@ The networks' tensors are functions of their names, so that the files hold names
 only and the tests make the same tensors again. Needed for writing the files only.
 """
 
+import json
 import os
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import numpy as np
 
 FOLDER = Path(__file__).parents[1] / "tests" / "golden" / "weights"
 SIZES = ((224, 224), (193, 211))
-SMALL_SIZES = ((32, 32), (29, 35))
+SMALL_SIZES = ((32, 32), (45, 61))
 CLASSES = 7
 
 
@@ -86,21 +89,25 @@ def use_keras() -> Any:
     return keras
 
 
-def keras_names(network: Any) -> Iterable[tuple[str, Any]]:
-    """Yields "layer/variable" and the variable, of all layers."""
-    for layer in network.layers:
+def keras_variables(layers: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yields "layer/variable" and the variable, of all layers and those inside them."""
+    for layer in layers:
+        if getattr(layer, "layers", None):
+            yield from keras_variables(layer.layers)
+            continue
         for variable in layer.variables:
-            if "seed" not in variable.name:
-                yield f"{layer.name}/{variable.name}", variable
+            # The layer scale of ConvNeXt has no name of its own.
+            name = "gamma" if variable.name.startswith("variable") else variable.name
+            yield f"{layer.name}/{name}", variable
 
 
 def set_keras(network: Any) -> dict[str, tuple[int, ...]]:
     """Gives a Keras network the values of its names; returns the shapes."""
     shapes = {}
-    for name, variable in keras_names(network):
-        shape = tuple(variable.shape)
-        shapes[name] = shape
-        variable.assign(values(name, shape, fan_in(shape, keras=True)))
+    for name, variable in keras_variables(network.layers):
+        if not name.endswith("seed_generator_state"):
+            shapes[name] = tuple(variable.shape)
+            variable.assign(values(name, shapes[name], fan_in(shapes[name], keras=True)))
     return shapes
 
 
@@ -112,12 +119,396 @@ def fan_in(shape: tuple[int, ...], *, keras: bool = False) -> int:
     return int(np.prod(inputs))
 
 
+def set_torch(network: Any) -> dict[str, tuple[int, ...]]:
+    """Gives a PyTorch network the values of its names; returns the shapes."""
+    import torch
+
+    shapes = {}
+    for name, tensor in network.state_dict().items():
+        shapes[name] = tuple(tensor.shape)
+        if tensor.is_floating_point():
+            tensor.copy_(torch.tensor(values(name, shapes[name], fan_in(shapes[name]))))
+    return shapes
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network of another library, and ours.
+
+    Attributes:
+      layout: of its tensors.
+      model: our name.
+      make: builds theirs, of Keras for a size of images.
+      fields: of our config, besides those that the layout sets.
+      sizes: of the images.
+    """
+
+    layout: str
+    model: str
+    make: Callable[..., Any]
+    fields: dict[str, Any]
+    sizes: Sequence[tuple[int, int]] = SIZES
+
+
+def torchvision_cases() -> Iterator[Case]:
+    """Yields networks of torchvision, shortened or narrowed."""
+    from torch import nn
+    from torchvision import models
+    from torchvision.models.convnext import CNBlockConfig
+    from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+    from torchvision.models.vgg import VGG, make_layers
+
+    def vgg(*, norm: bool) -> Any:
+        plan = [8, "M", 8, "M", 12, 12, "M", 12, 12, "M", 16, 16, "M"]
+        network = VGG(make_layers(plan, batch_norm=norm), num_classes=CLASSES)
+        inputs = 16 * 49
+        linear = (nn.Linear(inputs, 24), nn.Linear(24, 20), nn.Linear(20, CLASSES))
+        network.classifier = nn.Sequential(
+            linear[0], nn.ReLU(), nn.Dropout(), linear[1], nn.ReLU(), nn.Dropout(), linear[2]
+        )
+        return network
+
+    def convnext() -> Any:
+        widths = (16, 24, 32, 40, None)
+        plan = [CNBlockConfig(widths[i], widths[i + 1], 1) for i in range(4)]
+        return models.ConvNeXt(plan, num_classes=CLASSES)
+
+    def mobilenet() -> Any:
+        plan = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 1, 2], [6, 64, 1, 2], [6, 96, 1, 1]]
+        return models.MobileNetV2(CLASSES, width_mult=0.5, inverted_residual_setting=plan)
+
+    one = {"depths": (1, 1, 1, 1)}
+    yield Case(
+        "torchvision",
+        "resnet18",
+        lambda: ResNet(BasicBlock, [2, 1, 1, 1], CLASSES),
+        {"depths": (2, 1, 1, 1)},
+    )
+    yield Case("torchvision", "resnet50", lambda: ResNet(Bottleneck, [1, 1, 1, 1], CLASSES), one)
+    narrow = {
+        "features": (8, 8, 12, 12, 16),
+        "head": "flatten(hidden=(24, 20), grid=7)",
+    }
+    yield Case("torchvision", "vgg11", lambda: vgg(norm=False), narrow)
+    yield Case("torchvision", "vgg11_bn", lambda: vgg(norm=True), narrow)
+    fields = {"features": (16, 24, 32, 64, 96), "depths": (1, 2, 1, 1, 1), "width": 0.5}
+    yield Case("torchvision", "mobilenet_v2", mobilenet, fields)
+    yield Case("torchvision", "convnext_t", convnext, one | {"features": (16, 24, 32, 40)})
+
+
+def timm_cases() -> Iterator[Case]:
+    """Yields networks of timm, shortened or narrowed."""
+    import timm
+    from timm.layers import BatchNormAct2d, create_conv2d
+    from timm.models.convnext import ConvNeXt
+    from timm.models.resnetv2 import ResNetV2
+    from timm.models.vgg import VGG, ConvMlp
+    from torch import nn
+
+    def vgg() -> Any:
+        plan = [8, "M", 8, "M", 12, 12, "M", 12, 12, "M", 16, 16, "M"]
+        network = VGG(plan, CLASSES, norm_layer=nn.BatchNorm2d)
+        network.pre_logits = ConvMlp(16, 20, 7, mlp_ratio=1.2)
+        network.head.fc = nn.Linear(20, CLASSES)
+        return network
+
+    def preactivated() -> Any:
+        forms = dict(norm_layer=BatchNormAct2d, conv_layer=create_conv2d)
+        return ResNetV2((2, 1, 1, 1), (32, 64, 96, 128), CLASSES, stem_chs=8, **forms)
+
+    def convnext() -> Any:
+        widths = (16, 24, 32, 40)
+        return ConvNeXt(depths=(1, 1, 1, 1), dims=widths, num_classes=CLASSES, ls_init_value=1.0)
+
+    one = {"depths": (1, 1, 1, 1)}
+    named = {
+        "resnet50c": "resnet50c",
+        "resnet18d": "resnet18d",
+        "resnet50d": "resnet50d",
+        "se_resnet50": "seresnet50",
+    }
+    for ours, theirs in named.items():
+        make = partial(timm.create_model, theirs, layers=(1, 1, 1, 1), num_classes=CLASSES)
+        yield Case("timm", ours, make, one)
+    fields = {"features": (8, 16, 24, 32), "depths": (2, 1, 1, 1)}
+    yield Case("timm", "preact_resnet50", preactivated, fields)
+    fields = {
+        "features": (8, 8, 12, 12, 16),
+        "head": "flatten(hidden=(24, 20), grid=7)",
+    }
+    yield Case("timm", "vgg11_bn", vgg, fields)
+    mobilenet = partial(timm.create_model, num_classes=CLASSES)
+    yield Case("timm", "mobilenet_v1", partial(mobilenet, "mobilenetv1_100"), {})
+    yield Case("timm", "mobilenet_v2", partial(mobilenet, "mobilenetv2_050"), {"width": 0.5})
+    yield Case("timm", "convnext_t", convnext, one | {"features": (16, 24, 32, 40)})
+
+
+def cifar_cases() -> Iterator[Case]:
+    """Yields networks as the repositories for CIFAR-10 build and name them."""
+    from torch import Tensor, nn
+    from torch.nn import functional
+
+    class Block(nn.Module):
+        def __init__(self, inputs: int, width: int, stride: int, shortcut: str, name: str):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+            self.stride, self.padded = stride, width // 4
+            changes = stride > 1 or inputs != width
+            self.around = name if changes and shortcut == "projection" else shortcut
+            if self.around == name:
+                conv = nn.Conv2d(inputs, width, 1, stride, bias=False)
+                setattr(self, name, nn.Sequential(conv, nn.BatchNorm2d(width)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = functional.relu(self.bn1(self.conv1(x)))
+            y = self.bn2(self.conv2(y))
+            if hasattr(self, self.around):
+                x = getattr(self, self.around)(x)
+            elif self.stride > 1:
+                x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.padded, self.padded))
+            return functional.relu(y + x)
+
+    class ResNet(nn.Module):
+        def __init__(self, widths: Sequence[int], shortcut: str, name: str, classifier: str):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, widths[0], 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(widths[0])
+            before, self.classifier, self.stages = widths[0], classifier, len(widths)
+            for stage, width in enumerate(widths, 1):
+                first = Block(before, width, 1 if stage == 1 else 2, shortcut, name)
+                second = Block(width, width, 1, shortcut, name)
+                setattr(self, f"layer{stage}", nn.Sequential(first, second))
+                before = width
+            setattr(self, classifier, nn.Linear(before, CLASSES))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = functional.relu(self.bn1(self.conv1(x)))
+            for stage in range(1, self.stages + 1):
+                x = getattr(self, f"layer{stage}")(x)
+            return getattr(self, self.classifier)(x.mean((2, 3)))
+
+    class WideBlock(nn.Module):
+        def __init__(self, inputs: int, width: int, stride: int):
+            super().__init__()
+            self.bn1 = nn.BatchNorm2d(inputs)
+            self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            if inputs != width:
+                self.convShortcut = nn.Conv2d(inputs, width, 1, stride, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = functional.relu(self.bn1(x))
+            around = self.convShortcut(y) if hasattr(self, "convShortcut") else x
+            return around + self.conv2(functional.relu(self.bn2(self.conv1(y))))
+
+    class WideResNet(nn.Module):
+        def __init__(self, widths: Sequence[int]):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            before = 16
+            for stage, width in enumerate(widths, 1):
+                layer = nn.Sequential(
+                    WideBlock(before, width, 1 if stage == 1 else 2), WideBlock(width, width, 1)
+                )
+                setattr(self, f"block{stage}", nn.ModuleDict({"layer": layer}))
+                before = width
+            self.bn1, self.fc = nn.BatchNorm2d(before), nn.Linear(before, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv1(x)
+            for stage in (self.block1, self.block2, self.block3):
+                x = stage["layer"](x)
+            return self.fc(functional.relu(self.bn1(x)).mean((2, 3)))
+
+    class Vgg(nn.Module):
+        def __init__(self, classifier: nn.Module):
+            super().__init__()
+            layers, inputs = [], 3
+            for width in (8, "M", 8, "M", 12, 12, "M", 12, 12, "M", 16, 16, "M"):
+                if width == "M":
+                    layers.append(nn.MaxPool2d(2, 2))
+                    continue
+                conv = nn.Conv2d(inputs, width, 3, padding=1)
+                layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+                inputs = width
+            self.features, self.classifier = nn.Sequential(*layers), classifier
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.classifier(self.features(x).flatten(1))
+
+    class AllConvolutional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = (3, 96, 96, 96, 192, 192, 192, 192, 192)
+            for i in range(1, 9):
+                window, stride = 1 if i == 8 else 3, 2 if i in (3, 6) else 1
+                padding = 1 if i < 7 else 0
+                conv = nn.Conv2d(widths[i - 1], widths[i], window, stride, padding)
+                setattr(self, f"conv{i}", conv)
+            self.class_conv = nn.Conv2d(192, CLASSES, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for i in range(1, 9):
+                x = functional.relu(getattr(self, f"conv{i}")(x))
+            return self.class_conv(x).mean((2, 3))
+
+    small = {"sizes": SMALL_SIZES}
+    hidden = (nn.Linear(16, 24), nn.ReLU(), nn.Dropout(), nn.Linear(24, 20), nn.ReLU())
+    three = nn.Sequential(*hidden, nn.Dropout(), nn.Linear(20, CLASSES))
+    one = nn.Linear(16, CLASSES)
+    twos = {"depths": (2, 2, 2)}
+    yield Case(
+        "resnet_cifar10",
+        "resnet20",
+        lambda: ResNet((8, 16, 32), "pad", "shortcut", "linear"),
+        twos | {"features": (8, 16, 32)},
+        **small,
+    )
+    yield Case(
+        "pytorch_cifar_models",
+        "resnet20",
+        lambda: ResNet((16, 32, 64), "projection", "downsample", "fc"),
+        twos,
+        **small,
+    )
+    yield Case(
+        "pytorch_cifar",
+        "resnet18",
+        lambda: ResNet((8, 16, 24, 32), "projection", "shortcut", "linear"),
+        {"features": (8, 16, 24, 32)},
+        **small,
+    )
+    yield Case(
+        "wide_resnet",
+        "wrn16_4",
+        lambda: WideResNet((32, 48, 64)),
+        {"features": (32, 48, 64)},
+        **small,
+    )
+    narrow = {"features": (8, 8, 12, 12, 16)}
+    fields = narrow | {"head": "flatten(hidden=(24, 20))"}
+    yield Case("pytorch_cifar_models", "vgg11_bn", lambda: Vgg(three), fields, **small)
+    yield Case("pytorch_cifar", "vgg11_bn", lambda: Vgg(one), narrow, **small)
+    yield Case("all_conv", "all_cnn_c", AllConvolutional, {}, **small)
+
+
+def keras_cases() -> Iterator[Case]:
+    """Yields networks of keras.applications, shortened or narrowed."""
+    keras = use_keras()
+    from keras.src.applications import convnext, resnet
+
+    shared = dict(weights=None, classes=CLASSES, classifier_activation=None)
+
+    def residual(size: tuple[int, int]) -> Any:
+        def stages(x: Any) -> Any:
+            for stage, width in enumerate((64, 12, 16, 20)):
+                blocks, stride = (2 if stage == 0 else 1), (1 if stage == 0 else 2)
+                x = resnet.stack_residual_blocks_v1(
+                    x, width, blocks, stride1=stride, name=f"conv{stage + 2}"
+                )
+            return x
+
+        options = dict(shared, input_shape=(*size, 3), name="resnet50")
+        return resnet.ResNet(stages, False, True, **options)
+
+    def vgg(size: tuple[int, int]) -> Any:
+        layers = [keras.Input((*size, 3))]
+        for stage, (width, depth) in enumerate(((4, 2), (4, 2), (8, 3), (8, 3), (8, 3)), 1):
+            for i in range(1, depth + 1):
+                name = f"block{stage}_conv{i}"
+                conv = keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=name)
+                layers.append(conv)
+            layers.append(keras.layers.MaxPooling2D(2, 2))
+        layers += [keras.layers.Flatten(), keras.layers.Dense(24, "relu", name="fc1")]
+        layers.append(keras.layers.Dense(20, "relu", name="fc2"))
+        return keras.Sequential([*layers, keras.layers.Dense(CLASSES, name="predictions")])
+
+    def mobilenet_v1(size: tuple[int, int]) -> Any:
+        options = dict(shared, input_shape=(*size, 3), alpha=0.25)
+        return keras.applications.MobileNet(dropout=0.0, **options)
+
+    def mobilenet_v2(size: tuple[int, int]) -> Any:
+        return keras.applications.MobileNetV2(alpha=0.35, input_shape=(*size, 3), **shared)
+
+    def next_generation(size: tuple[int, int]) -> Any:
+        shape = dict(depths=(2, 1, 1, 1), projection_dims=(8, 12, 16, 20))
+        names = dict(name="convnext_tiny", weights_name="convnext_tiny")
+        options = dict(include_preprocessing=False, layer_scale_init_value=1.0)
+        return convnext.ConvNeXt(**shape, **names, **options, **shared, input_shape=(*size, 3))
+
+    even = SIZES[:1]
+    depths, widths = {"depths": (2, 1, 1, 1)}, {"features": (8, 12, 16, 20)}
+    yield Case("keras", "resnet50_v1", residual, depths | {"features": (64, 12, 16, 20)})
+    fields = {"features": (4, 4, 8, 8, 8), "head": "flatten(hidden=(24, 20))"}
+    yield Case("keras", "vgg16", vgg, fields, even)
+    yield Case("keras", "mobilenet_v1", mobilenet_v1, {"width": 0.25}, even)
+    yield Case("keras", "mobilenet_v2", mobilenet_v2, {"width": 0.35})
+    yield Case("keras", "convnext_t", next_generation, depths | widths)
+
+
+def logits_of_torch(network: Any, x: np.ndarray) -> np.ndarray:
+    """Returns what a PyTorch network computes in evaluation for `[B, H, W, C]`."""
+    import torch
+
+    with torch.no_grad():
+        return network.eval()(torch.tensor(x.transpose(0, 3, 1, 2))).numpy()
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Returns what theirs computes: {"layout", "model", "fields", "tensors", "logits"}."""
+    logits = {}
+    for size in case.sizes:
+        x = images(size)
+        if case.layout == "keras":
+            network = case.make(size)
+            tensors = set_keras(network)
+            # Those that come from Caffe see blue, green, red.
+            x = x[..., ::-1] if case.model in ("resnet50_v1", "vgg16") else x
+            y = network.predict(x, verbose=0)
+        else:
+            network = case.make()
+            tensors = set_torch(network)
+            y = logits_of_torch(network, x)
+        logits["x".join(map(str, size))] = y.tolist()
+    fields = {name: list(v) if isinstance(v, tuple) else v for name, v in case.fields.items()}
+    named = {"layout": case.layout, "model": case.model, "fields": fields}
+    return named | {"tensors": tensors, "logits": logits}
+
+
+def write_network(case: Case) -> None:
+    """Writes a network as its repository does, and what it computes for some inputs."""
+    import torch
+
+    network = case.make()
+    set_torch(network)
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    content = {"state_dict": state, "best_prec1": 90.0}
+    path = FOLDER / "resnet_cifar10.th"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    x = images((32, 32))
+    y = logits_of_torch(network, x)
+    np.savez_compressed(FOLDER / "resnet_cifar10.npz", inputs=x.transpose(0, 3, 1, 2), logits=y)
+
+
 def main() -> None:
     """Writes the files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_files()
-    sizes = sum(p.stat().st_size for p in FOLDER.iterdir())
-    print(f"{FOLDER}: {len(list(FOLDER.iterdir()))} files, {sizes} bytes", file=sys.stderr)
+    for cases in (torchvision_cases, timm_cases, cifar_cases, keras_cases):
+        for case in cases():
+            found = measure(case)
+            spread = [float(np.std(y)) for y in found["logits"].values()]
+            print(case.layout, case.model, len(found["tensors"]), spread, file=sys.stderr)
+            name = f"{case.layout}-{case.model}.json"
+            (FOLDER / name).write_text(json.dumps(found, separators=(",", ":")) + "\n")
+            if case.layout == "resnet_cifar10":
+                write_network(case)
+    sizes = [p.stat().st_size for p in FOLDER.iterdir()]
+    print(f"{FOLDER}: {len(sizes)} files, {sum(sizes)} bytes", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -29,11 +29,12 @@ from cnn.ablation.report.markdown import escape_markdown
 from cnn.ablation.report.words import SYMBOLS, control, headline
 from cnn.cost.plan import COLUMNS, cells
 from cnn.evaluation.shift.section import NAMES
+from cnn.weights.table import markdown as weights_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("speed.md", "sound.md", "video.md")),
+    *(ROOT / "docs" / name for name in ("speed.md", "sound.md", "video.md", "weights.md")),
 )
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
@@ -321,6 +322,7 @@ def _conditions(made: dict[str, Any]) -> str:
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
+    "weights": weights_table,
     "first run": first_run,
     "pooling": pooling,
     "shift": shift,

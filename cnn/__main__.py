@@ -16,6 +16,7 @@ OTHERS = {
     "layers": "every downsampling operator and head",
     "evaluation": "every suite of measurements",
     "runs": "run folders listed, shown and compared",
+    "weights": "other people's weights in, ours out",
     "export": "a checkpoint as a program",
     "cost": "what a network takes, layer by layer",
     "cost.plan": "what a run takes on a TPU slice",

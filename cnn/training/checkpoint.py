@@ -121,6 +121,18 @@ class Checkpoints:
             raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
         return serialization.from_state_dict(like, state), meta
 
+    def variables(self, step: int) -> tuple[dict[str, Any], str]:
+        """Reads the variables to evaluate with, of whatever network, and the SHA-256 of the state.
+
+        Raises:
+          DamagedCheckpointError: as `restore`.
+        """
+        meta, state = self._meta(step), self._read(step, state=ocp.args.StandardRestore())
+        if _digest(state) != meta["sha256"]:
+            raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
+        own = {"params": state["params"], "batch_stats": state["batch_stats"]}
+        return state["ema"] or {name: tree for name, tree in own.items() if tree}, meta["sha256"]
+
     def _meta(self, step: int) -> dict[str, Any]:
         """Reads what was saved beside a state."""
         if step not in self._metas:

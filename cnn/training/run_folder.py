@@ -43,6 +43,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path).absolute()
         self.config_file = self.path / "config.json"
+        self.weights_file = self.path / "weights.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.predictions_file = self.path / "test_predictions.npz"
@@ -102,6 +103,11 @@ class RunFolder:
                 raise UserError(
                     f"--workdir: {folder} is no folder; move it, or choose another folder"
                 )
+        if self.weights_file.is_file():
+            raise UserError(
+                f"--workdir: {self.path} holds imported weights, which are not trained in place; "
+                "choose another folder"
+            )
         if self.config_file.is_file():
             differing = differences(self.config(), config)
             if differing:

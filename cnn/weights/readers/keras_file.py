@@ -25,8 +25,8 @@ _OTHERS = ("kernel", "bias")
 def read_hdf5(source: Path | BinaryIO) -> WeightsFile:
     """Reads every data set of an HDF5 file; links to other files are not followed.
 
-    Names are `layer/variable`: of Keras 2 without the groups in between and the `:0`, of Keras 3
-    by the name that the layer had.
+    Names are `layer/variable`: of Keras 2 without the groups around and the `:0`, of Keras 3 by the
+    name that the layer had.
     """
     tensors: Tensors = {}
 
@@ -59,10 +59,13 @@ def _one_name(name: str, tensors: Tensors) -> str:
 
 def _named(path: str) -> str | None:
     """Returns `layer/variable`, or None for what an optimizer keeps."""
-    parts = path.removeprefix("model_weights/").split("/")
+    parts = path.split("/")
     if parts[0] == "optimizer_weights":
         return None
-    return f"{parts[0]}/{parts[-1].removesuffix(':0')}"
+    variable = parts[-1].removesuffix(":0")
+    # The layer scale of Keras' ConvNeXt has no name of its own.
+    variable = "gamma" if re.fullmatch(r"[vV]ariable(_\d+)?", variable) else variable
+    return "/".join((*parts[-2:-1], variable))
 
 
 def _numbered(item: h5py.Dataset, match: re.Match[str]) -> str | None:

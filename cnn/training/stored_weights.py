@@ -1,0 +1,90 @@
+"""The variables of a run's checkpoint, without its data: what export and fine-tuning start from."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
+from cnn.training.run_folder import RunFolder
+
+_CHECKPOINT = re.compile(r"\d+")
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """One checkpoint of a run or of an import.
+
+    Attributes:
+      config: of the run.
+      step: of the checkpoint.
+      variables: of the network, the averaged ones where the run kept them.
+      mean: that the network's input was normalised with.
+      std: likewise.
+      sha256: of the checkpoint's arrays, as it was saved.
+    """
+
+    config: ConfigDict
+    step: int
+    variables: dict[str, Any]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sha256: str
+
+    @property
+    def num_classes(self) -> int:
+        """Of the network's classifier."""
+        return self.variables["params"]["head"]["classifier"]["kernel"].shape[-1]
+
+
+def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
+    """Reads a run folder, or one of its checkpoints.
+
+    Args:
+      path: DIR or DIR/checkpoints/N.
+      field: that messages name.
+      step: of a run folder: last, best or a number.
+
+    Raises:
+      UserError: it is neither, or damaged; a weights file has to be imported first.
+    """
+    place = Path(path).absolute()
+    if place.is_file():
+        raise UserError(
+            f"{field}: {path} is a file; make a run folder of it first, by "
+            f"python -m cnn.weights import --from={path}"
+        )
+    if place.parent.name == "checkpoints" and _CHECKPOINT.fullmatch(place.name):
+        place, step = place.parent.parent, place.name
+    folder = RunFolder(place)
+    if not folder.config_file.is_file() or not folder.checkpoints.is_dir():
+        raise UserError(f"{field}: {path} is no run folder with checkpoints, and no checkpoint")
+    record, config = folder.record(), folder.config()
+    checkpoints = Checkpoints(folder.checkpoints, read_only=True)
+    try:
+        number = _choose(checkpoints, step, f"{field}: {path}")
+        variables, sha256 = checkpoints.variables(number)
+    except DamagedCheckpointError as error:
+        raise UserError(f"{field}: {path}: the checkpoint is damaged ({error})") from error
+    finally:
+        checkpoints.close()
+    mean, std = (tuple(record["resolved"][name]) for name in ("mean", "std"))
+    return StoredWeights(config, number, jax.tree.map(np.asarray, variables), mean, std, sha256)
+
+
+def _choose(checkpoints: Checkpoints, step: str, said: str) -> int:
+    steps = checkpoints.steps()
+    if step == "best":
+        best = checkpoints.best()
+        if best is None:
+            raise UserError(f"{said} has no best checkpoint; use last")
+        return best[0]
+    chosen = steps[-1] if step == "last" and steps else int(step) if step.isdecimal() else None
+    if chosen not in steps:
+        raise UserError(f"{said} has no checkpoint '{step}'; allowed: last, best, {steps}")
+    return chosen

@@ -1,0 +1,100 @@
+"""`python -m cnn.weights import|export|layouts`: other people's weights in, ours out."""
+
+from cnn.config.entry import Parser, run_command, split_overrides
+from cnn.config.errors import UserError
+from cnn.config.plugin import add_plugin_argument
+
+_COMMANDS = ("import", "export", "layouts")
+
+
+def main(arguments: list[str]) -> None:
+    """Reads the arguments and does what the first one says."""
+    overrides, rest = split_overrides(arguments)
+    command = rest[0] if rest else ""
+    if command in ("-h", "--help"):
+        print(f"{__doc__}\n\neach has --help of its own: {', '.join(_COMMANDS)}")
+        return
+    if command not in _COMMANDS:
+        raise UserError(
+            f"python -m cnn.weights: '{command}' is no command; allowed: {', '.join(_COMMANDS)}"
+        )
+    if command == "layouts":
+        from cnn.weights.table import markdown
+
+        print(markdown())
+        return
+    if command == "export":
+        if overrides:
+            raise UserError(f"--config.{overrides[0]}: an export takes the config of the run")
+        _export(rest[1:])
+        return
+    _import(rest[1:], tuple(overrides))
+
+
+def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
+    parser = Parser(
+        prog="python -m cnn.weights import",
+        description="a weights file -> a run folder that eval.py, cost and fine-tuning take",
+        epilog="example: python -m cnn.weights import --model=resnet50 --layout=torchvision "
+        "--from=resnet50.pth --workdir=runs/resnet50 --check=reference.npz",
+    )
+    parser.add_argument("--model", help="our name of the network; python -m cnn.models lists them")
+    parser.add_argument("--from", dest="source", required=True, help="the weights file")
+    parser.add_argument("--workdir", help="run folder to write")
+    parser.add_argument("--layout", help="whose weights they are (default: the one that fits)")
+    parser.add_argument("--check", help="file of inputs and of the source's logits for them")
+    parser.add_argument("--tolerance", type=float, help="of --check, relative (default 1e-4)")
+    parser.add_argument("--head", choices=("keep", "new"), default="keep", help="the classifier")
+    parser.add_argument("--classes", type=int, help="of --head=new")
+    parser.add_argument(
+        "--skip", action="append", default=[], help="pattern of names to waive; several"
+    )
+    parser.add_argument("--config", help="config file; default: the default config")
+    parser.add_argument("--list", action="store_true", help="list the tensors; write nothing")
+    add_plugin_argument(parser)
+    given = parser.parse_args(arguments)
+    if not given.list and not (given.model and given.workdir):
+        raise UserError("--model, --workdir: give both, or --list to see what the file holds")
+    if (given.head == "new") != bool(given.classes):
+        raise UserError("--classes: --head=new needs the number of classes, and nothing else does")
+
+    from cnn.weights import start
+    from cnn.weights.imported import Request
+
+    request = Request(
+        model=given.model or "",
+        source=given.source,
+        layout=given.layout,
+        new_head=given.head == "new",
+        classes=given.classes,
+        skip=tuple(given.skip),
+        config=given.config,
+        overrides=overrides,
+        plugins=tuple(given.plugin),
+    )
+    if given.list:
+        start.list_tensors(request)
+    else:
+        start.import_weights(request, given.workdir, given.check, given.tolerance)
+
+
+def _export(arguments: list[str]) -> None:
+    parser = Parser(
+        prog="python -m cnn.weights export",
+        description="a checkpoint -> safetensors in the layout of torchvision, timm or our own",
+        epilog="example: python -m cnn.weights export --workdir=runs/resnet50 --layout=timm "
+        "--to=resnet50.safetensors",
+    )
+    parser.add_argument("--workdir", required=True, help="run folder, or DIR/checkpoints/N")
+    parser.add_argument("--step", default="last", help="last, best on validation, or a number")
+    parser.add_argument("--layout", default="own", help="torchvision, timm or own (the default)")
+    parser.add_argument("--to", required=True, help="file to write")
+    given = parser.parse_args(arguments)
+
+    from cnn.weights import start
+
+    start.export_weights(given.workdir, given.step, given.layout, given.to)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,91 @@
+"""A checkpoint of ours as a weights file in another library's layout."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from ml_collections import ConfigDict
+
+from cnn import models
+from cnn.config.errors import UserError
+from cnn.weights.layouts import LAYOUTS
+from cnn.weights.layouts.layout import Path as OurPath
+
+_COUNTER = "num_batches_tracked"
+
+
+def export(
+    config: ConfigDict,
+    num_classes: int,
+    variables: dict[str, Any],
+    layout_name: str,
+    file: str,
+    mean: tuple[float, ...] = (),
+    std: tuple[float, ...] = (),
+) -> tuple[int, list[str]]:
+    """Writes safetensors; importing them gives the same variables, byte for byte.
+
+    Args:
+      config: of the run.
+      num_classes: of the network.
+      variables: of the network.
+      layout_name: name in `LAYOUTS`, of one that exports.
+      file: to write; replaced as a whole.
+      mean: what the network's input is normalised with; kept as metadata.
+      std: likewise.
+
+    Returns:
+      The number of tensors, and a sentence for each setting in which the network differs from the
+      other library's.
+
+    Raises:
+      UserError: the layout has no such network, or cannot be written.
+    """
+    layout = LAYOUTS.look_up(layout_name, "--layout")
+    if not layout.exports:
+        allowed = ", ".join(name for name, entry in LAYOUTS.items() if entry.exports)
+        raise UserError(f"--layout: '{layout_name}' is read only; written are {allowed}")
+    counterpart = layout.counterpart(config.model.name)
+    tensors = {
+        tuple(key.key for key in path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+    }
+    shapes: dict[OurPath, tuple[int, ...]] = {path: t.shape for path, t in tensors.items()}
+    network = models.build(config.model, num_classes)
+    leaves = layout.leaves(config.model.name, network, shapes)
+    found = {leaf.theirs: leaf.form.send(tensors[leaf.ours]) for leaf in leaves}
+    if _COUNTER in layout.unused:
+        # PyTorch refuses a state without its counters of batches.
+        norms = [leaf.theirs.rpartition(".")[0] for leaf in leaves if leaf.ours[-1] == "mean"]
+        found |= {f"{norm}.{_COUNTER}": np.zeros((), np.int64) for norm in norms}
+    about = {
+        "model": config.model.name,
+        "layout": layout_name,
+        "source_model": counterpart.name,
+        "mean": json.dumps(list(mean)),
+        "std": json.dumps(list(std)),
+    }
+    partial = Path(f"{file}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        safetensors.numpy.save_file(found, partial, metadata=about)
+        os.replace(partial, file)
+    except OSError as error:
+        raise UserError(f"--to: {file} cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return len(found), _differing(models.resolve(config.model), counterpart.fields)
+
+
+def _differing(model: ConfigDict, fields: Any) -> list[str]:
+    """Returns the settings of the network with which the other library's computes other logits."""
+    return [
+        f"{field} is {model[short]!r} here and {value!r} there"
+        for field, value in fields.items()
+        for section, _, short in [field.partition(".")]
+        if section == "model" and short != "norm_momentum" and model[short] != value
+    ]

@@ -1,0 +1,270 @@
+"""A weights file and the network that takes it, before anything is written."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from cnn import models
+from cnn.config.check import check_read, check_values
+from cnn.config.errors import UserError
+from cnn.config.load import apply_override, load
+from cnn.training.streams import stream_key
+from cnn.weights.fitting import (
+    Fit,
+    classes_in,
+    fit,
+    nearest,
+    nested,
+    shapes_of,
+    without_prefix,
+)
+from cnn.weights.layouts import LAYOUTS, Leaf
+from cnn.weights.readers import read
+from cnn.weights.readers.weights_file import Tensors
+
+# The data set that a layout's weights were trained on: for a config that says nothing of data.
+_DATA_SET = ("data.name", "data.test_split")
+HEAD = "params/head/classifier/*"
+_UNKNOWN_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+      model: our name of the network.
+      source: the weights file.
+      layout: name in `LAYOUTS`; None: the only one that fits.
+      new_head: whether the classifier is left as it is born.
+      classes: of a new head.
+      skip: patterns of names, theirs or ours, whose differences are waived.
+      config: a config file; None: the default config, and the data set of the layout.
+      overrides: "field=value" texts; they go before what the layout sets.
+      plugins: files that register what the config names.
+    """
+
+    model: str
+    source: str
+    layout: str | None = None
+    new_head: bool = False
+    classes: int | None = None
+    skip: tuple[str, ...] = ()
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file against a network in one layout.
+
+    Attributes:
+      layout: its name.
+      config: complete.
+      set_fields: "field=value" of what the layout sets.
+      num_classes: of the network.
+      leaves: all tensors of ours.
+      fit: against those of the file, without what is waived.
+    """
+
+    layout: str
+    config: ConfigDict
+    set_fields: tuple[str, ...]
+    num_classes: int
+    leaves: list[Leaf]
+    fit: Fit
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        return models.build(self.config.model, self.num_classes)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network with the weights of a file.
+
+    Attributes:
+      candidate: the network, and how the file fits it.
+      variables: of the network, float32.
+      born: our tensors that the file has not, by their paths; they are as the network is born.
+      origin: what is kept of where the weights come from.
+      notes: what a user has to know, a sentence each.
+    """
+
+    candidate: Candidate
+    variables: dict[str, Any]
+    born: tuple[str, ...]
+    origin: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def bring(request: Request) -> Imported:
+    """Reads a file into a network.
+
+    Raises:
+      UserError: the file cannot be read, or it does not fit; says what differs first, and which
+        network would fit.
+    """
+    models.MODELS.look_up(request.model, "--model")
+    file = read(request.source)
+    tensors, prefix = without_prefix(file.tensors)
+    notes = [*file.notes, *([f"'{prefix}' was taken off all names"] if prefix else [])]
+    candidate = choose(request, tensors)
+    if not candidate.fit.perfect:
+        raise UserError(_refusal(request, candidate, tensors))
+    variables, born = _variables(request, candidate, tensors)
+    counterpart = LAYOUTS[candidate.layout].counterpart(request.model)
+    origin = {
+        "file": Path(request.source).name,
+        "sha256": hashlib.sha256(Path(request.source).read_bytes()).hexdigest(),
+        "form": file.form,
+        "layout": candidate.layout,
+        "source_model": counterpart.name,
+        "set": list(candidate.set_fields),
+        "born": list(born),
+    }
+    return Imported(candidate, variables, born, origin, (*notes, *counterpart.notes))
+
+
+def choose(request: Request, tensors: Tensors) -> Candidate:
+    """Returns the file against the network in the layout that was asked for, or that fits.
+
+    Raises:
+      UserError: several layouts fit, or the one that was asked for has no such network.
+    """
+    if request.layout:
+        LAYOUTS.look_up(request.layout, "--layout")
+        return _candidate(request, request.layout, tensors)
+    names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
+    candidates = [_candidate(request, name, tensors) for name in names]
+    perfect = [c for c in candidates if c.fit.perfect]
+    # Libraries that agree on names and settings are one.
+    if any((c.leaves, c.config) != (perfect[0].leaves, perfect[0].config) for c in perfect):
+        listed = " and ".join(c.layout for c in perfect)
+        raise UserError(
+            f"--layout: is missing: {request.source} fits {listed}, which may set other fields; "
+            "say where the weights come from"
+        )
+    return perfect[0] if perfect else max(candidates, key=lambda c: len(c.fit.taken))
+
+
+def _candidate(request: Request, name: str, tensors: Tensors) -> Candidate:
+    layout = LAYOUTS[name]
+    config, set_fields = _config(request, name)
+    size, channels = config.data.image_size, config.data.channels
+    channels = channels or models.MODELS[request.model].input_shape[-1]
+
+    def leaves_for(num_classes: int) -> list[Leaf]:
+        shapes = shapes_of(config.model, num_classes, size, channels)
+        return layout.leaves(request.model, models.build(config.model, num_classes), shapes)
+
+    classes = request.classes
+    if not request.new_head:
+        classes = classes_in(leaves_for(_UNKNOWN_CLASSES), tensors) or _UNKNOWN_CLASSES
+    leaves = leaves_for(classes)
+    skip = request.skip
+    if request.new_head:
+        heads = {leaf.theirs for leaf in leaves if leaf.name.startswith(HEAD[:-1])}
+        skip = (*skip, HEAD, *heads)
+    found = fit(layout, leaves, tensors)
+    if request.new_head:
+        # Its classes may happen to be as many, and yet be others.
+        kept = [leaf for leaf in found.taken if not leaf.name.startswith(HEAD[:-1])]
+        found = Fit(kept, found.missing, found.misshapen, found.left_over)
+    return Candidate(name, config, set_fields, classes, leaves, found.waived(skip))
+
+
+def _config(request: Request, layout: str) -> tuple[ConfigDict, tuple[str, ...]]:
+    """Returns the config, and what the layout sets in it."""
+    loaded = load(
+        request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
+    )
+    config = loaded.config
+    said = {text.partition("=")[0] for text in request.overrides} | set(loaded.set_fields)
+    keeps_data = request.config is not None or "data.source" in said
+    for text in request.overrides:
+        apply_override(config, text)
+    set_fields = []
+    for field, value in LAYOUTS[layout].counterpart(request.model).fields.items():
+        if field in said or (field in _DATA_SET and keeps_data) or not _is_read(config, field):
+            continue
+        with config.unlocked():
+            config.update_from_flattened_dict({field: value})
+        set_fields.append(f"{field}={value}")
+    check_values(config)
+    check_read(config, [text.partition("=")[0] for text in request.overrides])
+    return config.lock(), tuple(set_fields)
+
+
+def _is_read(config: ConfigDict, field: str) -> bool:
+    try:
+        check_read(config, [field])
+    except UserError:
+        return False
+    return True
+
+
+def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
+    found = candidate.fit
+    only_head = all(leaf.name.startswith(HEAD[:-1]) for leaf in found.missing)
+    only_head &= all(leaf.name.startswith(HEAD[:-1]) for leaf, _ in found.misshapen)
+    if only_head and not found.left_over:
+        ways = "--head=new --classes=N makes a new one"
+        hint = f"the classifier does not fit: {ways}"
+    else:
+        hint = f"{nearest(tensors, candidate.config.data.image_size)}; --skip=PATTERN waives a name"
+    return (
+        f"--from: {request.source} is not {request.model} as --layout={candidate.layout} names it: "
+        f"{found.summary()}; {hint}; --list shows all"
+    )
+
+
+def _variables(
+    request: Request, candidate: Candidate, tensors: Tensors
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    taken = {}
+    for leaf in candidate.fit.taken:
+        if not jnp.issubdtype(tensors[leaf.theirs].dtype, jnp.floating):
+            kind = tensors[leaf.theirs].dtype
+            raise UserError(f"--from: {request.source}: {leaf.theirs} is of type {kind}")
+        taken[leaf.ours] = leaf.bring(tensors)
+        if not np.isfinite(taken[leaf.ours]).all():
+            raise UserError(f"--from: {request.source}: {leaf.theirs} holds NaN or infinity")
+    born = [leaf for leaf in candidate.leaves if leaf.ours not in taken]
+    if born:
+        taken |= _as_born(candidate, born)
+    ordered = {leaf.ours: taken[leaf.ours] for leaf in candidate.leaves}
+    return nested(ordered), tuple(leaf.name for leaf in born)
+
+
+def _as_born(candidate: Candidate, leaves: Sequence[Leaf]) -> dict[tuple[str, ...], np.ndarray]:
+    """Returns the initial values of some tensors, drawn as training would."""
+    config = candidate.config
+    rngs = {"params": stream_key(config.seed, "init"), "dropout": stream_key(0, "dropout")}
+    shape = shape_of_input(config)
+    network = candidate.network
+    variables = jax.jit(lambda: network.init(rngs, jnp.zeros((1, *shape)), train=False))()
+    found = {}
+    for leaf in leaves:
+        value = variables
+        for level in leaf.ours:
+            value = value[level]
+        found[leaf.ours] = np.asarray(value)
+    return found
+
+
+def shape_of_input(config: ConfigDict) -> tuple[int, ...]:
+    """Returns what the network sees of one image, `[H, W, C]`."""
+    height, width, channels = models.MODELS[config.model.name].input_shape
+    size = config.data.image_size
+    return size or height, size or width, config.data.channels or channels

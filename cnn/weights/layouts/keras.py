@@ -1,0 +1,143 @@
+"""keras.applications, as Keras 2 and 3 save them."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from cnn.models.convnext import ConvNeXt
+from cnn.models.mobilenet import MobileNet
+from cnn.models.plain import Plain
+from cnn.models.resnet import ResNet
+from cnn.weights.layouts.families import blocks_of
+from cnn.weights.layouts.layout import IMAGENET, KERAS, LAYOUTS, Counterpart, Layout, Site
+from cnn.weights.layouts.torchvision import GELU
+from cnn.weights.tensor_form import Shape, TensorForm, depthwise_keras
+
+# Channels of their images come as blue, green, red; ours as red, green, blue.
+_BGR = (2, 1, 0)
+_TORCH_PADDED = {"model.padding": "torch", "model.norm_momentum": 0.99}
+# Minus the mean colour, at the scale of 0 to 255.
+_CAFFE = {
+    "data.mean": tuple(m / 255 for m in (123.68, 116.779, 103.939)),
+    "data.std": (1 / 255,) * 3,
+}
+# From -1 to 1.
+_HALVES = {"data.mean": (0.5, 0.5, 0.5), "data.std": (0.5, 0.5, 0.5)}
+
+
+def _resnet(network: ResNet) -> Iterator[Site]:
+    yield Site("stem/conv1/conv", "conv1_conv", inputs=_BGR)
+    yield Site("stem/conv1/norm", "conv1_bn", bias_of="conv1_conv")
+    for stage, block, ours in blocks_of(network):
+        theirs = f"conv{stage + 2}_block{block + 1}"
+        numbered = [(i, f"{ours}/conv{i}") for i in range(1, len(network.form.windows) + 1)]
+        for i, place in [(0, f"{ours}/shortcut/projection"), *numbered]:
+            yield Site(f"{place}/conv", f"{theirs}_{i}_conv")
+            yield Site(f"{place}/norm", f"{theirs}_{i}_bn", bias_of=f"{theirs}_{i}_conv")
+    yield Site("head/classifier", "predictions")
+
+
+def _vgg(network: Plain) -> Iterator[Site]:
+    stage, number = 1, 0
+    for ours, block, _ in network.named_blocks():
+        number += 1
+        inputs = _BGR if (stage, number) == (1, 1) else ()
+        yield Site(f"{ours}/conv", f"block{stage}_conv{number}", inputs=inputs)
+        if block.reduces:
+            stage, number = stage + 1, 0
+    yield Site("head/hidden1", "fc1")
+    yield Site("head/hidden2", "fc2")
+    yield Site("head/classifier", "predictions")
+
+
+def _mobilenet_v1(network: MobileNet) -> Iterator[Site]:
+    yield Site("stem/conv", "conv1")
+    yield Site("stem/norm", "conv1_bn")
+    for number, (_, _, ours) in enumerate(blocks_of(network), 1):
+        yield Site(f"{ours}/depthwise/conv", f"conv_dw_{number}", depthwise_keras)
+        yield Site(f"{ours}/depthwise/norm", f"conv_dw_{number}_bn")
+        yield Site(f"{ours}/pointwise/conv", f"conv_pw_{number}")
+        yield Site(f"{ours}/pointwise/norm", f"conv_pw_{number}_bn")
+    yield Site("head/classifier", "conv_preds", _as_1x1)
+
+
+def _as_1x1(shape: Shape) -> TensorForm:
+    theirs = (1, 1, *shape)
+    return TensorForm(theirs, theirs, (0, 1, 2, 3), shape)
+
+
+def _mobilenet_v2(network: MobileNet) -> Iterator[Site]:
+    yield Site("stem/conv", "Conv1")
+    yield Site("stem/norm", "bn_Conv1")
+    for number, (_, _, ours) in enumerate(blocks_of(network)):
+        theirs = f"block_{number}" if number else "expanded_conv"
+        parts = (
+            ("expand", "expand", None),
+            ("separable/depthwise", "depthwise", depthwise_keras),
+            ("separable/pointwise", "project", None),
+        )
+        for path, name, form in parts:
+            yield Site(f"{ours}/{path}/conv", f"{theirs}_{name}", form)
+            yield Site(f"{ours}/{path}/norm", f"{theirs}_{name}_BN")
+    yield Site("last/conv", "Conv_1")
+    yield Site("last/norm", "Conv_1_bn")
+    yield Site("head/classifier", "predictions")
+
+
+def _linear(shape: Shape) -> TensorForm:
+    return TensorForm(shape[2:], shape, (0, 1, 2, 3), shape)
+
+
+def _convnext(network: ConvNeXt, root: str) -> Iterator[Site]:
+    yield Site("stem", f"{root}_stem_conv")
+    yield Site("stem_norm", f"{root}_stem_layernorm")
+    for stage, block, ours in blocks_of(network):
+        theirs = f"{root}_stage_{stage}_block_{block}"
+        yield Site(f"{ours}/depthwise", f"{theirs}_depthwise_conv")
+        yield Site(f"{ours}/norm", f"{theirs}_layernorm")
+        yield Site(f"{ours}/expand", f"{theirs}_pointwise_conv_1", _linear)
+        yield Site(f"{ours}/project", f"{theirs}_pointwise_conv_2", _linear)
+        yield Site(f"{ours}/scale", f"{theirs}_layer_scale/gamma")
+    for stage in range(1, len(network.depths)):
+        theirs = f"{root}_downsampling_"
+        yield Site(f"stage{stage + 1}_reduction/norm", f"{theirs}layernorm_{stage - 1}")
+        yield Site(f"stage{stage + 1}_reduction/conv", f"{theirs}conv_{stage - 1}")
+    yield Site("head/norm", f"{root}_head_layernorm")
+    yield Site("head/classifier", f"{root}_head_dense")
+
+
+_RESNET = IMAGENET | _CAFFE | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}
+_VGG = IMAGENET | _CAFFE | _TORCH_PADDED
+_MOBILENET = IMAGENET | _HALVES | {"model.padding": "SAME", "model.norm_epsilon": 1e-3}
+_EVEN = (
+    "Keras pads the strided convolutions of MobileNet at the end only, so logits are equal where "
+    "every map is even, as at 224 pixels, and not elsewhere"
+)
+
+LAYOUTS.add(
+    "keras",
+    Layout(
+        about="keras.applications, of Keras 2 and 3",
+        dialect=KERAS,
+        networks={
+            **{
+                f"resnet{n}_v1": Counterpart(f"ResNet{n}", _resnet, _RESNET) for n in (50, 101, 152)
+            },
+            **{f"vgg{n}": Counterpart(f"VGG{n}", _vgg, _VGG) for n in (16, 19)},
+            "mobilenet_v1": Counterpart(
+                "MobileNet", _mobilenet_v1, _MOBILENET | {"model.norm_momentum": 0.99}, (_EVEN,)
+            ),
+            "mobilenet_v2": Counterpart(
+                "MobileNetV2", _mobilenet_v2, _MOBILENET | {"model.norm_momentum": 0.999}
+            ),
+            **{
+                f"convnext_{size[0]}": Counterpart(
+                    f"ConvNeXt{size.title()}",
+                    partial(_convnext, root=f"convnext_{size}"),
+                    IMAGENET | {"model.padding": "torch"} | GELU,
+                )
+                for size in ("tiny", "small")
+            },
+        },
+        unused=("seed_generator_state",),
+    ),
+)

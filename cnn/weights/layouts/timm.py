@@ -1,0 +1,104 @@
+"""PyTorch Image Models, github.com/huggingface/pytorch-image-models."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from cnn.models.convnext import ConvNeXt
+from cnn.models.mobilenet import MobileNet
+from cnn.models.plain import Plain
+from cnn.models.resnet import ResNet
+from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, resnet, vgg
+from cnn.weights.layouts.layout import (
+    IMAGENET,
+    LAYOUTS,
+    TORCH,
+    TORCH_MODEL,
+    Counterpart,
+    Layout,
+    Site,
+)
+from cnn.weights.layouts.torchvision import GELU, VGG_HEAD
+from cnn.weights.tensor_form import conv_of_linear
+
+_BASE = TORCH_MODEL | IMAGENET
+_HALVES = {"data.mean": (0.5, 0.5, 0.5), "data.std": (0.5, 0.5, 0.5)}
+_DEEP = (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1"))
+# PyTorch's ceil_mode: the shortcut of odd maps has as many outputs as the branch.
+_AVERAGED = {"model.shortcut_downsample": "avg(padding='SAME')"}
+
+
+def _preactivated(network: ResNet) -> Iterator[Site]:
+    yield Site("stem/conv1", "stem.conv")
+    for stage, block, ours in blocks_of(network):
+        theirs = f"stages.{stage}.blocks.{block}"
+        for i in range(1, len(network.form.windows) + 1):
+            yield Site(f"{ours}/norm{i}", f"{theirs}.norm{i}")
+            yield Site(f"{ours}/conv{i}", f"{theirs}.conv{i}")
+        yield Site(f"{ours}/shortcut/projection", f"{theirs}.downsample.conv")
+    yield Site("norm", "norm")
+    yield Site("head/classifier", "head.fc", conv_of_linear)
+
+
+def _vgg(network: Plain) -> Iterator[Site]:
+    hidden = ("pre_logits.fc1", "pre_logits.fc2")
+    return vgg(network, hidden=hidden, classifier="head.fc", kernels=True)
+
+
+def _mobilenet(network: MobileNet) -> Iterator[Site]:
+    yield from conv_and_norm("stem", "conv_stem", "bn1")
+    for stage, block, ours in blocks_of(network):
+        theirs, place, pointwise = f"blocks.{stage}.{block}", 1, "conv_pw"
+        if network.inverted:
+            ours = f"{ours}/separable"
+        if network.inverted and stage > 0:
+            expand = ours.replace("separable", "expand")
+            yield from conv_and_norm(expand, f"{theirs}.conv_pw", f"{theirs}.bn1")
+            place, pointwise = 2, "conv_pwl"
+        yield from conv_and_norm(f"{ours}/depthwise", f"{theirs}.conv_dw", f"{theirs}.bn{place}")
+        norm = f"{theirs}.bn{place + 1}"
+        yield from conv_and_norm(f"{ours}/pointwise", f"{theirs}.{pointwise}", norm)
+    yield from conv_and_norm("last", "conv_head", "bn2")
+    yield Site("head/classifier", "classifier")
+
+
+def _convnext(network: ConvNeXt) -> Iterator[Site]:
+    return convnext(
+        network,
+        stem=("stem.0", "stem.1"),
+        block=lambda stage, block: f"stages.{stage}.blocks.{block}.",
+        parts=("conv_dw", "norm", "mlp.fc1", "mlp.fc2", "gamma"),
+        reduction=lambda stage: f"stages.{stage}.downsample.",
+        head=("head.norm", "head.fc"),
+    )
+
+
+def _networks() -> Iterator[tuple[str, Counterpart]]:
+    averaged = partial(resnet, stem=_DEEP, shortcut=("downsample.1", "downsample.2"))
+    for depth in (18, 34, 50, 101, 152):
+        yield f"resnet{depth}", Counterpart(f"resnet{depth}", resnet, _BASE)
+        yield f"se_resnet{depth}", Counterpart(f"seresnet{depth}", resnet, _BASE)
+        pre = Counterpart(f"resnetv2_{depth}", _preactivated, _BASE | _HALVES)
+        yield f"preact_resnet{depth}", pre
+        yield f"resnet{depth}d", Counterpart(f"resnet{depth}d", averaged, _BASE | _AVERAGED)
+    for depth in (50, 101, 152):
+        yield f"resnet{depth}c", Counterpart(f"resnet{depth}c", partial(resnet, stem=_DEEP), _BASE)
+    for depth in (11, 13, 16, 19):
+        for suffix in ("", "_bn"):
+            name = f"vgg{depth}{suffix}"
+            yield name, Counterpart(name, _vgg, _BASE | VGG_HEAD)
+    yield "mobilenet_v1", Counterpart("mobilenetv1_100", _mobilenet, _BASE | _HALVES)
+    yield "mobilenet_v2", Counterpart("mobilenetv2_100", _mobilenet, _BASE)
+    yield "convnext_t", Counterpart("convnext_tiny", _convnext, _BASE | GELU)
+    yield "convnext_s", Counterpart("convnext_small", _convnext, _BASE | GELU)
+
+
+LAYOUTS.add(
+    "timm",
+    Layout(
+        about="PyTorch Image Models (timm)",
+        dialect=TORCH,
+        networks=dict(_networks()),
+        unused=("num_batches_tracked",),
+        exports=True,
+    ),
+)

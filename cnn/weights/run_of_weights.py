@@ -1,0 +1,91 @@
+"""Imported weights as a run folder, which evaluation, cost and fine-tuning take."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cnn.config.errors import UserError
+from cnn.config.record import fingerprint, to_plain
+from cnn.training.checkpoint import Checkpoints
+from cnn.training.metrics import Window
+from cnn.training.optimizer import make_optimizer
+from cnn.training.provenance import provenance
+from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.state import TrainState
+from cnn.weights.imported import Imported
+
+
+def write(imported: Imported, workdir: str, checked: float | None) -> RunFolder:
+    """Writes config.json, weights.json and a checkpoint of step 0; all of it or nothing.
+
+    Args:
+      imported: the network and its weights.
+      workdir: a folder that is not there yet, or is empty.
+      checked: what `reference.check` returned; None: not checked.
+
+    Raises:
+      UserError: the folder is not empty, or cannot be written.
+    """
+    target = Path(workdir).absolute()
+    check_free(workdir)
+    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+    folder, config = RunFolder(partial), imported.candidate.config
+    try:
+        normalised = {name: list(config.data[name]) for name in ("mean", "std")}
+        folder.claim(config, {"total_steps": 0, **normalised})
+        origin = imported.origin | {"checked": checked}
+        write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")
+        checkpoints = Checkpoints(folder.checkpoints)
+        try:
+            checkpoints.save(0, _state(imported), _meta(imported), None)
+            checkpoints.wait()
+        finally:
+            checkpoints.close()
+        if target.is_dir():
+            target.rmdir()
+        os.replace(partial, target)
+    except OSError as error:
+        raise UserError(f"--workdir: {target} cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return RunFolder(target)
+
+
+def check_free(workdir: str) -> None:
+    """Raises `UserError` unless the folder is not there yet, or empty."""
+    target = Path(workdir).absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"--workdir: {target} is not empty; choose another folder")
+
+
+def _state(imported: Imported) -> TrainState:
+    config = imported.candidate.config
+    params = imported.variables["params"]
+    batch_stats = imported.variables.get("batch_stats", {})
+    tx = make_optimizer(config.optimizer, config.train.clip_norm)
+    whole = {"params": params, "batch_stats": batch_stats}
+    return TrainState(
+        step=np.zeros((), np.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=jax.device_get(tx.init(params)),
+        # Evaluation takes the averages where a config keeps them.
+        ema=whole if config.train.ema_decay > 0 else {},
+    )
+
+
+def _meta(imported: Imported) -> dict[str, Any]:
+    config = imported.candidate.config
+    return {
+        "step": 0,
+        "config": to_plain(config),
+        "fingerprint": fingerprint(config),
+        "window": Window().totals(),
+        "best": None,
+        "versions": provenance()["versions"],
+    }

@@ -1,0 +1,77 @@
+"""Imports, lists and exports from the command line."""
+
+from cnn.config.errors import UserError
+from cnn.training.start import use_compilation_cache
+from cnn.training.stored_weights import read_weights
+from cnn.weights import exported, reference, run_of_weights
+from cnn.weights.fitting import without_prefix
+from cnn.weights.imported import Imported, Request, bring, choose
+from cnn.weights.layouts import LAYOUTS
+from cnn.weights.readers import read
+
+
+def import_weights(
+    request: Request, workdir: str, check: str | None, tolerance: float | None
+) -> None:
+    """Writes a run folder and says what was taken, set and checked."""
+    use_compilation_cache()
+    run_of_weights.check_free(workdir)
+    imported = bring(request)
+    data = imported.candidate.config.data
+    if not (data.mean and data.std):
+        raise UserError(
+            "--config.data.mean, --config.data.std: the layout does not know what the weights' "
+            "input is normalised with; give both, of pixels in [0, 1]"
+        )
+    for line in _report(imported):
+        print(line)
+    checked = None
+    if check:
+        checked = reference.check(imported, check, tolerance or reference.TOLERANCE)
+        print(f"checked: the logits differ by at most {checked:.1e} of the largest")
+    else:
+        print("not checked: --check=FILE compares with inputs and logits of the source")
+    folder = run_of_weights.write(imported, workdir, checked)
+    print(f"python eval.py --workdir={folder.path} evaluates it")
+
+
+def _report(imported: Imported) -> list[str]:
+    candidate, origin = imported.candidate, imported.origin
+    normalised = {name: tuple(candidate.config.data[name]) for name in ("mean", "std")}
+    return [
+        f"{origin['file']}: {origin['form']}, as {origin['source_model']} of {origin['layout']} "
+        f"({LAYOUTS[candidate.layout].about})",
+        *imported.notes,
+        *(f"sets {text}" for text in candidate.set_fields),
+        f"input: pixels / 255, minus {normalised['mean']}, over {normalised['std']}",
+        f"{len(candidate.fit.taken)} tensors taken, {candidate.num_classes} classes",
+        *(f"as the network is born: {name}" for name in imported.born),
+    ]
+
+
+def list_tensors(request: Request) -> None:
+    """Prints source name -> our name, shape, of every tensor of a file."""
+    tensors, prefix = without_prefix(read(request.source).tensors)
+    ours: dict[str, str] = {}
+    if request.model:
+        candidate = choose(request, tensors)
+        ours = {leaf.theirs: leaf.name for leaf in candidate.leaves}
+        print(f"layout {candidate.layout}")
+    for name, tensor in tensors.items():
+        target = f" -> {ours[name]}" if name in ours else " -> nothing" if ours else ""
+        print(f"{prefix}{name}{target}, {tensor.shape} {tensor.dtype}")
+    if request.model:
+        for line in candidate.fit.differences():
+            if not line.startswith("left over"):
+                print(line)
+
+
+def export_weights(run: str, step: str, layout: str, file: str) -> None:
+    """Writes a checkpoint's variables as safetensors."""
+    found = read_weights(run, "--workdir", step)
+    count, differing = exported.export(
+        found.config, found.num_classes, found.variables, layout, file, found.mean, found.std
+    )
+    print(f"{file}: {count} tensors of {found.config.model.name}, layout {layout}")
+    for sentence in differing:
+        print(f"its logits differ there: {sentence}")

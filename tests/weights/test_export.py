@@ -1,0 +1,106 @@
+"""Export and import are inverse, byte for byte; other libraries' shapes are theirs."""
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from cnn.config.base import get_config
+from cnn.config.errors import UserError
+from cnn.weights.exported import export
+from cnn.weights.fitting import configured, fit, nested, shapes_of
+from cnn.weights.layouts import LAYOUTS
+from cnn.weights.readers import read
+from tests.weights.golden import FILES, read_golden
+
+WRITTEN = [f for f in FILES if LAYOUTS[f.stem.partition("-")[0]].exports]
+
+
+def brought(layout, leaves, file):
+    tensors = read(file).tensors
+    found = fit(layout, leaves, tensors)
+    assert found.perfect, list(found.differences())
+    return nested({leaf.ours: leaf.bring(tensors) for leaf in leaves})
+
+
+def assert_same_bytes(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a.dtype == b.dtype
+        assert a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.stem)
+def test_an_export_is_the_source_and_comes_back_the_same(tmp_path, file):
+    golden = read_golden(file)
+    leaves = golden.leaves()
+    variables = nested({leaf.ours: leaf.bring(golden.tensors) for leaf in leaves})
+    config = get_config()
+    with config.unlocked():
+        config.model = golden.model
+    target = tmp_path / "out.safetensors"
+    count, differing = export(config, 7, variables, golden.layout_name, str(target))
+    written = safetensors.numpy.load_file(target)
+    assert count == len(written)
+    assert not [said for said in differing if "head" not in said]
+    assert {n: t.shape for n, t in written.items()} == {
+        n: t.shape for n, t in golden.tensors.items()
+    }
+    for name, tensor in golden.tensors.items():
+        assert written[name].tobytes() == tensor.tobytes(), name
+    assert_same_bytes(variables, brought(golden.layout, leaves, target))
+    export(config, 7, variables, "own", str(target))
+    own = LAYOUTS["own"]
+    shapes = {leaf.ours: leaf.form.ours for leaf in leaves}
+    found = brought(own, own.leaves(golden.name, golden.network, shapes), target)
+    assert_same_bytes(variables, found)
+
+
+def random_variables(model, classes):
+    rng = np.random.default_rng(0)
+    shapes = shapes_of(model, classes, 32, 3)
+    return nested({p: rng.random(s, np.float32) for p, s in shapes.items()}), shapes
+
+
+@pytest.mark.parametrize("name", ["all_cnn_c", "se_resnet18", "wrn16_4", "airbench", "lenet5"])
+def test_every_network_is_written_in_our_own_layout(tmp_path, name):
+    config = get_config()
+    with config.unlocked():
+        config.model.name = name
+    variables, shapes = random_variables(config.model, 10)
+    export(config, 10, variables, "own", str(tmp_path / "out"))
+    own = LAYOUTS["own"]
+    assert_same_bytes(variables, brought(own, own.leaves(name, None, shapes), tmp_path / "out"))
+
+
+def test_settings_that_the_other_library_does_not_have_are_said(tmp_path):
+    layout = LAYOUTS["timm"]
+    config = get_config()
+    with config.unlocked():
+        config.model = configured(config.model, layout, "resnet18")
+        config.model.padding = "SAME"
+    variables, _ = random_variables(config.model, 10)
+    _, differing = export(config, 10, variables, "timm", str(tmp_path / "out"))
+    assert differing == ["model.padding is 'SAME' here and 'torch' there"]
+
+
+def test_what_no_library_has_is_refused_and_nothing_is_written(tmp_path):
+    config = get_config()
+    with config.unlocked():
+        config.model.update(name="resnet18")
+    target = tmp_path / "out"
+    for layout, name, message in (
+        ("torchvision", "se_resnet18", "no counterpart of 'se_resnet18'"),
+        ("keras", "resnet50_v1", "'keras' is read only"),
+        ("nothing", "resnet18", "unknown layout 'nothing'"),
+    ):
+        with config.unlocked():
+            config.model.name = name
+        with pytest.raises(UserError, match=message):
+            export(config, 10, {}, layout, str(target))
+    with config.unlocked():
+        config.model.update(name="resnet18", downsample="all_conv")
+    variables, _ = random_variables(config.model, 10)
+    with pytest.raises(UserError, match=r"it has no name for .*downsample"):
+        export(config, 10, variables, "timm", str(target))
+    assert not list(tmp_path.iterdir())

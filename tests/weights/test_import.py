@@ -1,0 +1,214 @@
+"""From a foreign file to a run folder: what is taken, set, refused and checked."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from benchmarks.golden_weights import FOLDER
+from cnn.config.errors import UserError
+from cnn.training.run_folder import RunFolder
+from cnn.weights.__main__ import main
+from cnn.weights.imported import Request, bring
+from cnn.weights.reference import logits_of
+from tests.conftest import REPOSITORY
+from tests.weights.golden import read_golden
+
+SOURCE = FOLDER / "resnet_cifar10.th"
+REFERENCE = FOLDER / "resnet_cifar10.npz"
+FIELDS = ("model.depths=2,2,2", "model.features=8,16,32")
+MODEL = ("--model=resnet20", *(f"--config.{field}" for field in FIELDS))
+DATA = (
+    "--config.data.source=synthetic",
+    "--config.data.synthetic_classes=7",
+    "--config.data.synthetic_examples=64,40",
+)
+
+
+def run(*arguments):
+    main(["import", *arguments])
+
+
+@pytest.fixture
+def tensors():
+    return dict(read_golden(FOLDER / "resnet_cifar10-resnet20.json").tensors)
+
+
+def saved(path, tensors):
+    safetensors.numpy.save_file(tensors, path)
+    return path
+
+
+def test_from_a_foreign_file_to_the_page(tmp_path, capsys):
+    workdir = tmp_path / "imported"
+    run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}", f"--check={REFERENCE}")
+    said = capsys.readouterr().out
+    assert "resnet_cifar10.th: PyTorch, before 1.6, as resnet20 of resnet_cifar10" in said
+    assert "taken from its entry 'state_dict'; left aside: best_prec1" in said
+    assert "'module.' was taken off all names" in said
+    assert "sets model.padding=torch" in said
+    assert "sets data.mean=(0.485, 0.456, 0.406)" in said
+    assert "checked: the logits differ by at most" in said
+    config = RunFolder(workdir).config()
+    assert (config.model.padding, config.data.std) == ("torch", (0.229, 0.224, 0.225))
+    kept = json.loads((workdir / "weights.json").read_text())
+    assert kept["layout"] == "resnet_cifar10"
+    assert kept["checked"] < 1e-4
+    assert len(kept["sha256"]) == 64
+    command = [sys.executable, "eval.py", f"--workdir={workdir}", "--suite=accuracy"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = (workdir / "evaluation" / "eval.html").read_text()
+    assert "resnet20" in page
+    assert len(list((workdir / "evaluation" / "accuracy").glob("*.json"))) == 1
+
+
+def test_a_second_import_and_training_on_the_folder_are_refused(tmp_path):
+    workdir = tmp_path / "imported"
+    arguments = (*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}")
+    run(*arguments)
+    before = sorted(p.stat().st_mtime_ns for p in workdir.rglob("*"))
+    with pytest.raises(UserError, match="is not empty"):
+        run(*arguments)
+    with pytest.raises(UserError, match="holds imported weights, which are not trained in place"):
+        RunFolder(workdir).check(RunFolder(workdir).config())
+    assert sorted(p.stat().st_mtime_ns for p in workdir.rglob("*")) == before
+    assert os.listdir(tmp_path) == ["imported"]
+
+
+def test_without_a_reference_it_says_so(tmp_path, capsys):
+    run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={tmp_path / 'run'}")
+    assert "not checked: --check=FILE" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "weights.json").read_text())["checked"] is None
+
+
+@pytest.mark.parametrize(
+    "override", ["model.padding=SAME", "model.norm_epsilon=1e-3", "model.shortcut_downsample=avg"]
+)
+def test_what_no_shape_shows_the_check_refuses(tmp_path, override):
+    with pytest.raises(UserError, match=r"--check: logits differ by .* more than 1e-04"):
+        run(
+            *(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={tmp_path / 'run'}"),
+            *(f"--check={REFERENCE}", f"--config.{override}"),
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    request = Request("resnet20", str(SOURCE), overrides=FIELDS)
+    imported = bring(request)
+    x = (pixels / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    logits = logits_of(imported, np.float32(x))
+    np.savez(tmp_path / "pixels.npz", inputs=pixels, logits=logits)
+    run(
+        *MODEL,
+        *DATA,
+        f"--from={SOURCE}",
+        f"--workdir={tmp_path}/run",
+        f"--check={tmp_path}/pixels.npz",
+    )
+
+
+def bring_tensors(path, tensors, model="resnet20", **options):
+    overrides = FIELDS if model == "resnet20" else ()
+    request = Request(model, str(saved(path, tensors)), overrides=overrides, **options)
+    return bring(request)
+
+
+def test_missing_misshapen_and_left_over_tensors_are_refused_unless_waived(tmp_path, tensors):
+    tensors["layer1.0.extra.weight"] = np.ones(3, np.float32)
+    tensors["conv1.weight"] = np.ones((9, 3, 3, 3), np.float32)
+    del tensors["layer3.1.bn2.bias"]
+    file = tmp_path / "weights.safetensors"
+    with pytest.raises(UserError, match=r"1 missing, 1 of another shape, 1 left over") as caught:
+        bring_tensors(file, tensors, layout="resnet_cifar10")
+    for said in (
+        "missing: layer3.1.bn2.bias (32,), for params/stage3_block2/conv2/block/norm/bias",
+        "another shape: conv1.weight (9, 3, 3, 3), (8, 3, 3, 3) for params/stem/conv1/conv/kernel",
+        "left over: layer1.0.extra.weight",
+        "nearest: --model=resnet",
+    ):
+        assert said in str(caught.value)
+    skip = ("*extra*", "params/stem/conv1/conv/kernel", "layer3.1.bn2.bias")
+    found = bring_tensors(file, tensors, layout="resnet_cifar10", skip=skip)
+    assert set(found.born) == {
+        "params/stem/conv1/conv/kernel",
+        "params/stage3_block2/conv2/block/norm/bias",
+    }
+    bias = found.variables["params"]["stage3_block2"]["conv2"]["block"]["norm"]["bias"]
+    np.testing.assert_array_equal(bias, 0)
+
+
+def test_another_number_of_classes_needs_a_new_head(tmp_path, tensors):
+    tensors["linear.weight"] = tensors["linear.weight"][:, :5]
+    file = tmp_path / "weights.safetensors"
+    with pytest.raises(UserError, match="the classifier does not fit: --head=new --classes=N"):
+        bring_tensors(file, tensors, layout="resnet_cifar10")
+    found = bring_tensors(file, tensors, layout="resnet_cifar10", new_head=True, classes=4)
+    assert found.variables["params"]["head"]["classifier"]["kernel"].shape == (32, 4)
+    assert set(found.born) == {f"params/head/classifier/{name}" for name in ("kernel", "bias")}
+
+
+def test_a_wrong_architecture_names_the_nearest(tmp_path):
+    golden = read_golden(FOLDER / "torchvision-resnet18.json")
+    with pytest.raises(UserError, match="nearest: --model=resnet18 --layout="):
+        bring_tensors(tmp_path / "w.safetensors", golden.tensors, "resnet34", layout="torchvision")
+
+
+def test_v1_is_no_counterpart_though_its_shapes_are(tmp_path):
+    golden = read_golden(FOLDER / "torchvision-resnet50.json")
+    with pytest.raises(UserError, match="it has no counterpart of 'resnet50_v1'"):
+        bring_tensors(
+            tmp_path / "w.safetensors", golden.tensors, "resnet50_v1", layout="torchvision"
+        )
+
+
+@pytest.mark.parametrize("bad", ["integers", "nan"])
+def test_values_that_no_network_has_are_refused(tmp_path, tensors, bad):
+    if bad == "nan":
+        tensors["conv1.weight"] = np.full_like(tensors["conv1.weight"], np.nan)
+    else:
+        tensors["conv1.weight"] = tensors["conv1.weight"].astype(np.int8)
+    with pytest.raises(UserError, match=r"conv1.weight (holds NaN|is of type int8)"):
+        bring_tensors(tmp_path / "w.safetensors", tensors, layout="resnet_cifar10")
+
+
+def test_averages_are_set_where_the_config_keeps_them(tmp_path):
+    from cnn.evaluation.checkpointed_run import open_run
+
+    workdir = tmp_path / "run"
+    run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}", "--config.train.ema_decay=0.9")
+    found = open_run(str(workdir)).variables["params"]["head"]["classifier"]["kernel"]
+    request = Request("resnet20", str(SOURCE), overrides=FIELDS)
+    wanted = bring(request).variables["params"]["head"]["classifier"]["kernel"]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_the_list_names_every_tensor_and_its_place(capsys):
+    main(["import", f"--from={SOURCE}", "--list"])
+    assert "module.conv1.weight, (8, 3, 3, 3) float32" in capsys.readouterr().out
+    run(*MODEL, f"--from={SOURCE}", "--list")
+    said = capsys.readouterr().out
+    line = "module.conv1.weight -> params/stem/conv1/conv/kernel, (8, 3, 3, 3) float32"
+    assert line in said
+    assert "module.bn1.num_batches_tracked -> nothing" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "'' is no command"),
+        (["import", "--from=x"], "--model, --workdir: give both"),
+        (["import", "--from=x", "--list", "--head=new"], "--classes"),
+        (["import", "--model=resnet999", "--from=x", "--workdir=y"], "unknown network 'resnet999'"),
+        (["import", "--model=resnet20", "--from=none.pth", "--workdir=y"], "there is no file"),
+    ],
+)
+def test_mistakes_are_told(arguments, message):
+    with pytest.raises(UserError, match=message):
+        main(arguments)
