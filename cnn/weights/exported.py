@@ -11,11 +11,15 @@ import safetensors.numpy
 from ml_collections import ConfigDict
 
 from cnn import models
+from cnn.config.base import get_config
 from cnn.config.errors import UserError
+from cnn.config.fields import leaves
 from cnn.weights.layouts import LAYOUTS
 from cnn.weights.layouts.layout import Path as OurPath
 
 _COUNTER = "num_batches_tracked"
+# Of the metadata: the fields of the config that the network was built and fed with.
+FIELDS = "fields"
 
 
 def export(
@@ -35,7 +39,7 @@ def export(
       variables: of the network.
       layout_name: name in `LAYOUTS`, of one that exports.
       file: to write; replaced as a whole.
-      mean: what the network's input is normalised with; kept as metadata.
+      mean: what the network's input is normalised with; kept as metadata, as the model section.
       std: likewise.
 
     Returns:
@@ -62,13 +66,8 @@ def export(
         # PyTorch refuses a state without its counters of batches.
         norms = [leaf.theirs.rpartition(".")[0] for leaf in leaves if leaf.ours[-1] == "mean"]
         found |= {f"{norm}.{_COUNTER}": np.zeros((), np.int64) for norm in norms}
-    about = {
-        "model": config.model.name,
-        "layout": layout_name,
-        "source_model": counterpart.name,
-        "mean": json.dumps(list(mean)),
-        "std": json.dumps(list(std)),
-    }
+    about = {"model": config.model.name, "layout": layout_name, "name": counterpart.name}
+    about[FIELDS] = json.dumps(_fields(config) | {"data.mean": mean, "data.std": std})
     partial = Path(f"{file}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -79,6 +78,16 @@ def export(
     finally:
         partial.unlink(missing_ok=True)
     return len(found), _differing(models.resolve(config.model), counterpart.fields)
+
+
+def _fields(config: ConfigDict) -> dict[str, Any]:
+    """Returns what an import in our own layout needs to make the same network."""
+    default = dict(leaves(get_config()))
+    return {
+        name: value
+        for name, value in leaves(config)
+        if name.startswith("model.") and name != "model.name" and value != default[name]
+    }
 
 
 def _differing(model: ConfigDict, fields: Any) -> list[str]:

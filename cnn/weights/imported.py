@@ -1,7 +1,8 @@
 """A weights file and the network that takes it, before anything is written."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn import models
+from cnn.config.base import FIELDS
 from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError
 from cnn.config.load import apply_override, load
@@ -28,7 +30,7 @@ from cnn.weights.fitting import (
 )
 from cnn.weights.layouts import LAYOUTS, Leaf
 from cnn.weights.readers import read
-from cnn.weights.readers.weights_file import Tensors
+from cnn.weights.readers.weights_file import Tensors, WeightsFile
 
 # The data set that a layout's weights were trained on: for a config that says nothing of data.
 _DATA_SET = ("data.name", "data.test_split")
@@ -119,7 +121,7 @@ def bring(request: Request) -> Imported:
     file = read(request.source)
     tensors, prefix = without_prefix(file.tensors)
     notes = [*file.notes, *([f"'{prefix}' was taken off all names"] if prefix else [])]
-    candidate = choose(request, tensors)
+    candidate = choose(request, tensors, own_fields(file))
     if not candidate.fit.perfect:
         raise UserError(_refusal(request, candidate, tensors))
     variables, born = _variables(request, candidate, tensors)
@@ -136,17 +138,33 @@ def bring(request: Request) -> Imported:
     return Imported(candidate, variables, born, origin, (*notes, *counterpart.notes))
 
 
-def choose(request: Request, tensors: Tensors) -> Candidate:
+def own_fields(file: WeightsFile) -> dict[str, Any]:
+    """Returns what a file that was exported here says of the network and its input."""
+    if "fields" not in file.metadata:
+        return {}
+    try:
+        found = json.loads(file.metadata["fields"])
+        return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items() if n in FIELDS}
+    except (KeyError, ValueError, AttributeError) as error:
+        raise UserError(f"--from: the metadata of the file are damaged ({error})") from error
+
+
+def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
     """Returns the file against the network in the layout that was asked for, or that fits.
+
+    Args:
+      request: what was asked for.
+      tensors: of the file.
+      own: fields that the file itself sets, if it was exported here.
 
     Raises:
       UserError: several layouts fit, or the one that was asked for has no such network.
     """
     if request.layout:
         LAYOUTS.look_up(request.layout, "--layout")
-        return _candidate(request, request.layout, tensors)
+        return _candidate(request, request.layout, tensors, own)
     names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
-    candidates = [_candidate(request, name, tensors) for name in names]
+    candidates = [_candidate(request, name, tensors, own) for name in names]
     perfect = [c for c in candidates if c.fit.perfect]
     # Libraries that agree on names and settings are one.
     if any((c.leaves, c.config) != (perfect[0].leaves, perfect[0].config) for c in perfect):
@@ -158,9 +176,10 @@ def choose(request: Request, tensors: Tensors) -> Candidate:
     return perfect[0] if perfect else max(candidates, key=lambda c: len(c.fit.taken))
 
 
-def _candidate(request: Request, name: str, tensors: Tensors) -> Candidate:
+def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
     layout = LAYOUTS[name]
-    config, set_fields = _config(request, name)
+    fields = layout.counterpart(request.model).fields
+    config, set_fields = _config(request, {**fields, **own})
     size, channels = config.data.image_size, config.data.channels
     channels = channels or models.MODELS[request.model].input_shape[-1]
 
@@ -184,7 +203,7 @@ def _candidate(request: Request, name: str, tensors: Tensors) -> Candidate:
     return Candidate(name, config, set_fields, classes, leaves, found.waived(skip))
 
 
-def _config(request: Request, layout: str) -> tuple[ConfigDict, tuple[str, ...]]:
+def _config(request: Request, fields: Mapping[str, Any]) -> tuple[ConfigDict, tuple[str, ...]]:
     """Returns the config, and what the layout sets in it."""
     loaded = load(
         request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
@@ -195,7 +214,7 @@ def _config(request: Request, layout: str) -> tuple[ConfigDict, tuple[str, ...]]
     for text in request.overrides:
         apply_override(config, text)
     set_fields = []
-    for field, value in LAYOUTS[layout].counterpart(request.model).fields.items():
+    for field, value in fields.items():
         if field in said or (field in _DATA_SET and keeps_data) or not _is_read(config, field):
             continue
         with config.unlocked():

@@ -5,7 +5,7 @@ from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
 from cnn.weights import exported, reference, run_of_weights
 from cnn.weights.fitting import without_prefix
-from cnn.weights.imported import Imported, Request, bring, choose
+from cnn.weights.imported import Imported, Request, bring, choose, own_fields
 from cnn.weights.layouts import LAYOUTS
 from cnn.weights.readers import read
 
@@ -51,10 +51,11 @@ def _report(imported: Imported) -> list[str]:
 
 def list_tensors(request: Request) -> None:
     """Prints source name -> our name, shape, of every tensor of a file."""
-    tensors, prefix = without_prefix(read(request.source).tensors)
+    file = read(request.source)
+    tensors, prefix = without_prefix(file.tensors)
     ours: dict[str, str] = {}
     if request.model:
-        candidate = choose(request, tensors)
+        candidate = choose(request, tensors, own_fields(file))
         ours = {leaf.theirs: leaf.name for leaf in candidate.leaves}
         print(f"layout {candidate.layout}")
     for name, tensor in tensors.items():
@@ -73,5 +74,6 @@ def export_weights(run: str, step: str, layout: str, file: str) -> None:
         found.config, found.num_classes, found.variables, layout, file, found.mean, found.std
     )
     print(f"{file}: {count} tensors of {found.config.model.name}, layout {layout}")
+    print(f"input: pixels / 255, minus {found.mean}, over {found.std}")
     for sentence in differing:
         print(f"its logits differ there: {sentence}")

@@ -7,12 +7,22 @@ import safetensors.numpy
 
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
+from cnn.training.loop import train
+from cnn.training.stored_weights import read_weights
+from cnn.weights.__main__ import main
 from cnn.weights.exported import export
 from cnn.weights.fitting import configured, fit, nested, shapes_of
 from cnn.weights.layouts import LAYOUTS
 from cnn.weights.readers import read
+from tests.conftest import tiny_config
 from tests.weights.golden import FILES, read_golden
 
+TORCH = ("model.padding=torch",)
+DATA = (
+    "--config.data.source=synthetic",
+    "--config.data.synthetic_shape=8,8,3",
+    "--config.data.synthetic_classes=7",
+)
 WRITTEN = [f for f in FILES if LAYOUTS[f.stem.partition("-")[0]].exports]
 
 
@@ -104,3 +114,19 @@ def test_what_no_library_has_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(UserError, match=r"it has no name for .*downsample"):
         export(config, 10, variables, "timm", str(target))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["own", "timm"])
+def test_a_run_goes_out_and_comes_back_the_same(tmp_path, layout):
+    fields = ("model.name=resnet18", "model.features=8,12", "model.depths=1,1")
+    own = ("model.padding=torch", "model.norm_epsilon=1e-3") if layout == "own" else TORCH
+    run, back, file = tmp_path / "run", tmp_path / "back", tmp_path / "out.safetensors"
+    train(tiny_config(*fields, *own, "train.duration=2 steps"), str(run))
+    main(["export", f"--workdir={run}", f"--layout={layout}", f"--to={file}"])
+    arguments = [*DATA, "--model=resnet18", f"--layout={layout}", f"--from={file}"]
+    main(["import", *arguments, f"--workdir={back}"])
+    before, after = (read_weights(str(folder), "--workdir") for folder in (run, back))
+    assert_same_bytes(before.variables, after.variables)
+    assert (after.mean, after.std) == (before.mean, before.std)
+    assert after.config.model.norm_epsilon == before.config.model.norm_epsilon
+    assert after.config.model.features == (8, 12)

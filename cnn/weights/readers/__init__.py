@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
+import safetensors
 
 from cnn.config.errors import UserError
 from cnn.weights.readers import keras_file, torch_file
@@ -49,7 +49,9 @@ def _read(path: Path) -> WeightsFile:
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return keras_file.read_hdf5(path)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**32:
-        return WeightsFile(dict(safetensors.numpy.load_file(path)), "safetensors")
+        with safetensors.safe_open(path, "np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return WeightsFile(tensors, "safetensors", metadata=file.metadata() or {})
     if start[:1] == b"\x80":
         return torch_file.read_legacy(path)
     if start.startswith(b"version https://git-lfs"):

@@ -1,6 +1,7 @@
 """What a reader of weights hands on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,11 +16,13 @@ class WeightsFile:
       tensors: in the order of the file.
       form: what the file is, in words.
       notes: what was taken off the names or left aside, a sentence each.
+      metadata: texts that the file holds besides, of safetensors.
     """
 
     tensors: Tensors
     form: str
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class UnreadableError(Exception):
