@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
 from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES
 from cnn.training.run_folder import RunFolder, write_atomically
 
-KEYS = ("suite", "step", "split", "options", "changes", "fingerprint", "complete", "results")
+KINDS = {
+    "suite": str,
+    "step": int,
+    "split": str,
+    "options": dict,
+    "changes": dict,
+    "fingerprint": str,
+    "complete": bool,
+    "results": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class ResultFile:
         """Replaces the file in one step.
 
         Raises:
-          UserError: the run folder cannot be written to.
+          UserError: the run folder cannot be written to, or a number is not finite.
         """
         record = {
             "suite": self.suite,
@@ -84,7 +94,14 @@ class ResultFile:
             "results": results,
         }
         try:
-            write_atomically(self.path, json.dumps(record, indent=2) + "\n")
+            text = json.dumps(record, indent=2, allow_nan=False)
+        except ValueError as error:
+            raise UserError(
+                f"--suite: {self.suite} of {self.run.path} gives numbers that are not finite, so "
+                "the network has diverged; choose an earlier --step"
+            ) from error
+        try:
+            write_atomically(self.path, text + "\n")
         except OSError as error:
             raise UserError(
                 f"--workdir: cannot write {self.path} ({error.strerror}); "
@@ -112,19 +129,15 @@ class ResultFile:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Reads a result file: `KEYS` and their values.
+    """Reads a result file: `KINDS` by name.
 
     Raises:
       UserError: it is damaged.
     """
     try:
-        record = json.loads(path.read_text())
-        return {key: record[key] for key in KEYS}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); "
-            "delete it, and measure it again with eval.py"
-        ) from error
+        return read_json(path, KINDS)
+    except UserError as error:
+        raise UserError(f"{error}; or delete it, and measure it again with eval.py") from error
 
 
 def result_files(run: RunFolder, step: int, split: str) -> list[Path]:

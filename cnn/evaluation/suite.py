@@ -72,6 +72,7 @@ class Suite:
       signals: what it can measure, of `data.signal`.
       metrics: the numbers of `measure` that say one thing of a network, so that runs, and the arms
         of a study, can be compared by them.
+      needs: an option without which nothing can be measured, so that "all" leaves the suite out.
     """
 
     about: str
@@ -79,6 +80,7 @@ class Suite:
     section: Callable[[Sequence[MeasuredRun]], Markup]
     signals: frozenset[str] = frozenset({"image", "sound", "video"})
     metrics: tuple[Metric, ...] = ()
+    needs: str = ""
 
     def options(self) -> dict[str, Field]:
         """Returns the options."""

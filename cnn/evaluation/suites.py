@@ -4,12 +4,15 @@ from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.metric import declare
 from cnn.config.registry import Registry
+from cnn.evaluation import flips, landscape
 from cnn.evaluation.accuracy import suite as accuracy
+from cnn.evaluation.adversarial import suite as adversarial
 from cnn.evaluation.calibration import suite as calibration
 from cnn.evaluation.corruption import suite as corruption
 from cnn.evaluation.cost import suite as cost
 from cnn.evaluation.equivariance import suite as equivariance
 from cnn.evaluation.features import suite as features
+from cnn.evaluation.ood import suite as ood
 from cnn.evaluation.probes import linear, neighbors
 from cnn.evaluation.receptive_field import suite as receptive_field
 from cnn.evaluation.shift import suite as shift
@@ -30,6 +33,10 @@ add_suite("shift", shift.SUITE)
 add_suite("equivariance", equivariance.SUITE)
 add_suite("calibration", calibration.SUITE)
 add_suite("corruption", corruption.SUITE)
+add_suite("adversarial", adversarial.SUITE)
+add_suite("ood", ood.SUITE)
+add_suite("flips", flips.SUITE)
+add_suite("landscape", landscape.SUITE)
 add_suite("receptive_field", receptive_field.SUITE)
 add_suite("features", features.SUITE)
 add_suite("knn", neighbors.SUITE)
@@ -39,21 +46,26 @@ add_suite("linear_probe", linear.SUITE)
 def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
     """Reads "a,b(option=value)"; "all" stands for every suite, and what comes later wins.
 
-    So "all,shift(images=500)" is every suite, one of them on fewer images.
+    So "all,shift(images=500)" is every suite, one of them on fewer images. Suites that need an
+    option are not part of "all".
 
     Args:
       text: what to measure.
       field: that messages name.
 
     Raises:
-      UserError: there is no such suite or option, or no suite was named.
+      UserError: there is no such suite or option, one that is needed is missing, or no suite was
+        named.
     """
     found: dict[str, Asked] = {}
     for part in split_calls(text):
         if part == "all":
-            found |= {name: Asked(name) for name in SUITES}
+            found |= {name: Asked(name) for name, suite in SUITES.items() if not suite.needs}
             continue
         name, options = SUITES.parse(part, field)
+        needed = SUITES[name].needs
+        if needed and not options.get(needed):
+            raise UserError(f"{field}: '{name}' needs {needed}; write it like {name}({needed}=...)")
         found[name] = Asked(name, options)
     if not found:
         raise UserError(f"{field}: names none; allowed: all, {', '.join(SUITES)}")

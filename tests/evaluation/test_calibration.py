@@ -120,6 +120,12 @@ def test_logits_of_a_split_are_those_of_its_examples():
     np.testing.assert_array_equal(labels, expected)
 
 
+def test_outputs_that_are_not_finite_are_a_network_that_diverged():
+    broken = function_under_test(lambda v, x: x.mean((1, 2)) / 0.0, random_split(3, 4), 4)
+    with pytest.raises(UserError, match="has diverged"):
+        list(logits_of(broken))
+
+
 def test_diagram_leaves_empty_bins_out(answers):
     results = calibration(*answers)["equal_width"]
     drawing = str(reliability_diagram(results))

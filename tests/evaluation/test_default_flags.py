@@ -23,12 +23,14 @@ FIRST_RUN = (
     "--config.model.downsample=flc",
 )
 # The cost suite times calls for half a minute; .ci/run has it too.
-NAMES = [name for name in SUITES if name != "cost"]
+NAMES = [name for name, suite in SUITES.items() if name != "cost" and not suite.needs]
 FEWER = [
     "shift(exhaustive=1)",
     "corruption(images=8,severities=(5,))",
     "receptive_field(images=2)",
     "equivariance(images=64)",
+    "adversarial(images=64,steps=2)",
+    "landscape(images=64,points=3)",
 ]
 
 

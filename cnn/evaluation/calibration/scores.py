@@ -71,6 +71,19 @@ def _grouped(index: np.ndarray, confidence: np.ndarray, correct: np.ndarray, bin
     return Bins(counts, sums[0] / filled, sums[1] / filled)
 
 
+def check_finite(logits: np.ndarray) -> None:
+    """Refuses logits that are not finite.
+
+    Raises:
+      UserError: some are not.
+    """
+    if not np.isfinite(logits).all():
+        raise UserError(
+            "--suite: the network's outputs are not finite, so it has diverged and its "
+            "probabilities mean nothing; choose an earlier --step"
+        )
+
+
 class CalibrationTally:
     """Calibration of the examples seen so far; holds 9 bytes an example, and sums.
 
@@ -85,7 +98,7 @@ class CalibrationTally:
         self._correct: list[np.ndarray] = []
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Takes logits `[B, K]` and labels `[B]` of a batch; computes in float64."""
+        """Takes finite logits `[B, K]` and labels `[B]` of a batch; computes in float64."""
         log_p = log_softmax(logits.astype(np.float64) / self._temperature, axis=1)
         p, rows = np.exp(log_p), np.arange(len(labels))
         self._nll -= float(log_p[rows, labels].sum())

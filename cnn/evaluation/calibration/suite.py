@@ -9,7 +9,7 @@ import numpy as np
 from cnn.config.errors import UserError
 from cnn.config.metric import Metric, share
 from cnn.data import Split, open_dataset
-from cnn.evaluation.calibration.scores import CalibrationTally, fit_temperature
+from cnn.evaluation.calibration.scores import CalibrationTally, check_finite, fit_temperature
 from cnn.evaluation.calibration.section import COLUMNS, calibration_section
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test
@@ -109,13 +109,18 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
 
 
 def logits_of(model: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`."""
+    """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`.
+
+    Raises:
+      UserError: the logits are not finite.
+    """
     step = jax.jit(model.forward)
     seen = 0
     for batch in model.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
         logits, labels = jax.device_get(step(model.variables, model.feed.arrays, batch))
         seen += int(mask.sum())
+        check_finite(logits[mask])
         yield seen, logits[mask], labels[mask]
 
 

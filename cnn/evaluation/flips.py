@@ -1,0 +1,106 @@
+"""The suite `flips`: which predictions of another run does this one change?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from cnn.config.errors import UserError
+from cnn.config.metric import share
+from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
+from cnn.evaluation.suite import MeasuredRun, Progress, Results, Suite
+from cnn.pages import page
+from cnn.pages.page import Cell, Column, sortable_table
+from cnn.training.evaluate import Outcomes
+
+COLUMNS = {
+    "negative": ("negative flips", "right there, wrong here (Yan et al., CVPR 2021)"),
+    "positive": ("positive flips", "wrong there, right here"),
+    "disagreement": ("disagreement", "another class, right or wrong (churn)"),
+    "both_wrong": ("both wrong", "wrong there and here"),
+}
+NOTE = (
+    "Shares of examples in percent, against the predictions of another run on the same examples. "
+    "The difference of the accuracies is positive minus negative flips: two networks of one "
+    "accuracy can be right on different examples."
+)
+
+
+def measure_flips(
+    run: CheckpointedRun, split: str, progress: Progress, *, against: str = ""
+) -> Results:
+    """Compares the predictions of every example of a split with those of another run's last step.
+
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each run.
+      against: the other run folder.
+
+    Returns:
+      See `prediction_flips`, and "against" and its "against_step".
+
+    Raises:
+      UserError: there is no other run, or it is about other examples.
+    """
+    own = run.outcomes(split)
+    progress.show(1, 2)
+    changes = [f"{name}={value}" for name, value in run.changes.items() if isinstance(value, str)]
+    other = open_run(against, split=split, overrides=changes)
+    results = prediction_flips(other.outcomes(split), own)
+    progress.show(2, 2)
+    return results | {"against": against, "against_step": other.step}
+
+
+def prediction_flips(before: Outcomes, after: Outcomes) -> dict[str, Any]:
+    """Returns "count" and the shares of examples in `COLUMNS`.
+
+    Args:
+      before: `prediction` and `label` of the other network, arrays [N].
+      after: of this one, in the same order.
+
+    Raises:
+      UserError: their labels differ.
+    """
+    if not np.array_equal(before["label"], after["label"]):
+        raise UserError(
+            "--suite=flips: the two runs are about different examples; give one that was trained "
+            "on the same data set, with the same split"
+        )
+    right, now_right = (o["prediction"] == o["label"] for o in (before, after))
+    shares = {
+        "negative": right & ~now_right,
+        "positive": ~right & now_right,
+        "disagreement": before["prediction"] != after["prediction"],
+        "both_wrong": ~right & ~now_right,
+    }
+    return {"count": int(right.size)} | {n: float(found.mean()) for n, found in shares.items()}
+
+
+def flips_section(runs: Sequence[MeasuredRun]) -> Markup:
+    """A table of the runs."""
+    columns = [Column("run"), Column("against"), Column("examples", numeric=True)]
+    columns += [Column(label, numeric=True, hint=hint) for label, hint in COLUMNS.values()]
+    rows = [
+        [
+            Cell(run.name),
+            Cell(run.results["against"]),
+            Cell(f"{run.results['count']:,}", run.results["count"]),
+            *(Cell(f"{100 * run.results[name]:.2f}", run.results[name]) for name in COLUMNS),
+        ]
+        for run in runs
+    ]
+    return page.section("Prediction flips", sortable_table(columns, rows), note=NOTE)
+
+
+SUITE = Suite(
+    about="predictions that differ from another run's",
+    measure=measure_flips,
+    section=flips_section,
+    needs="against",
+    metrics=tuple(
+        share(name, label.capitalize(), label, hint, higher_is_better=name == "positive")
+        for name, (label, hint) in COLUMNS.items()
+    ),
+)

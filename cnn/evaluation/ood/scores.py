@@ -1,0 +1,37 @@
+"""Scores that are higher for what a network knows, and how well they tell it from the rest."""
+
+import numpy as np
+from scipy.special import log_softmax, logsumexp
+from scipy.stats import rankdata
+
+ACCEPTED = 0.95  # share of the known examples at which false positives are counted
+
+
+def max_probability(logits: np.ndarray) -> np.ndarray:
+    """Maximum softmax probability `[N]` (Hendrycks & Gimpel, ICLR 2017), of logits `[N, K]`."""
+    return np.exp(log_softmax(logits.astype(np.float64), axis=1).max(1))
+
+
+def negative_energy(logits: np.ndarray) -> np.ndarray:
+    """log sum exp of the logits, `[N]`: minus the energy at temperature 1 (Liu et al., 2020)."""
+    return logsumexp(logits.astype(np.float64), axis=1)
+
+
+SCORES = {"msp": max_probability, "energy": negative_energy}
+
+
+def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a known example scores above an unknown one.
+
+    Ties count one half. The Mann-Whitney statistic, from mid-ranks.
+    """
+    ranks = rankdata(np.concatenate([known, unknown]))[: len(known)]
+    pairs = len(known) * len(unknown)
+    return float((ranks.sum() - len(known) * (len(known) + 1) / 2) / pairs)
+
+
+def false_positive_rate(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Share of unknown examples accepted where at least 95 % of the known ones are (FPR95)."""
+    place = int(np.ceil(ACCEPTED * len(known))) - 1
+    threshold = np.sort(known)[::-1][place]
+    return float((unknown >= threshold).mean())
