@@ -195,6 +195,9 @@ FIELDS: dict[str, Field] = {
             0.9, "[0, 1)", "batch: share of the running statistics kept at each step"
         ),
         norm_epsilon=real(1e-5, "[0, 1)", "added to variances"),
+        norm_frozen=flag(
+            False, "batch: training takes the running statistics, and leaves them", later=True
+        ),
         ghost_batch=whole(
             0, "[0, 1048576]", "batch: examples that share statistics; 0: the whole batch"
         ),

@@ -21,14 +21,15 @@ NORMS: Registry[Callable[..., nn.Module]] = Registry("norm", "model.norm")
 _AFFINE = ("norm_epsilon", "zero_scale")
 
 
-@NORMS.register("batch", (*_AFFINE, "norm_momentum", "ghost_batch"))
+@NORMS.register("batch", (*_AFFINE, "norm_momentum", "norm_frozen", "ghost_batch"))
 class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe & Szegedy, ICML 2015) over ghost groups of the batch.
 
     Under jit the statistics are those of the whole batch, on however many devices it lies. With
     `style.ghost_batch` = G each run of G consecutive examples has its own (Hoffer et al., NeurIPS
     2017), and the running statistics take the mean over the groups. The variance is the biased one,
-    in the running statistics too, as in flax; PyTorch's running variance is the unbiased one.
+    in the running statistics too, as in flax; PyTorch's running variance is the unbiased one. With
+    `style.norm_frozen` training normalises by the running statistics too, and leaves them.
     """
 
     style: Style
@@ -42,7 +43,7 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
-        if not train:
+        if not train or self.style.norm_frozen:
             mean, var = running_mean.value, running_var.value
             return _normalize(x, mean, var, scale, bias, self.style)
         grouped = x.reshape(self._groups(x.shape[0]), -1, *x.shape[1:])

@@ -32,6 +32,7 @@ class Style:
       norm: name in `NORMS`.
       norm_momentum: share of the running statistics kept at each step.
       norm_epsilon: added to variances.
+      norm_frozen: whether training uses the running statistics and leaves them.
       ghost_batch: examples that share batch statistics; 0 for the whole batch.
       activation: name in `ACTIVATIONS`.
       padding: of convolutions and pooling; see `cnn.ops.padding`.
@@ -44,6 +45,7 @@ class Style:
     norm: str = "batch"
     norm_momentum: float = 0.9
     norm_epsilon: float = 1e-5
+    norm_frozen: bool = False
     ghost_batch: int = 0
     activation: str = "relu"
     padding: str = "SAME"

@@ -54,6 +54,17 @@ def test_evaluation_uses_running_statistics_and_leaves_them():
     jax.tree.map(np.testing.assert_array_equal, dict(after), stats)
 
 
+def test_frozen_statistics_are_used_in_training_too():
+    x = RNG.standard_normal((4, 3, 3, 2)).astype(np.float32)
+    stats = {"mean": np.float32([1.0, -2.0]), "var": np.float32([4.0, 0.25])}
+    params = {"scale": np.float32([2.0, 3.0]), "bias": np.float32([0.5, 0.0])}
+    given = {"params": params, "batch_stats": stats}
+    y, after = run("batch", x, True, given, norm_frozen=True)
+    wanted, _ = run("batch", x, False, given)
+    np.testing.assert_array_equal(y, wanted)
+    jax.tree.map(np.testing.assert_array_equal, dict(after), stats)
+
+
 def test_ghost_groups_are_runs_of_the_batch_and_statistics_their_mean():
     x = RNG.standard_normal((12, 2, 2, 3)).astype(np.float32)
     y, stats = run("batch", x, ghost_batch=4)
