@@ -185,6 +185,10 @@ def torchvision_cases() -> Iterator[Case]:
         {"depths": (2, 1, 1, 1)},
     )
     yield Case("torchvision", "resnet50", lambda: ResNet(Bottleneck, [1, 1, 1, 1], CLASSES), one)
+    grouped = partial(ResNet, Bottleneck, [1, 1, 1, 1], CLASSES, groups=32, width_per_group=4)
+    yield Case("torchvision", "resnext50_32x4d", grouped, one)
+    wide = partial(ResNet, Bottleneck, [1, 1, 1, 1], CLASSES, width_per_group=128)
+    yield Case("torchvision", "wide_resnet50_2", wide, one)
     narrow = {
         "features": (8, 8, 12, 12, 16),
         "head": "flatten(hidden=(24, 20), grid=7)",

@@ -26,6 +26,8 @@ class BlockForm:
       expansion: output features per width; only the last convolution has them.
       preactivated: norm and activation come before each convolution (He et al., ECCV 2016).
       squeeze_excite: before the sum.
+      middle: features of the convolutions before the last, per width.
+      groups: of channels in the convolutions that are larger than 1.
     """
 
     windows: tuple[int, ...]
@@ -33,6 +35,8 @@ class BlockForm:
     expansion: int = 1
     preactivated: bool = False
     squeeze_excite: bool = False
+    middle: int = 1
+    groups: int = 1
 
 
 # He et al., CVPR 2016. V1_5 strides the 3x3 convolution as Torch's ports and "ResNet-B" do, which
@@ -139,7 +143,11 @@ class ResidualBlock(nn.Module):
         return y + around if self.form.preactivated else self.style.activate(y + around)
 
     def _features(self, i: int) -> int:
-        return self.width * (self.form.expansion if i == len(self.form.windows) - 1 else 1)
+        last = i == len(self.form.windows) - 1
+        return self.width * (self.form.expansion if last else self.form.middle)
+
+    def _groups(self, window: int) -> int:
+        return self.form.groups if window > 1 else 1
 
     def _postactivated(self, x: Array, train: bool) -> tuple[Array, Array | None]:
         phase, last = None, len(self.form.windows) - 1
@@ -151,6 +159,7 @@ class ResidualBlock(nn.Module):
                 self.style,
                 self.sites.main,
                 strides=self.strides if i == self.form.strided else 1,
+                groups=self._groups(window),
                 activate=i < last,
                 scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
                 name=f"conv{i + 1}",
@@ -174,7 +183,14 @@ class ResidualBlock(nn.Module):
             if takes:
                 y = before_conv(self, self.sites.main, y, train)
             strides = self.strides if takes else 1
-            conv = Conv(self._features(i), window, self.style, strides=strides, name=f"conv{i + 1}")
+            conv = Conv(
+                self._features(i),
+                window,
+                self.style,
+                strides=strides,
+                groups=self._groups(window),
+                name=f"conv{i + 1}",
+            )
             y = conv(y)
         return y, phase, source
 

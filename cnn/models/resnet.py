@@ -218,5 +218,20 @@ def _add_imagenet() -> None:
         _add(f"preact_resnet{depth}", about, _Builder(pre), **shape)
 
 
+def _add_wide() -> None:
+    shape = dict(stem="imagenet", features=(64, 128, 256, 512))
+    depths = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+    for depth, groups, each in ((50, 32, 4), (101, 32, 8), (101, 64, 4)):
+        form = replace(BOTTLENECK, groups=groups, middle=groups * each // 64)
+        about = f"{groups} groups of {each} channels per 64 of width; Xie et al., CVPR 2017"
+        name = f"resnext{depth}_{groups}x{each}d"
+        _add(name, about, _Builder(form), depths=depths[depth], **shape)
+    for depth, blocks in depths.items():
+        about = "bottlenecks twice as wide; Zagoruyko & Komodakis, BMVC 2016, as in torchvision"
+        builder = _Builder(replace(BOTTLENECK, middle=2))
+        _add(f"wide_resnet{depth}_2", about, builder, depths=blocks, **shape)
+
+
 _add_cifar()
 _add_imagenet()
+_add_wide()

@@ -16,6 +16,11 @@ GOLDEN = {
     "resnet50d": 25_576_264,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
     # torchvision keeps the biases before batch norm, and so is counted by everyone.
     "vgg16": 138_357_544,
     "vgg16_bn": 138_365_992,

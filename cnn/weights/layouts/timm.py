@@ -17,7 +17,7 @@ from cnn.weights.layouts.layout import (
     Layout,
     Site,
 )
-from cnn.weights.layouts.torchvision import GELU, VGG_HEAD
+from cnn.weights.layouts.torchvision import GELU, VGG_HEAD, WIDE
 from cnn.weights.tensor_form import conv_of_linear
 
 _BASE = TORCH_MODEL | IMAGENET
@@ -80,6 +80,8 @@ def _networks() -> Iterator[tuple[str, Counterpart]]:
         pre = Counterpart(f"resnetv2_{depth}", _preactivated, _BASE | _HALVES)
         yield f"preact_resnet{depth}", pre
         yield f"resnet{depth}d", Counterpart(f"resnet{depth}d", averaged, _BASE | _AVERAGED)
+    for name in WIDE:
+        yield name, Counterpart(name, resnet, _BASE)
     for depth in (50, 101, 152):
         yield f"resnet{depth}c", Counterpart(f"resnet{depth}c", partial(resnet, stem=_DEEP), _BASE)
     for depth in (11, 13, 16, 19):

@@ -58,9 +58,15 @@ def _convnext(network: ConvNeXt) -> Iterator[Site]:
     )
 
 
+# One name everywhere.
+WIDE = (
+    *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
+    *("wide_resnet50_2", "wide_resnet101_2"),
+)
 _BASE = TORCH_MODEL | IMAGENET
 _NETWORKS = {
     **{f"resnet{n}": Counterpart(f"resnet{n}", resnet, _BASE) for n in (18, 34, 50, 101, 152)},
+    **{name: Counterpart(name, resnet, _BASE) for name in WIDE},
     **{
         f"vgg{n}{suffix}": Counterpart(f"vgg{n}{suffix}", _vgg, _BASE | VGG_HEAD)
         for n in (11, 13, 16, 19)
