@@ -1,0 +1,63 @@
+"""`python -m cnn.data prepare NAME --to=DIR`: makes a data set that `data.source=tfds` reads."""
+
+from pathlib import Path
+
+from cnn.config.entry import Parser, run_command
+from cnn.config.errors import UserError, did_you_mean
+from cnn.data.files import shown
+from cnn.data.prepare.archives import gather
+from cnn.data.prepare.own import own_set
+from cnn.data.prepare.recipes import RECIPES
+from cnn.data.prepare.writer import PreparedSet, write
+
+
+def main(arguments: list[str]) -> None:
+    """Prepares what was asked for and says how it is used."""
+    parser = Parser(
+        prog="python -m cnn.data",
+        description=__doc__,
+        epilog="examples: python -m cnn.data prepare cifar10 --to=$HOME/tensorflow_datasets; "
+        "python -m cnn.data prepare flowers --from=class_folders --to=sets. Names: "
+        + "; ".join(f"{name}: {recipe.about}" for name, recipe in RECIPES.items())
+        + "; any other name: --from is a folder of class folders or a CSV file",
+    )
+    parser.add_argument("command", choices=("prepare",))
+    parser.add_argument("name", help="of the data set")
+    parser.add_argument(
+        "--to", required=True, type=Path, help="folder of data sets (data.data_dir)"
+    )
+    parser.add_argument(
+        "--from",
+        dest="given",
+        action="append",
+        default=[],
+        type=Path,
+        help="official archive, or folder with it (repeatable); without, it is downloaded",
+    )
+    options = parser.parse_args(arguments)
+    root = options.to.expanduser()
+    for prepared in _sets(options.name, [path.expanduser() for path in options.given], root):
+        counts = write(prepared, root)
+        listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        name = "/".join(filter(None, (prepared.name, prepared.config)))
+        print(f"{name} {prepared.version}: {listed} examples; read it with:")
+        print(f"  --config.data.name={name} --config.data.data_dir={shown(root)}")
+
+
+def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
+    for path in given:
+        if not path.exists():
+            raise UserError(f"--from: there is no {shown(path)}")
+    if name in RECIPES:
+        recipe = RECIPES[name]
+        return recipe.sets(gather(recipe.archives, given, root / "downloads"))
+    if len(given) != 1:
+        raise UserError(
+            f"'{name}' is no data set with official archives: {did_you_mean(name, RECIPES)}; of "
+            "your own files give one --from, a folder of class folders or a CSV file"
+        )
+    return [own_set(name, given[0])]
+
+
+if __name__ == "__main__":
+    run_command(main)

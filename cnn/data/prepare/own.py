@@ -1,0 +1,130 @@
+"""A user's own files as a data set: class folders, or a table of paths and labels."""
+
+import csv
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from cnn.config.errors import UserError
+from cnn.data.decode import IMAGE_SUFFIXES, look_at_image
+from cnn.data.files import entries, files_below, shown
+from cnn.data.prepare.writer import Example, Feature, PreparedSet, image, label, sound, text
+from cnn.data.waves import look_at_wave
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_SOUNDS = (".wav", ".flac")
+
+# Of each example: its key, its file and its class.
+_Rows = list[tuple[str, Path, str]]
+
+
+def own_set(name: str, source: Path) -> PreparedSet:
+    """Returns what is to be written of a folder or a CSV file.
+
+    A folder holds a folder for each class, or for each split a folder of such; without splits all
+    is "train". A CSV file has the columns `path` (from its own folder), `label` and maybe `split`.
+
+    Raises:
+      UserError: the name cannot be one, nothing is found, or a file is broken.
+    """
+    if not _NAME.fullmatch(name):
+        raise UserError(f"'{name}' is no name of a data set; use small letters, digits and _")
+    if source.is_dir():
+        splits = _of_folders(source)
+    elif source.suffix.lower() == ".csv":
+        splits = _of_table(source)
+    else:
+        raise UserError(f"--from: {shown(source)} is neither a folder nor a CSV file")
+    rows = [row for found in splits.values() for row in found]
+    names = tuple(sorted({row[2] for row in rows}))
+    if len(names) < 2:
+        raise UserError(
+            f"--from: {shown(source)} holds the classes {', '.join(names) or 'none'}; two or more "
+            "are needed"
+        )
+    kind, feature = _looked_at(rows)
+    return PreparedSet(
+        name,
+        "1.0.0",
+        {kind: feature, "label": label(names), "file_name": text()},
+        {split: partial(_examples, kind, found) for split, found in splits.items()},
+        about=f"Made of {source.name}.",
+        supervised=(kind, "label"),
+    )
+
+
+def _of_folders(root: Path) -> dict[str, _Rows]:
+    folders = [e for e in entries(root) if e.is_dir()]
+    flat = any(not e.is_dir() for folder in folders for e in entries(folder.path))
+    splits = {"train": root} if flat else {e.name: Path(e.path) for e in folders}
+    found = {}
+    for split, folder in splits.items():
+        found[split] = [
+            (str(Path(path).relative_to(folder)), Path(path), entry.name)
+            for entry in entries(folder)
+            if entry.is_dir()
+            for path in files_below(entry.path)
+        ]
+    return {split: rows for split, rows in found.items() if rows}
+
+
+def _of_table(file: Path) -> dict[str, _Rows]:
+    found: dict[str, _Rows] = {}
+    try:
+        with file.open(newline="") as lines:
+            table = csv.DictReader(lines)
+            if missing := {"path", "label"} - set(table.fieldnames or ()):
+                raise UserError(f"{shown(file)}: has no column '{min(missing)}' in its first line")
+            for row in table:
+                rows = found.setdefault(row.get("split") or "train", [])
+                rows.append((row["path"], file.parent / row["path"], row["label"] or ""))
+                if not row["label"]:
+                    raise UserError(f"{shown(file)}, line {table.line_num}: has no label")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{shown(file)}: is no table that can be read: {error}") from error
+    return found
+
+
+def _looked_at(rows: _Rows) -> tuple[str, Feature]:
+    """Returns the kind of the examples and their feature, of a look at every file."""
+    kinds = {"audio": _SOUNDS, "image": IMAGE_SUFFIXES}
+    first = rows[0][1]
+    kind = next((k for k, suffixes in kinds.items() if first.suffix.lower() in suffixes), None)
+    if kind is None:
+        raise UserError(f"{shown(first)}: is neither an image nor a WAV or FLAC file")
+    shapes = set()
+    for _, path, _ in rows:
+        if path.suffix.lower() not in kinds[kind]:
+            raise UserError(f"{shown(path)}: is no {kind} file, as {first.name} is; remove it")
+        try:
+            look = look_at_image if kind == "image" else _look_at_sound
+            shapes.add(look(path))
+        except OSError as error:
+            raise UserError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+    if kind == "audio":
+        rates = {(channels, rate) for _, channels, rate in shapes}
+        if len(rates) > 1 or next(iter(rates))[0] != 1:
+            raise UserError(
+                "--from: sounds have to be mono and of one rate to be stored so; found (channels, "
+                f"samples per second) {sorted(rates)[:4]}; data.source=folder reads them as is"
+            )
+        return kind, sound(next(iter(rates))[1])
+    sizes = [{shape[i] for shape in shapes} for i in range(3)]
+    common = [next(iter(size)) if len(size) == 1 else None for size in sizes]
+    return kind, image(*common[:2], common[2] or 3)
+
+
+def _look_at_sound(path: Path) -> tuple[int, int, int]:
+    return look_at_wave(path.read_bytes(), shown(path))
+
+
+def _examples(kind: str, rows: _Rows) -> Iterator[Example]:
+    import soundfile
+
+    for key, path, name in rows:
+        if kind == "image":
+            content = path.read_bytes()
+        else:
+            content, _ = soundfile.read(path, dtype="int16")
+        yield key, {kind: content, "label": name, "file_name": key}

@@ -1,0 +1,433 @@
+"""Data sets made of official archives: what TFDS' own builder makes of them, in its order.
+
+Small archives of the official formats stand for the network; their sizes and checksums stand for
+the official ones.
+"""
+
+import gzip
+import hashlib
+import http.server
+import io
+import os
+import struct
+import tarfile
+import threading
+from dataclasses import replace
+from unittest.mock import Mock
+
+import cv2
+import numpy as np
+import pytest
+import scipy.io
+import soundfile
+import tensorflow_datasets as tfds
+
+from cnn.config.errors import UserError
+from cnn.data import open_dataset
+from cnn.data.__main__ import main
+from cnn.data.prepare import archives, writer
+from cnn.data.prepare.recipes import RECIPES
+
+RNG = np.random.default_rng(0)
+
+
+def images(count, *shape):
+    return RNG.integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def idx(array):
+    header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return gzip.compress(header + array.tobytes())
+
+
+def tar(files, mode="w:gz"):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def mat(pixels, labels):
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, {"X": np.moveaxis(pixels, 0, -1), "y": labels[:, None]})
+    return buffer.getvalue()
+
+
+def wav(samples):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.astype(np.int16), 16000, format="WAV")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def official(monkeypatch, tmp_path):
+    """Puts files into a folder as the official ones of a recipe."""
+
+    def put(name, files):
+        folder = tmp_path / "official"
+        folder.mkdir(exist_ok=True)
+        recipe = RECIPES[name]
+        changed = []
+        for archive in recipe.archives:
+            content = files.get(archive.name)
+            if content is not None:
+                (folder / archive.name).write_bytes(content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                archive = replace(archive, size=len(content), sha256=sha256)
+            changed.append(archive)
+        monkeypatch.setitem(RECIPES._entries, name, replace(recipe, archives=tuple(changed)))
+        return folder
+
+    return put
+
+
+def prepared(data, tmp_path, name, folder, dataset=None, **fields):
+    """Prepares a set and opens it."""
+    main(["prepare", name, f"--to={tmp_path / 'sets'}", f"--from={folder}"])
+    data.update(source="tfds", name=dataset or name, data_dir=str(tmp_path / "sets"), **fields)
+    return open_dataset(data)
+
+
+def reference(tmp_path, split_examples, features):
+    """Returns (values of `features`) of each split as TFDS' own builder orders them."""
+    with tfds.core.registered.skip_registration():
+
+        class Reference(tfds.core.GeneratorBasedBuilder):
+            """Examples whose key is their index."""
+
+            name = "reference"
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                kinds = {"number": tfds.features.Scalar(np.int64)}
+                return tfds.core.DatasetInfo(
+                    builder=self, features=tfds.features.FeaturesDict(kinds)
+                )
+
+            def _split_generators(self, dl_manager):
+                return {split: self._generate_examples(n) for split, n in split_examples.items()}
+
+            def _generate_examples(self, count):
+                for i in range(count):
+                    yield features(i), {"number": i}
+
+        builder = Reference(data_dir=tmp_path / "reference", file_format="array_record")
+    tfds.disable_progress_bar()
+    builder.download_and_prepare()
+    return {
+        split: np.array([int(x["number"]) for x in builder.as_data_source(split)])
+        for split in split_examples
+    }
+
+
+def check(split, wanted_images, wanted_labels, order):
+    found, labels = split.read(np.arange(len(order)))
+    np.testing.assert_array_equal(found, wanted_images[order])
+    np.testing.assert_array_equal(labels, wanted_labels[order])
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_mnist(data, tmp_path, official, name):
+    train, test = images(70, 28, 28), images(30, 28, 28)
+    own = {"train": (train, np.arange(70) % 10), "t10k": (test, np.arange(30) % 10)}
+    files = {}
+    for split, (pixels, labels) in own.items():
+        files[f"{split}-images-idx3-ubyte.gz"] = idx(pixels)
+        files[f"{split}-labels-idx1-ubyte.gz"] = idx(labels.astype(np.uint8))
+    dataset = prepared(data, tmp_path, name, official(name, files))
+    orders = reference(tmp_path, {"train": 70, "test": 30}, lambda i: i)
+    check(dataset.train, train[..., None], np.arange(70) % 10, orders["train"])
+    check(dataset.test, test[..., None], np.arange(30) % 10, orders["test"])
+    assert dataset.class_names[9] == ("9" if name == "mnist" else "Ankle boot")
+    assert dataset.train.name.startswith(f"{name} train")
+
+
+def cifar_row(pixels, *labels):
+    return bytes(labels) + pixels.transpose(2, 0, 1).tobytes()
+
+
+def test_cifar10(data, tmp_path, official):
+    pixels = images(60, 32, 32, 3)
+    rows = [cifar_row(image, i % 10) for i, image in enumerate(pixels)]
+    files = {f"data_batch_{b + 1}.bin": b"".join(rows[10 * b : 10 * b + 10]) for b in range(5)}
+    files |= {"test_batch.bin": b"".join(rows[50:])}
+    names = [f"name {i}" for i in range(10)]
+    files |= {"batches.meta.txt": "\n".join([*names, "", ""]).encode()}
+    content = tar({f"cifar-10-batches-bin/{name}": part for name, part in files.items()})
+    folder = official("cifar10", {"cifar-10-binary.tar.gz": content})
+    dataset = prepared(data, tmp_path, "cifar10", folder)
+    orders = reference(tmp_path, {"train": 50, "test": 10}, lambda i: i)
+    labels = np.arange(60) % 10
+    check(dataset.train, pixels[:50], labels[:50], orders["train"])
+    check(dataset.test, pixels[50:], labels[50:], orders["test"])
+    assert dataset.class_names == tuple(names)
+    # TFDS itself reads what was written, ids included.
+    first = tfds.builder_from_directory(tmp_path / "sets" / "cifar10" / "3.0.2")
+    one = first.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})[0]
+    assert one["id"] == f"train_{orders['train'][0]:05}".encode()
+
+
+def test_cifar100(data, tmp_path, official):
+    pixels = images(30, 32, 32, 3)
+    rows = [cifar_row(image, i % 20, (7 * i) % 100) for i, image in enumerate(pixels)]
+    files = {"train.bin": b"".join(rows[:20]), "test.bin": b"".join(rows[20:])}
+    for kind, count in (("coarse", 20), ("fine", 100)):
+        names = "\n".join(f"{kind} {i}" for i in range(count))
+        files[f"{kind}_label_names.txt"] = f"{names}\n".encode()
+    content = tar({f"cifar-100-binary/{name}": part for name, part in files.items()})
+    folder = official("cifar100", {"cifar-100-binary.tar.gz": content})
+    dataset = prepared(data, tmp_path, "cifar100", folder)
+    order = reference(tmp_path, {"train": 20}, lambda i: i)["train"]
+    check(dataset.train, pixels[:20], 7 * np.arange(20) % 100, order)
+    assert dataset.class_names[99] == "fine 99"
+
+
+def test_svhn(data, tmp_path, official):
+    pixels, labels = images(25, 32, 32, 3), np.arange(25) % 10 + 1
+    files = {"train_32x32.mat": mat(pixels, labels), "test_32x32.mat": mat(pixels, labels)}
+    dataset = prepared(data, tmp_path, "svhn", official("svhn", files), "svhn_cropped")
+    order = reference(tmp_path, {"train": 25}, lambda i: i)["train"]
+    check(dataset.train, pixels, labels % 10, order)  # the digit 0 is stored as 10
+    assert dataset.class_names == tuple("0123456789")
+
+
+def test_cifar10_1_and_cifar10_c(data, tmp_path, official):
+    pixels, labels = images(12, 32, 32, 3), np.arange(12) % 10
+    files = {}
+    for version in ("v4", "v6"):
+        files[f"cifar10.1_{version}_data.npy"] = npy(pixels)
+        files[f"cifar10.1_{version}_labels.npy"] = npy(labels.astype(np.int32))
+    order = reference(tmp_path, {"test": 12}, lambda i: i)["test"]
+    fields = {"train_split": "test"}
+    dataset = prepared(
+        data, tmp_path, "cifar10_1", official("cifar10_1", files), "cifar10_1/v6", **fields
+    )
+    check(dataset.test, pixels, labels, order)
+    stacked = images(5 * 12, 32, 32, 3)
+    content = tar(
+        {
+            "CIFAR-10-C/labels.npy": npy(np.tile(labels, 5)),
+            "CIFAR-10-C/glass_blur.npy": npy(stacked),
+        },
+        "w",
+    )
+    folder = official("cifar10_c", {"CIFAR-10-C.tar": content})
+    named = "cifar10_corrupted/frosted_glass_blur_3"
+    dataset = prepared(data, tmp_path, "cifar10_c", folder, named)
+    check(dataset.test, stacked[24:36], labels, order)
+
+
+def test_speech_commands(data, tmp_path, official):
+    ramp = np.arange(16000)
+    files = {
+        "./yes/a_nohash_0.wav": wav(ramp),
+        "./yes/b_nohash_0.wav": wav(ramp + 1),
+        "./cat/a_nohash_0.wav": wav(ramp[:9000] + 2),
+        "./no/c_nohash_0.wav": wav(ramp + 3),
+        "./_background_noise_/hum.wav": wav(np.arange(40000) % 99),
+        "./_background_noise_/running_tap.wav": wav(np.arange(40000) % 77),
+        "./validation_list.txt": b"yes/b_nohash_0.wav\n",
+        "./testing_list.txt": b"no/c_nohash_0.wav\n",
+    }
+    test = {"./no/c_nohash_0.wav": wav(ramp + 3), "./_silence_/0.wav": wav(0 * ramp)}
+    folder = official(
+        "speech_commands",
+        {
+            "speech_commands_v0.02.tar.gz": tar(files),
+            "speech_commands_test_set_v0.02.tar.gz": tar(test),
+        },
+    )
+    data.signal, data.validation_split = "sound", "validation"
+    dataset = prepared(data, tmp_path, "speech_commands", folder)
+    names = dataset.class_names
+    assert names[-2:] == ("_silence_", "_unknown_")
+
+    def contents(split):
+        waves, labels = split.read(np.arange(len(split)))
+        return sorted((names[y], int(w[0, 0])) for w, y in zip(waves, labels, strict=True))
+
+    # Noise is cut into seconds, half a second apart.
+    silence = [("_silence_", start % 99) for start in range(0, 24000, 8000)]
+    assert contents(dataset.train) == sorted([*silence, ("_unknown_", 2), ("yes", 0)])
+    taps = [("_silence_", start % 77) for start in range(0, 24000, 8000)]
+    assert contents(dataset.validation) == sorted([*taps, ("yes", 1)])
+    assert contents(dataset.test) == [("_silence_", 0), ("no", 3)]
+
+
+def test_imagenet(data, tmp_path, official, monkeypatch):
+    encoded = {}
+    for wnid in ("n01440764", "n01443537"):
+        for i in range(2):
+            content = cv2.imencode(".jpg", images(1, 40 + i, 50, 3)[0])[1].tobytes()
+            encoded[f"{wnid}_{i}.JPEG"] = content
+    inner = {
+        f"{wnid}.tar": tar({k: v for k, v in encoded.items() if k.startswith(wnid)}, "w")
+        for wnid in ("n01440764", "n01443537")
+    }
+    files = {
+        "ILSVRC2012_img_train.tar": tar(inner, "w"),
+        "ILSVRC2012_img_val.tar": tar({"ILSVRC2012_val_00000001.JPEG": content}, "w"),
+    }
+    labels = tmp_path / "validation_labels.txt"
+    labels.write_text("n01443537\n")
+    from tensorflow_datasets.core.utils import resource_utils
+
+    real = resource_utils.tfds_path
+    monkeypatch.setattr(
+        resource_utils, "tfds_path", lambda p: labels if "validation_labels" in p else real(p)
+    )
+    folder = official("imagenet", files)
+    dataset = prepared(
+        data, tmp_path, "imagenet", folder, "imagenet2012", image_size=8, test_split="validation"
+    )
+    assert (len(dataset.train), dataset.num_classes) == (4, 1000)
+    assert sorted(dataset.train.read(np.arange(4))[1]) == [0, 0, 1, 1]
+    assert dataset.test.read(np.arange(1))[1] == [1]
+    order = reference(tmp_path, {"train": 4}, lambda i: list(encoded)[i])["train"]
+    found = dataset.train.read(np.arange(4))[1]
+    assert [dataset.class_names[y] for y in found] == [list(encoded)[i][:9] for i in order]
+
+
+def class_folder(root):
+    for i in range(12):
+        (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(root / "ab"[i % 2] / f"{i}.png"), np.full((4, 5, 3), i, np.uint8))
+
+
+def test_class_folders_and_tables(data, tmp_path):
+    class_folder(tmp_path / "mine" / "train")
+    class_folder(tmp_path / "mine" / "test")
+    dataset = prepared(data, tmp_path, "mine", tmp_path / "mine")
+    assert (len(dataset.train), len(dataset.test), dataset.class_names) == (12, 12, ("a", "b"))
+    pixels, labels = dataset.train.read(np.arange(12))
+    np.testing.assert_array_equal(pixels[:, 0, 0, 0] % 2, labels)
+    lines = [
+        f"{i}.png,{'even' if i % 2 == 0 else 'odd'},{'test' if i > 8 else 'train'}"
+        for i in range(12)
+    ]
+    for i in range(12):
+        os.link(tmp_path / "mine" / "train" / "ab"[i % 2] / f"{i}.png", tmp_path / f"{i}.png")
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,split", *lines]))
+    dataset = prepared(data, tmp_path, "tabled", table)
+    assert (len(dataset.train), len(dataset.test)) == (9, 3)
+    assert dataset.class_names == ("even", "odd")
+
+
+@pytest.fixture
+def cifar(official):
+    row = cifar_row(images(1, 32, 32, 3)[0], 1)
+    files = {f"data_batch_{i}.bin": 4 * row for i in range(1, 6)} | {"test_batch.bin": row}
+    files["batches.meta.txt"] = b"a\nb\n"
+    content = tar({f"cifar-10-batches-bin/{name}": part for name, part in files.items()})
+    return official("cifar10", {"cifar-10-binary.tar.gz": content})
+
+
+def left(root):
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, cifar, monkeypatch):
+    to, file = f"--to={tmp_path / 'sets'}", cifar / "cifar-10-binary.tar.gz"
+    command = ["prepare", "cifar10", to, f"--from={file}"]
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    with pytest.raises(UserError, match=r"bytes, and the official cifar-10-binary\.tar\.gz has"):
+        main(command)
+    file.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(UserError, match=r"its SHA-256 is .* and that of the official"):
+        main(command)
+    file.write_bytes(whole)
+    with pytest.raises(UserError, match=r"--from: cifar-10-binary\.tar\.gz is missing; give"):
+        main(["prepare", "cifar10", to, f"--from={tmp_path}"])
+    with pytest.raises(UserError, match=r"'cifar1O' is no data set .* did you mean 'cifar10'"):
+        main(["prepare", "cifar1O", to])
+    for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "_write_shard", Mock(side_effect=error))
+            with pytest.raises(type(error)):
+                main(command)
+        assert left(tmp_path / "sets") == []
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.shutil, "disk_usage", lambda path: Mock(free=10))
+        with pytest.raises(UserError, match=r"0 MiB are free and"):
+            main(command)
+    (tmp_path / "sets" / "cifar10" / "3.0.2.incomplete-1").mkdir(parents=True)  # of a killed one
+    main(command)
+    assert not list((tmp_path / "sets" / "cifar10").glob("*incomplete*"))
+    with pytest.raises(UserError, match=r"3\.0\.2: is there already; remove it"):
+        main(command)
+
+
+def test_two_examples_of_one_key_are_refused(tmp_path):
+    example = "x", {"image": writer.png(images(1, 2, 2, 3)[0]), "label": "a"}
+    features = {"image": writer.image(2, 2, 3), "label": writer.label(("a", "b"))}
+    twice = writer.PreparedSet("s", "1.0.0", features, {"train": lambda: iter([example] * 2)})
+    with pytest.raises(UserError, match=r"s: two examples of train have the same key"):
+        writer.write(twice, tmp_path)
+    assert left(tmp_path) == []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `content`, from where it is asked to, at most `most` bytes of it."""
+
+    content, most, asked = b"", 10**9, []
+
+    def do_GET(self):
+        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        type(self).asked.append(start)
+        self.send_response(206 if start else 200)
+        self.end_headers()
+        self.wfile.write(self.content[start : start + self.most])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A server of one file; returns its handler and address."""
+    handler = type("Handler", (Handler,), {"asked": []})
+    served = http.server.ThreadingHTTPServer(("localhost", 0), handler)
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    yield handler, f"http://localhost:{served.server_port}/x.bin"
+    served.shutdown()
+    thread.join()
+    served.server_close()
+
+
+def test_a_download_goes_on_where_it_stopped_and_is_verified(tmp_path, server):
+    handler, address = server
+    handler.content, handler.most = RNG.bytes(5000), 3000
+    sha256 = hashlib.sha256(handler.content).hexdigest()
+    archive = archives.Archive(address, 5000, sha256)
+    with pytest.raises(UserError, match=r"cannot be downloaded: the connection ended early; th"):
+        archives.gather([archive], (), tmp_path)
+    assert not (tmp_path / "x.bin").exists()
+    found = archives.gather([archive], (), tmp_path)
+    assert found["x.bin"].read_bytes() == handler.content
+    assert handler.asked == [0, 3000]
+    archives.gather([archive], (), tmp_path)
+    assert len(handler.asked) == 2  # it is there
+    (tmp_path / "x.bin").unlink()
+    handler.most = 5000
+    with pytest.raises(UserError, match=r"its SHA-256 is"):
+        archives.gather([replace(archive, sha256="0" * 64)], (), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"cannot be downloaded: .*; the same command goes on, or"):
+        archives.gather([replace(archive, url="http://localhost:1/x.bin")], (), tmp_path)
+
+
+def test_what_its_owner_has_to_be_asked_for_is_never_downloaded(tmp_path):
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar is missing; give"):
+        main(["prepare", "imagenet", f"--to={tmp_path}"])
