@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.test_split = "validation"
     config.data.validation = "10000 examples"
     config.data.image_size = 224
+    config.data.crop_ratio = 0.875
     config.data.channels = 3
     config.data.mean = (0.485, 0.456, 0.406)
     config.data.std = (0.229, 0.224, 0.225)

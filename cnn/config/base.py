@@ -48,7 +48,9 @@ FIELDS: dict[str, Field] = {
         name=text("fashion_mnist", "tfds, moving: name of the data set"),
         version=text("", 'tfds: such as "3.0.1"; "" takes the newest in data_dir'),
         data_dir=text("", 'tfds: folder of prepared data sets; "": tfds\' default', free=True),
-        path=text("", "folder: root of the class folders; npz: the file", free=True),
+        path=text(
+            "", "folder: root of the class folders; tar: of the shards; npz: the file", free=True
+        ),
         # Such as "train[:50%]"; folder: a subfolder of path, or ".", and maybe " ~ REGEX", which
         # its files' paths below it have to contain.
         train_split=text("train", "what is trained on"),
@@ -59,6 +61,17 @@ FIELDS: dict[str, Field] = {
         ),
         image_size=whole(
             0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
+        ),
+        interpolation=choice(
+            ("area", "bilinear", "bicubic"),
+            "tfds, folder, tar: to image_size; the latter two are Pillow's and torchvision's",
+            later=True,
+        ),
+        crop_ratio=real(
+            1.0,
+            "(0, 1]",
+            "tfds, folder, tar: side of the centre square over the shorter side; ImageNet: 0.875",
+            later=True,
         ),
         channels=choice((0, 1, 3), "tfds, folder: 1: grey, 3: colour; 0: as stored"),
         broken_files=choice(("refuse", "skip"), "folder: what happens to them"),

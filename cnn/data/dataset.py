@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import jax
@@ -150,7 +150,8 @@ def open_dataset(
         train, validation = _carve(opened("train_split"), data)
     if "validation" in splits and data.validation_split:
         validation = opened("validation_split", train)
-    open_test = (lambda: opened("test_split", train)) if "test" in splits else None
+    # Once, though its classes may be asked for before `Dataset.test`.
+    open_test = cache(partial(opened, "test_split", train)) if "test" in splits else None
     shown = train or validation or open_test()
     return Dataset(
         train=train,

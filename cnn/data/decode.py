@@ -3,7 +3,6 @@
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 import cv2
@@ -12,7 +11,6 @@ import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
 from cnn.config.errors import UserError
-from cnn.data.files import shown
 from cnn.data.split import Crop
 
 # Decoding runs in threads of ours; OpenCV's own would compete with them for the same cores.
@@ -39,14 +37,19 @@ class ImageForm:
 
     Attributes:
       channels: 1 (grey) or 3 (colour); stored images are converted.
-      size: height and width in pixels; the centre square is resized to it, by area when it shrinks
-        and linearly when it grows. 0: as stored.
+      size: height and width in pixels; the centre square is resized to it. 0: as stored.
       stored: height and width as stored; None where images differ.
+      interpolation: "area": by area when it shrinks and linearly when it grows (OpenCV); "bilinear"
+        or "bicubic": Pillow's, whose filters widen as an image shrinks, as in torchvision.
+      crop_ratio: side of the centre square over the shorter side of the image. With Pillow's
+        filters it is Resize(size / crop_ratio), then CenterCrop(size) of torchvision, to the bit.
     """
 
     channels: int
     size: int
     stored: tuple[int | None, int | None] = (None, None)
+    interpolation: str = "area"
+    crop_ratio: float = 1.0
     dtype: ClassVar[np.dtype] = np.dtype(np.uint8)
 
     @property
@@ -73,7 +76,39 @@ class ImageForm:
         image = decode_image(encoded, self.channels, where)
         if not self.size:
             return image
-        return resized(image, (crop or centre_square)(*image.shape[:2]), self.size)
+        height, width = image.shape[:2]
+        if self.interpolation == "area":
+            box = crop(height, width) if crop else centre_square(height, width, self.crop_ratio)
+            return resized(image, box, self.size)
+        method = Image.Resampling[self.interpolation.upper()]
+        if crop:
+            return _cropped_by_pillow(image, crop(height, width), self.size, method)
+        return _centre_by_pillow(image, self.size, self.crop_ratio, method)
+
+
+def _cropped_by_pillow(
+    image: np.ndarray, box: tuple[int, ...], size: int, method: Image.Resampling
+) -> np.ndarray:
+    """Returns a part (top, left, height, width), as torchvision's resized crops do."""
+    top, left, height, width = box
+    part = _picture(image[top : top + height, left : left + width])
+    return np.asarray(part.resize((size, size), method)).reshape(size, size, -1)
+
+
+def _centre_by_pillow(
+    image: np.ndarray, size: int, ratio: float, method: Image.Resampling
+) -> np.ndarray:
+    """Returns what Resize(size / ratio), of the shorter side, and CenterCrop(size) leave."""
+    height, width, _ = image.shape
+    short = round(size / ratio)
+    sides = [short * side // min(height, width) for side in (width, height)]
+    left, top = (round((side - size) / 2) for side in sides)
+    part = _picture(image).resize(sides, method).crop((left, top, left + size, top + size))
+    return np.asarray(part).reshape(size, size, -1)
+
+
+def _picture(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
 
 
 def decode_image(encoded: bytes, channels: int, where: str) -> np.ndarray:
@@ -103,26 +138,22 @@ def _pixels(encoded: bytes, colour: bool) -> np.ndarray | None:
     return None
 
 
-def look_at_image(path: Path) -> tuple[int, int, int]:
+def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
     """Returns height, width and channels (1: grey, 3: colour) of an image's file.
 
     What the file is counts, not how it is named. Damage that shows without decoding is found: the
     checksums of a PNG, and that a JPEG, which has none, has its end.
 
     Raises:
-      UserError: the file is damaged, or no image that is read here.
-      OSError: it cannot be opened.
+      UserError: the file is damaged, or no image that is read here; names `where`.
     """
-    with path.open("rb") as file:
-        try:
-            if file.read(len(_PNG)) == _PNG:
-                shape = _look_at_png(file.read())
-            else:
-                shape = _look_at_others(file)
-        except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"{shown(path)}: {error}") from None
+    try:
+        is_png = file.read(len(_PNG)) == _PNG
+        shape = _look_at_png(file.read()) if is_png else _look_at_others(file)
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{where}: {error}") from None
     if shape[0] * shape[1] > _MOST_PIXELS:
-        raise UserError(f"{shown(path)}: announces {shape[0]} x {shape[1]} pixels")
+        raise UserError(f"{where}: announces {shape[0]} x {shape[1]} pixels")
     return shape
 
 
@@ -179,9 +210,15 @@ def _has_end(jpeg: BinaryIO) -> bool:
     return content.find(_JPEG_END, at) > 0
 
 
-def centre_square(height: int, width: int) -> tuple[int, int, int, int]:
-    """Returns top, left, height and width of the largest square in the centre of an image."""
-    side = min(height, width)
+def centre_square(height: int, width: int, ratio: float = 1.0) -> tuple[int, int, int, int]:
+    """Returns top, left, height and width of a square in the centre of an image.
+
+    Args:
+      height: of the image.
+      width: of the image.
+      ratio: of the square's side to the image's shorter side.
+    """
+    side = max(1, round(ratio * min(height, width)))
     return (height - side) // 2, (width - side) // 2, side, side
 
 

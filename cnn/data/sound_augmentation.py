@@ -1,5 +1,6 @@
 """Random changes of sound, on the device; each clip draws its own."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.data.files import files_below
 from cnn.data.waves import WaveForm
 
 NOISES = ("white", "pink")
@@ -87,9 +89,8 @@ def make_noise(augment: ConfigDict, shape: tuple[int, ...], rate: int) -> Array 
         return None
     if augment.noise in NOISES:
         return augment.noise
-    files = sorted(
-        p for p in Path(augment.noise).rglob("*") if p.suffix.lower() in (".wav", ".flac")
-    )
+    found = files_below(augment.noise) if os.path.isdir(augment.noise) else ()
+    files = sorted(p for p in map(Path, found) if p.suffix.lower() in (".wav", ".flac"))
     if not files:
         raise UserError(
             f"augment.noise: '{augment.noise}' is neither white nor pink nor a folder of WAV or "

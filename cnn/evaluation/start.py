@@ -84,6 +84,11 @@ def start(request: Request) -> None:
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
     named = dict(zip(request.names or names_of(runs), runs, strict=True))
+    for run in runs:
+        # Opened now, so that what is left out of it is said first.
+        run.split(request.split)
+        for remark in run.evaluator.dataset.remarks:
+            Console(soft_wrap=True).print(remark, markup=False, highlight=False)
     for suite in suites:
         for run in runs:
             _measure(run, request, suite, len(suites) + len(runs) > 2)

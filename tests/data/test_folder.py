@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from cnn.data.crop import decode_crops
 from cnn.data.decode import ImageForm
 from cnn.data.signals.image import ImageCodec
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "augmentations.npz"
 CROPS = partial(decode_crops, area=(0.1, 0.5))
 
 
@@ -340,3 +342,23 @@ def test_many_files_are_looked_at_once(data, images, tmp_path, monkeypatch):
     (index,) = (tmp_path / "cache").rglob("*.json")
     index.write_text("{")
     assert len(open_dataset(data).train) == 11
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("number", range(3))
+def test_evaluation_sees_torchvisions_pixels(interpolation, number):
+    """Resize(32) and CenterCrop(28) of Pillow images (benchmarks/golden_augmentations.py)."""
+    with np.load(GOLDEN) as golden:
+        image, wanted = golden[f"eval/{number}/image"], golden[f"eval/{number}/{interpolation}"]
+    form = ImageForm(3, 28, interpolation=interpolation, crop_ratio=0.875)
+    np.testing.assert_array_equal(form.decode(encoded(image[..., ::-1], ".png"), "x"), wanted)
+
+
+def test_a_crop_ratio_keeps_the_centre(data, images):
+    data.image_size, data.crop_ratio = 4, 0.8
+    shown, _ = open_dataset(data).train.read(np.arange(10))
+    stored = {image[1:5, 0:4].tobytes() for image in images.values()}
+    assert {image.tobytes() for image in shown} == stored
+    data.image_size = 0
+    with pytest.raises(UserError, match=r"data\.crop_ratio: needs data\.image_size"):
+        open_dataset(data)

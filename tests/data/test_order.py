@@ -60,3 +60,11 @@ def test_an_epoch_is_shuffled_once_however_many_runs_take_turns(monkeypatch):
         for order in orders:
             order.batch(step, 10)
     assert sorted(shuffled) == [(seed, epoch) for seed in range(9) for epoch in range(3)]
+
+
+def test_repeated_examples_follow_each_other_whatever_the_batches():
+    plain = np.concatenate([Order(7, 10).batch(step, 10) for step in range(6)])
+    for batch_size in (3, 4, 10):
+        order = Order(7, 10, repeats=3)
+        seen = np.concatenate([order.batch(step, batch_size) for step in range(60 // batch_size)])
+        np.testing.assert_array_equal(seen, np.repeat(plain, 3)[: len(seen)])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cnn.commands.eval import main
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.training.loop import train
@@ -48,6 +49,12 @@ def test_skipped_files_are_counted_on_the_screen_and_in_the_result(config, tmp_p
     # Evaluation knows classes by name: with other folders than training had, nothing permutes.
     (tmp_path / "images" / "train").rename(tmp_path / "images" / "before")
     shutil.rmtree(tmp_path / "images" / "test" / "b[x]")
+    capsys.readouterr()
+    main([f"--workdir={tmp_path / 'run'}"])
+    printed = capsys.readouterr().out
+    assert f"1 broken file is left out of {tmp_path / 'images' / 'test'}: " in printed
+    assert "[a]" in printed  # in the table of accuracies per class
+    assert '"accuracy"' in printed.splitlines()[-1]
     outcomes = open_run(str(tmp_path / "run")).outcomes("test")
     assert np.bincount(outcomes["label"]).tolist() == [3, 0, 3]
     kept = np.load(tmp_path / "run" / "test_predictions.npz")

@@ -98,8 +98,7 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
         if path.suffix.lower() not in kinds[kind]:
             raise UserError(f"{shown(path)}: is no {kind} file, as {first.name} is; remove it")
         try:
-            look = look_at_image if kind == "image" else _look_at_sound
-            shapes.add(look(path))
+            shapes.add((_look_at_image if kind == "image" else _look_at_sound)(path))
         except OSError as error:
             raise UserError(f"{shown(path)}: cannot be read: {error.strerror}") from error
     if kind == "audio":
@@ -113,6 +112,11 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
     sizes = [{shape[i] for shape in shapes} for i in range(3)]
     common = [next(iter(size)) if len(size) == 1 else None for size in sizes]
     return kind, image(*common[:2], common[2] or 3)
+
+
+def _look_at_image(path: Path) -> tuple[int, int, int]:
+    with path.open("rb") as file:
+        return look_at_image(file, shown(path))
 
 
 def _look_at_sound(path: Path) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """Images: uint8 `[H, W, C]`, normalised by channel."""
 
+import io
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,9 +38,17 @@ class ImageCodec(Codec):
         """
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{shown(path)}: not named {', '.join(IMAGE_SUFFIXES)}")
-        shape = look_at_image(path)
+        with path.open("rb") as file:
+            shape = look_at_image(file, shown(path))
         if thorough:
             decode_image(path.read_bytes(), 3, shown(path))
+        return Look(shape)
+
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+        """See `look_at`."""
+        shape = look_at_image(io.BytesIO(content), where)
+        if thorough:
+            decode_image(content, 3, where)
         return Look(shape)
 
     def stored_shape(self, feature: Any) -> StoredShape:
@@ -66,9 +75,17 @@ class ImageCodec(Codec):
             problems.append(
                 f"data.image_size: images in {where} differ in size; set it to a number of pixels"
             )
+        if self.data.crop_ratio < 1 and not self.data.image_size:
+            problems.append("data.crop_ratio: needs data.image_size, to which the part is resized")
         if problems:
             raise UserError("; ".join(problems))
-        return ImageForm(channels, self.data.image_size, stored[:2])
+        return ImageForm(
+            channels,
+            self.data.image_size,
+            stored[:2],
+            self.data.interpolation,
+            self.data.crop_ratio,
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +142,7 @@ SIGNALS.add(
     "image",
     Kind(
         about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
-        reads=OF_PICTURES,
+        reads=OF_PICTURES | {"interpolation", "crop_ratio"},
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: measure(split),

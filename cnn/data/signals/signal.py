@@ -90,6 +90,14 @@ class Codec(ABC):
           UserError: it is broken.
         """
 
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+        """Finds shape and defects of an example that lies within another file; see `look_at`.
+
+        Raises:
+          UserError: it is broken, or such examples are files of their own.
+        """
+        raise UserError(f"{where}: {self.feature.lower()}s are not read from within other files")
+
     def refused(self, shape: StoredShape) -> str:
         """Returns why the config does not take an example of such a shape, or ""."""
         return ""

@@ -43,7 +43,11 @@ class SoundCodec(Codec):
         """Decodes all of the file, whether thorough or not: headers hide most damage."""
         if path.suffix.lower() not in _SUFFIXES:
             raise UserError(f"{shown(path)}: not named {', '.join(_SUFFIXES)}")
-        return Look(look_at_wave(path.read_bytes(), shown(path)))
+        return self.look_at_content(path.read_bytes(), shown(path), thorough)
+
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+        """See `look_at`."""
+        return Look(look_at_wave(content, where))
 
     def refused(self, shape: StoredShape) -> str:
         """Returns why the data section does not take such a sound, or ""."""

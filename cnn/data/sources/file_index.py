@@ -111,9 +111,8 @@ class _Index:
     """
 
     def __init__(self, folder: Path, kind: str):
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         named = f"{_VERSION} {kind} ".encode() + os.fsencode(folder.resolve())
-        self._file = cache / "cnn" / "index" / f"{hashlib.sha256(named).hexdigest()[:24]}.json"
+        self._file = cache_folder() / f"{hashlib.sha256(named).hexdigest()[:24]}.json"
 
     def read(self) -> dict[str, Look]:
         """Returns the looks by file name; none where the index is missing or damaged."""
@@ -133,11 +132,21 @@ class _Index:
             for name, look in looks.items()
             if look.stamp
         }
-        partial = self._file.with_suffix(f".{secrets.token_hex(4)}.partial")
-        with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                partial.write_text(json.dumps(plain))
-                os.replace(partial, self._file)
-            finally:
-                partial.unlink(missing_ok=True)
+        write_cache(self._file, json.dumps(plain))
+
+
+def cache_folder() -> Path:
+    """Returns where indices are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn" / "index"
+
+
+def write_cache(file: Path, text: str) -> None:
+    """Replaces a file of the cache in one step; where it cannot be written there is none."""
+    partial = file.with_suffix(f".{secrets.token_hex(4)}.partial")
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_text(text)
+            os.replace(partial, file)
+        finally:
+            partial.unlink(missing_ok=True)

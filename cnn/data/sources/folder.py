@@ -1,9 +1,7 @@
 """A folder for each split, in it a folder for each class, in that the examples."""
 
-import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +11,16 @@ from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
 from cnn.data.files import entries, shown
 from cnn.data.signals import SIGNALS, Codec
-from cnn.data.signals.signal import StoredShape
 from cnn.data.sources.file_index import look_at_files
+from cnn.data.sources.listed import (
+    ListedFile,
+    common_shape,
+    fingerprint,
+    in_mixed_order,
+    without_broken,
+)
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
-
-
-@dataclass(frozen=True)
-class _File:
-    """One example: the path of its file from the split's folder, and what a look at it said."""
-
-    name: str
-    label: int
-    shape: StoredShape
-    size: int
-    defect: str
 
 
 class FolderReader(SliceReader):
@@ -62,7 +55,8 @@ class FolderReader(SliceReader):
         folder = self._root / base
         names = self._check_classes(folder)
         found = _look_at_all(self._codec, folder, names, self._data)
-        files, skipped = _without_broken(found, folder, self._data.broken_files == "skip")
+        skip = self._data.broken_files == "skip"
+        files, skipped = without_broken(found, folder, skip)
         shapes = [file.shape for file in files]
         codec = self._codec
 
@@ -74,9 +68,9 @@ class FolderReader(SliceReader):
             name=shown(folder),
             class_names=names,
             num_examples=len(files),
-            form=codec.form(_common(shapes), shown(folder)),
+            form=codec.form(common_shape(shapes), shown(folder)),
             fetch=fetch,
-            fingerprint=_fingerprint(files, names),
+            fingerprint=fingerprint(files, names),
             names=[file.name for file in files],
             skipped=skipped,
             remarks=codec.remarks(shapes),
@@ -153,12 +147,10 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _look_at_all(codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict) -> list[_File]:
-    """Looks at every file, in an order that mixes the classes.
-
-    The order is that of the SHA-256 of the path from `folder`: slices and shuffles of it are the
-    same on every machine, and a new file moves no other.
-    """
+def _look_at_all(
+    codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict
+) -> list[ListedFile]:
+    """Looks at every file, in an order that mixes the classes."""
     prefix = len(os.path.join(folder, ""))
     found = [
         (path[prefix:], label)
@@ -166,54 +158,23 @@ def _look_at_all(codec: Codec, folder: Path, names: Sequence[str], data: ConfigD
         if (folder / name).is_dir()
         for path in codec.examples(str(folder / name))
     ]
-    found.sort(key=lambda entry: hashlib.sha256(os.fsencode(entry[0])).digest())
+    found = [found[i] for i in in_mixed_order([name for name, _ in found])]
     thorough = data.broken_files == "skip"
     looks = look_at_files(folder, [name for name, _ in found], codec, thorough, data.workers)
     files = []
     for (name, label), look in zip(found, looks, strict=True):
         defect = look.defect or codec.refused(look.shape)
-        files.append(_File(name, label, look.shape, sum(look.stamp[:1]), defect))
+        files.append(ListedFile(name, label, look.shape, sum(look.stamp[:1]), defect))
     return files
 
 
-def _without_broken(
-    files: list[_File], folder: Path, skip: bool
-) -> tuple[list[_File], tuple[str, ...]]:
-    """Returns the files that can be read, and of each other one its path and what is wrong."""
-    broken = [f"{shown(folder / file.name)}: {file.defect}" for file in files if file.defect]
-    if not broken:
-        return files, ()
-    if not skip:
-        raise UserError(
-            f"{broken[0]} ({len(broken)} of {len(files)} files are broken); replace or remove "
-            "them, or leave them out with data.broken_files='skip'"
-        )
-    if len(broken) == len(files):
-        raise UserError(f"{broken[0]}; all {len(files)} files are broken")
-    return [file for file in files if not file.defect], tuple(broken)
-
-
-def _read(codec: Codec, folder: Path, file: _File) -> Any:
+def _read(codec: Codec, folder: Path, file: ListedFile) -> Any:
     try:
         return codec.payload(folder / file.name, file.shape)
     except OSError as error:
         raise UserError(
             f"{shown(folder / file.name)}: cannot be read any more: {error.strerror or error}"
         ) from error
-
-
-def _fingerprint(files: Sequence[_File], names: Sequence[str]) -> str:
-    """Returns a hash of each file's name, class, size and shape."""
-    digest = hashlib.sha256("\n".join(names).encode())
-    for file in files:
-        digest.update(os.fsencode(f"\n{file.label} {file.size} {file.shape} {file.name}"))
-    return digest.hexdigest()[:16]
-
-
-def _common(shapes: Sequence[StoredShape]) -> StoredShape:
-    """Returns each size that all shapes share, or None in its place."""
-    distinct = (set(sizes) for sizes in zip(*shapes, strict=True))
-    return tuple(sizes.pop() if len(sizes) == 1 else None for sizes in distinct)
 
 
 SOURCES.add(

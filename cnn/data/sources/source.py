@@ -34,6 +34,8 @@ COMMON = frozenset(
 DECODING = frozenset(
     {
         "image_size",
+        "interpolation",
+        "crop_ratio",
         "channels",
         "sound.seconds",
         "sound.other_rates",

@@ -196,7 +196,8 @@ def open_tfds(data: ConfigDict) -> TfdsReader:
     if not versions:
         raise UserError(
             f"data.name: no prepared data set '{data.name}' in {root.resolve()}; set "
-            "data.data_dir to the folder that holds it, or prepare it with "
+            "data.data_dir to the folder that holds it, or prepare it with `python -m cnn.data "
+            f"prepare {data.name} --to={root}` (--help lists the names), or with TensorFlow and "
             f"`tfds build {data.name} --data_dir={root} --file_format=array_record`"
         )
     if data.version and data.version not in versions:

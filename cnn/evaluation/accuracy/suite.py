@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cnn.config.metric import ACCURACY, LOSS, TOP5_ACCURACY
 from cnn.evaluation.accuracy.section import accuracy_section
@@ -31,7 +32,8 @@ def print_accuracy(results: dict[str, Any]) -> None:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     table.add_section()
     for name, value in results["accuracy_per_class"].items():
-        table.add_row(name, "no example" if value is None else f"{value:.4f}")
+        # As it is: brackets in a name are no markup.
+        table.add_row(Text(name), "no example" if value is None else f"{value:.4f}")
     Console().print(table)
 
 

@@ -1,0 +1,221 @@
+"""Tar files of examples (WebDataset's layout), indexed once and then read in any order.
+
+The shards of a split lie in `path` as `<split>-*.tar`, or in its folder `<split>`. An example is a
+file in a shard. Its class is what `<key>.cls` beside it says, a number or a name, where the key is
+its name up to the first dot; else it is the folder that holds it in the tar. Numbers are lines of
+`classes.txt` in `path`, counted from 0, where there is one.
+"""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+from cnn.data.encoded import EncodedSplit
+from cnn.data.files import is_hidden, shown
+from cnn.data.signals import SIGNALS, Codec, Look
+from cnn.data.signals.signal import StoredShape
+from cnn.data.sources.file_index import cache_folder, write_cache
+from cnn.data.sources.listed import (
+    ListedFile,
+    common_shape,
+    fingerprint,
+    in_mixed_order,
+    without_broken,
+)
+from cnn.data.sources.slices import parse_split
+from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
+
+_VERSION = 1  # of what an index holds
+_BESIDE = ("cls", "json", "txt")  # what lies beside examples
+
+
+class _Member(NamedTuple):
+    """One example in a shard: its name there, class, place in bytes, and what a look said."""
+
+    name: str
+    label: str
+    offset: int
+    size: int
+    shape: StoredShape
+    defect: str
+
+
+class TarReader(SliceReader):
+    """Splits are sets of shards."""
+
+    def __init__(self, root: Path, data: ConfigDict):
+        super().__init__(f"shards of {shown(root)}", self._open_shards)
+        self._root, self._data = root, data
+        self._codec = SIGNALS[data.signal].codec(data)
+        self._shards = _shards(root)
+        self.names = tuple(self._shards)
+        if not self.names:
+            raise UserError(
+                f"data.path: {shown(root)} holds no shards; name them <split>-*.tar, such as "
+                "train-00000.tar"
+            )
+
+    def _open_shards(self, split: str) -> EncodedSplit:
+        classes, name = self._classes(), f"{split} of {shown(self._root)}"
+        # A member's name may come in several shards, so the shard's is a part of it.
+        members = {
+            f"{shard.relative_to(self._root)}/{member.name}": (shard, member)
+            for shard in self._shards[split]
+            for member in self._members(shard)
+        }
+        if not members:
+            raise UserError(f"{name}: its shards hold no examples")
+        at, places = list(members), {name: place for place, name in enumerate(classes)}
+        ordered = [at[i] for i in in_mixed_order(at)]
+        found = [self._listed(name, members[name][1], places) for name in ordered]
+        skip = self._data.broken_files == "skip"
+        files, skipped = without_broken(found, self._root, skip)
+
+        def fetch(indices: Sequence[int]) -> list[tuple[Any, int, str]]:
+            chosen = [files[i] for i in indices]
+            return [(_read(*members[file.name]), file.label, file.name) for file in chosen]
+
+        shapes = [file.shape for file in files]
+        return EncodedSplit(
+            name=name,
+            class_names=classes,
+            num_examples=len(files),
+            form=self._codec.form(common_shape(shapes), name),
+            fetch=fetch,
+            fingerprint=fingerprint(files, classes),
+            names=[file.name for file in files],
+            skipped=skipped,
+            remarks=self._codec.remarks(shapes),
+        )
+
+    def _listed(self, name: str, member: _Member, places: Mapping[str, int]) -> ListedFile:
+        if member.label not in places:
+            raise UserError(f"{name}: the class '{member.label}' is none of those of train")
+        defect = member.defect or self._codec.refused(member.shape)
+        return ListedFile(name, places[member.label], member.shape, member.size, defect)
+
+    def _names(self) -> list[str]:
+        """Returns the lines of classes.txt, if there is one."""
+        file = self._root / "classes.txt"
+        return [line.strip() for line in file.read_text().splitlines()] if file.is_file() else []
+
+    def _classes(self) -> tuple[str, ...]:
+        """Returns the names of classes.txt, else those of the classes that occur in train."""
+        if names := self._names():
+            return tuple(names)
+        train = parse_split(self._data.train_split, "data.train_split").base
+        shards = self._shards.get(train) or next(iter(self._shards.values()))
+        found = {member.label for shard in shards for member in self._members(shard)}
+        numbers = all(name.isdecimal() for name in found)
+        return tuple(sorted(found, key=int if numbers else str))
+
+    def _members(self, shard: Path) -> list[_Member]:
+        """Returns the examples of a shard, from its index or, the first time, from the shard."""
+        names, members = self._names(), []
+        status, thorough = shard.stat(), self._data.broken_files == "skip"
+        for row in _indexed(shard, (status.st_size, status.st_mtime_ns), self._codec, thorough):
+            member = _Member(*row)
+            place = int(member.label) if member.label.isdecimal() else len(names)
+            members.append(member._replace(label=names[place]) if place < len(names) else member)
+        return members
+
+
+@lru_cache(maxsize=64)
+def _indexed(shard: Path, stamp: tuple[int, int], codec: Codec, thorough: bool) -> list[tuple]:
+    """Returns the members of a shard as JSON holds them, and keeps them in the cache folder."""
+    named = f"{_VERSION} {codec.feature} {thorough} {stamp} ".encode()
+    digest = hashlib.sha256(named + os.fsencode(shard.resolve())).hexdigest()
+    file = cache_folder() / f"{digest[:24]}.json"
+    try:
+        rows = json.loads(file.read_text())
+    except (OSError, ValueError):
+        rows = _look_through(shard, codec, thorough)
+        write_cache(file, json.dumps(rows))
+    return [(*row[:4], tuple(row[4]), row[5]) for row in rows]
+
+
+def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
+    labels: dict[str, str] = {}
+    found = []
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if not member.isfile() or any(map(is_hidden, member.name.split("/"))):
+                    continue
+                folder, _, name = member.name.rpartition("/")
+                first, _, rest = name.partition(".")
+                content = archive.extractfile(member).read()
+                if len(content) < member.size:
+                    raise tarfile.ReadError("unexpected end of data")
+                if rest.lower() == "cls":
+                    labels[f"{folder}/{first}"] = content.decode().strip()
+                if rest.lower() not in _BESIDE:
+                    shape, defect = _looked_at(codec, content, f"{shard}/{member.name}", thorough)
+                    place = (member.offset_data, member.size, shape, defect)
+                    found.append((f"{folder}/{first}", folder, member.name, place))
+    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
+        raise UserError(f"{shown(shard)}: is cut short or no tar file: {error}") from error
+    rows = []
+    for key, folder, name, place in found:
+        label = labels.get(key) or folder.rpartition("/")[2]
+        if not label:
+            raise UserError(
+                f"{shown(shard)}/{name}: has neither a .cls file beside it nor a folder of a class"
+            )
+        rows.append((name, label, *place))
+    return rows
+
+
+def _looked_at(codec: Codec, content: bytes, where: str, thorough: bool) -> tuple[StoredShape, str]:
+    try:
+        look: Look = codec.look_at_content(content, where, thorough)
+    except UserError as error:
+        defect = str(error).removeprefix(f"{where}: ")
+        return (), defect.removesuffix("; replace or remove it")
+    return look.shape, look.defect
+
+
+def _shards(root: Path) -> dict[str, list[Path]]:
+    """Returns the shards of each split, by name."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted([*root.glob("*.tar"), *root.glob("*/*.tar")]):
+        if not is_hidden(path.name) and not is_hidden(path.parent.name):
+            split = path.stem.partition("-")[0] if path.parent == root else path.parent.name
+            found.setdefault(split, []).append(path)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _opened(shard: Path) -> Any:
+    return open(shard, "rb", buffering=0)
+
+
+def _read(shard: Path, member: _Member) -> bytes:
+    try:
+        content = os.pread(_opened(shard).fileno(), member.size, member.offset)
+    except OSError as error:
+        raise UserError(f"{shown(shard)}: cannot be read: {error.strerror or error}") from error
+    if len(content) < member.size:
+        raise UserError(f"{shown(shard)}: has become shorter; copy it again")
+    return content
+
+
+def open_tar(data: ConfigDict) -> TarReader:
+    """Opens a folder of shards; raises `UserError` when there are none."""
+    root = Path(data.path).expanduser().absolute()
+    if not data.path or not root.is_dir():
+        raise UserError(
+            f"data.path: '{shown(data.path)}' is not a folder; give the one that holds the shards"
+        )
+    return TarReader(root, data)
+
+
+SOURCES.add("tar", Source(open=open_tar, reads=COMMON | DECODING | {"path", "broken_files"}))

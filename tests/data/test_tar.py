@@ -1,0 +1,97 @@
+"""Tar shards in WebDataset's layout."""
+
+import io
+import tarfile
+
+import cv2
+import numpy as np
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.data import open_dataset
+from cnn.data.sources import tar
+
+
+@pytest.fixture
+def shards(data, tmp_path, monkeypatch):
+    """Two shards of train and one of test: image i is of value i and of class i mod 3."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data.source, data.path = "tar", str(tmp_path / "set")
+    data.mean = data.std = (0.5,) * 3
+    (tmp_path / "set").mkdir()
+    for name, numbers in (("train-0", range(9)), ("train-1", range(9, 18)), ("test-0", range(6))):
+        files = {}
+        for i in numbers:
+            image = np.full((6, 5, 3), i, np.uint8)
+            files[f"{i:04}.png"] = cv2.imencode(".png", image)[1].tobytes()
+            files[f"{i:04}.cls"] = str(i % 3).encode()
+            files[f"{i:04}.json"] = b"{}"
+        put(tmp_path / "set" / f"{name}.tar", files)
+    yield data
+    tar._indexed.cache_clear()
+    tar._opened.cache_clear()
+
+
+def put(path, files):
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def test_examples_are_read_in_any_order(shards):
+    dataset = open_dataset(shards)
+    assert (len(dataset.train), len(dataset.test), dataset.class_names) == (18, 6, ("0", "1", "2"))
+    images, labels = dataset.train.read(np.array([17, 3, 0, 3]))
+    np.testing.assert_array_equal(images[1], images[3])
+    np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels)
+    every, labels = dataset.train.read(np.arange(18))
+    assert sorted(every[:, 0, 0, 0]) == list(range(18))
+    assert sorted(labels) != labels.tolist()  # classes are mixed
+
+
+def test_names_of_classes_come_from_a_list_or_from_folders(shards, tmp_path):
+    (tmp_path / "set" / "classes.txt").write_text("cat\ndog\nowl\n")
+    assert open_dataset(shards).class_names == ("cat", "dog", "owl")
+    (tmp_path / "set" / "classes.txt").unlink()
+    png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    for split in ("train", "test"):
+        for old in (tmp_path / "set").glob(f"{split}-*.tar"):
+            old.unlink()
+        (tmp_path / "set" / split).mkdir()
+        files = {"x/n2/a.b.png": png, "x/n1/c.png": png, "__MACOSX/n1/c.png": png}
+        put(tmp_path / "set" / split / "0.tar", files)
+    dataset = open_dataset(shards)
+    assert (dataset.class_names, len(dataset.train), len(dataset.test)) == (("n1", "n2"), 2, 2)
+    put(tmp_path / "set" / "train" / "1.tar", {"c.png": png})
+    with pytest.raises(UserError, match=r"1\.tar/c\.png: has neither a \.cls file beside it nor"):
+        open_dataset(shards)
+
+
+def test_shards_are_indexed_once(shards, monkeypatch):
+    before = open_dataset(shards).identity
+    tar._indexed.cache_clear()
+    monkeypatch.setattr(tarfile, "open", None)
+    assert open_dataset(shards).identity == before
+
+
+def test_broken_shards_and_images(shards, tmp_path):
+    path = tmp_path / "set" / "train-1.tar"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"IDAT", b"IDAX", 1))
+    with pytest.raises(UserError, match=r"train-1\.tar/0009\.png: .*checksum .*\(1 of 18 files"):
+        open_dataset(shards)
+    shards.broken_files = "skip"
+    assert len(open_dataset(shards).train) == 17
+    path.write_bytes(whole)
+    train = open_dataset(shards).train
+    path.write_bytes(whole[:2000])
+    with pytest.raises(UserError, match=r"train-1\.tar: has become shorter"):
+        train.read(np.arange(18))
+    with pytest.raises(UserError, match=r"train-1\.tar: is cut short"):
+        open_dataset(shards)
+    for other in (tmp_path / "set").iterdir():
+        other.unlink()
+    with pytest.raises(UserError, match=r"data\.path: .*/set holds no shards; name them <split>-"):
+        open_dataset(shards)
