@@ -7,7 +7,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.data.files import shown
 from cnn.data.prepare.archives import gather
 from cnn.data.prepare.own import own_set
-from cnn.data.prepare.recipes import RECIPES
+from cnn.data.prepare.recipes import RECIPES, Recipe
 from cnn.data.prepare.writer import PreparedSet, write
 
 
@@ -48,7 +48,7 @@ def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
     for path in given:
         if not path.exists():
             raise UserError(f"--from: there is no {shown(path)}")
-    if name in RECIPES:
+    if name in RECIPES and not _is_extracted(RECIPES[name], given):
         recipe = RECIPES[name]
         return recipe.sets(gather(recipe.archives, given, root / "downloads"))
     if len(given) != 1:
@@ -57,6 +57,17 @@ def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
             "your own files give one --from, a folder of class folders or a CSV file"
         )
     return [own_set(name, given[0])]
+
+
+def _is_extracted(recipe: Recipe, given: list[Path]) -> bool:
+    """Whether a folder of class folders was given for archives that are often kept extracted."""
+    manual = all(archive.manual for archive in recipe.archives)
+    return (
+        manual
+        and len(given) == 1
+        and given[0].is_dir()
+        and not any((given[0] / archive.name).exists() for archive in recipe.archives)
+    )
 
 
 if __name__ == "__main__":

@@ -323,6 +323,13 @@ def test_class_folders_and_tables(data, tmp_path):
     assert dataset.class_names == ("even", "odd")
 
 
+def test_imagenet_that_is_extracted(data, tmp_path):
+    class_folder(tmp_path / "extracted" / "train")
+    class_folder(tmp_path / "extracted" / "val")
+    dataset = prepared(data, tmp_path, "imagenet", tmp_path / "extracted", test_split="val")
+    assert (len(dataset.train), len(dataset.test), dataset.class_names) == (12, 12, ("a", "b"))
+
+
 @pytest.fixture
 def cifar(official):
     row = cifar_row(images(1, 32, 32, 3)[0], 1)

@@ -569,7 +569,7 @@ _IMAGENET = "https://image-net.org/challenges/LSVRC/2012/"
 RECIPES.add(
     "imagenet",
     Recipe(
-        "ImageNet 2012 from its two tars, as imagenet2012; class folders are prepared as any",
+        "ImageNet 2012 from its two tars, as imagenet2012, or from class folders",
         (
             Archive(
                 f"{_IMAGENET}ILSVRC2012_img_train.tar",
