@@ -21,6 +21,7 @@ import pytest
 import scipy.io
 import soundfile
 import tensorflow_datasets as tfds
+from tensorflow_datasets.image_classification import cifar, mnist
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
@@ -174,6 +175,21 @@ def test_cifar10(data, tmp_path, official):
     first = tfds.builder_from_directory(tmp_path / "sets" / "cifar10" / "3.0.2")
     one = first.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})[0]
     assert one["id"] == f"train_{orders['train'][0]:05}".encode()
+
+
+def test_keys_are_those_of_tfds_own_builders(monkeypatch, tmp_path):
+    """Which decide the order; its builders read with TensorFlow, so that is taken out."""
+    blank = np.zeros((32, 32, 3), np.uint8)
+    monkeypatch.setattr(cifar, "_load_data", lambda path, n: iter([([i] * n, blank) for i in "01"]))
+    builder = cifar.Cifar10(data_dir=tmp_path)
+    found = list(builder._generate_examples("train_", ["a", "b"]))
+    assert [(key, example["id"]) for key, example in found] == [
+        (i, f"train_{i:05}") for i in range(4)
+    ]
+    monkeypatch.setattr(mnist, "_extract_mnist_images", lambda path, n: np.zeros((n, 28, 28, 1)))
+    monkeypatch.setattr(mnist, "_extract_mnist_labels", lambda path, n: np.arange(n))
+    builder = mnist.FashionMNIST(data_dir=tmp_path)
+    assert [key for key, _ in builder._generate_examples(5, "a", "b")] == list(range(5))
 
 
 def test_cifar100(data, tmp_path, official):
@@ -331,7 +347,7 @@ def test_imagenet_that_is_extracted(data, tmp_path):
 
 
 @pytest.fixture
-def cifar(official):
+def small_cifar(official):
     row = cifar_row(images(1, 32, 32, 3)[0], 1)
     files = {f"data_batch_{i}.bin": 4 * row for i in range(1, 6)} | {"test_batch.bin": row}
     files["batches.meta.txt"] = b"a\nb\n"
@@ -343,8 +359,8 @@ def left(root):
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, cifar, monkeypatch):
-    to, file = f"--to={tmp_path / 'sets'}", cifar / "cifar-10-binary.tar.gz"
+def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, small_cifar, monkeypatch):
+    to, file = f"--to={tmp_path / 'sets'}", small_cifar / "cifar-10-binary.tar.gz"
     command = ["prepare", "cifar10", to, f"--from={file}"]
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
