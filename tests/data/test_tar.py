@@ -9,7 +9,6 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
-from cnn.data.sources import tar
 
 
 @pytest.fixture
@@ -27,9 +26,7 @@ def shards(data, tmp_path, monkeypatch):
             files[f"{i:04}.cls"] = str(i % 3).encode()
             files[f"{i:04}.json"] = b"{}"
         put(tmp_path / "set" / f"{name}.tar", files)
-    yield data
-    tar._indexed.cache_clear()
-    tar._opened.cache_clear()
+    return data
 
 
 def put(path, files):
@@ -71,7 +68,6 @@ def test_names_of_classes_come_from_a_list_or_from_folders(shards, tmp_path):
 
 def test_shards_are_indexed_once(shards, monkeypatch):
     before = open_dataset(shards).identity
-    tar._indexed.cache_clear()
     monkeypatch.setattr(tarfile, "open", None)
     assert open_dataset(shards).identity == before
 

@@ -11,7 +11,6 @@ import json
 import os
 import tarfile
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +55,7 @@ class TarReader(SliceReader):
         self._root, self._data = root, data
         self._codec = SIGNALS[data.signal].codec(data)
         self._shards = _shards(root)
+        self._indices: dict[Path, list[_Member]] = {}
         self.names = tuple(self._shards)
         if not self.names:
             raise UserError(
@@ -119,18 +119,21 @@ class TarReader(SliceReader):
 
     def _members(self, shard: Path) -> list[_Member]:
         """Returns the examples of a shard, from its index or, the first time, from the shard."""
+        if shard in self._indices:
+            return self._indices[shard]
         names, members = self._names(), []
-        status, thorough = shard.stat(), self._data.broken_files == "skip"
-        for row in _indexed(shard, (status.st_size, status.st_mtime_ns), self._codec, thorough):
+        for row in _indexed(shard, self._codec, self._data.broken_files == "skip"):
             member = _Member(*row)
             place = int(member.label) if member.label.isdecimal() else len(names)
             members.append(member._replace(label=names[place]) if place < len(names) else member)
+        self._indices[shard] = members
         return members
 
 
-@lru_cache(maxsize=64)
-def _indexed(shard: Path, stamp: tuple[int, int], codec: Codec, thorough: bool) -> list[tuple]:
+def _indexed(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     """Returns the members of a shard as JSON holds them, and keeps them in the cache folder."""
+    status = shard.stat()
+    stamp = status.st_size, status.st_mtime_ns
     named = f"{_VERSION} {codec.feature} {thorough} {stamp} ".encode()
     digest = hashlib.sha256(named + os.fsencode(shard.resolve())).hexdigest()
     file = cache_folder() / f"{digest[:24]}.json"
@@ -193,14 +196,10 @@ def _shards(root: Path) -> dict[str, list[Path]]:
     return found
 
 
-@lru_cache(maxsize=256)
-def _opened(shard: Path) -> Any:
-    return open(shard, "rb", buffering=0)
-
-
 def _read(shard: Path, member: _Member) -> bytes:
     try:
-        content = os.pread(_opened(shard).fileno(), member.size, member.offset)
+        with shard.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), member.size, member.offset)
     except OSError as error:
         raise UserError(f"{shown(shard)}: cannot be read: {error.strerror or error}") from error
     if len(content) < member.size:
