@@ -258,6 +258,11 @@ def test_the_list_for_people_names_every_suite_and_option(capsys):
         assert all(f"{option}=" in shown for option in suite.defaults())
 
 
+def test_the_page_of_suites_is_what_the_entries_say(repository, capsys):
+    main(["--markdown"])
+    assert capsys.readouterr().out == (repository / "docs" / "suites.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

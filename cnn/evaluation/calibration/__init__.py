@@ -1,1 +1,1 @@
-"""Whether a network's probabilities hold what they say."""
+"""Calibration: whether predicted probabilities match observed frequencies."""

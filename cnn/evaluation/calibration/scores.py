@@ -1,4 +1,4 @@
-"""Do probabilities hold what they say? Errors of calibration, and temperature scaling."""
+"""Calibration errors, proper scores and temperature scaling."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from cnn.config.errors import UserError
 
 BINS = 15
-ROWS = 4096  # logits that are looked at together
+ROWS = 4096  # logits read at a time
 LOG_TEMPERATURE = (-5.0, 5.0)  # natural; beyond 1/148 and 148 nothing changes any more
 
 
@@ -85,7 +85,7 @@ def check_finite(logits: np.ndarray) -> None:
 
 
 class CalibrationTally:
-    """Calibration of the examples seen so far; holds 9 bytes an example, and sums.
+    """Calibration of the examples seen so far; holds 9 bytes per example, and sums.
 
     Args:
       temperature: that divides the logits.

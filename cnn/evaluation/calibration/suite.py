@@ -38,8 +38,8 @@ METRICS = (
 def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Measures calibration of a split; the temperature is fitted on the validation part alone.
 
-    Memory is that of a batch and 18 bytes an example. The logits of the validation part lie in a
-    temporary file, 4 bytes a class and example, while the temperature is fitted.
+    Memory is that of a batch and 18 bytes per example. The logits of the validation part lie in a
+    temporary file, 4 bytes per class and example, while the temperature is fitted.
 
     Returns:
       {"as_trained": `CalibrationTally.summary`, "scaled": the same at "temperature", "fitted_on":
@@ -90,7 +90,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     """
     if measured == "validation":
         raise UserError(
-            "--split: a temperature fitted on the validation part cannot be judged there; "
+            "--split: a temperature fitted on the validation part cannot be evaluated there; "
             "measure on test"
         )
     data = run.evaluator.config.data.copy_and_resolve_references()

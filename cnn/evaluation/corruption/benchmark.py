@@ -1,4 +1,4 @@
-"""Errors by corruption as one figure, against a named baseline, and CIFAR-10-C's own files."""
+"""Errors by corruption as one number, against a named baseline, and CIFAR-10-C's own files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ def class_maps(
     """Returns predictions, the maps of a layer, and Grad-CAM of the predicted class on them.
 
     Selvaraju et al., "Grad-CAM" (ICCV 2017): relu(sum_k a_k A_k), a_k the mean over all positions
-    of the derivative of the class's logit by channel k of the layer's output A. Behind global
+    of the derivative of the class's logit by channel k of the layer's output A. After global
     averaging and one linear layer this is the positive part of the class activation map of Zhou et
     al. (CVPR 2016), divided by the number of positions.
 

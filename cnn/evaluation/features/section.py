@@ -10,7 +10,7 @@ from cnn.pages import page
 NOTE = (
     "Filters are scaled to their own range. Maps: a row for each {one}, of the block's channels "
     "with the largest means over these {many}. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
-    "predicted class at the last block, beside each {one}; behind a global average it is the class "
+    "predicted class at the last block, beside each {one}; after global averaging it is the class "
     "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
     "with the most errors, and the examples of the largest loss."
 )

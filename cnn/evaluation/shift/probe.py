@@ -18,7 +18,7 @@ from cnn.training.metrics import STEPS_IN_FLIGHT
 Probe = Callable[..., dict[str, Array]]
 # Offsets -> predictions and probabilities `[S, B]`, and labels `[B]`.
 Tables = tuple[np.ndarray, np.ndarray, np.ndarray]
-Answer = Callable[[np.ndarray], Tables]
+Predict = Callable[[np.ndarray], Tables]
 Group = dict[str, Protocol]  # that move images in the same way, so share a compiled function
 
 
@@ -118,8 +118,8 @@ def measure_shifts(
     for batch in model.feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)
         for group, probe, find in groups:
-            answer = partial(run_offsets, probe, model, batch)
-            for name, tables in find(answer, group, seen, len(mask)):
+            predict = partial(run_offsets, probe, model, batch)
+            for name, tables in find(predict, group, seen, len(mask)):
                 tallies[name].add(*(t[..., mask] for t in tables))
         seen += int(mask.sum())
         yield seen, {name: tally.summary() for name, tally in tallies.items()}
@@ -145,13 +145,13 @@ def run_offsets(
 def _way(group: Group) -> Callable[..., Iterator[tuple[str, Tables]]]:
     """Returns what takes the fewest passes over the images."""
     passes = sum(len(protocol.offsets(0, 1)) for protocol in group.values())
-    return _look_up if len(_shifts(group)) <= passes else _ask
+    return _look_up if len(_shifts(group)) <= passes else _predict_each
 
 
-def _look_up(answer: Answer, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
-    """Answers every shift of the protocols once, and looks up those that each image gets."""
+def _look_up(predict: Predict, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
+    """Predicts every shift of the protocols once, and looks up those that each image gets."""
     shifts = _shifts(group)
-    predictions, probabilities, labels = answer(shifts)
+    predictions, probabilities, labels = predict(shifts)
     place = {tuple(shift): i for i, shift in enumerate(shifts)}
     for name, protocol in group.items():
         offsets = protocol.offsets(seen, rows)
@@ -160,11 +160,13 @@ def _look_up(answer: Answer, group: Group, seen: int, rows: int) -> Iterator[tup
         yield name, (predictions[index], probabilities[index], labels)
 
 
-def _ask(answer: Answer, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
-    """Answers the shifts of each protocol by itself."""
+def _predict_each(
+    predict: Predict, group: Group, seen: int, rows: int
+) -> Iterator[tuple[str, Tables]]:
+    """Predicts the shifts of each protocol by itself."""
     for name, protocol in group.items():
         offsets = protocol.offsets(seen, rows)
-        yield name, answer(offsets[:, 0] if protocol.same_for_all else offsets)
+        yield name, predict(offsets[:, 0] if protocol.same_for_all else offsets)
 
 
 def _shifts(group: Group) -> np.ndarray:

@@ -55,7 +55,7 @@ def circular_pairs(max_shift: int, *, shared: bool, passes: int = PASSES) -> Pro
     authors' code, where the upper end is excluded (there max_shift is 3 for CIFAR-10 and the shifts
     are drawn once per batch, which is `shared`).
     """
-    whose = "drawn once a batch, as published" if shared else "drawn for each image"
+    whose = "drawn once per batch, as published" if shared else "drawn for each image"
     span = f"-{max_shift} to {max_shift - 1} pixels"
     about = f"two circular shifts of {span}, {whose}; {passes} passes"
     offsets = partial(_pairs, -max_shift, max_shift, shared, passes)
@@ -68,14 +68,14 @@ def crop_pairs(image: tuple[int, int], cut: int, *, shared: bool, passes: int = 
 
     Two crops of `image` minus `cut` pixels, each corner uniform over 0 .. cut - 1 on both axes,
     over several passes; agreement of the predicted class. Published for ImageNet: cut 32, crops
-    of 224 out of 256 pixels, 5 passes; the authors' code draws the corners once a batch, which is
+    of 224 out of 256 pixels, 5 passes; the authors' code draws the corners once per batch, which is
     `shared`.
 
     Raises:
       UserError: the crops would have no pixels.
     """
     move = _cropping(image, cut)
-    whose = "drawn once a batch, as in the published code" if shared else "drawn for each image"
+    whose = "drawn once per batch, as in the published code" if shared else "drawn for each image"
     size = f"{image[0] - cut}x{image[1] - cut}"
     about = f"two crops of {size} at corners of 0 to {cut - 1} pixels, {whose}; {passes} passes"
     offsets, axis = partial(_pairs, 0, cut, shared, passes), np.arange(cut)

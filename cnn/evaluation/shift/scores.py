@@ -93,7 +93,7 @@ def clustered(
       level: of confidence.
 
     Returns:
-      Low and high, or None for a single cluster, which tells nothing of its spread.
+      Low and high, or None for a single cluster, whose variance is not known.
     """
     if len(means) < 2:
         return None

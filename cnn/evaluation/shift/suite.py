@@ -71,7 +71,7 @@ def measure_shift(
         which is moved in time alone: in milliseconds; 0: 50. Of video likewise, in frames; 0: a
         quarter.
       parts: of a pixel, of fractional shifts.
-      passes: pairs of random shifts an image.
+      passes: pairs of random shifts per image.
 
     Returns:
       {protocol: `ConsistencyTally.summary`}; "all_shifts" over as many examples as their size
@@ -90,7 +90,7 @@ def measure_shift(
     height, width, _ = model.image_shape
     if exhaustive and height * width > budget:
         left_out.append(
-            f"All shifts: {height * width:,} an image are over the budget of {budget:,}."
+            f"All shifts: {height * width:,} per image are over the budget of {budget:,}."
         )
     exhaustive = min(exhaustive, budget // (height * width), total)
     results: Results = {"left_out": left_out}

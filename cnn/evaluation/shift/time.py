@@ -32,9 +32,9 @@ def time_protocols(
 
     Args:
       samples: of a clip.
-      rate: samples a second.
+      rate: samples per second.
       milliseconds: the largest shift either way.
-      passes: pairs an example.
+      passes: pairs per example.
 
     Raises:
       UserError: clips are not longer than the shifts.
