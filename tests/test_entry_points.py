@@ -225,7 +225,7 @@ def test_a_folder_of_sounds_from_the_command_line(tmp_path):
         *("data.train_split=train", "data.test_split=test", f"data.path={tmp_path}"),
         *("data.sound.seconds=0.1", "train.duration=2 steps", "train.batch_size=8"),
         *("augment.time_shift=0.01", "augment.time_masks=(1, 2)", "mesh.devices=1"),
-        *("model.features=4,6,8", "log.tensorboard=False", "log.every=1 steps"),
+        *("model.features=4,6,8", "log.trackers=", "log.every=1 steps"),
     ]
     done = train(tmp_path / "run", *fields, config="configs/spoken_digits.py")
     assert done.returncode == 0, done.stderr

@@ -280,7 +280,11 @@ FIELDS: dict[str, Field] = {
     **section(
         "log",
         every=duration("50 steps", "what the metrics of one line are averages over"),
-        tensorboard=flag(True, "write tensorboard/ too", free=True),
+        trackers=text(
+            "tensorboard",
+            "where metrics go besides metrics.jsonl, by commas: tensorboard, csv, wandb, mlflow",
+            free=True,
+        ),
     ),
     **section(
         "mesh",

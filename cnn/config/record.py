@@ -13,6 +13,8 @@ from cnn.config.fields import leaves
 
 # Fields that may differ when a run goes on: they say where and how, never what is computed.
 FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.free)
+# Fields of earlier versions that never changed what is computed; run folders may hold them.
+RETIRED_FIELDS = frozenset({"log.tensorboard"})
 
 
 def to_plain(config: ConfigDict) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def from_plain(plain: dict[str, Any]) -> ConfigDict:
         that they cannot have.
     """
     config = get_config()
-    stored = dict(leaves(ConfigDict(plain)))
+    stored = {n: value for n, value in leaves(ConfigDict(plain)) if n not in RETIRED_FIELDS}
     unknown = sorted(set(stored) - set(FIELDS))
     if unknown:
         raise UserError(

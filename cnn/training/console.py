@@ -77,7 +77,8 @@ class Display:
         """Prints the exact figures of a finished run and where its files lie."""
         self.figures("test", result["test"])
         self.say(f"everything is in {folder.path}:")
-        events = " (in tensorboard/ too)" if result["config"]["log"]["tensorboard"] else ""
+        trackers = result["config"]["log"]["trackers"]
+        events = f" (also in {trackers})" if trackers else ""
         for path, content in (
             (folder.result_file, "the figures, per class too, and what they were made with"),
             (folder.metrics_file, f"every metric over time{events}"),

@@ -1,19 +1,19 @@
-"""metrics.jsonl and TensorBoard: one row per metric, the same whether a run was interrupted."""
+"""metrics.jsonl: one row per metric, the same whether a run was interrupted; and the trackers."""
 
 import errno
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from tensorboardX import SummaryWriter
 
 from cnn.config.entry import describe
 from cnn.config.errors import UserError
 from cnn.config.json_file import is_kind
 from cnn.training.hosts import is_first
 from cnn.training.run_folder import RunFolder, free_name, write_atomically
+from cnn.training.trackers import Trackers
 
 
 class MetricLog:
@@ -25,22 +25,22 @@ class MetricLog:
     Args:
       folder: of the run.
       step: the step that training starts from.
-      tensorboard: whether to write event files too.
+      trackers: that get the metrics as well; only the first process has them.
 
     Attributes:
       remark: a sentence about lines that were no rows, or "".
     """
 
-    def __init__(self, folder: RunFolder, step: int, *, tensorboard: bool):
-        self._path, self._file, self._events, self.remark = folder.metrics_file, None, None, ""
+    def __init__(
+        self, folder: RunFolder, step: int, trackers: Callable[[], Trackers] | None = None
+    ):
+        self._path, self._file, self._trackers, self.remark = folder.metrics_file, None, None, ""
         if not is_first():
             return
         self.remark = _mend(folder.metrics_file, step)
         # Unbuffered: what the disk refuses is told at once, and can be taken back.
         self._file = open(folder.metrics_file, "ab", buffering=0)  # noqa: SIM115 closed by close()
-        if tensorboard:
-            purge = step + 1 if step else None
-            self._events = SummaryWriter(str(folder.tensorboard), purge_step=purge)
+        self._trackers = trackers and trackers()
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Writes one row per metric: {"step", "split", "name", "value", "time"} (Unix seconds).
@@ -56,9 +56,8 @@ class MetricLog:
             for name, value in metrics.items()
         ]
         self._append("".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
-        if self._events:
-            for name, value in metrics.items():
-                self._events.add_scalar(f"{split}/{name}", value, step)
+        if self._trackers:
+            self._trackers.write(step, split, metrics)
 
     def _append(self, text: bytes) -> None:
         before = os.fstat(self._file.fileno()).st_size
@@ -74,8 +73,8 @@ class MetricLog:
         """Closes the files."""
         if self._file:
             self._file.close()
-        if self._events:
-            self._events.close()
+        if self._trackers:
+            self._trackers.close()
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NoReturn
 
 import jax
@@ -25,6 +26,7 @@ from cnn.training.plan import Plan
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
+from cnn.training.trackers import Trackers
 
 
 class RunRecord:
@@ -132,7 +134,9 @@ class RunRecord:
             self._window = Window(meta["window"], self._row)
             self._saved = start = int(state.step)
             self._display.say(f"continuing after step {start}")
-        self._log = MetricLog(self._folder, start, tensorboard=self._config.log.tensorboard)
+        asked, plain = self._config.log.trackers, to_plain(self._config)
+        trackers = partial(Trackers, asked, self._folder, plain, start, self._display.say)
+        self._log = MetricLog(self._folder, start, trackers)
         self._opened.callback(self._log.close)
         if self._log.remark:
             self._display.say(self._log.remark)

@@ -29,7 +29,7 @@ def get_study() -> StudyPlan:
             "optimizer.learning_rate=0.4",
             "schedule.warmup=10%",
             "mesh.devices=1",
-            "log.tensorboard=False",
+            "log.trackers=",
         ),
         arms={
             "max": (),

@@ -6,7 +6,7 @@ SHORT = (
     "train.duration=6 epochs",
     "evaluation.every=2 epochs",
     "checkpoint.every=2 epochs",
-    "log.tensorboard=False",
+    "log.trackers=",
 )
 SEEDS = range(10)
 MARGIN = 0.5

@@ -37,7 +37,7 @@ def get_study(argument: str = "recordings") -> StudyPlan:
                 "train.duration=8 epochs",
                 "model.features=8,16,32",
                 "checkpoint.every=8 epochs",
-                "log.tensorboard=False",
+                "log.trackers=",
             ),
             arms={name: arms[name] for name in SMALL},
             baseline="strided conv",

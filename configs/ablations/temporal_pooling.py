@@ -38,7 +38,7 @@ def get_study(size: str = "") -> StudyPlan:
         return StudyPlan(
             name="Pooling over time, on images that move, clips of 8 frames",
             config="configs/moving_fashion.py",
-            shared=("data.video.frames=8", "train.duration=10 steps", "log.tensorboard=False"),
+            shared=("data.video.frames=8", "train.duration=10 steps", "log.trackers="),
             arms={name: arms[name] for name in SMALL},
             baseline="max",
             seeds=range(3),
@@ -48,7 +48,7 @@ def get_study(size: str = "") -> StudyPlan:
     return StudyPlan(
         name="Pooling over time, on images that move",
         config="configs/moving_fashion.py",
-        shared=("train.duration=40 steps", "log.tensorboard=False"),
+        shared=("train.duration=40 steps", "log.trackers="),
         arms=arms,
         baseline="max",
         seeds=range(10),

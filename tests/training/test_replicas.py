@@ -23,7 +23,7 @@ from cnn.training.replicas import train_replicas
 from cnn.training.run_folder import RunFolder
 from tests.conftest import REPOSITORY, tiny_config
 
-OWN = ("log.tensorboard=false", "augment.flip=true", "model.dropout=0.2")
+OWN = ("log.trackers=", "augment.flip=true", "model.dropout=0.2")
 SEEDS = (3, 4)
 
 

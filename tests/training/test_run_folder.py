@@ -117,7 +117,7 @@ def test_garbage_in_the_metrics_costs_no_row(folder, place, garbage):
     content = b"\n".join([*lines[:place], garbage, *lines[place:]]) + b"\n"
     folder.metrics_file.write_bytes(content)
     assert read_metrics(folder.metrics_file) == [row(step) for step in range(1, 9)]
-    log = MetricLog(folder, 6, tensorboard=False)
+    log = MetricLog(folder, 6)
     log.write(7, "train", {"loss": 0.25})
     log.close()
     assert f"line {min(place, 8) + 1}" in log.remark
@@ -128,14 +128,14 @@ def test_garbage_in_the_metrics_costs_no_row(folder, place, garbage):
 
 def test_half_a_row_that_a_kill_leaves_is_no_damage(folder):
     folder.metrics_file.write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2))[:20])
-    log = MetricLog(folder, 1, tensorboard=False)
+    log = MetricLog(folder, 1)
     log.close()
     assert log.remark == ""
     assert read_metrics(folder.metrics_file) == [row(1)]
 
 
 def test_a_full_disk_leaves_whole_rows(folder):
-    log = MetricLog(folder, 0, tensorboard=False)
+    log = MetricLog(folder, 0)
     log.write(1, "train", {"loss": 0.5})
     before = folder.metrics_file.read_bytes()
 

@@ -1,0 +1,97 @@
+"""Trackers get every metric, survive interruptions, and never end a run."""
+
+import csv
+
+import pytest
+
+from cnn.config.errors import UserError
+from cnn.training.logs import read_metrics
+from cnn.training.loop import train
+from cnn.training.run_folder import RunFolder
+from cnn.training.trackers import TRACKERS, Trackers
+from tests.conftest import tiny_config
+
+
+class StopError(Exception):
+    """Ends a run from outside."""
+
+
+def logged(folder, split):
+    """{step: {metric: value}} of metrics.jsonl."""
+    found = {}
+    for row in read_metrics(RunFolder(folder).metrics_file):
+        if row["split"] == split:
+            found.setdefault(row["step"], {})[row["name"]] = row["value"]
+    return found
+
+
+def interrupted_then_finished(folder, config):
+    steps = iter(range(100))
+
+    def stop():
+        if next(steps) == 7:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(config, str(folder), quiet=True, alive=stop)
+    train(config, str(folder), quiet=True)
+
+
+def test_csv_holds_the_rows_of_metrics_jsonl_after_an_interruption(tmp_path):
+    folder = tmp_path / "run"
+    interrupted_then_finished(folder, tiny_config("log.trackers=csv"))
+    with open(folder / "metrics_validation.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = logged(folder, "validation")
+    assert [int(row["step"]) for row in rows] == sorted(expected)
+    assert all(float(row["loss"]) == expected[int(row["step"])]["loss"] for row in rows)
+    with open(folder / "metrics_train.csv", newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == sorted(logged(folder, "train"))
+
+
+def test_wandb_writes_an_offline_run(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    train(tiny_config("log.trackers=wandb(project='pools')"), str(tmp_path / "run"), quiet=True)
+    assert list((tmp_path / "run").rglob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.filterwarnings("ignore")  # of SQLAlchemy, in MLflow's own code
+def test_mlflow_holds_params_and_metrics(tmp_path, monkeypatch):
+    tracking = pytest.importorskip("mlflow.tracking")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train(tiny_config("log.trackers=mlflow"), str(tmp_path / "run"), quiet=True)
+    client = tracking.MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("cnn").experiment_id
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.name"] == "plain"
+    history = client.get_metric_history(run.info.run_id, "validation/loss")
+    expected = logged(tmp_path / "run", "validation")
+    assert {m.step: m.value for m in history} == {s: row["loss"] for s, row in expected.items()}
+
+
+def test_a_failing_tracker_is_left_out_and_said_once(tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, folder, config, step):
+            pass
+
+        def write(self, step, split, metrics):
+            raise ConnectionError("no route")
+
+        def close(self):
+            raise AssertionError("a tracker that failed is not used again")
+
+    monkeypatch.setitem(TRACKERS._entries, "csv", Broken)
+    said = []
+    trackers = Trackers("csv, tensorboard", RunFolder(tmp_path), {}, 0, said.append)
+    for step in (1, 2):
+        trackers.write(step, "train", {"loss": 1.0})
+    trackers.close()
+    assert said == ["the tracker csv failed (no route); training goes on without it"]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_an_unknown_tracker_is_refused():
+    with pytest.raises(UserError, match="did you mean 'wandb'"):
+        Trackers("wanb", RunFolder("nowhere"), {}, 0, print)
