@@ -91,7 +91,8 @@ class Registry(Mapping[str, T]):
         entry = self[name]
         if hasattr(entry, "options"):
             return entry.options()
-        return options_of(entry) if inspect.isfunction(entry) else {}
+        has_signature = inspect.isfunction(entry) or inspect.isclass(entry)
+        return options_of(entry) if has_signature else {}
 
     def parse(self, text: str, field: str) -> tuple[str, dict[str, Any]]:
         """Checks "name" or "name(option=value)" and returns the name and the options.

@@ -38,9 +38,9 @@ class MetricLog:
         if not is_first():
             return
         self.remark = _mend(folder.metrics_file, step)
+        self._trackers = trackers and trackers()
         # Unbuffered: what the disk refuses is told at once, and can be taken back.
         self._file = open(folder.metrics_file, "ab", buffering=0)  # noqa: SIM115 closed by close()
-        self._trackers = trackers and trackers()
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
         """Writes one row per metric: {"step", "split", "name", "value", "time"} (Unix seconds).
