@@ -18,7 +18,7 @@ ifeq ($(wildcard $(REQUIREMENTS)),)
 $(error ACCELERATOR=$(ACCELERATOR) is unknown; use cpu, cuda12, cuda13 or tpu)
 endif
 
-.PHONY: train ablation report bench libtpu test lint clean
+.PHONY: train ablation report bench reliability libtpu test lint clean
 
 train: $(INSTALLED)
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
@@ -41,6 +41,11 @@ bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json
 	$(RUN) benchmarks/planning.py --out=benchmarks/results/planning.json
 	$(RUN) benchmarks/tables.py
+
+# Kills, damages, fills and soaks real runs for hours; ARGS="--times=3 --minutes=2" for less.
+reliability: $(INSTALLED)
+	$(RUN) benchmarks/reliability.py --every --out=benchmarks/results/reliability.json $(ARGS)
+	$(RUN) benchmarks/reliability.py --page
 
 # Compiles for TPUs that are not there: python -m cnn.cost.plan.
 libtpu: $(VENV)/libtpu

@@ -1,10 +1,22 @@
 """Convolutional networks: which downsampling, pooling or block, and is the difference real?"""
 
+import os
 import sys
 
-# What a command imports takes seconds, and this package is the first of it. `-m` stands there while
-# a module is being found, as in `python -m cnn.models`.
-if sys.argv and sys.argv[0].rpartition("/")[2] in ("-m", "train.py", "eval.py", "ablate.py"):
+
+def _is_command() -> bool:
+    """Whether this process is one of this package's commands, and not somebody's own program."""
+    script = sys.argv[0] if sys.argv else ""
+    if script == "-m":
+        # What stands there while a module is being found, as in `python -m cnn.models`.
+        return any(word.partition(".")[0] == "cnn" for word in sys.orig_argv)
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    scripts = ("train.py", "eval.py", "ablate.py")
+    return os.path.abspath(script) in {os.path.join(here, name) for name in scripts}
+
+
+if _is_command():
+    # What a command imports takes seconds, and this package is the first of it.
     from cnn.config.stop_signals import end_on_signals
 
     end_on_signals()

@@ -87,6 +87,22 @@ def test_a_second_signal_ends_a_command_that_is_busy():
     assert (process.returncode, errors) == (130, "stopped\n")
 
 
+def test_a_program_of_somebody_else_keeps_its_signals(tmp_path):
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import signal, cnn\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+    )
+    process = begin(
+        "-c",
+        f"import runpy, sys; sys.argv = [{str(program)!r}]\n"
+        f"runpy.run_path({str(program)!r}, run_name='__main__')",
+    )
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+
+
 def test_what_the_system_refuses_is_one_sentence(tmp_path):
     program = (
         "import sys\n"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cnn.ablation.execution.local_pool import LocalPool, threads
+from cnn.ablation.execution.local_pool import LocalPool, threads, workers_here
 from cnn.ablation.execution.runner import Pool, run_study
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task, find_task
@@ -31,13 +31,13 @@ def plan(
     Args:
       config: study file.
       overrides: of every arm.
-      workers: processes that would train; None: one a core.
+      workers: processes that would train; None: one per GPU or core.
       delta: difference to plan seeds for, in percentage points; None: the study's margin.
       accuracy: that is assumed where no run is finished, in percent.
       workdir: of the study, whose finished runs tell how much seeds differ.
       plugin: files to load, besides those that the study names.
     """
-    workers = os.cpu_count() if workers is None else workers
+    workers = workers_here() if workers is None else workers
     _check_workers(workers)
     if delta is not None and not 0 < delta < 100:
         raise UserError(f"--delta: {delta} is not a difference; give percentage points above 0")
@@ -79,7 +79,7 @@ def run(
       config: study file.
       workdir: folder of the study.
       overrides: of every arm.
-      workers: local: processes that train; None: one a core.
+      workers: local: processes that train; None: one per GPU or core.
       task: "i/n", which of several such commands this is; None: as the cluster says.
       engine: "local" or "ray".
       gpus: ray: that a run is given; None: 0.
@@ -104,7 +104,7 @@ def run(
                 "and the tasks when its study.json is there"
             )
         # What a worker has is what to measure with.
-        os.environ.update(threads(os.cpu_count() if workers is None else workers))
+        os.environ.update(threads(workers_here() if workers is None else workers))
     folder.begin(known or _matched(study), config, overrides)
     if stopped := run_study(folder, start_pool, shared):
         print("stopped; what the workers have saved is kept, and the same command continues")
@@ -133,7 +133,7 @@ def _engine(
     if name == "local":
         if replicas is not None and replicas < 1:
             raise UserError(f"--replicas: {replicas} is less than 1")
-        count = max(1, os.cpu_count() // (replicas or 1)) if workers is None else workers
+        count = workers_here(replicas) if workers is None else workers
         _check_workers(count)
         return lambda runs: LocalPool(folder, count, runs, task, replicas or 0, patience)
     for option, value in {"gpus": gpus, "retries": retries}.items():

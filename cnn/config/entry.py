@@ -103,8 +103,11 @@ def _refuse(sentence: str) -> NoReturn:
 def _quieten_libraries() -> None:
     """Keeps what libraries say to their developers off a user's screen."""
     warnings.simplefilter("ignore")
-    for name in ("absl", "jax", "orbax", "etils", "tensorflow_datasets"):
+    for name in ("jax", "etils", "tensorflow_datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Orbax logs, with its stack, what it raises as well.
+    for name in ("absl", "orbax"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.unraisablehook = _ignore_closed_loops
 

@@ -9,10 +9,13 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _ending = threading.Lock()
+# Called with the number before the process ends, where others have to be told.
+tell: Callable[[int], None] | None = None
 
 
 def end_on_signals() -> None:
@@ -48,6 +51,8 @@ def end_now(number: int, frame: FrameType | None = None) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream.isatty():
                 os.write(stream.fileno(), b"\x1b[?25h")
+        if tell:
+            tell(number)
         os.write(sys.stderr.fileno(), b"stopped\n")
     finally:
         os._exit(128 + number)

@@ -17,6 +17,7 @@ from cnn.training.assembly import Evaluator, make_evaluator
 from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.run_folder import RunFolder
+from cnn.training.state import TrainState
 
 # What a trained network is measured on; results are kept by it.
 MEASURED_FIELDS = frozenset(
@@ -93,17 +94,13 @@ def open_run(
     folder = RunFolder(workdir)
     record, config = folder.record(), folder.config()
     check_plugins(config, str(folder.path))
-    checkpoints = _open_checkpoints(folder)
-    number = _choose(checkpoints, step)
     changes = _override(config, overrides)
+    checkpoints = _open_checkpoints(folder)
+    # Asked for now, so that a wrong number is told before data are opened.
+    _choose(checkpoints, step)
     evaluator = make_evaluator(config, _open_data(config, record["resolved"], changes, split))
     try:
-        state, _ = checkpoints.restore(number, evaluator.abstract_state())
-    except DamagedCheckpointError as error:
-        others = [s for s in checkpoints.steps() if s != number] or "none"
-        raise UserError(
-            f"--step: the checkpoint is damaged ({error}); other steps of {folder.path}: {others}"
-        ) from error
+        number, state = _restore(checkpoints, step, evaluator)
     finally:
         checkpoints.close()
     return CheckpointedRun(folder, evaluator, state.variables(), number, changes)
@@ -117,6 +114,22 @@ def _open_checkpoints(folder: RunFolder) -> Checkpoints:
     return Checkpoints(folder.checkpoints, read_only=True)
 
 
+def _restore(checkpoints: Checkpoints, step: str, evaluator: Evaluator) -> tuple[int, TrainState]:
+    """Reads the checkpoint that `step` names; a training beside may replace it meanwhile."""
+    while True:
+        number = _choose(checkpoints, step)
+        try:
+            return number, checkpoints.restore(number, evaluator.abstract_state())[0]
+        except DamagedCheckpointError as error:
+            if checkpoints.is_gone(number):
+                continue
+            others = [s for s in checkpoints.steps() if s != number] or "none"
+            raise UserError(
+                f"--step: the checkpoint is damaged ({error}); other steps of "
+                f"{checkpoints.directory.parent}: {others}"
+            ) from error
+
+
 def _choose(checkpoints: Checkpoints, step: str) -> int:
     steps = checkpoints.steps()
     if not steps:
@@ -124,7 +137,13 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
     if step == "last":
         return steps[-1]
     if step == "best":
-        best = checkpoints.best()
+        try:
+            best = checkpoints.best()
+        except DamagedCheckpointError as error:
+            raise UserError(
+                f"--step: which checkpoint is best is not known, as one is damaged ({error}); give "
+                f"one of {steps}"
+            ) from error
         if best is None:
             raise UserError(
                 "--step: there is no best checkpoint, because the run evaluated no validation "

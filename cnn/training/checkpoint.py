@@ -70,9 +70,23 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: one of them cannot be read, so that the best is not known.
         """
-        scored = [(step, self._meta(step)["accuracy"]) for step in self.steps()]
+        scored = []
+        for step in self.steps():
+            try:
+                scored.append((step, self._meta(step)["accuracy"]))
+            except DamagedCheckpointError:
+                if not self.is_gone(step):
+                    raise
         scored = [(step, accuracy) for step, accuracy in scored if accuracy is not None]
         return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
+
+    def is_gone(self, step: int) -> bool:
+        """Whether a training beside has deleted a step meanwhile; then `steps` looks anew."""
+        if (self.directory / str(step)).is_dir():
+            return False
+        self._manager.reload()
+        self._metas.clear()
+        return True
 
     def save(
         self, step: int, state: TrainState, meta: dict[str, Any], accuracy: float | None

@@ -36,6 +36,11 @@ def is_held_by(folder: Path, pid: int) -> bool:
     return bool(owner) and owner["pid"] == pid and owner["machine"] == _machine()
 
 
+def owner_of(folder: Path) -> str:
+    """Returns what names the owner of a run folder, and no other, or ""."""
+    return (_read(claim_file(folder)) or {"id": ""})["id"]
+
+
 def release(folder: Path) -> None:
     """Gives a run folder back, and removes it if nothing was written there."""
     claim_file(folder).unlink(missing_ok=True)

@@ -1,57 +1,132 @@
-"""One run on many hosts: how the processes find each other, and how they end together."""
+"""One run on many hosts: how the processes find each other, agree, and end together."""
 
 import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import jax
-from jax.experimental import multihost_utils
 
+from cnn.config import stop_signals
 from cnn.config.errors import UserError
+from cnn.training.channel import Channel, open_channel
+
+_ABOVE_ALL = 24 * 3600  # seconds: the runtime's own limits, above those of the channel
+_channel: Channel | None = None  # of this process, while it belongs to a run of several
 
 
-def join_hosts(hosts: str) -> None:
-    """Connects this process with the others of the run; before anything else touches a device.
+@contextmanager
+def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
+    """Context in which this process shares a run with others; before anything touches a device.
+
+    Whatever ends one process ends all, with the same exit code and the reason on every screen.
 
     Args:
       hosts: "auto" on Slurm, Open MPI, Kubernetes and TPU pods, which tell each process who it is;
         else "ADDRESS:PORT,COUNT,INDEX": where process 0 listens, how many processes there are, and
         which of them this is.
+      facts: field -> JSON value, that has to be the same on all hosts.
 
     Raises:
-      UserError: the text is of neither form, or the processes do not find each other.
+      UserError: the text is of neither form, or the processes do not find each other within
+        $CNN_HOSTS_SECONDS (120), or differ in a fact.
     """
-    match = re.fullmatch(r"([^,]+:\d+),(\d+),(\d+)", hosts)
-    if hosts != "auto" and not match:
-        raise UserError(f"--hosts: '{hosts}' is neither 'auto' nor 'ADDRESS:PORT,COUNT,INDEX'")
-    given = (match[1], int(match[2]), int(match[3])) if match else ()
+    global _channel
+    address, count, index, devices = _find(hosts)
+    wait = float(os.environ.get("CNN_HOSTS_SECONDS", 120))
+    _channel, told = open_channel(address, count, index, facts, wait)
+    stop_signals.tell = lambda number: _channel.end(128 + number, "stopped", "stopped")
     try:
-        # A process that dies takes the others along after this many seconds, instead of minutes.
+        _silence_libraries()
+        # It would take SIGTERM for itself.
+        jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
-            *given, heartbeat_timeout_seconds=30, shutdown_timeout_seconds=30
+            f"{address.rpartition(':')[0]}:{told['port']}",
+            count,
+            index,
+            local_device_ids=devices,
+            cluster_detection_method="deactivate",
+            heartbeat_timeout_seconds=_ABOVE_ALL,
+            shutdown_timeout_seconds=30,
         )
-    except (RuntimeError, ValueError) as error:
+        yield
+        _channel.gather("done")
+        jax.distributed.shutdown()
+        _channel.close()
+    except BaseException as error:
+        _end(error)
+    finally:
+        stop_signals.tell, _channel = None, None
+
+
+def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
+    """Returns where process 0 listens, the number of processes, which this is, and its devices."""
+    match = re.fullmatch(r"(\S+:\d+),(\d+),(\d+)", hosts)
+    if match:
+        address, count, index = match[1], int(match[2]), int(match[3])
+        if index >= count or int(address.rpartition(":")[2]) > 65535:
+            raise UserError(
+                f"--hosts: '{hosts}': ports end at 65535, and hosts are counted from 0, so that "
+                f"the last of {count} is {count - 1}"
+            )
+        return address, count, index, None
+    if hosts != "auto":
+        raise UserError(f"--hosts: '{hosts}' is neither 'auto' nor 'ADDRESS:PORT,COUNT,INDEX'")
+    from jax._src.clusters import ClusterEnv
+
+    found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 120)
+    if None in found[:3]:
         raise UserError(
-            f"--hosts: the processes do not find each other ({str(error).splitlines()[0]})"
-        ) from error
+            "--hosts: auto finds no Slurm, Open MPI, Kubernetes or TPU pod here; give "
+            "ADDRESS:PORT,COUNT,INDEX"
+        )
+    return found
+
+
+def _silence_libraries() -> None:
+    """Leaves the screen to this program; what libraries in C++ write there goes nowhere.
+
+    They tell of every connection, and with stack traces of a host that is lost.
+    $TF_CPP_MIN_LOG_LEVEL=0 shows all of it.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        stream.flush()
+        own = os.fdopen(os.dup(number), "w", buffering=1, encoding=stream.encoding)
+        setattr(sys, name, own)
+        os.dup2(nowhere, number)
+
+
+def _end(error: BaseException) -> NoReturn:
+    # A host that is gone breaks what the others compute; then that is the reason, and not this.
+    _channel.heard(1.0)
+    if isinstance(error, UserError):
+        _channel.end(2, " ".join(str(error).split()))
+    summary = f"{type(error).__name__}: {error}".splitlines()[0]
+    _channel.end(1, summary, "".join(traceback.format_exception(error)).rstrip())
 
 
 def is_first() -> bool:
     """Whether this process is the one that writes files and prints."""
-    return jax.process_index() == 0
+    return _channel.index == 0 if _channel else jax.process_index() == 0
 
 
 def wait_for_all(point: str) -> None:
     """Waits until every process has come to the same point."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(point)
+    gather(point)
 
 
-def abort(error: BaseException) -> None:
-    """Ends this process at once: the others would wait for it in their next collective."""
-    if isinstance(error, UserError):
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        os._exit(2)
-    traceback.print_exception(error)
-    os._exit(1)
+def gather(point: str, value: Any = None) -> list[Any]:
+    """Waits for every process; returns what each brought, a JSON value, in their order."""
+    return _channel.gather(point, value) if _channel else [value]
+
+
+def channel() -> Channel | None:
+    """Returns the connections to the other processes, None where there are none."""
+    return _channel

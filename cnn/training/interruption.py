@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-import jax
+from cnn.training.hosts import channel
 
 
 class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
@@ -17,11 +17,10 @@ class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
 class Interruption:
     """Context that notes the first stopping signal; a second one acts as usual.
 
-    Only where one process trains: several would have to stop after the same step, and the runtime
-    that connects them takes the signals for itself.
+    Of several processes all stop after the same step, whichever of them got the signal.
 
     Attributes:
-      signal: the number of the signal, or None.
+      signal: the number of the signal that this process got, or None.
     """
 
     def __init__(self):
@@ -30,8 +29,6 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         """Takes over the signals."""
-        if jax.distributed.is_initialized():
-            return self
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous[number] = signal.signal(number, self._note)
         return self
@@ -40,15 +37,24 @@ class Interruption:
         """Gives them back."""
         self.release()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is None:
-            self.signal = number
-            return
-        self.release()
-        signal.raise_signal(number)
+    def due(self, step: int) -> int | None:
+        """Returns the signal that the run stops for after this step, or None."""
+        others = channel()
+        return others.stop_after(step) if others else self.signal
 
     def release(self) -> None:
-        """Gives the signals back, before work that may be cut anywhere."""
+        """Gives the signals back, before work that may be cut anywhere; all is saved by now."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+        if others := channel():
+            others.end_if_asked()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is None:
+            self.signal = number
+            if others := channel():
+                others.ask_to_stop(number)
+            return
+        self.release()
+        signal.raise_signal(number)

@@ -11,8 +11,9 @@ from cnn.data import Dataset, open_dataset
 from cnn.training.assembly import Trainer, make_evaluator, make_trainer
 from cnn.training.console import Display
 from cnn.training.evaluate import evaluate
-from cnn.training.hosts import is_first
+from cnn.training.hosts import gather, is_first
 from cnn.training.interruption import InterruptedRun, Interruption
+from cnn.training.memory import memory_told
 from cnn.training.plan import resolve
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
@@ -48,6 +49,7 @@ def train(
     """
     folder, display = RunFolder(workdir), Display(quiet=quiet or not is_first())
     folder.check(config)
+    gather(f"a run folder that {'is' if folder.result_file.exists() else 'is not'} finished")
     if result := folder.result():
         display.say(f"this run is finished, at step {result['step']}: nothing to train")
         display.result(folder, result)
@@ -56,7 +58,11 @@ def train(
     evaluator = make_evaluator(config, dataset)
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
     trainer = make_trainer(evaluator, plan)
-    with Interruption() as interruption, RunRecord(folder, display, evaluator, plan) as record:
+    with (
+        memory_told(config),
+        Interruption() as interruption,
+        RunRecord(folder, display, evaluator, plan) as record,
+    ):
         return run(trainer, record, interruption, alive)
 
 
@@ -83,14 +89,14 @@ def run(
                     record.validate(step, outcomes)
                 if record.is_save_due(step):
                     record.save(step, state)
-            if interruption.signal and step < total:
+            if step < total and (signal := interruption.due(step)):
                 record.save(step, state)
                 record.wait()
-                raise InterruptedRun(interruption.signal, step)
+                raise InterruptedRun(signal, step)
     record.wait()
     # All is saved: a signal during the final evaluation has nothing to wait for.
     interruption.release()
-    if interruption.signal:
-        raise InterruptedRun(interruption.signal, total)
+    if signal := interruption.due(total):
+        raise InterruptedRun(signal, total)
     test = evaluator.feed(dataset.test, views)
     return record.finish(evaluate(evaluator.step, state.variables(), test))

@@ -1,5 +1,6 @@
 """What a figure was made with: library versions, hardware and the commit of the code."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -16,13 +17,27 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "te
 def provenance() -> dict[str, str | int | dict[str, str]]:
     """Returns {"versions", "device", "devices", "cpu", "cores", "commit"}."""
     return {
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES},
+        "versions": versions(),
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "cpu": _cpu(),
         "cores": usable_cores(),
         "commit": _commit(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that decide a run's metrics."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
+
+
+def code_digest() -> str:
+    """Returns 16 hexadecimal digits that name the content of this package, committed or not."""
+    digest, root = hashlib.sha256(), Path(__file__).parents[1]
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root)} {file.stat().st_size} ".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def usable_cores() -> int:

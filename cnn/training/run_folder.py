@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import secrets
+import zipfile
+import zlib
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -149,6 +151,20 @@ class RunFolder:
           UserError: result.json is damaged; names the place.
         """
         return read_json(self.result_file, _RESULT) if self.result_file.is_file() else None
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Returns {"prediction", "label", "loss"} of every test example, in their order.
+
+        Raises:
+          UserError: test_predictions.npz is missing or damaged.
+        """
+        try:
+            with np.load(self.predictions_file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in ("prediction", "label", "loss")}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(
+                f"{self.predictions_file}: cannot be read ({error}); restore it from a copy"
+            ) from error
 
     def finish(self, result: dict[str, Any], outcomes: dict[str, np.ndarray]) -> None:
         """Writes what every test example was taken for, and then the result, which ends the run."""

@@ -16,10 +16,10 @@ from cnn.config.record import fingerprint, to_plain
 from cnn.data import identity_differences
 from cnn.training.assembly import Evaluator
 from cnn.training.checkpoint import Checkpoints, NonFiniteStateError
-from cnn.training.claim import owned
+from cnn.training.claim import owned, owner_of
 from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes
-from cnn.training.hosts import is_first, wait_for_all
+from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.logs import MetricLog, figures_at
 from cnn.training.metrics import NonFiniteLossError, Window, summarize
 from cnn.training.plan import Plan
@@ -73,7 +73,7 @@ class RunRecord:
             if is_first():
                 opened.enter_context(owned(self._folder.path))
                 self._claim()
-            wait_for_all("claimed")
+            self._check_shared()
             self._introduce()
             self._checkpoints = Checkpoints(self._folder.checkpoints, self._config.checkpoint.keep)
             opened.callback(self._checkpoints.close)
@@ -96,6 +96,17 @@ class RunRecord:
         own = {name: getattr(self._dataset, name) for name in ("mean", "std", "identity")}
         self._folder.claim(self._config, asdict(self._plan) | own)
 
+    def _check_shared(self) -> None:
+        """Refuses a folder that is another on some host, once the first has claimed it."""
+        wait_for_all("claimed")
+        seen = gather("owner", owner_of(self._folder.path))
+        strangers = [str(host) for host, owner in enumerate(seen) if owner != seen[0]]
+        if strangers:
+            raise UserError(
+                f"--workdir: {self._folder.path} of host 0 is not what host {', '.join(strangers)} "
+                "sees there; give a folder on a file system that all hosts share"
+            )
+
     def _introduce(self) -> None:
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
@@ -103,7 +114,13 @@ class RunRecord:
         self._remark()
 
     def _check_data(self) -> None:
-        """Refuses to go on with other data than the run began with."""
+        """Refuses to go on with other data than the run began with, or another host has."""
+        identities = gather("data", self._dataset.identity)
+        for host, identity in enumerate(identities):
+            if differing := identity_differences(identities[0], identity):
+                raise UserError(
+                    f"--hosts: host 0 and host {host} have other data: {'; '.join(differing)}"
+                )
         if not self._folder.config_file.is_file():
             return
         stored = self._folder.record()["resolved"].get("identity")

@@ -1,13 +1,21 @@
 """Starts a run from the command line: keeps compiled programs, and returns an exit code."""
 
+import json
+from contextlib import nullcontext
+from typing import Any
+
 import jax
+from ml_collections import ConfigDict
 
 from cnn.config.entry import compilation_cache
+from cnn.config.fields import leaves
 from cnn.config.load import Loaded
-from cnn.training.hosts import abort, is_first, join_hosts
+from cnn.config.record import FREE_FIELDS
+from cnn.training.hosts import is_first, joined
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.mesh import count_cores_as_devices
+from cnn.training.provenance import code_digest, versions
 
 
 def use_compilation_cache() -> None:
@@ -23,21 +31,22 @@ def start(loaded: Loaded, workdir: str, hosts: str | None = None) -> int:
     Args:
       loaded: the config.
       workdir: the run folder, on a file system that all hosts share.
-      hosts: see `hosts.join_hosts`; None for one process.
+      hosts: see `hosts.joined`; None for one process.
     """
     use_compilation_cache()
-    if hosts:
-        join_hosts(hosts)
-    else:
+    if not hosts:
         count_cores_as_devices()
-    try:
-        train(loaded.config, workdir)
-    except InterruptedRun as stopped:
-        if is_first():
-            print(stopped)
-        return 128 + stopped.signal
-    except Exception as error:
-        if jax.process_count() > 1:
-            abort(error)
-        raise
+    with joined(hosts, _facts(loaded.config)) if hosts else nullcontext():
+        try:
+            train(loaded.config, workdir)
+        except InterruptedRun as stopped:
+            if is_first():
+                print(stopped)
+            return 128 + stopped.signal
     return 0
+
+
+def _facts(config: ConfigDict) -> dict[str, Any]:
+    """Returns what has to be the same on all hosts: the config, the code and the libraries."""
+    fields = {name: value for name, value in leaves(config) if name not in FREE_FIELDS}
+    return json.loads(json.dumps(fields)) | {"code": code_digest()} | versions()

@@ -243,6 +243,23 @@ def test_what_a_killed_process_was_deleting_is_gone(tmp_path):
     checkpoints.close()
 
 
+def test_a_reader_beside_a_training_looks_anew_when_a_step_is_deleted(tmp_path):
+    writer = save(tmp_path, {1: 0.3, 2: 0.5})
+    reader = Checkpoints(tmp_path, read_only=True)
+    assert reader.steps() == [1, 2]
+    assert not reader.is_gone(2)
+    for step, accuracy in {3: 0.4, 4: 0.6}.items():
+        writer.save(step, make_state(step), {"window": {}}, accuracy)
+        writer.wait()
+    writer.close()
+    with pytest.raises(DamagedCheckpointError):
+        reader.restore(2, like())
+    assert reader.is_gone(2)
+    assert reader.steps() == [3, 4]
+    assert reader.best() == (4, 0.6)
+    assert_same(reader.restore(4, like())[0], make_state(4))
+
+
 def test_when_nothing_can_be_read_nothing_is_started_over(tmp_path):
     save(tmp_path, {1: None}).close()
     flip_a_bit(tmp_path, 1)

@@ -1,6 +1,5 @@
 """Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS, Metric
 from cnn.cost.count import NetworkCost, network_cost
 from cnn.evaluation.results import ResultFile
@@ -84,15 +84,15 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     folder = RunFolder(run.folder)
     where = str(run.folder.relative_to(workdir))
     if failure_file(run.folder).exists():
-        failure = json.loads(failure_file(run.folder).read_text())
+        failure = read_json(failure_file(run.folder), {"error": str})
         status = "diverged" if failure.get("diverged") else "crashed"
         return SeedRun(run.seed, where, status=status, error=failure["error"])
     result = folder.result()
     if result is None:
         begun = folder.config_file.exists()
         return SeedRun(run.seed, where, status="begun" if begun else "not begun")
-    with np.load(folder.predictions_file) as outcomes:
-        correct = outcomes["prediction"] == outcomes["label"]
+    outcomes = folder.predictions()
+    correct = outcomes["prediction"] == outcomes["label"]
     return SeedRun(
         run.seed,
         where,

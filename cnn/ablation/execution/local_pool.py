@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import cnn
+from cnn.ablation.execution.gpus import gpu_of_worker, visible_gpus
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
 from cnn.ablation.execution.worker import blame
 from cnn.ablation.planning.study_plan import Run
 from cnn.training.claim import LOST, is_held_by, release
+from cnn.training.provenance import usable_cores
 
 
 class LocalPool:
@@ -32,18 +34,20 @@ class LocalPool:
         paths = [str(Path(cnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self._environment = os.environ | threads(workers)
         self._environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        self._runs = runs
-        self._processes = [self._start() for _ in range(workers)]
+        self._runs, self._gpus = runs, visible_gpus()
+        self._workers = workers
+        self._processes = [self._start(worker) for worker in range(workers)]
 
-    def _start(self) -> subprocess.Popen:
+    def _start(self, worker: int) -> subprocess.Popen:
+        environment = self._environment | gpu_of_worker(worker, self._workers, self._gpus)
         # Ctrl-C in a terminal reaches this process alone, which asks the workers once.
-        return subprocess.Popen(self._command, env=self._environment, process_group=0)
+        return subprocess.Popen(self._command, env=environment, process_group=0)
 
     def poll(self) -> bool:
         """Replaces dead workers; returns whether any is at work."""
         for i, process in enumerate(self._processes):
             if process.poll() not in (None, 0) and self._blame(process):
-                self._processes[i] = self._start()
+                self._processes[i] = self._start(i)
         return any(process.poll() is None for process in self._processes)
 
     def _blame(self, process: subprocess.Popen) -> bool:
@@ -76,6 +80,11 @@ def _of(code: int) -> str:
     if code == -signal.SIGKILL:
         return "of signal 9 (SIGKILL), which is what a machine sends that is out of memory"
     return f"of signal {-code}" if code < 0 else f"with exit code {code}"
+
+
+def workers_here(replicas: int | None = None) -> int:
+    """Returns how many workers this machine takes: one per GPU, else one per core or replica."""
+    return len(visible_gpus()) or max(1, usable_cores() // (replicas or 1))
 
 
 def threads(workers: int) -> dict[str, str]:

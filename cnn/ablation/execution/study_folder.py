@@ -13,6 +13,7 @@ from cnn.ablation.analysis.statistics.sequential import Schedule
 from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.planning.units import unit_names
 from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
 from cnn.config.record import differences
 from cnn.training.run_folder import RunFolder, write_atomically
 
@@ -175,7 +176,8 @@ class StudyFolder:
                 f"--workdir: there is no study in {self.path} (no study.json); start one with: "
                 f"python ablate.py run --config=STUDY --workdir={self.path}"
             )
-        return json.loads(self.file.read_text())
+        kinds = {"plan": dict, "file": str, "text": str, "overrides": list, "began_with": list}
+        return read_json(self.file, kinds)
 
     def plan(self) -> StudyPlan:
         """Reads the plan."""

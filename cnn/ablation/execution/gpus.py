@@ -1,0 +1,44 @@
+"""Which GPU a worker of this machine sees: JAX takes all that it sees, and most of their memory."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+# Nvidia's driver lists each GPU here; asking JAX would take the GPUs for the asking process.
+_LISTED = Path("/proc/driver/nvidia/gpus")
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ, listed: Path = _LISTED) -> list[str]:
+    """Returns the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Args:
+      environment: CUDA_VISIBLE_DEVICES may choose among them, and JAX_PLATFORMS leave them out.
+      listed: folder with an entry per GPU of the machine.
+    """
+    platforms = environment.get("JAX_PLATFORMS", "cuda")
+    if "cuda" not in platforms and "gpu" not in platforms:
+        return []
+    chosen = environment.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        # CUDA ignores what comes after the first that is no GPU.
+        names = [name.strip() for name in chosen.split(",")]
+        return names[: names.index("-1")] if "-1" in names else [name for name in names if name]
+    return [str(i) for i in range(len(list(listed.iterdir())))] if listed.is_dir() else []
+
+
+def gpu_of_worker(worker: int, workers: int, gpus: list[str]) -> dict[str, str]:
+    """Returns the variables that give a worker its GPU, or its share of one; {} without GPUs.
+
+    Args:
+      worker: from 0.
+      workers: of this machine.
+      gpus: that they share.
+    """
+    if not gpus:
+        return {}
+    variables = {"CUDA_VISIBLE_DEVICES": gpus[worker % len(gpus)]}
+    together = -(-workers // len(gpus))
+    if together > 1:
+        # JAX takes three quarters of a GPU's memory, whoever else is on it.
+        variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / together:.3f}"
+    return variables

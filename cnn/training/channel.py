@@ -1,0 +1,373 @@
+"""What the processes of one run tell each other beside their computations: lines of JSON over TCP.
+
+Process 0 listens, and every other one keeps a connection to it for the whole run. So a process that
+is gone is noticed at once (its connection closes) or, where the network is gone too, after
+`SILENCE`; and whatever ends one process is told to all before any of them leaves. The runtime's own
+way is to abort those that are left, with a stack trace and without the reason.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from cnn.config.errors import UserError
+
+BEAT = 5.0  # seconds between two signs of life
+SILENCE = 30.0  # seconds without one after which a process counts as lost
+LEAVE = 5.0  # seconds that process 0 waits for the others to be gone
+LOST = 3  # exit code of those that are left when a process was lost
+# A process may be this many steps ahead of another: `metrics.STEPS_IN_FLIGHT` and the one it makes.
+AHEAD = 4
+
+
+class Link:
+    """A connection over which either side sends JSON values."""
+
+    def __init__(self, connection: socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection, self._lock = connection, threading.Lock()
+        self._lines = connection.makefile("rb")
+
+    def timeout(self, seconds: float) -> None:
+        """Makes `receive` give up after some seconds."""
+        self._connection.settimeout(seconds)
+
+    def send(self, message: Any) -> None:
+        """Sends a message; a connection that is gone is noticed by whoever receives."""
+        # Not for ever: a handler of a signal may have interrupted another that sends.
+        held = self._lock.acquire(timeout=1.0)
+        try:
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass
+        finally:
+            if held:
+                self._lock.release()
+
+    def receive(self) -> Any:
+        """Returns the next message, or None when the other side is gone or silent."""
+        try:
+            line = self._lines.readline()
+            return json.loads(line) if line.endswith(b"\n") else None
+        except (OSError, ValueError):
+            return None
+
+    def hang_up(self) -> None:
+        """Ends the connection, which makes `receive` return None on both sides."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Frees the connection."""
+        self._lines.close()
+        self._connection.close()
+
+
+class Channel:
+    """Connections of a process that belongs to a run of several.
+
+    Args:
+      index: of this process.
+      links: by the index of the other side: of all others for process 0, else of process 0.
+
+    Attributes:
+      index: of this process.
+    """
+
+    def __init__(self, index: int, links: dict[int, Link]):
+        self.index, self._links = index, links
+        self._news = threading.Condition()
+        self._round = 0
+        self._said: dict[int, dict[int, tuple[str, Any]]] = {}
+        self._values: dict[int, list[Any]] = {}
+        self._asked: int | None = None
+        self._stop: tuple[int, int] | None = None
+        self._agreed: set[int] = set()
+        self._left: set[int] = set()
+        self._closing = False
+        self._ending = threading.Lock()
+        self._closed = threading.Event()
+        self._threads = [threading.Thread(target=self._beat, daemon=True)]
+        for peer, link in links.items():
+            link.timeout(SILENCE)
+            listen = threading.Thread(target=self._listen, args=(peer, link), daemon=True)
+            self._threads.append(listen)
+        for thread in self._threads:
+            thread.start()
+
+    def gather(self, name: str, value: Any = None) -> list[Any]:
+        """Waits until every process has come to the point `name`; returns what each brought.
+
+        Args:
+          name: of the point, the same for all.
+          value: JSON value.
+        """
+        self._round += 1
+        now = self._round
+        if self.index:
+            self._links[0].send({"round": now, "name": name, "value": value})
+            return self._wait_for(lambda: self._values.pop(now, None))
+        with self._news:
+            self._said.setdefault(now, {})[0] = name, value
+        said = self._wait_for(lambda: self._complete(now)) or {0: (name, value)}
+        if len({point for point, _ in said.values()}) > 1:
+            points = ", ".join(f"host {i} at '{said[i][0]}'" for i in sorted(said))
+            raise UserError(f"the hosts are not at the same point ({points}); is --workdir shared?")
+        values = [said[i][1] for i in sorted(said)]
+        self._tell_all({"round": now, "values": values})
+        return values
+
+    def _complete(self, now: int) -> dict[int, tuple[str, Any]] | None:
+        return self._said.pop(now) if len(self._said[now]) == len(self._links) + 1 else None
+
+    def ask_to_stop(self, number: int) -> None:
+        """Asks that all processes stop after the same step, since this one got a signal."""
+        if self.index:
+            self._links[0].send({"asked": number})
+        else:
+            self._asked = number
+
+    def stop_after(self, step: int) -> int | None:
+        """Returns the signal that all processes stop for after this step, or None.
+
+        Process 0 chooses a step to which none can have come, and waits until all know it.
+        """
+        if self._asked is not None and self._stop is None and not self.index:
+            stop = step + AHEAD, self._asked
+            self._tell_all({"stop": stop})
+            self._wait_for(lambda: len(self._agreed) == len(self._links) or None)
+            self._stop = stop
+        return self._stop[1] if self._stop and step >= self._stop[0] else None
+
+    def end_if_asked(self) -> None:
+        """Ends all processes if one got a signal since; all is saved and nothing to wait for."""
+        if self._asked is not None and not self.index:
+            self.end(128 + self._asked, "stopped")
+
+    def end(self, code: int, sentence: str, shown: str | None = None) -> NoReturn:
+        """Tells every process why this one ends, and ends it with a code; so do they.
+
+        Args:
+          code: exit code of all.
+          sentence: for the screens of the others.
+          shown: for the own screen, instead.
+        """
+        self._end(code, shown or f"error: {sentence}", self.index, sentence)
+
+    def close(self) -> None:
+        """Closes the connections, once all processes have come here."""
+        self._closing = True
+        self.gather("the end")
+        self._closed.set()
+        for link in self._links.values():
+            link.hang_up()
+        for thread in self._threads:
+            thread.join()
+
+    def heard(self, seconds: float) -> None:
+        """Waits for news that would end this process, before it takes an error for its own."""
+        time.sleep(seconds)
+
+    def _end(self, code: int, shown: str, source: int, sentence: str) -> NoReturn:
+        if not self._ending.acquire(blocking=False):
+            # Another thread is about to end this process.
+            threading.Event().wait()
+        print(shown, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        self._tell_all({"end": code, "host": source, "sentence": sentence})
+        self._closing = True
+        # What connects the devices aborts those that are left behind by process 0.
+        deadline = time.monotonic() + LEAVE
+        with self._news:
+            while len(self._left) < len(self._links) and time.monotonic() < deadline:
+                self._news.wait(0.1)
+        os._exit(code)
+
+    def _tell_all(self, message: Any) -> None:
+        for link in self._links.values():
+            link.send(message)
+
+    def _wait_for(self, found: Callable[[], Any]) -> Any:
+        with self._news:
+            while (result := found()) is None and not (self._closing and self._left):
+                self._news.wait(1.0)
+            return result
+
+    def _beat(self) -> None:
+        while not self._closed.wait(BEAT):
+            self._tell_all({})
+
+    def _listen(self, peer: int, link: Link) -> None:
+        while (message := link.receive()) is not None:
+            self._take(peer, message)
+        with self._news:
+            self._left.add(peer)
+            self._news.notify_all()
+        link.close()
+        if not self._closing:
+            sentence = f"host {peer} was lost; start all again: the same command continues"
+            self._end(LOST, f"error: {sentence}", peer, sentence)
+
+    def _take(self, peer: int, message: dict[str, Any]) -> None:
+        if "end" in message:
+            if self.index:
+                # Process 0 waits for this one.
+                self._closing = True
+                self._leave(message)
+            threading.Thread(target=self._relay, args=(message,), daemon=True).start()
+            return
+        with self._news:
+            if "name" in message:
+                said = self._said.setdefault(message["round"], {})
+                said[peer] = message["name"], message["value"]
+            elif "values" in message:
+                self._values[message["round"]] = message["values"]
+            elif "asked" in message:
+                self._asked = message["asked"]
+            elif "stop" in message:
+                self._stop = tuple(message["stop"])
+                self._links[0].send({"agreed": True})
+            elif "agreed" in message:
+                self._agreed.add(peer)
+            self._news.notify_all()
+
+    def _relay(self, message: dict[str, Any]) -> None:
+        self._end(
+            message["end"],
+            f"error: host {message['host']}: {message['sentence']}",
+            message["host"],
+            message["sentence"],
+        )
+
+    def _leave(self, message: dict[str, Any]) -> NoReturn:
+        if self._ending.acquire(blocking=False):
+            said = f"error: host {message['host']}: {message['sentence']}"
+            print(said, file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        os._exit(message["end"])
+
+
+def open_channel(
+    address: str, count: int, index: int, facts: dict[str, Any], wait: float
+) -> tuple[Channel, dict[str, Any]]:
+    """Finds the other processes of the run, and compares what must be the same on all.
+
+    Args:
+      address: "host:port" of process 0.
+      count: of processes.
+      index: of this one.
+      facts: field -> JSON value, that has to be the same everywhere.
+      wait: seconds to wait for the others.
+
+    Returns:
+      The channel, and the facts of process 0 beside a free "port" on its host.
+
+    Raises:
+      UserError: which processes are missing or differ, and in what; on all of them.
+    """
+    host, _, port = address.rpartition(":")
+    roll = {"index": index, "count": count, "facts": facts}
+    if index:
+        link = _connect(host.strip("[]"), int(port), wait)
+        link.send(roll)
+        link.timeout(wait + LEAVE)
+        answer = link.receive() or {
+            "refused": f"--hosts: host 0 at {address} ended before all hosts were there"
+        }
+        if "refused" in answer:
+            link.close()
+            raise UserError(answer["refused"])
+        return Channel(index, {0: link}), answer
+    links, refused = _call_the_roll(int(port), roll, wait)
+    with socket.socket() as free:
+        free.bind(("", 0))
+        answer = {"refused": refused} if refused else {"port": free.getsockname()[1]}
+    for link in links.values():
+        link.send(answer)
+        if refused:
+            link.close()
+    if refused:
+        raise UserError(refused)
+    return Channel(0, links), answer
+
+
+def _connect(host: str, port: int, wait: float) -> Link:
+    deadline, reason = time.monotonic() + wait, "timed out"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return Link(socket.create_connection((host, port), timeout=left))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            time.sleep(min(0.2, left))
+    raise UserError(
+        f"--hosts: could not connect to host 0 at {host}:{port} within {wait:g} seconds "
+        f"({reason}); see whether it runs there, and whether the address is right"
+    )
+
+
+def _call_the_roll(port: int, roll: dict[str, Any], wait: float) -> tuple[dict[int, Link], str]:
+    """Takes the connections of the others; returns them, and why the run is refused, or ""."""
+    links: dict[int, Link] = {}
+    deadline = time.monotonic() + wait
+    with _listening(port) as server:
+        while len(links) < roll["count"] - 1 and (left := deadline - time.monotonic()) > 0:
+            server.settimeout(left)
+            try:
+                link = Link(server.accept()[0])
+            except TimeoutError:
+                break
+            link.timeout(5.0)
+            said = link.receive()
+            if not isinstance(said, dict) or not {"index", "count", "facts"} <= said.keys():
+                # Some other program, which scans ports.
+                link.close()
+                continue
+            index = said["index"]
+            refused = _compare(roll, said)
+            if index in links:
+                refused = f"--hosts: two processes say that they are host {index}"
+            links[index if index not in links else -1] = link
+            if refused:
+                return links, refused
+    missing = [i for i in range(1, roll["count"]) if i not in links]
+    if missing:
+        names = ", ".join(map(str, missing))
+        return links, (
+            f"--hosts: of {roll['count']} hosts these did not come within {wait:g} seconds: "
+            f"{names} (counted from 0); start one process on each"
+        )
+    return links, ""
+
+
+def _listening(port: int) -> socket.socket:
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    try:
+        return socket.create_server(("", port), family=family, dualstack_ipv6=both, backlog=1024)
+    except OSError as error:
+        raise UserError(
+            f"--hosts: host 0 cannot listen on port {port} ({error.strerror}); give another port, "
+            "or see whether two processes were started as host 0"
+        ) from error
+
+
+def _compare(first: dict[str, Any], other: dict[str, Any]) -> str:
+    """Returns in what a process differs from process 0, or ""."""
+    if first["count"] != other["count"]:
+        return (
+            f"--hosts: host 0 was started as one of {first['count']} and host {other['index']} as "
+            f"one of {other['count']}; give all the same count"
+        )
+    mine, theirs = first["facts"], other["facts"]
+    names = sorted(mine.keys() | theirs.keys())
+    differing = [n for n in names if mine.get(n) != theirs.get(n)]
+    if not differing:
+        return ""
+    said = "; ".join(f"{n}: {mine.get(n)!r} and {theirs.get(n)!r}" for n in differing)
+    return f"--hosts: host 0 and host {other['index']} differ in {said}; start all alike"

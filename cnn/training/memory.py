@@ -1,0 +1,87 @@
+"""A device that is out of memory, told with what was asked for and what would fit."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from cnn.config.errors import UserError
+
+_UNITS = {"": 1, "bytes": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
+class OutOfMemoryError(UserError):
+    """A device has less memory than a computation takes."""
+
+
+@contextmanager
+def memory_told(config: ConfigDict) -> Iterator[None]:
+    """Context in which a device that is out of memory is told in one sentence.
+
+    Raises:
+      OutOfMemoryError: what was to be held at once, what there is, and which field to change.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise OutOfMemoryError(explain(str(error), config, _free_bytes())) from error
+
+
+def explain(message: str, config: ConfigDict, free: int | None) -> str:
+    """Returns the sentence.
+
+    Args:
+      message: the runtime's, which says how many bytes it could not have.
+      config: of the run.
+      free: bytes that the device has left, if that is known.
+    """
+    found = re.search(r"(?:allocat\w+|request for|[Uu]sed)\D{0,20}?([\d.]+) ?(\w*)", message)
+    unit = found and _UNITS.get(found[2])
+    need = int(float(found[1]) * unit) if unit else None
+    batch, accumulation = config.train.batch_size, config.train.accumulation
+    said = f"Out of memory: train.batch_size={batch}"
+    said += f" in {accumulation} micro-batches" * (accumulation > 1)
+    said += f" needs {_gib(need)} more" if need else " needs more than there is"
+    said += f", and {_gib(free)} are free" if free is not None else ""
+    return f"{said}; {_advice(config, need, free)}"
+
+
+def _advice(config: ConfigDict, need: int | None, free: int | None) -> str:
+    batch, accumulation = config.train.batch_size, config.train.accumulation
+    more = [a for a in range(accumulation + 1, batch + 1) if batch % a == 0]
+    if not more:
+        return "use a smaller network or smaller examples"
+    # What a step holds grows with the examples of a micro-batch.
+    known = need is not None and free is not None
+    fitting = [a for a in more if known and need * accumulation / a <= free]
+    if known and not fitting:
+        return "one example at a time would not fit either; use a smaller network"
+    chosen = fitting[0] if fitting else more[0]
+    about = f", which needs about {_gib(int(need * accumulation / chosen))}" if need else ""
+    return (
+        f"try train.accumulation={chosen} (micro-batches of {batch // chosen}{about}), a smaller "
+        "train.batch_size, or bfloat16 as model.dtype"
+    )
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.3g} GiB"
+
+
+def _free_bytes() -> int | None:
+    """Returns what the first device has left; on a CPU what the machine has."""
+    device = jax.local_devices()[0]
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    try:
+        text = Path("/proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    return int(found[1]) * 1024 if found and device.platform == "cpu" else None

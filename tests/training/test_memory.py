@@ -1,0 +1,43 @@
+"""Out of memory: the batch, what it needs, and what would fit."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from cnn.training.memory import OutOfMemoryError, explain, memory_told
+from tests.conftest import tiny_config
+
+GIB = 2**30
+CPU = "RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."
+GPU = "RESOURCE_EXHAUSTED: Failed to allocate request for 8.00GiB (8589934592B) on device ordinal 0"
+
+
+@pytest.mark.parametrize("message", [CPU, GPU])
+def test_the_sentence_names_batch_need_and_what_would_fit(message):
+    config = tiny_config("train.batch_size=16")
+    said = explain(message, config, free=3 * GIB)
+    assert "train.batch_size=16 needs 8 GiB more, and 3 GiB are free" in said
+    # 8 GiB for 16 examples: 4 at a time take 2 GiB, 8 would take 4.
+    assert "train.accumulation=4 (micro-batches of 4, which needs about 2 GiB)" in said
+
+
+def test_what_can_never_fit_is_said():
+    assert "one example at a time" in explain(CPU, tiny_config(), free=GIB // 4)
+
+
+def test_without_figures_the_next_number_of_micro_batches_is_advised():
+    said = explain("RESOURCE_EXHAUSTED: no room", tiny_config("train.batch_size=16"), None)
+    assert "needs more than there is; try train.accumulation=2 (micro-batches of 8)" in said
+
+
+def test_a_real_allocation_that_is_refused():
+    with (
+        pytest.raises(OutOfMemoryError, match=r"Out of memory: .* GiB more"),
+        memory_told(tiny_config()),
+    ):
+        jax.block_until_ready(jnp.zeros((2**44,), jnp.float32))
+
+
+def test_other_errors_pass():
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory_told(tiny_config()):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
