@@ -1,4 +1,4 @@
-"""Writes the figures of README.md and the pages under docs from committed result files.
+"""Writes the numbers of README.md and the pages under docs from committed result files.
 
 python benchmarks/tables.py
 """
@@ -34,7 +34,10 @@ from cnn.weights.table import markdown as weights_table
 ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("speed.md", "sound.md", "video.md", "weights.md")),
+    *(
+        ROOT / "docs" / name
+        for name in ("evaluation.md", "speed.md", "sound.md", "video.md", "weights.md")
+    ),
 )
 FIRST_RUN = ROOT / "results" / "first_run"
 POOLING = ROOT / "results" / "pooling"
@@ -103,7 +106,7 @@ def shift() -> str:
     about = (
         f"{plan.name}: mean ± standard deviation of {seeds} seeds,\n{count:,} test images "
         f"({shifted} for all shifts).\n`{study.command()}`\nmade the "
-        "[report](results/shift/report.md), whose metric is the consistency."
+        "[report](../results/shift/report.md), whose metric is the consistency."
     )
     return f"{table(['consistency, percent', *arms], rows)}\n\n{about}"
 
@@ -141,6 +144,18 @@ def _training(result: dict[str, Any]) -> str:
     )
     head = ("network", "parameters", *(title for title, _ in shown.values()))
     return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
+
+
+def speed() -> str:
+    """Returns the range of training speeds over stock flax and PyTorch, in one sentence."""
+    results = [_read(path.name) for path in sorted(RESULTS.glob("training*.json"))]
+    rows = [row for result in results for row in result["networks"].values()]
+    stock, torch = (sorted(row[f"{peer}_over_ours"] for row in rows) for peer in ("stock", "torch"))
+    return (
+        f"A training step on a CPU runs at {stock[0]:.2f} to {stock[-1]:.2f} times the speed of "
+        f"stock flax and at {torch[0]:.2f} to\n{torch[-1]:.2f} times that of PyTorch, depending on "
+        "network and machine ([docs/speed.md](docs/speed.md))."
+    )
 
 
 def operators() -> str:
@@ -332,6 +347,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "spectrogram pooling": partial(study, "spectrogram_pooling"),
     "temporal pooling": partial(study, "temporal_pooling"),
     "streams": streams,
+    "speed": speed,
     "training": training,
     "replicas": replicas,
     "operators": operators,

@@ -1,4 +1,4 @@
-"""The README's figures are those of the committed results, and what it names exists."""
+"""The numbers of README and docs are those of the committed results, and what they name exists."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from configs import base
 from tests.conftest import REPOSITORY
 
 TEXT = PAGES[0].read_text()
+DOCUMENTS = [PAGES[0], *sorted((REPOSITORY / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -31,14 +32,25 @@ def test_the_first_run_was_made_with_the_config_as_it_is():
     assert sum(r["test"]["accuracy"] for r in results) / len(results) >= 0.88
 
 
-def test_every_file_and_field_that_it_names_exists():
-    fields = {name for name, _ in leaves(base.get_config())}
-    for path in re.findall(r"(?<![\w/.])(?:configs|cnn|requirements|docs|tests)/[\w/.]*", TEXT):
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)
+def test_every_file_and_field_that_a_page_names_exists(page):
+    text, fields = page.read_text(), {name for name, _ in leaves(base.get_config())}
+    for path in re.findall(r"(?<![\w/.])(?:configs|cnn|requirements|docs|tests)/[\w/.]*", text):
         assert (REPOSITORY / path.rstrip(".")).exists(), path
-    for field in re.findall(r"`((?:data|model|train|optimizer|mesh|schedule)\.\w+)`", TEXT):
-        assert field in fields, field
-    for field in re.findall(r"--config\.([\w.]+)=", TEXT):
+    for field in re.findall(r"`((?:data|model|train|optimizer|mesh|schedule)\.(?!py`)\w+)`", text):
+        assert any(name == field or name.startswith(f"{field}.") for name in fields), field
+    for field in re.findall(r"--config\.([\w.]+)=", text):
         assert field in fields | {"FIELD"}, field
+    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (page.parent / link).exists(), link
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = set(re.findall(r"\]\(docs/(\w+\.md)\)", TEXT))
+    assert linked == {page.name for page in (REPOSITORY / "docs").glob("*.md")}
+
+
+def test_every_target_of_make_that_the_readme_names_exists():
     targets = re.findall(r"^make (\w+)", TEXT, re.MULTILINE)
     makefile = (REPOSITORY / "Makefile").read_text()
     assert targets

@@ -10,12 +10,14 @@ from scipy import stats
 
 from cnn.ablation.analysis.statistics.power import planned, power
 from cnn.ablation.planning.forecast import Forecast, Spread, forecast
-from cnn.ablation.planning.forecast_text import print_forecast
+from cnn.ablation.planning.forecast_text import print_forecast, sentences, warnings
 from cnn.ablation.planning.probe import ArmTime
-from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.ablation.start import plan as plan_command
 from cnn.config.errors import UserError
-from cnn.training.run_folder import write_atomically
+from cnn.evaluation.results import ResultFile
+from cnn.evaluation.suites import chosen
+from cnn.training.run_folder import RunFolder, write_atomically
 from tests.ablation.study_tiny import get_study
 from tests.conftest import TINY
 
@@ -93,12 +95,18 @@ def test_the_arithmetic_of_a_plan():
     assert reached[0] < 0.8 <= reached[1]
 
 
+def finish(run: Run, accuracy: float) -> None:
+    """Leaves a result in the folder of a run."""
+    result = {"step": 12, "test": {"accuracy": accuracy, "loss": 0.5}, "validation": {}}
+    result |= {"best": None, "fingerprint": "", "config": {}}
+    write_atomically(run.folder / "result.json", json.dumps(result))
+
+
 def test_finished_runs_tell_how_much_seeds_differ(tmp_path):
     plan, values = replace(get_study(), seeds=range(4)), [0.5, 0.6, 0.7, 0.6]
     for name, runs in arms_of(plan, tmp_path).items():
         for run, value in zip(runs, values, strict=True):
-            shown = {"test": {"accuracy": value + 0.1 * (name == "strided")}}
-            write_atomically(run.folder / "result.json", json.dumps(shown))
+            finish(run, value + 0.1 * (name == "strided"))
     only = replace(plan, arms={name: plan.arms[name] for name in ("max", "strided")})
     found = forecast(only, workers=1, delta=0.01, accuracy=0.9, workdir=tmp_path)
     assert found.spread.sd == pytest.approx(np.std(values, ddof=1))
@@ -120,7 +128,34 @@ def test_impossible_questions_are_refused(changed, words):
         plan_command("tests/ablation/study_tiny.py", [], **(given | changed))
 
 
-def test_another_metric_needs_finished_runs():
-    plan = replace(TWINS, metric="loss", arms={"max": (), "avg": ("model.downsample=avg",)})
-    with pytest.raises(UserError, match="how much seeds differ in 'loss'"):
-        forecast(plan, workers=1, delta=0.01, accuracy=0.9)
+def test_a_study_of_a_suite_is_planned_and_its_power_is_told_once_runs_are_finished(tmp_path):
+    name = "circular_grid, consistency"
+    plan = replace(get_study(), suites=("shift(images=5)",), metric=name)
+    plan = replace(plan, arms={"max": ()}, repeat_baseline=False)
+    found = forecast(plan, workers=1, delta=0.01, accuracy=0.9)
+    assert found.seconds > 0
+    told = " ".join(sentences(found))
+    assert "Smallest detectable difference: n/a" in told
+    assert "shift(images=5) on every run is not included" in told
+    assert not warnings(found)
+    for run, value in zip(arms_of(plan, tmp_path)["max"], (0.5, 0.6, 0.7), strict=True):
+        finish(run, 0.9)
+        [asked] = chosen(plan.suites[0])
+        file = ResultFile.of(RunFolder(run.folder), asked, 12, "test")
+        record = {"suite": "shift", "complete": True, "step": 12, "split": "test"}
+        record |= {"options": file.options, "changes": {}, "fingerprint": ""}
+        record |= {"results": {"circular_grid": {"consistency": value}}}
+        write_atomically(file.path, json.dumps(record))
+    measured = forecast(plan, workers=1, delta=0.01, accuracy=0.9, workdir=tmp_path)
+    assert measured.spread.sd == pytest.approx(0.1)
+    assert "Standard deviation over seeds: 10.00 pp" in " ".join(sentences(measured))
+
+
+def test_a_plan_says_what_the_control_is_for_what_it_costs_and_how_to_leave_it_out():
+    one = simple()
+    assert one.control_seconds == pytest.approx(10 * 30 / 2)
+    told = " ".join(sentences(one))
+    assert "A/A control: max again repeats the baseline with other seeds" in told
+    assert "It costs 10 runs (2m30s); repeat_baseline=False in the study file" in told
+    assert "Estimate includes one compilation per arm" in told
+    assert "A/A" not in " ".join(sentences(simple(repeats={})))

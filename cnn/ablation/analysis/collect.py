@@ -96,7 +96,7 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     return SeedRun(
         run.seed,
         where,
-        _measured(run, folder, result),
+        metrics_of_run(run, result),
         _history(folder),
         correct,
         commit=result.get("commit", ""),
@@ -144,7 +144,7 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
     return None
 
 
-def _measured(run: Run, folder: RunFolder, result: dict[str, Any]) -> dict[str, float]:
+def metrics_of_run(run: Run, result: dict[str, Any]) -> dict[str, float]:
     """Returns every registered metric of the final test and of the suites measured after it.
 
     Of suites that the study does not ask for, with the default options.
@@ -152,7 +152,9 @@ def _measured(run: Run, folder: RunFolder, result: dict[str, Any]) -> dict[str, 
     found = _found(METRICS.values(), result["test"])
     asked = {suite.name: suite for text in run.suites for suite in chosen(text)}
     for name, suite in SUITES.items():
-        file = ResultFile.of(folder, asked.get(name, Asked(name)), result["step"], SPLIT)
+        file = ResultFile.of(
+            RunFolder(run.folder), asked.get(name, Asked(name)), result["step"], SPLIT
+        )
         if file.is_complete():
             found |= _found(suite.metrics, file.read())
     return found

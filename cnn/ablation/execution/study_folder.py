@@ -187,5 +187,7 @@ class StudyFolder:
         """Returns the command that made the study."""
         said = self.description()
         given = [f"--config.{text}" for text in said["overrides"]]
-        words = [f"--config={said['file']}", f"--workdir={self.path.name}", *given]
+        here = Path.cwd()
+        place = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        words = [f"--config={said['file']}", f"--workdir={place}", *given]
         return f"python ablate.py run {shlex.join(words)}"

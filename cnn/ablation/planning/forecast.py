@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnn.ablation.analysis.collect import metrics_of_run
 from cnn.ablation.analysis.statistics.power import (
     noise_floor,
     planned,
@@ -22,11 +23,11 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Spread:
-    """How much the metric is taken to vary between seeds.
+    """How much the metric is assumed to vary over seeds.
 
     Attributes:
       mean: of the metric.
-      sd: over the seeds of one arm.
+      sd: standard deviation over the seeds of one arm.
       source: where the two come from, in words.
     """
 
@@ -48,7 +49,7 @@ class Forecast:
       same: (arm, other arm, why) of arms that are one function.
       workers: processes that train.
       examples: of the test set.
-      spread: that is assumed.
+      spread: that is assumed; None where nothing is known of it.
       delta: the difference that seeds are planned for, as a share.
     """
 
@@ -60,7 +61,7 @@ class Forecast:
     same: list[tuple[str, str, str]]
     workers: int
     examples: int
-    spread: Spread
+    spread: Spread | None
     delta: float
 
     @property
@@ -85,19 +86,28 @@ class Forecast:
         return self.repeats.get(name, name) in self.times
 
     @property
+    def control_seconds(self) -> float:
+        """Share of `seconds` that the repeated baselines take."""
+        each = [self.times[of] for of in self.repeats.values() if of in self.times]
+        return len(self.plan.seeds) * sum(time.run for time in each) / self.workers
+
+    @property
     def noise_floor(self) -> float:
-        """Standard deviation of one accuracy on the test set."""
+        """Standard deviation of one accuracy on the test set; needs a spread."""
         return noise_floor(self.spread.mean, self.examples)
 
     @property
     def resolvable(self) -> float:
-        """Difference that the planned seeds show with 80 % power, at the strictest level."""
+        """Minimum detectable effect of the planned seeds (80 % power); needs a spread.
+
+        At the level of the first step of Holm's adjustment.
+        """
         view = planned(0, self.spread.sd, len(self.plan.seeds))
         return resolvable_difference(view, alpha=self._level)
 
     @property
     def seeds_for_delta(self) -> int | None:
-        """Seeds of each arm that show `delta` with 80 % power; None if 10,000 do not."""
+        """Seeds per arm that detect `delta` with 80 % power, None if 10,000 do not."""
         return seeds_needed(planned(self.delta, self.spread.sd, 3), alpha=self._level)
 
     @property
@@ -118,7 +128,7 @@ def forecast(
       workdir: of the study, whose finished runs tell how much seeds differ.
 
     Raises:
-      UserError: no arm can be trained, or the metric's spread is not known.
+      UserError: no arm can be trained.
     """
     first = {name: runs[0] for name, runs in arms_of(plan, workdir or Path()).items()}
     loaded = {name: run.load() for name, run in first.items() if run.arm != plan.aa_arm}
@@ -148,25 +158,21 @@ def _repeats(plan: StudyPlan, first: dict[str, Run]) -> dict[str, str]:
     return {name: baselines[r.network] for name, r in first.items() if r.arm == plan.aa_arm}
 
 
-def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Spread:
+def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Spread | None:
+    """The noise floor of an accuracy; None for other metrics, of which nothing is known."""
     if plan.metric != "accuracy":
-        raise UserError(
-            f"--workdir: how much seeds differ in '{plan.metric}' is not known before runs are "
-            "finished; give the folder of a study with some"
-        )
-    source = (
-        f"assumed, as nothing is trained yet: an accuracy of {accuracy:.1%}, and between seeds the "
-        "spread of the noise floor"
-    )
+        return None
+    source = f"assumed: the noise floor at an accuracy of {accuracy:.1%}, as no run is finished"
     return Spread(accuracy, noise_floor(accuracy, examples), source)
 
 
 def _measured(plan: StudyPlan, workdir: Path) -> Spread | None:
-    """The pooled spread of the arms with 3 finished runs or more; None without any."""
+    """The pooled variance of the arms with 3 finished runs or more; None without any."""
     means, variances = [], []
     for runs in arms_of(plan, workdir).values():
-        results = [RunFolder(run.folder).result() for run in runs]
-        values = [r["test"][plan.metric] for r in results if r]
+        finished = [(run, result) for run in runs if (result := RunFolder(run.folder).result())]
+        found = [metrics_of_run(run, result).get(plan.metric) for run, result in finished]
+        values = [value for value in found if value is not None]
         if len(values) >= 3 and np.isfinite(values).all():
             means.append(np.mean(values))
             variances.append(np.var(values, ddof=1))
