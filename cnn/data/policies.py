@@ -49,7 +49,9 @@ class Operation:
 
 @dataclass(frozen=True)
 class Table:
-    """A space as arrays; `[operations, levels, 2, ...]`, the sign last: as it is, negative.
+    """A space as NumPy arrays; `[operations, levels, 2, ...]`, the sign last: as it is, negative.
+
+    Not JAX's, since it is kept from one trace to the next.
 
     Attributes:
       branch: int32 `[operations]`, which function.
@@ -59,10 +61,10 @@ class Table:
       names: of the operations.
     """
 
-    branch: Array
-    amount: Array
-    places: Array
-    counts: Array
+    branch: np.ndarray
+    amount: np.ndarray
+    places: np.ndarray
+    counts: np.ndarray
     names: tuple[str, ...]
 
 
@@ -120,10 +122,10 @@ def table_of(kind: str, height: int, width: int) -> Table:
             else identity
         )
     return Table(
-        jnp.asarray(branch, jnp.int32),
-        jnp.asarray(amount, jnp.float32),
-        jnp.asarray(_fixed_point(np.array(places))),
-        jnp.asarray([len(operation.levels) for operation in space], jnp.int32),
+        np.array(branch, np.int32),
+        amount.astype(np.float32),
+        _fixed_point(np.array(places)),
+        np.array([len(operation.levels) for operation in space], np.int32),
         tuple(operation.name for operation in space),
     )
 
@@ -164,11 +166,11 @@ def _fixed_point(places: np.ndarray) -> np.ndarray:
 
 def apply(table: Table, image: Array, operation: Array, level: Array, sign: Array) -> Array:
     """Applies one operation to float32 `[H, W, C]` of whole numbers from 0 to 255."""
-    amount = table.amount[operation, level, sign]
-    places = table.places[operation, level, sign]
+    amount = jnp.asarray(table.amount)[operation, level, sign]
+    places = jnp.asarray(table.places)[operation, level, sign]
     branches = [lambda image, f=f: f(image, amount) for f in _COLOUR]
     branches.append(lambda image: move(image, places))
-    return jax.lax.switch(table.branch[operation], branches, image)
+    return jax.lax.switch(jnp.asarray(table.branch)[operation], branches, image)
 
 
 def _each(images: Array, *rest: Array, of: Callable[..., Array]) -> Array:
@@ -192,7 +194,7 @@ def randaugment(
     shape = (len(images), operations)
     chosen = jax.random.randint(operation_key, shape, 0, len(table.names))
     signs = jax.random.bernoulli(sign_key, 0.5, shape).astype(jnp.int32)
-    levels = jnp.minimum(magnitude, table.counts[chosen] - 1)
+    levels = jnp.minimum(magnitude, jnp.asarray(table.counts)[chosen] - 1)
 
     def augment(image: Array, chosen: Array, levels: Array, signs: Array) -> Array:
         def step(image: Array, draw: Sequence[Array]) -> tuple[Array, None]:
@@ -210,7 +212,7 @@ def trivialaugment(key: Array, images: Array) -> Array:
     operation_key, level_key, sign_key = jax.random.split(key, 3)
     count = (len(images),)
     chosen = jax.random.randint(operation_key, count, 0, len(table.names))
-    levels = jax.random.randint(level_key, count, 0, table.counts[chosen])
+    levels = jax.random.randint(level_key, count, 0, jnp.asarray(table.counts)[chosen])
     signs = jax.random.bernoulli(sign_key, 0.5, count).astype(jnp.int32)
     return _each(images, chosen, levels, signs, of=lambda image, *draw: apply(table, image, *draw))
 
@@ -324,7 +326,9 @@ def augmix(
     keys = jax.random.split(key, 6)
     shape = (batch, width, most)
     chosen = jax.random.randint(keys[0], shape, 0, len(table.names))
-    levels = jax.random.randint(keys[1], shape, 0, jnp.minimum(severity, table.counts[chosen]))
+    levels = jax.random.randint(
+        keys[1], shape, 0, jnp.minimum(severity, jnp.asarray(table.counts)[chosen])
+    )
     signs = jax.random.bernoulli(keys[2], 0.5, shape).astype(jnp.int32)
     depths = jax.random.randint(keys[3], (batch, width), depth or 1, most + 1)
     chains = jax.random.dirichlet(keys[4], jnp.full(width, alpha), (batch,))

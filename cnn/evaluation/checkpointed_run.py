@@ -29,6 +29,8 @@ MEASURED_FIELDS = frozenset(
         "data.path",
         "data.train_split",
         "data.test_split",
+        "data.crop_ratio",
+        "data.interpolation",
         "data.mean",
         "data.std",
         "evaluation.cifar_c",

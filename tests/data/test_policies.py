@@ -59,6 +59,19 @@ def candidates(space, image):
     return {draw: image.tobytes() for draw, image in zip(draws, made, strict=True)}, table
 
 
+def recognised(images, made):
+    """Returns for each image the content of `made` that it is, but for one in a rounding."""
+    stacked = np.stack([np.frombuffer(content, np.uint8) for content in made]).astype(int)
+    found = []
+    for image in images:
+        if image.tobytes() not in made:
+            distance = np.abs(stacked - image.reshape(-1)).max(1)
+            assert distance.min() <= 1
+            image = stacked[distance.argmin()].astype(np.uint8)
+        found.append(image.tobytes())
+    return found
+
+
 def test_randaugment_draws_every_operation_at_one_magnitude(golden):
     image = golden["image"]
     made, table = candidates("rand", image)
@@ -68,7 +81,7 @@ def test_randaugment_draws_every_operation_at_one_magnitude(golden):
             allowed.setdefault(content, []).append((row, sign))
     batch = np.broadcast_to(image, (600, *image.shape))
     operation = jax.jit(partial(policies.randaugment, operations=1, magnitude=9))
-    seen = [x.tobytes() for x in np.asarray(operation(jax.random.key(1), batch))]
+    seen = recognised(np.asarray(operation(jax.random.key(1), batch)), set(allowed))
     assert set(seen) == set(allowed)
     # Identity is one of fourteen; nothing else here leaves the image as it is.
     assert abs(seen.count(image.tobytes()) - 600 / 14) < 4.5 * np.sqrt(600 / 14)
@@ -79,9 +92,8 @@ def test_trivialaugment_draws_every_operation_and_level(golden):
     made, _ = candidates("trivial", image)
     batch = np.broadcast_to(image, (1500, *image.shape))
     out = np.asarray(jax.jit(policies.trivialaugment)(jax.random.key(2), batch))
-    seen = {x.tobytes() for x in out}
-    assert seen <= set(made.values())
-    assert len(seen) > 0.8 * len(set(made.values()))
+    contents = set(made.values())
+    assert len(set(recognised(out, contents))) > 0.8 * len(contents)
 
 
 def test_autoaugment_of_a_policy_that_is_certain(golden, monkeypatch):
@@ -142,6 +154,13 @@ def test_random_erasing_erases_a_box_of_the_area_it_says(fill):
         assert abs(out[gone].mean() - 127.5) < 3
     else:
         assert not out[gone].any()
+
+
+def test_tables_outlive_the_trace_that_made_them():
+    policies.table_of.cache_clear()
+    images = np.zeros((2, 9, 11, 3), np.uint8)
+    for _ in range(2):
+        jax.jit(lambda key: policies.randaugment(key, images))(jax.random.key(0))
 
 
 def test_entries_are_chosen_by_name_with_options(augment, golden):

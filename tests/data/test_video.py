@@ -164,7 +164,13 @@ def test_views_are_spread_and_their_logits_averaged(videos, shardings):
 def test_all_frames_of_a_clip_are_changed_alike(videos):
     signal = open_dataset(videos).signal
     augment = _augment(
-        flip=True, pad=2, cutout=4, color_ops=2, random_resized_crop=(0.3, 1.0), mixup=0.3
+        flip=True,
+        pad=2,
+        cutout=4,
+        color_ops=2,
+        random_resized_crop=(0.3, 1.0),
+        mixup=0.3,
+        extra="randaugment, random_erasing(probability=1.0)",
     )
     signal.check(augment)
     rng = np.random.default_rng(0)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -17,6 +18,8 @@ from rich.progress import track
 from cnn.config.errors import UserError
 from cnn.data.files import shown, why_unreadable
 from cnn.data.signals import Codec, Look
+
+T = TypeVar("T")
 
 _KEPT = 2000  # files from which on an index is written; fewer are looked at again in a second
 _AT_ONCE = 512  # files handed to the threads together
@@ -44,8 +47,9 @@ def look_at_files(
     looks = {name: known[name] for name in names if _is_current(folder, name, known, thorough)}
     fresh = [name for name in names if name not in looks]
     try:
-        with _pool(workers) as pool:
-            for start in _with_bar(range(0, len(fresh), _AT_ONCE), len(fresh)):
+        with pool_of(workers) as pool:
+            starts = range(0, len(fresh), _AT_ONCE)
+            for start in with_bar(starts, "looking at files", hidden=len(fresh) < _KEPT):
                 part = fresh[start : start + _AT_ONCE]
                 found = pool.map(lambda name: _look_at(str(folder / name), codec, thorough), part)
                 looks |= zip(part, found, strict=True)
@@ -72,7 +76,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that give up what is left to do when something goes wrong."""
     pool = ThreadPoolExecutor(workers)
     try:
@@ -95,11 +99,11 @@ def _look_at(path: str, codec: Codec, thorough: bool) -> Look:
     return replace(found, stamp=_stamp(status), thorough=thorough)
 
 
-def _with_bar(starts: Sequence[int], total: int) -> Iterable[int]:
-    """Shows a bar on a terminal while many files are looked at for the first time."""
+def with_bar(items: Sequence[T], what: str, *, hidden: bool = False) -> Iterable[T]:
+    """Yields the items, with a bar on a terminal that says what is done with them."""
     console = Console(stderr=True)
-    hidden = total < _KEPT or not console.is_terminal
-    return track(starts, "looking at files", console=console, transient=True, disable=hidden)
+    hidden = hidden or not console.is_terminal
+    return track(items, what, console=console, transient=True, disable=hidden)
 
 
 class _Index:

@@ -21,7 +21,7 @@ from cnn.data.encoded import EncodedSplit
 from cnn.data.files import is_hidden, shown
 from cnn.data.signals import SIGNALS, Codec, Look
 from cnn.data.signals.signal import StoredShape
-from cnn.data.sources.file_index import cache_folder, write_cache
+from cnn.data.sources.file_index import cache_folder, pool_of, with_bar, write_cache
 from cnn.data.sources.listed import (
     ListedFile,
     common_shape,
@@ -55,7 +55,7 @@ class TarReader(SliceReader):
         self._root, self._data = root, data
         self._codec = SIGNALS[data.signal].codec(data)
         self._shards = _shards(root)
-        self._indices: dict[Path, list[_Member]] = {}
+        self._read_before: dict[str, list[tuple[Path, _Member]]] = {}
         self.names = tuple(self._shards)
         if not self.names:
             raise UserError(
@@ -68,8 +68,7 @@ class TarReader(SliceReader):
         # A member's name may come in several shards, so the shard's is a part of it.
         members = {
             f"{shard.relative_to(self._root)}/{member.name}": (shard, member)
-            for shard in self._shards[split]
-            for member in self._members(shard)
+            for shard, member in self._members(split)
         }
         if not members:
             raise UserError(f"{name}: its shards hold no examples")
@@ -112,22 +111,31 @@ class TarReader(SliceReader):
         if names := self._names():
             return tuple(names)
         train = parse_split(self._data.train_split, "data.train_split").base
-        shards = self._shards.get(train) or next(iter(self._shards.values()))
-        found = {member.label for shard in shards for member in self._members(shard)}
+        split = train if train in self._shards else self.names[0]
+        found = {member.label for _, member in self._members(split)}
         numbers = all(name.isdecimal() for name in found)
         return tuple(sorted(found, key=int if numbers else str))
 
-    def _members(self, shard: Path) -> list[_Member]:
-        """Returns the examples of a shard, from its index or, the first time, from the shard."""
-        if shard in self._indices:
-            return self._indices[shard]
-        names, members = self._names(), []
-        for row in _indexed(shard, self._codec, self._data.broken_files == "skip"):
-            member = _Member(*row)
-            place = int(member.label) if member.label.isdecimal() else len(names)
-            members.append(member._replace(label=names[place]) if place < len(names) else member)
-        self._indices[shard] = members
+    def _members(self, split: str) -> list[tuple[Path, _Member]]:
+        """Returns the examples of a split's shards, from indices or, the first time, the shards."""
+        if split in self._read_before:
+            return self._read_before[split]
+        shards, names = self._shards[split], self._names()
+        thorough = self._data.broken_files == "skip"
+        members = []
+        with pool_of(self._data.workers) as pool:
+            looks = [pool.submit(_indexed, shard, self._codec, thorough) for shard in shards]
+            pairs = list(zip(shards, looks, strict=True))
+            for shard, look in with_bar(pairs, f"looking at the shards of {split}"):
+                members += [(shard, _named(_Member(*row), names)) for row in look.result()]
+        self._read_before[split] = members
         return members
+
+
+def _named(member: _Member, names: Sequence[str]) -> _Member:
+    """Replaces a number by the class that it stands for in a list."""
+    place = int(member.label) if member.label.isdecimal() else len(names)
+    return member._replace(label=names[place]) if place < len(names) else member
 
 
 def _indexed(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
