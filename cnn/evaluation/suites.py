@@ -10,6 +10,7 @@ from cnn.evaluation.adversarial import suite as adversarial
 from cnn.evaluation.calibration import suite as calibration
 from cnn.evaluation.corruption import suite as corruption
 from cnn.evaluation.cost import suite as cost
+from cnn.evaluation.deformation import suite as deformation
 from cnn.evaluation.equivariance import suite as equivariance
 from cnn.evaluation.features import suite as features
 from cnn.evaluation.ood import suite as ood
@@ -31,6 +32,7 @@ add_suite("accuracy", accuracy.SUITE)
 add_suite("cost", cost.SUITE)
 add_suite("shift", shift.SUITE)
 add_suite("equivariance", equivariance.SUITE)
+add_suite("deformation", deformation.SUITE)
 add_suite("calibration", calibration.SUITE)
 add_suite("corruption", corruption.SUITE)
 add_suite("adversarial", adversarial.SUITE)

@@ -1,0 +1,1 @@
+"""How far feature maps move when the image is bent a little."""

@@ -1,0 +1,116 @@
+"""The suite `deformation`: how sensitive is each layer to smooth deformations of the image?"""
+
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from cnn.config.errors import UserError
+from cnn.config.fields import Interval
+from cnn.evaluation.checkpointed_run import CheckpointedRun
+from cnn.evaluation.deformation.bending import bent, spline_weights
+from cnn.evaluation.deformation.section import deformation_section
+from cnn.evaluation.feature_maps import feature_maps
+from cnn.evaluation.model_under_test import model_under_test, places
+from cnn.evaluation.suite import Count, Progress, Results, Suite
+
+LEAST_IMAGES = 2
+
+
+def measure_deformation(
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    images: Count = 256,
+    points: Annotated[int, Interval("[1, 32]")] = 3,
+    displacement: Annotated[float, Interval("(0, 1000]")] = 1.0,
+) -> Results:
+    """Measures the deformation sensitivity of every layer directly below the network.
+
+    After Ruderman et al. (arXiv 1804.04438, 2018): the cosine distance of a layer's maps of an
+    image and of its deformation, over the median cosine distance of its maps of two images. 0 is
+    invariant; 1 is as far as another image. Deformations are thin-plate splines through displaced
+    control points, see `bending`; compare only numbers of one grid and one displacement.
+
+    Args:
+      run: the checkpoint.
+      split: its name.
+      progress: told after each batch.
+      images: examples, spread evenly over the split; 0: all.
+      points: control points along each axis.
+      displacement: largest of a control point, in pixels.
+
+    Returns:
+      {"count", "points", "displacement", "layers": {name: sensitivity, None where no two images
+      differ}}.
+
+    Raises:
+      UserError: fewer than two images.
+    """
+    part = run.split(split)
+    model, chosen = model_under_test(run, part), places(part, images)
+    if len(chosen) < LEAST_IMAGES:
+        raise UserError("--suite=deformation: needs two images at least, to compare them")
+    weights = spline_weights(*model.image_shape[:2], points)
+    distances = jax.jit(_distances(model.normalize, feature_maps(run.evaluator.model)))
+    rows = min(run.evaluator.config.evaluation.batch_size, len(chosen))
+    device = run.evaluator.mesh.devices.flat[0]
+    variables = jax.device_put(run.variables, device)
+    moved: dict[str, list[np.ndarray]] = {}
+    others: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(chosen), rows):
+        # The last batch is filled with the first images, whose distances are not counted twice.
+        indices = np.take(chosen, np.arange(start, start + rows), mode="wrap")
+        kept = min(rows, len(chosen) - start)
+        stored, _ = part.read(indices)
+        found = distances(variables, stored, bent(stored, indices, weights, displacement))
+        for name, (to_bent, to_other) in jax.device_get(found).items():
+            moved.setdefault(name, []).append(to_bent[:kept])
+            others.setdefault(name, []).append(to_other[:kept])
+        progress.show(start + kept, len(chosen))
+    layers = {name: _sensitivity(moved[name], others[name]) for name in moved}
+    return {
+        "count": len(chosen),
+        "points": points,
+        "displacement": displacement,
+        "layers": layers,
+    }
+
+
+def _distances(normalize: Any, maps: Any) -> Any:
+    def distances(variables: Any, images: Array, deformed: Array) -> dict[str, Any]:
+        both = jnp.concatenate([normalize(images), normalize(deformed)])
+        found = {}
+        for name, values in maps(variables, both).items():
+            flat = values.reshape(len(values), -1).astype(jnp.float32)
+            own, bent_ones = jnp.split(flat, 2)
+            found[name] = (
+                cosine_distance(own, bent_ones),
+                cosine_distance(own, jnp.roll(own, 1, axis=0)),
+            )
+        return found
+
+    return distances
+
+
+def cosine_distance(a: Array, b: Array) -> Array:
+    """Returns 1 - cos of the angle between rows of `[B, N]`, `[B]`; NaN where one is zero."""
+    lengths = jnp.linalg.norm(a, axis=1) * jnp.linalg.norm(b, axis=1)
+    return 1 - (a * b).sum(1) / lengths
+
+
+def _sensitivity(moved: list[np.ndarray], others: list[np.ndarray]) -> float | None:
+    to_bent, to_other = (np.concatenate(each).astype(np.float64) for each in (moved, others))
+    unit = np.nanmedian(to_other) if np.isfinite(to_other).any() else 0.0
+    return float(np.nanmean(to_bent) / unit) if unit > 0 else None
+
+
+SUITE = Suite(
+    about="sensitivity of each layer to smooth deformations",
+    measure=measure_deformation,
+    section=deformation_section,
+    signals=frozenset({"image"}),
+)
