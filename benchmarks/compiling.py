@@ -76,7 +76,7 @@ def lower_step(config: ConfigDict) -> jax.stages.Lowered:
         "input": jax.ShapeDtypeStruct((size, *dataset.input_shape), jnp.uint8, sharding=sharding),
         "label": jax.ShapeDtypeStruct((size,), jnp.int32, sharding=sharding),
     }
-    return trainer.update.lower(evaluator.abstract_state(), trainer.seeds, (), batch)
+    return trainer.update.lower(trainer.abstract_state(), trainer.seeds, (), batch)
 
 
 def measure(network: str, batch: int, scan: bool) -> dict[str, float]:

@@ -191,7 +191,7 @@ def _time_to_train(request: Request, downsample: str) -> dict[str, Any]:
     evaluator = make_evaluator(config, dataset, devices=1)
     plan = resolve(config, len(dataset.train), 1)
     trainer, feed = make_trainer(evaluator, plan), evaluator.feed(dataset.test)
-    init = jax.jit(evaluator.init, out_shardings=replicated(evaluator.mesh))
+    init = jax.jit(trainer.init, out_shardings=replicated(evaluator.mesh))
     run = partial(_train_once, evaluator, init, trainer, plan, feed)
     run(request.seeds)  # compiles; a seed that is not counted
     runs = [run(seed) for seed in range(request.seeds)]

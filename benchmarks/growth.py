@@ -30,7 +30,7 @@ from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.cost.timing import interleave
 from cnn.data import open_dataset
-from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.assembly import Trainer, make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.plan import resolve
 from configs import base
@@ -49,12 +49,17 @@ def config_of(batch: int = 128, examples: int = 2048, features: tuple = (32, 64)
     return config
 
 
-def step_of(config: ConfigDict, devices: int = 1) -> Callable[[], Any]:
-    """Returns a function that makes one training step."""
+def trainer_of(config: ConfigDict, devices: int = 1) -> Trainer:
+    """Returns what trains the network of a config."""
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=devices)
-    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), devices))
-    state, batches = evaluator.new_state(), trainer.feed.batches(0, 10_000)
+    return make_trainer(evaluator, resolve(config, len(dataset.train), devices))
+
+
+def step_of(config: ConfigDict, devices: int = 1) -> Callable[[], Any]:
+    """Returns a function that makes one training step."""
+    trainer = trainer_of(config, devices)
+    state, batches = trainer.new_state(), trainer.feed.batches(0, 10_000)
 
     def step() -> Any:
         nonlocal state
@@ -138,8 +143,8 @@ def parameters_made(folder: Path) -> Sizes:
 
     def making(width: int) -> tuple[int, Callable[[], Any]]:
         config = config_of(features=(width, 2 * width, 2 * width))
-        evaluator = make_evaluator(config, open_dataset(config.data), devices=1)
-        return count_of(evaluator.abstract_state()), evaluator.new_state
+        trainer = trainer_of(config)
+        return count_of(trainer.abstract_state()), trainer.new_state
 
     return dict(making(width) for width in (96, 304))
 
@@ -149,7 +154,7 @@ def states(widths: tuple[int, ...]) -> list[tuple[int, Any]]:
     found = []
     for width in widths:
         config = config_of(features=(width, 2 * width, 2 * width))
-        state = make_evaluator(config, open_dataset(config.data), devices=1).new_state()
+        state = trainer_of(config).new_state()
         found.append((count_of(state), state))
     return found
 

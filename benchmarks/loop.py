@@ -106,7 +106,7 @@ class Both:
         plan = resolve(config, len(dataset.train), evaluator.mesh.size)
         self._trainer = make_trainer(evaluator, plan)
         self._record = RunRecord(RunFolder(workdir), Display(), evaluator, plan)
-        self._state, self._steps = evaluator.new_state(), steps // PARTS
+        self._state, self._steps = self._trainer.new_state(), steps // PARTS
         self._batches = list(self._trainer.feed.batches(0, self._steps))
         self._latest: TrainState
         self._wanted = self._done = 0

@@ -27,7 +27,7 @@ from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.cost.timing import interleave
 from cnn.data import open_dataset
-from cnn.training.assembly import make_evaluator, make_feed, make_recipe, make_trainer
+from cnn.training.assembly import make_evaluator, make_feed, make_trainer
 from cnn.training.mesh import replicated
 from cnn.training.plan import resolve
 from cnn.training.replicas import Group
@@ -55,7 +55,7 @@ def single_step(config: ConfigDict) -> Callable[[], Any]:
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=1)
     trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
-    state, batches = evaluator.new_state(), trainer.feed.batches(0, STEPS)
+    state, batches = trainer.new_state(), trainer.feed.batches(0, STEPS)
 
     def step() -> Any:
         nonlocal state
@@ -97,9 +97,10 @@ def one_device_step(
     seeds = [Seeds.of(config) for config in configs]
     feeds = [feed.reseeded(own.order, own.augment).values(0, STEPS) for own in seeds]
     plan = resolve(configs[0], len(dataset.train), 1)
-    step = make_train_step(make_recipe(first, plan, feed.cropped))
+    trainers = [make_trainer(evaluator, plan) for evaluator in evaluators]
+    step = make_train_step(trainers[0].recipe)
     update = jax.jit(spread(step), donate_argnums=0, out_shardings=whole)
-    states = [evaluator.new_state() for evaluator in evaluators]
+    states = [trainer.new_state() for trainer in trainers]
     # Placed as the update leaves it, or the second step would compile again.
     state = jax.device_put(_stacked(states), whole)
     numbers = Seeds(*(np.array(values, np.uint32) for values in zip(*seeds, strict=True)))

@@ -35,7 +35,6 @@ from cnn.layers import Head, Style
 from cnn.models.mobilenet import MobileNet
 from cnn.training.mesh import batch_sharding, count_cores_as_devices, make_mesh, replicated
 from cnn.training.optimizer import decay_mask, make_optimizer
-from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_train_step
 from configs import base
 
@@ -151,7 +150,7 @@ def our_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[
     )
     mesh = make_mesh(0, len(images))
     whole = replicated(mesh)
-    state = jax.device_put(create_state(model, tx, 0, images.shape[1:], ema=False), whole)
+    state = jax.device_put(recipe.init(0, images.shape[1:]), whole)
     seeds = jax.device_put(Seeds.same(jnp.uint32(0)), whole)
     batch = jax.device_put({"input": images, "label": labels}, batch_sharding(mesh))
     update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=whole)

@@ -51,7 +51,7 @@ def test_every_config_takes_a_step(path):
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
     trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
-    state = evaluator.new_state()
+    state = trainer.new_state()
     before = jax.device_get(state.params)
     (batch,) = trainer.feed.batches(0, 1)
     state, sums = trainer.step(state, batch)

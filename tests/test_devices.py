@@ -39,8 +39,8 @@ def assemble(*overrides):
 
 
 def run(*overrides, steps=4):
-    evaluator, trainer = assemble(*overrides)
-    state, all_sums = evaluator.new_state(), []
+    _, trainer = assemble(*overrides)
+    state, all_sums = trainer.new_state(), []
     for batch in trainer.feed.batches(0, steps):
         state, sums = trainer.step(state, batch)
         all_sums.append(jax.device_get(sums))
@@ -72,12 +72,12 @@ def test_accumulation_equals_ghost_groups_of_the_large_batch(devices):
     """Micro-batches are every second example, which the ghost groups of a sorted batch match."""
     where = f"mesh.devices={devices}"
     accumulated, sums = run("train.accumulation=2", where, steps=1)
-    evaluator, trainer = assemble("model.ghost_batch=8", where)
+    _, trainer = assemble("model.ghost_batch=8", where)
     (batch,) = trainer.feed.batches(0, 1)
     index = np.asarray(batch["index"])
     ordered = np.concatenate([index[0::2], index[1::2]])
     batch["index"] = jax.device_put(ordered, batch["index"].sharding)
-    large, large_sums = trainer.step(evaluator.new_state(), batch)
+    large, large_sums = trainer.step(trainer.new_state(), batch)
     assert_close(sums[0], jax.device_get(large_sums))
     assert_close(jax.device_get(accumulated), jax.device_get(large))
 
@@ -134,7 +134,7 @@ def test_exactly_as_many_updates_as_planned():
 
 def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation():
     evaluator, trainer = assemble("mesh.devices=8")
-    state = evaluator.new_state()
+    state = trainer.new_state()
     feed = evaluator.feed(evaluator.dataset.test)
     for batch in trainer.feed.batches(0, 5):
         state, _ = trainer.step(state, batch)

@@ -21,7 +21,6 @@ from cnn.training.assembly import (
     Evaluator,
     Trainer,
     make_evaluator,
-    make_recipe,
     make_trainer,
     make_update,
 )
@@ -103,7 +102,7 @@ def bound(
       slower by itself), in how many `turns` of all, the `p_value` of a sign test, and the `verdict`
       in words.
     """
-    recipe = make_recipe(evaluator, plan, trainer.feed.cropped)
+    recipe = trainer.recipe
     plain = replace(recipe, augment=_normalized(evaluator))
     compute = _compute_only(evaluator, trainer, recipe)
     steps = steps or _steps_of_a_second(compute)
@@ -203,7 +202,7 @@ def _compute_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Cal
         load=lambda arrays, batch: batch,
         augment=lambda key, image, label: (image, label),
     )
-    update, state = make_update(ready, evaluator.mesh), evaluator.new_state()
+    update, state = make_update(ready, evaluator.mesh), trainer.new_state()
 
     def run(steps: int) -> Any:
         nonlocal state
@@ -215,7 +214,7 @@ def _compute_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Cal
 
 
 def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
-    update, state = make_update(recipe, evaluator.mesh), evaluator.new_state()
+    update, state = make_update(recipe, evaluator.mesh), trainer.new_state()
 
     def run(batches: Iterator[dict[str, jax.Array]]) -> Any:
         nonlocal state

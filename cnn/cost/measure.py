@@ -8,13 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cnn import data
 from cnn.config.seeds import Seeds
 from cnn.cost.timing import sample
-from cnn.training.assembly import Evaluator
-from cnn.training.losses import make_loss
-from cnn.training.optimizer import make_optimizer
-from cnn.training.steps import Recipe, infer, make_train_step
+from cnn.training.assembly import Evaluator, make_recipe
+from cnn.training.steps import infer, make_train_step
 
 
 def measure(
@@ -84,20 +81,11 @@ def _inference(evaluator: Evaluator, variables: Any, count: int) -> tuple[Callab
 
 
 def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
-    config, dataset = evaluator.config, evaluator.dataset
-    recipe = Recipe(
-        model=evaluator.model,
-        tx=make_optimizer(config.optimizer, config.train.clip_norm),
-        schedule=lambda step: jnp.float32(1e-6),
-        load=data.load,
-        augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=False),
-        accumulation=config.train.accumulation,
-        loss=make_loss(config.train),
-        ema_decay=config.train.ema_decay,
-    )
+    dataset = evaluator.dataset
+    recipe = make_recipe(evaluator, lambda step: jnp.float32(1e-6), cropped=False)
     device = evaluator.mesh.devices.flat[0]
-    seeds = Seeds.same(np.uint32(config.seed))
-    state, seeds = jax.device_put((evaluator.new_state(), seeds), device)
+    seeds = jax.device_put(Seeds.same(np.uint32(evaluator.config.seed)), device)
+    state = jax.jit(partial(recipe.init, input_shape=dataset.input_shape))(seeds.init)
     labels = jax.device_put(np.arange(count, dtype=np.int32) % dataset.num_classes, device)
     batch = {"input": _examples(evaluator, count), "label": labels}
     update = jax.jit(make_train_step(recipe), donate_argnums=0)

@@ -16,7 +16,8 @@ from cnn.config.seeds import Seeds
 from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
-from cnn.training.mesh import batch_sharding, replicated
+from cnn.training.mesh import abstract, batch_sharding, replicated
+from cnn.training.optimizer import make_schedule
 from cnn.training.plan import resolve
 
 
@@ -65,19 +66,18 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
     small = replace(here, config=with_batch_size(config, 1))
     feed = make_feed(small, batch_sharding(here.mesh), replicated(here.mesh))
     (one,) = feed.batches(0, 1)
-    update = make_update(make_recipe(evaluator, plan, feed.cropped), mesh)
+    recipe = make_recipe(evaluator, make_schedule(config.schedule, plan), feed.cropped)
     size = config.train.batch_size
     batch = {
         name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=batch_sharding(mesh))
         for name, x in one.items()
     }
-    arrays, seeds = (
-        jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)), tree
-        )
-        for tree in (feed.arrays, Seeds(*map(np.uint32, Seeds.of(config))))
+    seeds = Seeds(*map(np.uint32, Seeds.of(config)))
+    state, arrays, seeds = abstract(
+        lambda: (recipe.init(seeds.init, here.dataset.input_shape), feed.arrays, seeds),
+        sharding=replicated(mesh),
     )
-    lowered = update.lower(evaluator.abstract_state(), seeds, arrays, batch)
+    lowered = make_update(recipe, mesh).lower(state, seeds, arrays, batch)
     begun = time.perf_counter()
     try:
         compiled = lowered.compile()

@@ -48,7 +48,7 @@ class CheckpointedRun:
     Attributes:
       folder: of the run.
       evaluator: the network and its jitted evaluation.
-      variables: {"params", "batch_stats"}, the averaged ones if the run kept them.
+      variables: {"params"} and the other collections, the averaged ones if the run kept them.
       step: of the checkpoint.
       changes: fields that were changed for the evaluation and say what is measured.
     """

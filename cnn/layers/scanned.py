@@ -31,15 +31,17 @@ def scanned(parent: nn.Module, block: nn.Module, names: Sequence[str], x: Array)
         if names[0] in tree
     }
 
+    states = collections.keys() - {"params"}
+    changing = sorted(name for name in states if parent.is_mutable_collection(name))
+
     def body(x: Array, variables: dict[str, Any]) -> tuple[Array, Any]:
-        return block.apply(variables, x, True, mutable=["batch_stats"])
+        return block.apply(variables, x, True, mutable=changing)
 
     x, updates = jax.lax.scan(body, x, collections)
-    if parent.is_mutable_collection("batch_stats"):
+    for collection, stacked in updates.items():
         for i, name in enumerate(names):
-            own = jax.tree.map(lambda stacked, i=i: stacked[i], updates.get("batch_stats", {}))
-            if own:
-                parent.put_variable("batch_stats", name, own)
+            own = jax.tree.map(lambda values, i=i: values[i], stacked)
+            parent.put_variable(collection, name, own)
     return x
 
 

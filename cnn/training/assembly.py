@@ -14,10 +14,10 @@ from ml_collections import ConfigDict
 from cnn import data, models
 from cnn.config.seeds import Seeds
 from cnn.training.losses import make_loss
-from cnn.training.mesh import batch_sharding, make_mesh, replicated
-from cnn.training.optimizer import make_optimizer, make_schedule
+from cnn.training.mesh import abstract, batch_sharding, make_mesh, replicated
+from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
 from cnn.training.plan import Plan
-from cnn.training.state import TrainState, create_state
+from cnn.training.state import ModelState, TrainState, init_model
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
 
@@ -47,24 +47,22 @@ class Evaluator:
             split, self.config.data, batch_sharding(self.mesh), size, several
         )
 
-    def new_state(self) -> TrainState:
-        """Returns the state before the first step, its arrays born replicated over the mesh."""
+    def new_state(self) -> ModelState:
+        """Returns the variables before the first step, born replicated over the mesh."""
         init = jax.jit(self.init, out_shardings=replicated(self.mesh))
         return init(np.uint32(Seeds.of(self.config).init))
 
-    def abstract_state(self) -> TrainState:
-        """Returns the shapes, dtypes and shardings of a state, as checkpoints are restored into."""
-        sharding = replicated(self.mesh)
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(self.init, np.uint32(0)),
-        )
+    def abstract_state(self) -> ModelState:
+        """Returns the shapes, dtypes and shardings of the variables; checkpoints restore into it.
 
-    def init(self, seed: Array) -> TrainState:
-        """Returns the state of an init seed before the first step; to be traced."""
-        tx = make_optimizer(self.config.optimizer, self.config.train.clip_norm)
+        Nothing is computed: what does not fit the examples is found by tracing.
+        """
+        return abstract(self.init, np.uint32(0), sharding=replicated(self.mesh))
+
+    def init(self, seed: Array) -> ModelState:
+        """Returns the variables of an init seed before the first step; to be traced."""
         ema = self.config.train.ema_decay > 0
-        return create_state(self.model, tx, seed, self.dataset.input_shape, ema=ema)
+        return init_model(self.model, seed, self.dataset.input_shape, ema=ema)
 
 
 def make_evaluator(
@@ -95,6 +93,7 @@ class Trainer:
     Attributes:
       evaluator: the network.
       plan: durations in steps.
+      recipe: what the update is made of.
       feed: batches by step.
       seeds: uint32 scalars on the mesh.
       update: jitted (state, seeds, arrays, batch) -> (state, sums); it consumes the state.
@@ -102,9 +101,23 @@ class Trainer:
 
     evaluator: Evaluator
     plan: Plan
+    recipe: Recipe
     feed: data.Feed
     seeds: Seeds
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
+
+    def new_state(self) -> TrainState:
+        """Returns the state before the first step, its arrays born replicated over the mesh."""
+        init = jax.jit(self.init, out_shardings=replicated(self.evaluator.mesh))
+        return init(self.seeds.init)
+
+    def abstract_state(self) -> TrainState:
+        """Returns the shapes, dtypes and shardings of a state; checkpoints restore into it."""
+        return abstract(self.init, np.uint32(0), sharding=replicated(self.evaluator.mesh))
+
+    def init(self, seed: Array) -> TrainState:
+        """Returns the state of an init seed before the first step; to be traced."""
+        return self.recipe.init(seed, self.evaluator.dataset.input_shape)
 
     def step(self, state: TrainState, batch: Any) -> tuple[TrainState, dict[str, Array]]:
         """Makes one update."""
@@ -119,9 +132,17 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     """
     mesh = evaluator.mesh
     feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
-    update = make_update(make_recipe(evaluator, plan, feed.cropped), mesh)
+    schedule = make_schedule(evaluator.config.schedule, plan)
+    recipe = make_recipe(evaluator, schedule, feed.cropped)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
-    return Trainer(evaluator=evaluator, plan=plan, feed=feed, seeds=seeds, update=update)
+    return Trainer(
+        evaluator=evaluator,
+        plan=plan,
+        recipe=recipe,
+        feed=feed,
+        seeds=seeds,
+        update=make_update(recipe, mesh),
+    )
 
 
 def make_update(recipe: Recipe, mesh: Mesh) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
@@ -151,13 +172,13 @@ def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedShardin
     )
 
 
-def make_recipe(evaluator: Evaluator, plan: Plan, cropped: bool) -> Recipe:
+def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Recipe:
     """Returns what one update of the network is made of; `cropped` as its feed says."""
     config, dataset = evaluator.config, evaluator.dataset
     return Recipe(
         model=evaluator.model,
         tx=make_optimizer(config.optimizer, config.train.clip_norm),
-        schedule=make_schedule(config.schedule, plan),
+        schedule=schedule,
         load=data.load,
         augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
         accumulation=config.train.accumulation,

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -17,7 +17,9 @@ from flax import serialization
 from cnn.config.errors import UserError
 from cnn.training.hosts import is_first, wait_for_all
 from cnn.training.run_folder import free_name
-from cnn.training.state import TrainState
+from cnn.training.state import ModelState, TrainState
+
+S = TypeVar("S", bound=ModelState)
 
 _DELETED = ".deleted"
 
@@ -53,7 +55,7 @@ class Checkpoints:
             read_only=read_only,
             cleanup_tmp_directories=not read_only,
         )
-        handlers = {"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
+        handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
         self._metas: dict[int, dict[str, Any]] = {}
         if not read_only and is_first():
@@ -104,11 +106,11 @@ class Checkpoints:
           UserError: an earlier save failed (a full disk), or Orbax refused this one.
         """
         self.wait()
-        tree = _on_host(serialization.to_state_dict(state))
-        _check_finite(tree, step)
-        meta = json.loads(json.dumps(meta | {"accuracy": accuracy, "sha256": _digest(tree)}))
+        parts = _on_host(_parts(state))
+        _check_finite(parts, step)
+        meta = json.loads(json.dumps(meta | {"accuracy": accuracy, "sha256": _digests(parts)}))
         items = {
-            "state": ocp.args.StandardSave(tree),
+            "state": ocp.args.PyTreeSave(parts),
             "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
         }
         try:
@@ -119,21 +121,25 @@ class Checkpoints:
             raise self._failure(step, "it holds later steps")
         self._metas[step] = meta
 
-    def restore(self, step: int, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Reads one checkpoint.
+    def restore(self, step: int, like: S) -> tuple[S, dict[str, Any]]:
+        """Reads one checkpoint, of its arrays only those that are wanted.
 
         Args:
           step: which one.
-          like: shapes, dtypes and shardings to restore into.
+          like: shapes, dtypes and shardings to restore into: of the whole state, or of its
+            variables alone.
 
         Raises:
           DamagedCheckpointError: it is incomplete, or its values are not those that were saved.
         """
-        meta = self._meta(step)
-        state = self._read(step, state=ocp.args.StandardRestore(serialization.to_state_dict(like)))
-        if _digest(state) != meta["sha256"]:
+        meta, wanted = self._meta(step), _parts(like)
+        arguments = ocp.checkpoint_utils.construct_restore_args(wanted)
+        parts = self._read(
+            step, state=ocp.args.PyTreeRestore(wanted, arguments, partial_restore=True)
+        )
+        if _digests(parts) != {name: meta["sha256"].get(name) for name in parts}:
             raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
-        return serialization.from_state_dict(like, state), meta
+        return _from_parts(like, parts), meta
 
     def variables(self, step: int) -> tuple[dict[str, Any], str]:
         """Reads the variables to evaluate with, of whatever network, and the SHA-256 of the state.
@@ -273,6 +279,23 @@ def _on_host(tree: Any) -> Any:
     each, which for states of this size takes twice the CPU time.
     """
     return jax.tree.map(np.array, jax.device_get(tree))
+
+
+def _parts(state: ModelState) -> dict[str, Any]:
+    """Returns the parts of a checkpoint: each collection of variables is one, by its name."""
+    parts = serialization.to_state_dict(state)
+    return parts.pop("collections") | parts
+
+
+def _from_parts(like: S, parts: dict[str, Any]) -> S:
+    rest = {name: value for name, value in parts.items() if name not in like.collections}
+    collections = {name: parts[name] for name in like.collections}
+    return serialization.from_state_dict(like, rest | {"collections": collections})
+
+
+def _digests(parts: dict[str, Any]) -> dict[str, str]:
+    """Returns a SHA-256 of each part, so that some can be verified without the others."""
+    return {name: _digest(part) for name, part in parts.items()}
 
 
 def _digest(tree: Any) -> str:

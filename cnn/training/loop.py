@@ -73,7 +73,7 @@ def run(
     evaluator, plan, update = trainer.evaluator, trainer.plan, trainer.step
     dataset, total = evaluator.dataset, trainer.plan.total_steps
     views = evaluator.config.evaluation.views
-    state = record.restore() or evaluator.new_state()
+    state = record.restore(trainer.abstract_state()) or trainer.new_state()
     start = int(state.step)
     validation = dataset.validation and evaluator.feed(dataset.validation, views)
     with closing(trainer.feed.batches(start, total)) as batches, record.progress(start):

@@ -1,6 +1,8 @@
 """One mesh with named axes; everything that runs on many devices gets its sharding here."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -66,3 +68,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 def replicated(mesh: Mesh) -> NamedSharding:
     """The sharding of arrays that every device holds whole: parameters, small data sets."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def abstract(make: Callable[..., Any], *arguments: Any, sharding: NamedSharding) -> Any:
+    """Returns the shapes, dtypes and shardings of what a function would make, without making it."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        jax.eval_shape(make, *arguments),
+    )

@@ -26,7 +26,8 @@ from cnn.training.assembly import Evaluator, make_evaluator, make_feed, make_rec
 from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.interruption import InterruptedRun, Interruption
-from cnn.training.mesh import REPLICA_AXIS, make_replica_mesh, replicated
+from cnn.training.mesh import REPLICA_AXIS, abstract, make_replica_mesh, replicated
+from cnn.training.optimizer import make_schedule
 from cnn.training.plan import Plan, resolve
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
@@ -158,7 +159,8 @@ class Loop:
         restored = {}
         for row, record in enumerate(self._records):
             with self._own_end(row):
-                restored[row] = self._opened.enter_context(record).restore()
+                opened = self._opened.enter_context(record)
+                restored[row] = opened.restore(self._group.abstract_state())
         return {row: state for row, state in restored.items() if state}
 
     def _open_feeds(self, starts: np.ndarray) -> list[Iterator[dict[str, np.ndarray]]]:
@@ -239,8 +241,10 @@ class Group:
         )
         each = partial(_spread, mesh, count // mesh.size)
         own, all_ = PartitionSpec(REPLICA_AXIS), PartitionSpec()
-        step = make_train_step(make_recipe(first, plan, feed.cropped))
-        self._init = jax.jit(each(first.init, (own,), own))
+        recipe = make_recipe(first, make_schedule(first.config.schedule, plan), feed.cropped)
+        step, shape = make_train_step(recipe), first.dataset.input_shape
+        self._init_one = partial(recipe.init, input_shape=shape)
+        self._init = jax.jit(each(self._init_one, (own,), own))
         update = each(_held_back(step), (own, own, all_, own, own), own)
         self._update = jax.jit(update, donate_argnums=0)
         outcome = make_eval_step(first.model, data.load, first.dataset.signal.prepare)
@@ -248,6 +252,11 @@ class Group:
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))
         self._eval_feeds: dict[data.Split, data.EvalFeed] = {}
+
+    def abstract_state(self) -> TrainState:
+        """Returns shapes, dtypes and shardings of one replica's state, as a run alone has it."""
+        sharding = replicated(self.evaluators[0].mesh)
+        return abstract(self._init_one, np.uint32(0), sharding=sharding)
 
     def stack(self, restored: dict[int, TrainState]) -> TrainState:
         """Returns the states of all replicas: some restored ones, and new ones for the rest."""

@@ -138,9 +138,13 @@ class RunRecord:
                 self._display.say(remark)
                 self._remarked.add(remark)
 
-    def restore(self) -> TrainState | None:
-        """Returns the state of the newest good checkpoint, None without one; opens the logs."""
-        found, damaged = self._checkpoints.restore_newest(self._evaluator.abstract_state())
+    def restore(self, like: TrainState) -> TrainState | None:
+        """Returns the state of the newest good checkpoint, None without one; opens the logs.
+
+        Args:
+          like: shapes, dtypes and shardings to restore into.
+        """
+        found, damaged = self._checkpoints.restore_newest(like)
         for sentence in damaged:
             self._display.say(f"a damaged checkpoint was put aside: {sentence}")
         # Only now: what is damaged is no longer there to be the best.

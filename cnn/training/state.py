@@ -5,60 +5,61 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 from jax import Array
 
 from cnn.training.streams import stream_key
 
 
-class TrainState(struct.PyTreeNode):
-    """Everything that one step hands to the next; no functions inside.
+class ModelState(struct.PyTreeNode):
+    """A network's variables after some updates: all that evaluation needs.
 
     Attributes:
       step: int32 scalar, the number of updates made: the only clock.
       params: float32 parameters.
-      batch_stats: float32 running statistics ({} for networks without them).
-      opt_state: of the optax transformation.
-      ema: {"params", "batch_stats"} averaged over steps, or {} when switched off.
+      collections: the other collections of variables by name, such as float32 running statistics
+        in "batch_stats"; {} for networks without any.
+      ema: {"params"} and the collections, averaged over steps, or {} when switched off.
     """
 
     step: Array
     params: Any
-    batch_stats: Any
-    opt_state: Any
-    ema: Any
+    collections: dict[str, Any]
+    ema: dict[str, Any]
 
     def variables(self) -> dict[str, Any]:
         """Returns the variables to evaluate with: the averaged ones where they exist."""
-        return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
+        return self.ema or self.current()
+
+    def current(self) -> dict[str, Any]:
+        """Returns the variables as the last update left them."""
+        return {"params": self.params, **self.collections}
 
 
-def create_state(
-    model: nn.Module,
-    tx: optax.GradientTransformation,
-    seed: Array | int,
-    input_shape: tuple[int, ...],
-    *,
-    ema: bool,
-) -> TrainState:
-    """Initialises a state; traceable, so that its arrays can be born sharded.
+class TrainState(ModelState):
+    """Everything that one step hands to the next; no functions inside.
+
+    Attributes:
+      opt_state: of the optax transformation.
+    """
+
+    opt_state: Any
+
+
+def init_model(
+    model: nn.Module, seed: Array | int, input_shape: tuple[int, ...], *, ema: bool
+) -> ModelState:
+    """Initialises a network; traceable, so that its arrays can be born sharded.
 
     Args:
       model: the network.
-      tx: the optimizer.
       seed: uint32 scalar.
       input_shape: what the network sees of one example, `[*spatial, C]`.
       ema: whether to keep averaged variables.
     """
     rngs = {"params": stream_key(seed, "init"), "dropout": stream_key(seed, "dropout")}
-    variables = model.init(rngs, jnp.zeros((1, *input_shape)), train=False)
-    params, batch_stats = variables["params"], variables.get("batch_stats", {})
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        batch_stats=batch_stats,
-        opt_state=tx.init(params),
-        # A copy: the step donates its state, and one buffer cannot be donated twice.
-        ema=jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if ema else {},
-    )
+    variables = dict(model.init(rngs, jnp.zeros((1, *input_shape)), train=False))
+    # A copy: the step donates its state, and one buffer cannot be donated twice.
+    average = jax.tree.map(jnp.copy, variables) if ema else {}
+    params = variables.pop("params")
+    return ModelState(jnp.zeros((), jnp.int32), params, collections=variables, ema=average)

@@ -1,7 +1,7 @@
 """The two jitted functions: one update, and the outcome of every example of a batch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from jax import Array
 from cnn.config.seeds import Seeds
 from cnn.training.losses import Loss
 from cnn.training.optimizer import Schedule
-from cnn.training.state import TrainState
+from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
 
 Batch = dict[str, Array]
@@ -44,6 +44,12 @@ class Recipe:
     accumulation: int = 1
     ema_decay: float = 0.0
 
+    def init(self, seed: Array | int, input_shape: tuple[int, ...]) -> TrainState:
+        """Returns the state before the first step; to be traced, see `init_model`."""
+        state = init_model(self.model, seed, input_shape, ema=self.ema_decay > 0)
+        own = {field.name: getattr(state, field.name) for field in fields(state)}
+        return TrainState(**own, opt_state=self.tx.init(state.params))
+
 
 def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     """Returns (state, seeds, arrays, batch) -> (state, sums), to be jitted.
@@ -60,12 +66,12 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
         key = stream_key(seeds.augment, "augment", state.step)
         inputs, targets = recipe.augment(key, data["input"], data["label"])
         dropout_key = stream_key(seeds.dropout, "dropout", state.step)
-        grads, batch_stats, sums = _gradients(recipe, state, inputs, targets, dropout_key)
+        grads, collections, sums = _gradients(recipe, state, inputs, targets, dropout_key)
         direction, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
         rate = recipe.schedule(state.step)
         params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
         new = state.replace(
-            step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state
+            step=state.step + 1, params=params, collections=collections, opt_state=opt_state
         )
         return new.replace(ema=_average(recipe.ema_decay, new)), sums
 
@@ -74,35 +80,57 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
 
 def _gradients(recipe: Recipe, state: TrainState, inputs: Array, targets: Array, key: Array):
     def gradient(inputs: Array, targets: Array, key: Array):
-        loss = partial(_loss, recipe, batch_stats=state.batch_stats)
+        loss = partial(_loss, recipe, collections=state.collections)
         return jax.grad(loss, has_aux=True)(state.params, inputs, targets, key)
 
     pieces = recipe.accumulation
     if pieces == 1:
-        grads, (batch_stats, sums) = gradient(inputs, targets, key)
-        return grads, batch_stats, sums
+        grads, (collections, sums) = gradient(inputs, targets, key)
+        return grads, collections, sums
 
     def cut(x: Array) -> Array:
         return jnp.moveaxis(x.reshape(-1, pieces, *x.shape[1:]), 1, 0)
 
     def add(total, piece):
-        return jax.tree.map(jnp.add, total, gradient(*piece)), None
+        grads, (collections, sums) = gradient(*piece)
+        old_grads, (old_collections, old_sums) = total
+        collections = _blend(jnp.add, old_collections, collections)
+        grads, sums = jax.tree.map(jnp.add, (old_grads, old_sums), (grads, sums))
+        return (grads, (collections, sums)), None
 
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(pieces))
     cuts = (cut(inputs), cut(targets), keys)
     shapes = jax.eval_shape(gradient, *jax.tree.map(lambda x: x[0], cuts))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    (grads, (batch_stats, sums)), _ = jax.lax.scan(add, zeros, cuts)
-    grads, batch_stats = jax.tree.map(lambda x: x / pieces, (grads, batch_stats))
-    return grads, batch_stats, sums
+    (grads, (collections, sums)), _ = jax.lax.scan(add, zeros, cuts)
+    grads = jax.tree.map(lambda x: x / pieces, grads)
+    return grads, _blend(lambda _, x: x / pieces, collections, collections), sums
+
+
+def _blend(mix: Callable[[Array, Array], Array], old: Any, new: Any) -> Any:
+    """Mixes trees where they are real numbers; of counters and the like the new value counts."""
+
+    def one(a: Array, b: Array) -> Array:
+        return mix(a, b) if jnp.issubdtype(b.dtype, jnp.floating) else b
+
+    return jax.tree.map(one, old, new)
 
 
 def _loss(
-    recipe: Recipe, params: Any, inputs: Array, targets: Array, key: Array, *, batch_stats: Any
+    recipe: Recipe,
+    params: Any,
+    inputs: Array,
+    targets: Array,
+    key: Array,
+    *,
+    collections: dict[str, Any],
 ):
-    variables = {"params": params, "batch_stats": batch_stats}
     logits, updates = recipe.model.apply(
-        variables, inputs, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+        {"params": params, **collections},
+        inputs,
+        train=True,
+        mutable=list(collections),
+        rngs={"dropout": key},
     )
     losses = recipe.loss(logits, targets)
     correct = logits.argmax(-1) == targets.argmax(-1)
@@ -111,7 +139,7 @@ def _loss(
         "correct": correct.sum(dtype=jnp.float32),
         "count": jnp.float32(losses.size),
     }
-    return losses.mean(), (updates.get("batch_stats", {}), sums)
+    return losses.mean(), (dict(updates), sums)
 
 
 def _average(decay: float, state: TrainState) -> Any:
@@ -121,8 +149,7 @@ def _average(decay: float, state: TrainState) -> Any:
     # ExponentialMovingAverage(num_updates) forgets them sooner.
     step = state.step.astype(jnp.float32)
     kept = jnp.minimum(decay, (1 + step) / (10 + step))
-    new = {"params": state.params, "batch_stats": state.batch_stats}
-    return jax.tree.map(lambda old, x: kept * old + (1 - kept) * x, state.ema, new)
+    return _blend(lambda old, x: kept * old + (1 - kept) * x, state.ema, state.current())
 
 
 def infer(model: nn.Module, variables: dict[str, Any], inputs: Array) -> Array:

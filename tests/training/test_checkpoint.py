@@ -14,7 +14,7 @@ from cnn.training.checkpoint import (
     NonFiniteStateError,
 )
 from cnn.training.mesh import make_mesh, replicated
-from cnn.training.state import TrainState
+from cnn.training.state import ModelState, TrainState
 
 
 def make_state(step):
@@ -22,7 +22,10 @@ def make_state(step):
     return TrainState(
         step=jnp.int32(step),
         params={"kernel": jnp.asarray(values), "half": jnp.asarray(values[:7], jnp.bfloat16)},
-        batch_stats={},
+        collections={
+            "batch_stats": {"mean": jnp.asarray(values[:3])},
+            "counts": {"n": jnp.int32(step)},
+        },
         opt_state=((), {"count": jnp.int32(step)}),
         ema={},
     )
@@ -273,3 +276,13 @@ def test_an_unfinished_save_is_no_checkpoint(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.steps() == [1]
     checkpoints.close()
+
+
+def without_optimizer(state):
+    return ModelState(state.step, state.params, state.collections, state.ema)
+
+
+def test_variables_are_read_without_the_optimizer(tmp_path):
+    save(tmp_path, {3: None}).close()
+    restored, _ = Checkpoints(tmp_path, read_only=True).restore(3, without_optimizer(like()))
+    assert_same(restored, without_optimizer(make_state(3)))

@@ -15,12 +15,14 @@ import pytest
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.training import replicas
-from cnn.training.assembly import make_evaluator
+from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
+from cnn.training.plan import resolve
 from cnn.training.replicas import train_replicas
 from cnn.training.run_folder import RunFolder
+from cnn.training.steps import Recipe
 from tests.conftest import REPOSITORY, tiny_config
 
 OWN = ("log.trackers=", "augment.flip=true", "model.dropout=0.2")
@@ -39,7 +41,9 @@ def left_by(workdir):
         (r["step"], r["split"], r["name"], r["value"]) for r in rows if "images" not in r["name"]
     ]
     config = folder.config()
-    like = make_evaluator(config, open_dataset(config.data), devices=1).abstract_state()
+    dataset = open_dataset(config.data)
+    evaluator = make_evaluator(config, dataset, devices=1)
+    like = make_trainer(evaluator, resolve(config, len(dataset.train), 1)).abstract_state()
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     states = [checkpoints.restore(step, like)[0] for step in checkpoints.steps()]
     checkpoints.close()
@@ -150,14 +154,14 @@ def test_replicas_at_different_steps_end_as_alone(alone, tmp_path):
 
 
 def test_a_seed_that_diverges_takes_no_other_down(alone, tmp_path, monkeypatch):
-    init = replicas.Evaluator.init
+    init = Recipe.init
 
-    def poisoned(self, seed):
-        state = init(self, seed)
+    def poisoned(self, seed, input_shape):
+        state = init(self, seed, input_shape)
         bad = jax.numpy.where(seed == SEEDS[1], jax.numpy.nan, 1.0)
         return state.replace(params=jax.tree.map(lambda x: x * bad, state.params))
 
-    monkeypatch.setattr(replicas.Evaluator, "init", poisoned)
+    monkeypatch.setattr(Recipe, "init", poisoned)
     endings = train_replicas([config_of(s) for s in SEEDS], [tmp_path / str(s) for s in SEEDS])
     assert isinstance(endings[1], NonFiniteLossError)
     assert not RunFolder(tmp_path / str(SEEDS[1])).result_file.exists()

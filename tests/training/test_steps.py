@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
 from cnn.training.losses import make_loss
-from cnn.training.state import create_state
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
 SHAPE, CLASSES, BATCH = (4, 4, 2), 3, 8
@@ -51,7 +50,7 @@ def smoothed(smoothing):
 
 
 def run(recipe, steps=1):
-    state = create_state(recipe.model, recipe.tx, jnp.uint32(0), SHAPE, ema=recipe.ema_decay > 0)
+    state = recipe.init(jnp.uint32(0), SHAPE)
     first, states = state, []
     update = jax.jit(make_train_step(recipe))
     for _ in range(steps):
@@ -124,9 +123,9 @@ def test_accumulated_batch_statistics_are_the_mean_over_micro_batches():
     first, (state,), _ = run(recipe(model=Normed(0), accumulation=4))
     images = make_batch()["input"].astype(np.float64)
     means = np.stack([images[i::4].mean((0, 1, 2)) for i in range(4)])
-    old = np.asarray(first.batch_stats["norm"]["mean"])
+    old = np.asarray(first.collections["batch_stats"]["norm"]["mean"])
     wanted = 0.9 * old + 0.1 * means.mean(0)
-    np.testing.assert_allclose(state.batch_stats["norm"]["mean"], wanted, atol=1e-6)
+    np.testing.assert_allclose(state.collections["batch_stats"]["norm"]["mean"], wanted, atol=1e-6)
 
 
 class Logits(nn.Module):

@@ -20,7 +20,7 @@ def effects():
         evaluator = make_evaluator(tiny_config(*overrides), dataset)
         trainer = make_trainer(evaluator, resolve(evaluator.config, len(dataset.train), 1))
         step = jax.jit(trainer.update.__wrapped__)
-        made[stream] = step, evaluator.new_state(), next(trainer.feed.batches(0, 1)), trainer.feed
+        made[stream] = step, trainer.new_state(), next(trainer.feed.batches(0, 1)), trainer.feed
 
     def of(*overrides):
         config = tiny_config(*overrides)

@@ -43,7 +43,7 @@ class Probe:
         self._batch = next(iter(self.trainer.feed.batches(0, 1)))
         self._held_out = self.evaluator.feed(dataset.validation or dataset.train)
         self._eval_batch = next(iter(self._held_out.batches()))
-        self._state: TrainState = self.evaluator.new_state()
+        self._state: TrainState = self.trainer.new_state()
         self.start = jax.device_get(self._state)
         begun = time.perf_counter()
         jax.block_until_ready((self.step(), self.evaluate()))

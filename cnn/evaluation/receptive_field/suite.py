@@ -90,11 +90,7 @@ def _effective_fields(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the effective field "before" training and "after" it."""
     evaluator, count = run.evaluator, len(examples)
-    start = evaluator.new_state()
-    states = {
-        "before": {"params": start.params, "batch_stats": start.batch_stats},
-        "after": run.variables,
-    }
+    states = {"before": evaluator.new_state().variables(), "after": run.variables}
     for i, (name, variables) in enumerate(states.items()):
         yield (
             name,
