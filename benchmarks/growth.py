@@ -175,7 +175,7 @@ def saving(state: Any, folder: Path) -> Callable[[], Any]:
     def save() -> Any:
         nonlocal step
         step += 1
-        checkpoints.save(step, state, {"step": step}, accuracy=None)
+        checkpoints.save(step, state, {"step": step}, score=None)
         checkpoints.wait()
         return checkpoints.restore(step, like)
 

@@ -140,11 +140,10 @@ PAIRS = {
 
 def our_step(model: nn.Module, images: Array, labels: Array) -> tuple[Callable[[], Any], int]:
     """Returns a function that makes one update, and the number of parameters."""
-    tx = make_optimizer(base.get_config().optimizer, clip_norm=0.0)
+    rate = optax.constant_schedule(RATE)
     recipe = Recipe(
         model=model,
-        tx=tx,
-        schedule=lambda step: jnp.float32(RATE),
+        tx=make_optimizer(base.get_config().optimizer, 0.0, rate),
         load=lambda arrays, batch: batch,
         augment=lambda key, image, label: (image, jax.nn.one_hot(label, CLASSES)),
     )

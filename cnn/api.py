@@ -14,6 +14,7 @@ Whoever reads runs that were trained with plugins loads them first, with `load_p
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from cnn.evaluation import checkpointed_run
 from cnn.evaluation.equivariance.suite import feature_maps
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
+from cnn.training.steps import infer
 
 __all__ = [
     "Predictions",
@@ -107,7 +109,7 @@ class TrainedRun:
         self.variables = checkpoint.variables
         self.class_names = tuple(checkpoint.evaluator.dataset.class_names)
         self._signal = checkpoint.evaluator.dataset.signal
-        self._logits = jax.jit(lambda v, x: self.network.apply(v, x, train=False))
+        self._logits = jax.jit(partial(infer, self.network))
 
     def prepare(self, images: Images) -> np.ndarray:
         """Returns the network's input, float32 `[N, H, W, C]`: resized, cropped and normalised.

@@ -22,6 +22,7 @@ from cnn.config.fields import (
     text,
     whole,
 )
+from cnn.config.metric import TRAINING
 
 _SPECTRA = "data.sound.features=log_mel|mfcc"
 _SIZE = "[1, 65536]"
@@ -240,15 +241,22 @@ FIELDS: dict[str, Field] = {
     **section(
         "optimizer",
         name=text("sgd", "see cnn/training/optimizer.py"),
-        # The peak is learning_rate * batch_size / 256.
-        learning_rate=real(0.1, "[0, inf)", "per 256 examples"),
+        learning_rate=real(0.1, "[0, inf)", "the peak, for a batch of 256 examples"),
+        # linear: times batch_size / 256 (Goyal et al. 2017), which was found for SGD and is meant
+        # for LARS and LAMB too; for other optimizers "none" is the more usual.
+        scaling=choice(("linear", "none"), "of the learning rate with the batch", later=True),
         momentum=real(0.9, "[0, 1)", "kept share of the velocity"),
         nesterov=flag(True, "look ahead along the velocity"),
         beta1=real(0.9, "[0, 1)", "kept share of the mean of gradients"),
         beta2=real(0.999, "[0, 1)", "kept share of the mean of their squares"),
         epsilon=real(1e-8, "[0, 1)", "added to the root of that"),
-        # Added to the gradient for sgd, else decoupled.
+        # Added to the gradient for sgd, rmsprop and lars, else decoupled.
         weight_decay=real(5e-4, "[0, inf)", "of kernels only"),
+        # The first group counts whose REGEX is found in the name of a parameter; rate is a factor
+        # of the learning rate, 0 freezes; further settings are fields of this section.
+        groups=several(
+            text("", "parameters trained otherwise: 'REGEX: rate=0.1 weight_decay=0'", later=True)
+        ),
     ),
     **section(
         "schedule",
@@ -261,7 +269,9 @@ FIELDS: dict[str, Field] = {
     **section(
         "evaluation",
         every=duration("1 epochs", "on the validation part, when there is one"),
-        batch_size=whole(256, _BATCH, "any size gives the same metrics"),
+        # Sums are made in the order of the examples, so any size gives the same metrics but for the
+        # rounding inside the network: equal predictions, and losses to a relative 1e-6.
+        batch_size=whole(256, _BATCH, "examples evaluated at once", free=True),
         views=whole(1, "[1, 1024]", "clips spread over each example, whose logits are averaged"),
         cifar_c=text(
             "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
@@ -275,6 +285,11 @@ FIELDS: dict[str, Field] = {
             "[1, 1048576]",
             "newest ones kept, besides the best on the validation part",
             free=True,
+        ),
+        best_metric=choice(
+            tuple(metric.name for metric in TRAINING),
+            "of the validation part; the checkpoint that is best by it is kept",
+            later=True,
         ),
     ),
     **section(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from fractions import Fraction
 
 from cnn.config.errors import UserError
 
@@ -9,8 +10,8 @@ _LONGEST = 1e15
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:e[0-9]+)?)\s*(steps?|epochs?|examples?|%)\s*")
 
 
-def parse_duration(text: str, field: str) -> tuple[float, str]:
-    """Splits a duration into its amount and its unit: "step", "epoch", "example" or "%".
+def parse_duration(text: str, field: str) -> tuple[Fraction, str]:
+    """Splits a duration into its exact amount and its unit: "step", "epoch", "example" or "%".
 
     Raises:
       UserError: the text is not an amount with one of the four units.
@@ -21,10 +22,10 @@ def parse_duration(text: str, field: str) -> tuple[float, str]:
             f"{field}: '{text}' is not a duration; write an amount and a unit, "
             "like '10 epochs', '500 steps', '64000 examples' or '5%'"
         )
-    amount = float(match[1])
-    if amount > _LONGEST:
+    # As a float first: of 1e999999999 all digits would be written out.
+    if float(match[1]) > _LONGEST:
         raise UserError(f"{field}: '{text}' is too long; use at most {_LONGEST:.0e}")
-    return amount, match[2].rstrip("s")
+    return Fraction(match[1]), match[2].rstrip("s")
 
 
 def to_steps(
@@ -46,15 +47,13 @@ def to_steps(
     if unit == "%":
         if total is None:
             raise UserError(f"{field}: '{text}' has no whole; use steps, epochs or examples")
-        steps = amount * total / 100
-    else:
-        per_unit = {"step": 1.0, "epoch": examples / batch_size, "example": 1 / batch_size}[unit]
-        steps = amount * per_unit
-    # Ten digits: 0.07 % of 10,000 are 7 steps, whatever the division left behind.
-    return math.ceil(round(steps, 10))
+        return math.ceil(amount * total / 100)
+    if unit == "step":
+        return math.ceil(amount)
+    return math.ceil(amount * (examples if unit == "epoch" else 1) / batch_size)
 
 
-def parse_share(text: str, field: str) -> tuple[float, str]:
+def parse_share(text: str, field: str) -> tuple[Fraction, str]:
     """Splits a part of a split into its amount and its unit: "%" or "example".
 
     Raises:

@@ -76,4 +76,5 @@ TOP5_ACCURACY = share(
     "share of examples whose class is among the five most probable; with more than five classes",
 )
 LOSS = Metric("loss", "Loss", "loss", "nats", False, "mean cross-entropy, without label smoothing")
-declare(ACCURACY, TOP5_ACCURACY, LOSS)
+TRAINING = (ACCURACY, TOP5_ACCURACY, LOSS)
+declare(*TRAINING)

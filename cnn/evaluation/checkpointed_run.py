@@ -37,7 +37,7 @@ MEASURED_FIELDS = frozenset(
     }
 )
 # Where and how things are computed changes nothing.
-EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"evaluation.batch_size", "data.broken_files"}
+EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"data.broken_files"}
 SPLITS = ("test", "validation", "train")
 
 

@@ -35,17 +35,23 @@ class Evaluator:
     model: nn.Module
     step: Callable[..., dict[str, Array]] = field(repr=False)
 
-    def feed(self, split: data.Split, views: int = 1) -> data.EvalFeed:
-        """Returns the batches of a split, with so many views of each example.
+    def feed(
+        self, split: data.Split, views: int = 1, sharding: NamedSharding | None = None
+    ) -> data.EvalFeed:
+        """Returns the batches of a split.
+
+        Args:
+          split: of the data set.
+          views: of each example.
+          sharding: of the batch axis; None: over the mesh.
 
         Raises:
           UserError: there are not so many views, or the placement cannot be had.
         """
         size = self.config.evaluation.batch_size
         several = self.dataset.signal.views(views) if views > 1 else None
-        return data.make_eval_feed(
-            split, self.config.data, batch_sharding(self.mesh), size, several
-        )
+        placed = sharding or batch_sharding(self.mesh)
+        return data.make_eval_feed(split, self.config.data, placed, size, several)
 
     def new_state(self) -> ModelState:
         """Returns the variables before the first step, born replicated over the mesh."""
@@ -177,8 +183,7 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
     config, dataset = evaluator.config, evaluator.dataset
     return Recipe(
         model=evaluator.model,
-        tx=make_optimizer(config.optimizer, config.train.clip_norm),
-        schedule=schedule,
+        tx=make_optimizer(config.optimizer, config.train.clip_norm, schedule),
         load=data.load,
         augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
         accumulation=config.train.accumulation,

@@ -67,7 +67,7 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self) -> tuple[int, float] | None:
-        """Returns (step, accuracy) of the best on the validation part, the earliest of equals.
+        """Returns (step, score) of the best on the validation part, the earliest of equals.
 
         Raises:
           DamagedCheckpointError: one of them cannot be read, so that the best is not known.
@@ -75,11 +75,11 @@ class Checkpoints:
         scored = []
         for step in self.steps():
             try:
-                scored.append((step, self._meta(step)["accuracy"]))
+                scored.append((step, self._meta(step)["score"]))
             except DamagedCheckpointError:
                 if not self.is_gone(step):
                     raise
-        scored = [(step, accuracy) for step, accuracy in scored if accuracy is not None]
+        scored = [(step, score) for step, score in scored if score is not None]
         return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
 
     def is_gone(self, step: int) -> bool:
@@ -90,16 +90,14 @@ class Checkpoints:
         self._metas.clear()
         return True
 
-    def save(
-        self, step: int, state: TrainState, meta: dict[str, Any], accuracy: float | None
-    ) -> None:
+    def save(self, step: int, state: TrainState, meta: dict[str, Any], score: float | None) -> None:
         """Starts to save; returns once the arrays may be overwritten.
 
         Args:
           step: number of updates made.
           state: the state after them.
           meta: JSON values to keep beside it.
-          accuracy: on the validation part, if it was just evaluated.
+          score: on the validation part, the larger the better, if it was just evaluated.
 
         Raises:
           NonFiniteStateError: the state holds NaN or infinity.
@@ -108,7 +106,7 @@ class Checkpoints:
         self.wait()
         parts = _on_host(_parts(state))
         _check_finite(parts, step)
-        meta = json.loads(json.dumps(meta | {"accuracy": accuracy, "sha256": _digests(parts)}))
+        meta = json.loads(json.dumps(meta | {"score": score, "sha256": _digests(parts)}))
         items = {
             "state": ocp.args.PyTreeSave(parts),
             "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
@@ -212,8 +210,8 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:
             raise self._failure(None, error) from error
-        accuracies = {step: self._meta(step)["accuracy"] for step in self.steps()}
-        superfluous = accuracies.keys() - _kept(accuracies, self._keep)
+        scores = {step: self._meta(step)["score"] for step in self.steps()}
+        superfluous = scores.keys() - _kept(scores, self._keep)
         moved = {step: self.directory / f"{step}{_DELETED}" for step in superfluous}
         self._move(moved)
         if is_first():
@@ -243,13 +241,13 @@ class Checkpoints:
         )
 
 
-def _kept(accuracies: Mapping[int, float | None], keep: int) -> set[int]:
+def _kept(scores: Mapping[int, float | None], keep: int) -> set[int]:
     """Returns the steps to keep: the newest few, the earliest of the best, and two at least."""
-    steps = sorted(accuracies)
+    steps = sorted(scores)
     kept = set(steps[-keep:])
-    scored = [step for step in steps if accuracies[step] is not None]
+    scored = [step for step in steps if scores[step] is not None]
     if scored:
-        kept.add(max(scored, key=lambda step: (accuracies[step], -step)))
+        kept.add(max(scored, key=lambda step: (scores[step], -step)))
     return kept if len(kept) > 1 else set(steps[-2:])
 
 

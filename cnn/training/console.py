@@ -50,10 +50,11 @@ class Display:
 
     def plan(self, plan: Plan, mesh: Mesh) -> None:
         """Prints the values that were resolved from the config."""
+        scaled = "scaled" if plan.scaling == "linear" else "not scaled"
         self.say(
             f"{plan.total_steps:,} steps over {plan.train_examples:,} examples, peak learning rate "
-            f"{plan.learning_rate:g}, warm-up {plan.warmup_steps} steps, on {mesh.size} x "
-            f"{mesh.devices.flat[0].device_kind}"
+            f"{plan.learning_rate:g} ({scaled} with the batch), warm-up {plan.warmup_steps} steps, "
+            f"on {mesh.size} x {mesh.devices.flat[0].device_kind}"
         )
 
     @contextmanager

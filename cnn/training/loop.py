@@ -58,6 +58,8 @@ def train(
     evaluator = make_evaluator(config, dataset)
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
     trainer = make_trainer(evaluator, plan)
+    # Traced before anything is written, which finds what does not fit.
+    trainer.abstract_state()
     with (
         memory_told(config),
         Interruption() as interruption,

@@ -1,12 +1,20 @@
 """Learning-rate schedules, the weight-decay rule and the optimizers, composed from optax."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
+from optax import contrib
 
+from cnn.config.base import FIELDS
+from cnn.config.errors import UserError, did_you_mean
+from cnn.config.fields import Interval, real
 from cnn.config.registry import Registry
 from cnn.training.plan import Plan
 
@@ -15,6 +23,15 @@ Schedule = Callable[[jax.Array | int], jax.Array]
 OPTIMIZERS: Registry[Callable[[ConfigDict], optax.GradientTransformation]] = Registry(
     "optimizer", "optimizer.name"
 )
+_REST = "rest"  # label of the parameters that are in no group
+# What a group may change: a factor of the learning rate, and most fields of the optimizer.
+_GROUP_FIELDS = {"rate": real(1.0, "[0, inf)", "factor of the learning rate")} | {
+    name: FIELDS[f"optimizer.{name}"]
+    for name in (
+        *("name", "momentum", "nesterov"),
+        *("beta1", "beta2", "epsilon", "weight_decay"),
+    )
+}
 SCHEDULES: Registry[Callable[[ConfigDict, Plan], Schedule]] = Registry("schedule", "schedule.name")
 
 
@@ -27,31 +44,196 @@ def decay_mask(params: dict) -> dict:
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
-def make_optimizer(optimizer: ConfigDict, clip_norm: float) -> optax.GradientTransformation:
-    """Builds the direction of an update; the step subtracts it times the learning rate.
+def make_optimizer(
+    optimizer: ConfigDict, clip_norm: float, schedule: Schedule
+) -> optax.GradientTransformationExtraArgs:
+    """Builds the optimizer of a config's optimizer section.
 
-    The learning rate stays outside, so that `TrainState.step` is the only clock.
+    Args:
+      optimizer: the section.
+      clip_norm: of the whole gradient, before anything else; 0: off.
+      schedule: step -> learning rate.
+
+    Raises:
+      UserError: a group says something impossible, or (once there are parameters) matches none.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
-    return optax.chain(clip, OPTIMIZERS.bound(optimizer.name, "optimizer.name")(optimizer))
+    whole = OPTIMIZERS.bound(optimizer.name, "optimizer.name")(optimizer)
+    if optimizer.groups:
+        groups = [parse_group(text, optimizer) for text in optimizer.groups]
+        parts = {str(i): group.direction() for i, group in enumerate(groups)}
+        whole = optax.partition(parts | {_REST: whole}, partial(_labels, groups))
+    return at_rate(optax.chain(clip, whole), schedule)
+
+
+def at_rate(
+    direction: optax.GradientTransformation, schedule: Schedule
+) -> optax.GradientTransformationExtraArgs:
+    """Goes against a direction at the learning rate of the `step` that `update` is handed.
+
+    So `TrainState.step` stays the only clock.
+    """
+
+    def update(
+        grads: Any, state: Any, params: Any = None, *, step: jax.Array
+    ) -> tuple[Any, optax.OptState]:
+        towards, state = direction.update(grads, state, params)
+        rate = schedule(step)
+        return jax.tree.map(lambda d: -rate * d, towards), state
+
+    return optax.GradientTransformationExtraArgs(direction.init, update)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are trained otherwise than the rest.
+
+    Attributes:
+      pattern: found in their names, such as "stage1_block1/block/conv/kernel".
+      rate: factor of the learning rate; 0: they stay as they are.
+      optimizer: the section of the config, changed for them.
+    """
+
+    pattern: re.Pattern[str]
+    rate: float
+    optimizer: ConfigDict
+
+    def direction(self) -> optax.GradientTransformation:
+        """Returns the direction of their update, times the factor."""
+        if not self.rate:
+            return optax.set_to_zero()
+        entry = OPTIMIZERS.bound(self.optimizer.name, "optimizer.groups")
+        return optax.chain(entry(self.optimizer), optax.scale(self.rate))
+
+
+def parse_group(text: str, optimizer: ConfigDict) -> Group:
+    """Reads "REGEX: rate=0.1 weight_decay=0": a factor of the rate, and fields of the optimizer.
+
+    Raises:
+      UserError: the text is of another form, or a setting is unknown, impossible or without effect.
+    """
+    where, own = f"optimizer.groups: '{text}'", optimizer.copy_and_resolve_references()
+    pattern, colon, words = text.rpartition(":")
+    settings = dict(word.split("=", 1) for word in words.split() if "=" in word)
+    if not colon or not settings or len(settings) != len(words.split()):
+        raise UserError(f"{where} is not like 'REGEX: rate=0.1 weight_decay=0'")
+    parsed = {}
+    for name, value in settings.items():
+        if name not in _GROUP_FIELDS:
+            raise UserError(f"{where}: unknown '{name}': {did_you_mean(name, _GROUP_FIELDS)}")
+        parsed[name] = _GROUP_FIELDS[name].parse(value, where)
+        _GROUP_FIELDS[name].check(parsed[name], where)
+    rate = parsed.pop("rate", 1.0)
+    with own.unlocked():
+        own.update(parsed)
+    entry, _ = OPTIMIZERS.parse(own.name, where)
+    idle = parsed.keys() - OPTIMIZERS.reads(entry) - {"name", "weight_decay"}
+    if idle:
+        raise UserError(f"{where}: {min(idle)} has no effect with {entry}; leave it out")
+    try:
+        return Group(re.compile(pattern.strip()), rate, own)
+    except re.error as error:
+        raise UserError(f"{where}: '{pattern}' is no regular expression ({error})") from error
+
+
+def _labels(groups: Sequence[Group], params: Any) -> Any:
+    """Returns for each parameter the number of the first group that it is of."""
+
+    def label(path: Any, _: Any) -> str:
+        found = (str(i) for i, group in enumerate(groups) if group.pattern.search(_name(path)))
+        return next(found, _REST)
+
+    labels = jax.tree_util.tree_map_with_path(label, params)
+    taken = set(jax.tree.leaves(labels))
+    for i, group in enumerate(groups):
+        if str(i) not in taken:
+            paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+            raise UserError(
+                f"optimizer.groups: no parameter is left for '{group.pattern.pattern}'; they are "
+                f"called {', '.join(map(_name, paths[:6]))}, ..."
+            )
+    return labels
+
+
+def _name(path: Any) -> str:
+    return "/".join(key.key for key in path)
+
+
+def _decoupled(
+    direction: optax.GradientTransformation, c: ConfigDict
+) -> optax.GradientTransformation:
+    """Adds weight decay to a direction, outside of its running means (Loshchilov & Hutter 2019)."""
+    return optax.chain(direction, optax.add_decayed_weights(c.weight_decay, decay_mask))
+
+
+def _velocity(c: ConfigDict) -> optax.GradientTransformation:
+    return optax.trace(c.momentum, c.nesterov) if c.momentum else optax.identity()
 
 
 @OPTIMIZERS.register("sgd", reads=("momentum", "nesterov"))
 def _sgd(c: ConfigDict) -> optax.GradientTransformation:
     # L2 in the gradient, before the momentum: what every published CIFAR and ImageNet recipe means.
+    return optax.chain(optax.add_decayed_weights(c.weight_decay, decay_mask), _velocity(c))
+
+
+@OPTIMIZERS.register("rmsprop", reads=("momentum", "nesterov", "epsilon"))
+def _rmsprop(
+    c: ConfigDict, *, decay: Annotated[float, Interval("[0, 1)")] = 0.9
+) -> optax.GradientTransformation:
+    """Tieleman & Hinton 2012, with momentum and L2 in the gradient as the MobileNets have them."""
     return optax.chain(
         optax.add_decayed_weights(c.weight_decay, decay_mask),
-        optax.trace(c.momentum, c.nesterov) if c.momentum else optax.identity(),
+        optax.scale_by_rms(decay, c.epsilon),
+        _velocity(c),
+    )
+
+
+@OPTIMIZERS.register("lars", reads=("momentum", "nesterov"))
+def _lars(
+    c: ConfigDict, *, trust: Annotated[float, Interval("(0, 1]")] = 0.001
+) -> optax.GradientTransformation:
+    """You et al. 2017: the rate of a kernel is proportional to its norm over its gradient's."""
+    return optax.chain(
+        optax.add_decayed_weights(c.weight_decay, decay_mask),
+        optax.masked(optax.scale_by_trust_ratio(trust_coefficient=trust), decay_mask),
+        _velocity(c),
     )
 
 
 @OPTIMIZERS.register("adamw", reads=("beta1", "beta2", "epsilon"))
 def _adamw(c: ConfigDict) -> optax.GradientTransformation:
     """Loshchilov & Hutter, ICLR 2019."""
-    return optax.chain(
-        optax.scale_by_adam(c.beta1, c.beta2, c.epsilon),
-        optax.add_decayed_weights(c.weight_decay, decay_mask),
-    )
+    return _decoupled(optax.scale_by_adam(c.beta1, c.beta2, c.epsilon), c)
+
+
+@OPTIMIZERS.register("nadamw", reads=("beta1", "beta2", "epsilon"))
+def _nadamw(c: ConfigDict) -> optax.GradientTransformation:
+    """Dozat 2016: Adam with Nesterov's momentum."""
+    return _decoupled(optax.scale_by_adam(c.beta1, c.beta2, c.epsilon, nesterov=True), c)
+
+
+@OPTIMIZERS.register("radam", reads=("beta1", "beta2", "epsilon"))
+def _radam(c: ConfigDict) -> optax.GradientTransformation:
+    """Liu et al., ICLR 2020."""
+    return _decoupled(optax.scale_by_radam(c.beta1, c.beta2, c.epsilon), c)
+
+
+@OPTIMIZERS.register("adabelief", reads=("beta1", "beta2", "epsilon"))
+def _adabelief(c: ConfigDict) -> optax.GradientTransformation:
+    """Zhuang et al., NeurIPS 2020; its epsilon is meant to be 1e-16."""
+    return _decoupled(optax.scale_by_belief(c.beta1, c.beta2, c.epsilon, c.epsilon), c)
+
+
+@OPTIMIZERS.register("adan", reads=("epsilon",))
+def _adan(
+    c: ConfigDict,
+    *,
+    beta1: Annotated[float, Interval("[0, 1)")] = 0.98,
+    beta2: Annotated[float, Interval("[0, 1)")] = 0.92,
+    beta3: Annotated[float, Interval("[0, 1)")] = 0.99,
+) -> optax.GradientTransformation:
+    """Xie et al., TPAMI 2024; the paper's betas, as shares that are kept."""
+    return _decoupled(optax.scale_by_adan(beta1, beta2, beta3, c.epsilon), c)
 
 
 @OPTIMIZERS.register("lamb", reads=("beta1", "beta2", "epsilon"))
@@ -63,10 +245,35 @@ def _lamb(c: ConfigDict) -> optax.GradientTransformation:
 @OPTIMIZERS.register("lion", reads=("beta1", "beta2"))
 def _lion(c: ConfigDict) -> optax.GradientTransformation:
     """Chen et al., NeurIPS 2023."""
-    return optax.chain(
-        optax.scale_by_lion(c.beta1, c.beta2),
-        optax.add_decayed_weights(c.weight_decay, decay_mask),
+    return _decoupled(optax.scale_by_lion(c.beta1, c.beta2), c)
+
+
+@OPTIMIZERS.register("muon", reads=("momentum", "nesterov", "beta1", "beta2", "epsilon"))
+def _muon(c: ConfigDict) -> optax.GradientTransformation:
+    """Jordan et al. 2024: the momentum of hidden kernels is made orthogonal, the rest is Adam's.
+
+    A kernel is a matrix of (window x input channels) by output channels. Biases, norms and whatever
+    lies in the head take Adam with Nesterov's momentum.
+    """
+    return contrib.muon(
+        -1.0,  # optax goes against the direction at this rate; what is wanted is the direction
+        beta=c.momentum,
+        eps=c.epsilon,
+        weight_decay=c.weight_decay,
+        weight_decay_mask=decay_mask,
+        nesterov=c.nesterov,
+        adam_b1=c.beta1,
+        adam_b2=c.beta2,
+        muon_weight_dimension_numbers=_hidden_matrices,
     )
+
+
+def _hidden_matrices(params: Any) -> Any:
+    def matrix(path: Any, p: jax.Array) -> contrib.MuonDimensionNumbers | None:
+        hidden = path[-1].key == "kernel" and path[0].key != "head" and p.ndim > 1
+        return contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), -1) if hidden else None
+
+    return jax.tree_util.tree_map_with_path(matrix, params)
 
 
 def make_schedule(schedule: ConfigDict, plan: Plan) -> Schedule:

@@ -20,6 +20,7 @@ class Plan:
     checkpoint_every: int
     log_every: int
     learning_rate: float  # peak, for the whole batch
+    scaling: str  # of that rate with the batch: linear | none
     train_examples: int
 
 
@@ -54,11 +55,17 @@ def resolve(config: ConfigDict, train_examples: int, devices: int) -> Plan:
         evaluate_every=steps("evaluation", "every"),
         checkpoint_every=steps("checkpoint", "every"),
         log_every=steps("log", "every"),
-        learning_rate=config.optimizer.learning_rate * batch_size / 256,
+        learning_rate=_peak(config.optimizer, batch_size),
+        scaling=config.optimizer.scaling,
         train_examples=train_examples,
     )
     _check_schedule(config, plan)
     return plan
+
+
+def _peak(optimizer: ConfigDict, batch_size: int) -> float:
+    scale = batch_size / 256 if optimizer.scaling == "linear" else 1.0
+    return optimizer.learning_rate * scale
 
 
 def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int) -> None:

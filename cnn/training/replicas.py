@@ -94,6 +94,8 @@ def _train(
 ) -> list[Ending]:
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
+    # Traced before anything is written, which finds what does not fit.
+    group.abstract_state()
     with Interruption() as interruption, ExitStack() as opened:
         endings = Loop(group, folders, opened).run(interruption, alive)
     for ending in endings:
@@ -299,12 +301,9 @@ class Group:
     def evaluate(self, state: TrainState, split: data.Split) -> list[Outcomes]:
         """Runs every replica over a split; returns the outcomes of each."""
         if split not in self._eval_feeds:
-            config, signal = self.evaluators[0].config, self.dataset.signal
-            size, views = config.evaluation.batch_size, config.evaluation.views
-            several = signal.views(views) if views > 1 else None
-            self._eval_feeds[split] = data.make_eval_feed(
-                split, config.data, self._whole, size, several
-            )
+            first = self.evaluators[0]
+            views = first.config.evaluation.views
+            self._eval_feeds[split] = first.feed(split, views, self._whole)
         all_ = evaluate(self._outcome, state.variables(), self._eval_feeds[split])
         rows = range(len(self.evaluators))
         return [{name: value[:, row] for name, value in all_.items()} for row in rows]

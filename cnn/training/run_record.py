@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any, NoReturn
 
 import jax
+from ml_collections import ConfigDict
 
 from cnn.config.durations import is_due
 from cnn.config.errors import UserError
+from cnn.config.metric import METRICS, TOP5_ACCURACY, Metric
 from cnn.config.record import fingerprint, to_plain
-from cnn.data import identity_differences
+from cnn.data import Dataset, identity_differences
 from cnn.training.assembly import Evaluator
 from cnn.training.checkpoint import Checkpoints, NonFiniteStateError
 from cnn.training.claim import owned, owner_of
@@ -50,8 +52,12 @@ class RunRecord:
         self._evaluator, self._row = evaluator, row
         self._window = Window(row=row)
         self._saved: int | None = None
+        self._metric = _best_metric(self._config, self._dataset)
+        # (step, score): of that metric, turned so that larger is better.
+        self._sign = 1 if self._metric.higher_is_better else -1
         self._best: tuple[int, float] | None = None
         self._scored: tuple[int, float] | None = None
+        self._earlier = 0.0  # seconds of earlier starts
         self._checkpoints: Checkpoints
         self._log: MetricLog
         self._progress: StepProgress
@@ -62,12 +68,10 @@ class RunRecord:
         """Claims the folder and opens its checkpoints.
 
         Raises:
-          UserError: the network does not fit the data, or the folder cannot be written, or another
-            process trains there.
+          UserError: the folder cannot be written, holds a run on other data, or another process
+            trains there.
         """
         self._begun = time.perf_counter()
-        # Traces the network, which finds what does not fit before anything is written.
-        self._evaluator.abstract_state()
         self._check_data()
         with ExitStack() as opened:
             if is_first():
@@ -153,6 +157,7 @@ class RunRecord:
         if found:
             state, meta = found
             self._window = Window(meta["window"], self._row)
+            self._earlier = meta["seconds"]
             self._saved = start = int(state.step)
             self._display.say(f"continuing after step {start}")
         asked, plain = self._config.log.trackers, to_plain(self._config)
@@ -200,7 +205,7 @@ class RunRecord:
           NonFiniteLossError: training diverged.
         """
         metrics = self._summarize(outcomes, "validation")
-        self._scored = step, metrics["accuracy"]
+        self._scored = step, self._sign * metrics[self._metric.name]
         self._display.figures(f"step {step}, validation", metrics)
         scalars = {name: v for name, v in metrics.items() if isinstance(v, float)}
         self._log.write(step, "validation", scalars)
@@ -231,6 +236,7 @@ class RunRecord:
             "fingerprint": fingerprint(self._config),
             "window": window,
             "best": self._best,
+            "seconds": self._seconds(),
             "versions": provenance()["versions"],
         }
         scored = self._scored if self._scored and self._scored[0] == step else None
@@ -239,6 +245,10 @@ class RunRecord:
         except NonFiniteStateError as error:
             self._diverged(error)
         self._saved = step
+
+    def _seconds(self) -> float:
+        """Returns the seconds of all starts, each until its last checkpoint, and of this one."""
+        return round(self._earlier + time.perf_counter() - self._begun, 3)
 
     def wait(self) -> None:
         """Waits until the last checkpoint is complete on disk."""
@@ -273,9 +283,10 @@ class RunRecord:
             "input_shape": self._dataset.input_shape,
             "test": self._summarize(outcomes, "test"),
             "validation": figures_at(self._folder.metrics_file, step, "validation"),
-            "best": self._best and {"step": self._best[0], "accuracy": self._best[1]},
+            "best": self._best
+            and {"step": self._best[0], self._metric.name: self._sign * self._best[1]},
             "skipped": self._dataset.skipped,
-            "seconds": round(time.perf_counter() - self._begun, 3),
+            "seconds": self._seconds(),
             "fingerprint": fingerprint(self._config),
             "config": to_plain(self._config),
         } | provenance()
@@ -284,3 +295,13 @@ class RunRecord:
         self._remark()
         self._display.result(self._folder, result)
         return result
+
+
+def _best_metric(config: ConfigDict, dataset: Dataset) -> Metric:
+    metric = METRICS[config.checkpoint.best_metric]
+    if metric == TOP5_ACCURACY and dataset.num_classes <= 5:
+        raise UserError(
+            f"checkpoint.best_metric: {metric.name} is measured with more than five classes, and "
+            f"there are {dataset.num_classes}; use accuracy or loss"
+        )
+    return metric

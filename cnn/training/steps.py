@@ -13,7 +13,6 @@ from jax import Array
 
 from cnn.config.seeds import Seeds
 from cnn.training.losses import Loss
-from cnn.training.optimizer import Schedule
 from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
 
@@ -26,8 +25,7 @@ class Recipe:
 
     Attributes:
       model: the network.
-      tx: optax transformation that yields the direction of the update.
-      schedule: step -> learning rate.
+      tx: optimizer, whose `update` is handed the `step` too, see `optimizer.at_rate`.
       load: (arrays, batch) -> {"input", "label"} on the device.
       augment: (key, input, label) -> (float32 inputs [B, *spatial, C], targets [B, K]).
       loss: (logits [B, K], targets [B, K]) -> [B].
@@ -36,8 +34,7 @@ class Recipe:
     """
 
     model: nn.Module
-    tx: optax.GradientTransformation
-    schedule: Schedule
+    tx: optax.GradientTransformationExtraArgs
     load: Callable[[Any, Batch], Batch]
     augment: Callable[[Array, Array, Array], tuple[Array, Array]]
     loss: Loss = optax.softmax_cross_entropy
@@ -67,9 +64,8 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
         inputs, targets = recipe.augment(key, data["input"], data["label"])
         dropout_key = stream_key(seeds.dropout, "dropout", state.step)
         grads, collections, sums = _gradients(recipe, state, inputs, targets, dropout_key)
-        direction, opt_state = recipe.tx.update(grads, state.opt_state, state.params)
-        rate = recipe.schedule(state.step)
-        params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+        updates, opt_state = recipe.tx.update(grads, state.opt_state, state.params, step=state.step)
+        params = optax.apply_updates(state.params, updates)
         new = state.replace(
             step=state.step + 1, params=params, collections=collections, opt_state=opt_state
         )

@@ -1,3 +1,6 @@
+import math
+from fractions import Fraction
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ SIZES = {"batch_size": 100, "examples": 50_000}
         ("1e3 examples", 10),
         ("5%", 50),
         ("0.7%", 7),  # 7.000000000000001 as floats are multiplied
+        ("0.07 epochs", 35),
         ("0 steps", 0),
     ],
 )
@@ -34,6 +38,21 @@ def test_a_part_of_a_step_is_a_step():
 def test_whole_epochs_are_exact(epochs, batch_size, examples):
     wanted = -(-epochs * examples // batch_size)
     assert to_steps(f"{epochs} epochs", "f", batch_size=batch_size, examples=examples) == wanted
+
+
+@given(st.integers(0, 10**6), st.integers(0, 6), st.integers(1, 10**6), st.integers(1, 512))
+def test_decimals_are_exact(digits, places, whole, batch_size):
+    text = f"{digits // 10**places}.{digits % 10**places:0{places}}" if places else f"{digits}"
+    amount = Fraction(digits, 10**places)
+    sizes = {"batch_size": batch_size, "examples": whole}
+    wanted = {
+        "%": amount * whole / 100,
+        "epochs": amount * whole / batch_size,
+        "examples": amount / batch_size,
+        "steps": amount,
+    }
+    for unit, steps in wanted.items():
+        assert to_steps(f"{text} {unit}", "f", **sizes, total=whole) == math.ceil(steps)
 
 
 @pytest.mark.parametrize("text", ["", "10", "ten epochs", "5 minutes", "-1 steps", "nan epochs"])

@@ -40,8 +40,8 @@ def like(devices=1):
 
 def save(folder, scores, keep=1):
     checkpoints = Checkpoints(folder, keep)
-    for step, accuracy in scores.items():
-        checkpoints.save(step, make_state(step), {"window": {"loss": 0.1 * step}}, accuracy)
+    for step, score in scores.items():
+        checkpoints.save(step, make_state(step), {"window": {"loss": 0.1 * step}}, score)
         checkpoints.wait()
     return checkpoints
 
@@ -161,10 +161,10 @@ EDITS = {
     "no window": lambda meta: {k: v for k, v in meta.items() if k != "window"},
     "another window": lambda meta: meta | {"window": {"loss": 7.0}},
     "a window of another type": lambda meta: meta | {"window": "many"},
-    "another accuracy": lambda meta: meta | {"accuracy": 0.99},
-    "an accuracy that is a text": lambda meta: meta | {"accuracy": "high"},
-    "an accuracy that is NaN": lambda meta: meta | {"accuracy": float("nan")},
-    "no accuracy": lambda meta: {k: v for k, v in meta.items() if k != "accuracy"},
+    "another score": lambda meta: meta | {"score": 0.99},
+    "a score that is a text": lambda meta: meta | {"score": "high"},
+    "a score that is NaN": lambda meta: meta | {"score": float("nan")},
+    "no score": lambda meta: {k: v for k, v in meta.items() if k != "score"},
     "a field more": lambda meta: meta | {"more": 1},
     "a list": lambda meta: [meta],
     "a number": lambda meta: 3,

@@ -4,12 +4,17 @@ import os
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import pytest
 
-from cnn.training import loop
+from cnn.config.errors import UserError
+from cnn.evaluation.checkpointed_run import open_run
+from cnn.training import loop, run_record
 from cnn.training.interruption import InterruptedRun
+from cnn.training.logs import read_metrics
+from cnn.training.run_folder import RunFolder
 from tests.conftest import tiny_config
 
 LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
@@ -80,3 +85,63 @@ def test_nothing_is_compiled_behind_the_first_step_and_the_first_evaluation(
         first = asked.index("evaluation")
         assert counts[0] > 0
         assert counts[first] == counts[-1], lowered[counts[first] :]
+
+
+def trained(workdir, *overrides):
+    """Trains, with a validation and a checkpoint after every second step; returns the record."""
+    fields = "evaluation.every=2 steps", "checkpoint.every=2 steps", "checkpoint.keep=9"
+    config = tiny_config(*fields, "log.tensorboard=false", *overrides)
+    result = loop.train(config, str(workdir), quiet=True)
+    rows = read_metrics(RunFolder(workdir).metrics_file)
+    losses = {r["step"]: r["value"] for r in rows if (r["split"], r["name"]) == VALIDATION_LOSS}
+    return result, losses
+
+
+VALIDATION_LOSS = "validation", "loss"
+
+
+def test_the_best_is_by_the_metric_that_the_config_names(tmp_path):
+    result, losses = trained(tmp_path / "run", "checkpoint.best_metric=loss")
+    best = min(losses, key=losses.get)
+    assert result["best"] == {"step": best, "loss": losses[best]}
+    assert open_run(str(tmp_path / "run"), step="best").step == best
+
+
+def test_a_best_metric_that_is_not_measured_is_refused(tmp_path):
+    few = "checkpoint.best_metric=top5_accuracy", "data.synthetic_classes=3"
+    with pytest.raises(UserError, match=r"checkpoint\.best_metric: .*more than five classes"):
+        trained(tmp_path / "run", *few)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_may_be_cut_otherwise_when_a_run_goes_on(tmp_path):
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    fields = "log.tensorboard=false", "data.validation=20 examples"
+    with pytest.raises(InterruptedRun):
+        loop.train(tiny_config(*fields), str(tmp_path / "run"), quiet=True, alive=stop)
+    smaller = tiny_config(*fields, "evaluation.batch_size=5")
+    result = loop.train(smaller, str(tmp_path / "run"), quiet=True)["test"]
+    straight = loop.train(tiny_config(*fields), str(tmp_path / "straight"), quiet=True)["test"]
+    assert result | {"loss": 0} == straight | {"loss": 0}
+    assert result["loss"] == pytest.approx(straight["loss"], rel=1e-6)
+
+
+def test_the_seconds_of_all_starts_count(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(run_record, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def tick(stop):
+        def alive():
+            now[0] += 10
+            if now[0] == stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return alive
+
+    config, folder = tiny_config("log.tensorboard=false"), str(tmp_path / "run")
+    with pytest.raises(InterruptedRun):
+        loop.train(config, folder, quiet=True, alive=tick(50))
+    # Twelve steps of ten seconds each, in two starts.
+    assert loop.train(config, folder, quiet=True, alive=tick(None))["seconds"] == 120

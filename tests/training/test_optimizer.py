@@ -1,9 +1,13 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from cnn.training.optimizer import decay_mask, make_optimizer, make_schedule
+from cnn.config.errors import UserError
+from cnn.training.optimizer import OPTIMIZERS, decay_mask, make_optimizer, make_schedule
 from cnn.training.plan import resolve
 from tests.conftest import tiny_config
 
@@ -76,25 +80,138 @@ def test_weight_decay_touches_kernels_alone():
     assert not any([*mask["norm"].values(), mask["head"]["bias"], mask["gem"]["p"]])
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "lion"])
+def updates_of(tx, params, gradients):
+    state, updates = tx.init(params), []
+    for step, gradient in enumerate(gradients):
+        update, state = tx.update(gradient, state, params, step=step)
+        updates.append(update)
+        params = optax.apply_updates(params, update)
+    return updates
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_without_gradient_only_kernels_move_and_towards_zero(name):
     config = tiny_config(f"optimizer.name={name}", "optimizer.weight_decay=0.1")
-    tx = make_optimizer(config.optimizer, 0.0)
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
-    direction, _ = tx.update(zeros, tx.init(PARAMS), PARAMS)
-    assert (direction["conv"]["kernel"] > 0).all()
-    assert (direction["head"]["kernel"] < 0).all()
-    assert not any(x.any() for x in jax.tree.leaves([direction["norm"], direction["gem"]]))
+    tx = make_optimizer(config.optimizer, 0.0, optax.constant_schedule(0.5))
+    (update,) = updates_of(tx, PARAMS, [zeros])
+    assert (update["conv"]["kernel"] < 0).all()
+    # Muon leaves the classifier to Adam without decay, as optax does.
+    assert name == "muon" or (update["head"]["kernel"] > 0).all()
+    assert not any(x.any() for x in jax.tree.leaves([update["norm"], update["gem"]]))
+
+
+RATE, DECAY = 0.05, 0.01
+ALIASES = {
+    "rmsprop(decay=0.8)": lambda: optax.chain(
+        optax.add_decayed_weights(DECAY, decay_mask),
+        optax.rmsprop(RATE, decay=0.8, momentum=0.9, nesterov=True),
+    ),
+    "lars(trust=0.01)": lambda: optax.lars(
+        RATE, DECAY, decay_mask, 0.01, trust_ratio_mask=decay_mask, nesterov=True
+    ),
+    "adamw": lambda: optax.adamw(RATE, weight_decay=DECAY, mask=decay_mask),
+    "nadamw": lambda: optax.nadamw(RATE, weight_decay=DECAY, mask=decay_mask),
+    "adan": lambda: optax.adan(RATE, eps_root=0.0, weight_decay=DECAY, mask=decay_mask),
+    "lamb": lambda: optax.lamb(RATE, eps=1e-8, weight_decay=DECAY, mask=decay_mask),
+    "lion": lambda: optax.lion(RATE, b2=0.999, weight_decay=DECAY, mask=decay_mask),
+}
+
+
+@pytest.mark.parametrize("text", ALIASES)
+def test_an_optimizer_is_that_of_optax(text):
+    config = tiny_config(f"optimizer.name={text}", f"optimizer.weight_decay={DECAY}")
+    draws = np.random.default_rng(0)
+    gradients = [
+        jax.tree.map(lambda p: jnp.asarray(draws.normal(size=p.shape), jnp.float32), PARAMS)
+        for _ in range(3)
+    ]
+    tx = make_optimizer(config.optimizer, 0.0, optax.constant_schedule(RATE))
+    theirs = optax.with_extra_args_support(ALIASES[text]())
+    both = updates_of(tx, PARAMS, gradients), updates_of(theirs, PARAMS, gradients)
+    for ours, wanted in zip(*both, strict=True):
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-8)
+
+
+def test_muon_makes_the_momentum_of_a_kernel_orthogonal():
+    config = tiny_config("optimizer.name=muon", "optimizer.weight_decay=0")
+    draws = np.random.default_rng(0)
+    gradient = {
+        "conv": {"kernel": jnp.asarray(draws.normal(size=(3, 3, 2, 4)), jnp.float32)},
+        "head": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)},
+    }
+    params = jax.tree.map(jnp.ones_like, gradient)
+    tx = make_optimizer(config.optimizer, 0.0, optax.constant_schedule(1.0))
+    (update,) = updates_of(tx, params, [gradient])
+    matrix = np.asarray(gradient["conv"]["kernel"], np.float64).reshape(18, 4)
+    left, _, right = np.linalg.svd(matrix, full_matrices=False)
+    # The singular values of five Newton-Schulz steps lie within 0.7 and 1.2 (Jordan et al.).
+    found = -left.T @ np.asarray(update["conv"]["kernel"], np.float64).reshape(18, 4) @ right.T
+    assert ((np.diag(found) > 0.65) & (np.diag(found) < 1.25)).all()
+    assert np.abs(found - np.diag(np.diag(found))).max() < 1e-3
+    # Adam's first step, with Nesterov's momentum, is about the sign of the gradient.
+    assert (np.abs(update["head"]["kernel"] + 1) < 0.95).all()
+
+
+GROUPS = (
+    "optimizer.groups=(head: rate=10, norm: rate=0, conv.*kernel: name=adamw weight_decay=0)",
+    "optimizer.weight_decay=0.1",
+)
+
+
+def test_groups_have_their_own_rates_decays_and_optimizers():
+    ones = jax.tree.map(jnp.ones_like, PARAMS)
+    config = tiny_config(*GROUPS, "optimizer.nesterov=false")
+    tx = make_optimizer(config.optimizer, 0.0, lambda step: 0.5 / (step + 1))
+    first, second = updates_of(tx, PARAMS, [ones, ones])
+    # By hand: SGD takes the gradient and the decay, 10 times the rate in the head.
+    np.testing.assert_allclose(first["head"]["kernel"], -10 * 0.5 * (1 + 0.1 * -1), rtol=1e-6)
+    np.testing.assert_allclose(first["head"]["bias"], -10 * 0.5, rtol=1e-6)
+    np.testing.assert_allclose(first["gem"]["p"], -0.5, rtol=1e-6)
+    # The rate is that of the step, halved in the second; momentum adds 0.9 of the first gradient.
+    np.testing.assert_allclose(second["gem"]["p"], -0.25 * 1.9, rtol=1e-6)
+    # Adam's step of a constant gradient is 1, and no decay is added.
+    np.testing.assert_allclose(first["conv"]["kernel"], -0.5, rtol=1e-4)
+    assert not any(x.any() for x in jax.tree.leaves([first["norm"], second["norm"]]))
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("head", "is not like 'REGEX: rate=0.1 weight_decay=0'"),
+        ("head: rate 3", "is not like"),
+        ("head: rte=3", "unknown 'rte': did you mean 'rate'"),
+        ("head: rate=-1", "out of range"),
+        ("head: rate=fast", "not a number"),
+        ("head: beta1=0.5", "beta1 has no effect with sgd"),
+        ("head: name=sdg", "did you mean 'sgd'"),
+        ("(head: rate=1", "no regular expression"),
+        ("haed: rate=1", "no parameter is left for 'haed'; they are called conv/kernel"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(group, words):
+    config = tiny_config()
+    with config.unlocked():
+        config.optimizer.groups = (group,)
+    with pytest.raises(UserError, match=re.escape(words)):
+        make_optimizer(config.optimizer, 0.0, optax.constant_schedule(1.0)).init(PARAMS)
+
+
+@pytest.mark.parametrize(("scaling", "peak"), [("linear", 0.1 * 16 / 256), ("none", 0.1)])
+def test_the_peak_is_scaled_with_the_batch_or_not(scaling, peak):
+    plan = resolve(tiny_config(f"optimizer.scaling={scaling}"), 100, 1)
+    assert (plan.learning_rate, plan.scaling) == (peak, scaling)
 
 
 def directions(*overrides, gradients, clip=0.0):
     config = tiny_config("optimizer.weight_decay=0.01", *overrides)
-    tx = make_optimizer(config.optimizer, clip)
+    tx = make_optimizer(config.optimizer, clip, optax.constant_schedule(1.0))
     params = {"kernel": jnp.array([1.0, -2.0])}
     state, out = tx.init(params), []
     for g in gradients:
-        direction, state = tx.update({"kernel": jnp.array(g)}, state, params)
-        out.append(np.asarray(direction["kernel"], np.float64))
+        update, state = tx.update({"kernel": jnp.array(g)}, state, params, step=0)
+        out.append(-np.asarray(update["kernel"], np.float64))
     return out
 
 

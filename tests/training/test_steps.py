@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
 from cnn.training.losses import make_loss
+from cnn.training.optimizer import at_rate
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
 SHAPE, CLASSES, BATCH = (4, 4, 2), 3, 8
@@ -36,8 +37,7 @@ def augment(key, images, labels):
 def recipe(**changes):
     settings = {
         "model": Linear(),
-        "tx": optax.identity(),
-        "schedule": lambda step: 0.5 / (step + 1),
+        "tx": at_rate(optax.identity(), lambda step: 0.5 / (step + 1)),
         "load": load,
         "augment": augment,
     }
@@ -155,7 +155,9 @@ def test_dropout_differs_by_step_and_micro_batch_and_repeats_by_seed():
             x = nn.Dropout(0.5, deterministic=not train)(x.mean((1, 2)))
             return nn.Dense(CLASSES, name="head", bias_init=nn.initializers.ones)(x)
 
-    noisy = partial(recipe, model=Noisy(), schedule=lambda step: 0.0)
+    noisy = partial(
+        recipe, model=Noisy(), tx=at_rate(optax.set_to_zero(), optax.constant_schedule(0.0))
+    )
     _, _, last = run(noisy(), steps=2)
     _, _, again = run(noisy(), steps=2)
     _, _, other = run(noisy(), steps=1)
