@@ -90,12 +90,12 @@ class Checkpoints:
         self._metas.clear()
         return True
 
-    def save(self, step: int, state: TrainState, meta: dict[str, Any], score: float | None) -> None:
+    def save(self, step: int, state: ModelState, meta: dict[str, Any], score: float | None) -> None:
         """Starts to save; returns once the arrays may be overwritten.
 
         Args:
           step: number of updates made.
-          state: the state after them.
+          state: the state after them; of weights that were not trained here, a `ModelState`.
           meta: JSON values to keep beside it.
           score: on the validation part, the larger the better, if it was just evaluated.
 

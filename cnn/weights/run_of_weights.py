@@ -6,17 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.metrics import Window
-from cnn.training.optimizer import make_optimizer
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder, write_atomically
-from cnn.training.state import TrainState
+from cnn.training.state import ModelState
 from cnn.weights.imported import Imported
 
 
@@ -63,20 +61,12 @@ def check_free(workdir: str) -> None:
         raise UserError(f"--workdir: {target} is not empty; choose another folder")
 
 
-def _state(imported: Imported) -> TrainState:
-    config = imported.candidate.config
-    params = imported.variables["params"]
-    batch_stats = imported.variables.get("batch_stats", {})
-    tx = make_optimizer(config.optimizer, config.train.clip_norm)
-    whole = {"params": params, "batch_stats": batch_stats}
-    return TrainState(
-        step=np.zeros((), np.int32),
-        params=params,
-        batch_stats=batch_stats,
-        opt_state=jax.device_get(tx.init(params)),
-        # Evaluation takes the averages where a config keeps them.
-        ema=whole if config.train.ema_decay > 0 else {},
-    )
+def _state(imported: Imported) -> ModelState:
+    variables = dict(imported.variables)
+    # Evaluation takes the averages where a config keeps them.
+    average = variables if imported.candidate.config.train.ema_decay > 0 else {}
+    own = {name: variables[name] for name in variables if name != "params"}
+    return ModelState(np.zeros((), np.int32), variables["params"], own, average)
 
 
 def _meta(imported: Imported) -> dict[str, Any]:
@@ -87,5 +77,6 @@ def _meta(imported: Imported) -> dict[str, Any]:
         "fingerprint": fingerprint(config),
         "window": Window().totals(),
         "best": None,
+        "seconds": 0.0,
         "versions": provenance()["versions"],
     }

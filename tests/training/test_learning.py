@@ -14,7 +14,7 @@ FAMILIES = {
     "plain": ("model.features=8,16",),
     "lenet5": (),
     "vgg11": ("model.features=8,8,8,8,8", "model.head=flatten(hidden=(16,))"),
-    "all_cnn_c": ("model.features=8,16", "model.dropout=0", "model.input_dropout=0"),
+    "all_cnn_c": ("model.dropout=0", "model.input_dropout=0"),
     "resnet20": ("model.features=8,16", "model.depths=1,1"),
     "preact_resnet50": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
     "se_resnet18": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
