@@ -187,6 +187,9 @@ def torchvision_cases() -> Iterator[Case]:
     yield Case("torchvision", "resnet50", lambda: ResNet(Bottleneck, [1, 1, 1, 1], CLASSES), one)
     grouped = partial(ResNet, Bottleneck, [1, 1, 1, 1], CLASSES, groups=32, width_per_group=4)
     yield Case("torchvision", "resnext50_32x4d", grouped, one)
+    dense = partial(models.DenseNet, 8, (2, 1, 1, 2), 16, num_classes=CLASSES)
+    fields = {"features": (8, 8, 8, 8), "depths": (2, 1, 1, 2)}
+    yield Case("torchvision", "densenet121", dense, fields)
     wide = partial(ResNet, Bottleneck, [1, 1, 1, 1], CLASSES, width_per_group=128)
     yield Case("torchvision", "wide_resnet50_2", wide, one)
     narrow = {
@@ -419,6 +422,10 @@ def keras_cases() -> Iterator[Case]:
         options = dict(shared, input_shape=(*size, 3), name="resnet50")
         return resnet.ResNet(stages, False, True, **options)
 
+    def dense(size: tuple[int, int]) -> Any:
+        options = dict(shared, input_shape=(*size, 3), name="densenet121")
+        return keras.src.applications.densenet.DenseNet((2, 1, 1, 2), **options)
+
     def vgg(size: tuple[int, int]) -> Any:
         layers = [keras.Input((*size, 3))]
         for stage, (width, depth) in enumerate(((4, 2), (4, 2), (8, 3), (8, 3), (8, 3)), 1):
@@ -448,6 +455,7 @@ def keras_cases() -> Iterator[Case]:
     depths, widths = {"depths": (2, 1, 1, 1)}, {"features": (8, 12, 16, 20)}
     yield Case("keras", "resnet50_v1", residual, depths | {"features": (64, 12, 16, 20)})
     fields = {"features": (4, 4, 8, 8, 8), "head": "flatten(hidden=(24, 20))"}
+    yield Case("keras", "densenet121", dense, {"depths": (2, 1, 1, 2)})
     yield Case("keras", "vgg16", vgg, fields, even)
     yield Case("keras", "mobilenet_v1", mobilenet_v1, {"width": 0.25}, even)
     yield Case("keras", "mobilenet_v2", mobilenet_v2, {"width": 0.35})

@@ -1,6 +1,6 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
-from cnn.models import airbench, clips, convnext, mobilenet, plain, resnet, sound
+from cnn.models import airbench, clips, convnext, densenet, mobilenet, plain, resnet, sound
 from cnn.models.registry import COMMON, MODELS, Network, build, resolve
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "build",
     "clips",
     "convnext",
+    "densenet",
     "mobilenet",
     "plain",
     "resnet",

@@ -75,6 +75,7 @@ class Candidate:
       set_fields: "field=value" of what the layout sets.
       num_classes: of the network.
       leaves: all tensors of ours.
+      tensors: of the file, by the layout's names.
       fit: against those of the file, without what is waived.
     """
 
@@ -83,6 +84,7 @@ class Candidate:
     set_fields: tuple[str, ...]
     num_classes: int
     leaves: list[Leaf]
+    tensors: Tensors
     fit: Fit
 
     @property
@@ -124,7 +126,7 @@ def bring(request: Request) -> Imported:
     candidate = choose(request, tensors, own_fields(file))
     if not candidate.fit.perfect:
         raise UserError(_refusal(request, candidate, tensors))
-    variables, born = _variables(request, candidate, tensors)
+    variables, born = _variables(request, candidate)
     counterpart = LAYOUTS[candidate.layout].counterpart(request.model)
     origin = {
         "file": Path(request.source).name,
@@ -178,6 +180,7 @@ def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candid
 
 def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
     layout = LAYOUTS[name]
+    tensors = layout.renamed(tensors)
     fields = layout.counterpart(request.model).fields
     config, set_fields = _config(request, {**fields, **own})
     size, channels = config.data.image_size, config.data.channels
@@ -200,7 +203,7 @@ def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, 
         # Its classes may happen to be as many, and yet be others.
         kept = [leaf for leaf in found.taken if not leaf.name.startswith(HEAD[:-1])]
         found = Fit(kept, found.missing, found.misshapen, found.left_over)
-    return Candidate(name, config, set_fields, classes, leaves, found.waived(skip))
+    return Candidate(name, config, set_fields, classes, leaves, tensors, found.waived(skip))
 
 
 def _config(request: Request, fields: Mapping[str, Any]) -> tuple[ConfigDict, tuple[str, ...]]:
@@ -248,10 +251,8 @@ def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
     )
 
 
-def _variables(
-    request: Request, candidate: Candidate, tensors: Tensors
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    taken = {}
+def _variables(request: Request, candidate: Candidate) -> tuple[dict[str, Any], tuple[str, ...]]:
+    taken, tensors = {}, candidate.tensors
     for leaf in candidate.fit.taken:
         if not jnp.issubdtype(tensors[leaf.theirs].dtype, jnp.floating):
             kind = tensors[leaf.theirs].dtype

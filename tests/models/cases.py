@@ -26,6 +26,7 @@ KINDS = (
     "mobilenet_v1",
     "mobilenet_v2",
     "convnext_t",
+    "densenet121",
     "airbench",
 )
 SHAPE = (2, 16, 16, 3)

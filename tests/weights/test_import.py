@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -212,3 +213,13 @@ def test_the_list_names_every_tensor_and_its_place(capsys):
 def test_mistakes_are_told(arguments, message):
     with pytest.raises(UserError, match=message):
         main(arguments)
+
+
+def test_names_of_older_files_are_those_of_today():
+    golden = read_golden(FOLDER / "torchvision-densenet121.json")
+    older = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", name): tensor
+        for name, tensor in golden.tensors.items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in older
+    assert set(golden.layout.renamed(older)) == set(golden.tensors)

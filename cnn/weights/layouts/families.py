@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from cnn.models.convnext import ConvNeXt
+from cnn.models.densenet import DenseNet
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
@@ -13,7 +14,7 @@ from cnn.weights.tensor_form import Shape, TensorForm, conv_of_linear, linear_of
 Names = Iterable[tuple[str, str]]
 
 
-def blocks_of(network: ResNet | MobileNet | ConvNeXt) -> Iterator[tuple[int, int, str]]:
+def blocks_of(network: ResNet | MobileNet | ConvNeXt | DenseNet) -> Iterator[tuple[int, int, str]]:
     """Yields (stage from 0, block from 0, our path) of each block."""
     for stage, depth in enumerate(network.depths):
         for block in range(depth):
@@ -116,3 +117,17 @@ def convnext(
         yield Site(f"stage{stage + 1}_reduction/conv", f"{reduction(stage)}1")
     yield Site("head/norm", head[0])
     yield Site("head/classifier", head[1])
+
+
+def densenet(network: DenseNet) -> Iterator[Site]:
+    """Yields the sites of a DenseNet as torchvision names it."""
+    yield from conv_and_norm("stem/conv1", "features.conv0", "features.norm0")
+    for stage, block, ours in blocks_of(network):
+        theirs = f"features.denseblock{stage + 1}.denselayer{block + 1}"
+        for i in (1, 2):
+            yield from conv_and_norm(f"{ours}/conv{i}", f"{theirs}.conv{i}", f"{theirs}.norm{i}")
+    for stage in range(1, len(network.depths)):
+        theirs = f"features.transition{stage}"
+        yield from conv_and_norm(f"stage{stage + 1}_transition", f"{theirs}.conv", f"{theirs}.norm")
+    yield Site("norm", "features.norm5")
+    yield Site("head/classifier", "classifier")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from cnn.models.convnext import ConvNeXt
+from cnn.models.densenet import DenseNet
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
@@ -33,6 +34,21 @@ def _resnet(network: ResNet) -> Iterator[Site]:
         for i, place in [(0, f"{ours}/shortcut/projection"), *numbered]:
             yield Site(f"{place}/conv", f"{theirs}_{i}_conv")
             yield Site(f"{place}/norm", f"{theirs}_{i}_bn", bias_of=f"{theirs}_{i}_conv")
+    yield Site("head/classifier", "predictions")
+
+
+def _densenet(network: DenseNet) -> Iterator[Site]:
+    yield Site("stem/conv1/conv", "conv1_conv")
+    yield Site("stem/conv1/norm", "conv1_bn")
+    for stage, block, ours in blocks_of(network):
+        theirs = f"conv{stage + 2}_block{block + 1}"
+        for i in (1, 2):
+            yield Site(f"{ours}/conv{i}/norm", f"{theirs}_{i - 1}_bn")
+            yield Site(f"{ours}/conv{i}/conv", f"{theirs}_{i}_conv")
+    for stage in range(2, len(network.depths) + 1):
+        yield Site(f"stage{stage}_transition/norm", f"pool{stage}_bn")
+        yield Site(f"stage{stage}_transition/conv", f"pool{stage}_conv")
+    yield Site("norm", "bn")
     yield Site("head/classifier", "predictions")
 
 
@@ -106,6 +122,7 @@ def _convnext(network: ConvNeXt, root: str) -> Iterator[Site]:
 
 
 _RESNET = IMAGENET | _CAFFE | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}
+_DENSENET = IMAGENET | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}
 _VGG = IMAGENET | _CAFFE | _TORCH_PADDED
 _MOBILENET = IMAGENET | _HALVES | {"model.padding": "SAME", "model.norm_epsilon": 1e-3}
 _EVEN = (
@@ -121,6 +138,10 @@ LAYOUTS.add(
         networks={
             **{
                 f"resnet{n}_v1": Counterpart(f"ResNet{n}", _resnet, _RESNET) for n in (50, 101, 152)
+            },
+            **{
+                f"densenet{n}": Counterpart(f"DenseNet{n}", _densenet, _DENSENET)
+                for n in (121, 169, 201)
             },
             **{f"vgg{n}": Counterpart(f"VGG{n}", _vgg, _VGG) for n in (16, 19)},
             "mobilenet_v1": Counterpart(

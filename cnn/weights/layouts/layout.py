@@ -1,5 +1,6 @@
 """What a layout is: the names and forms of a library's tensors, and the settings they need."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -139,6 +140,7 @@ class Layout:
       networks: by our name of the network.
       unused: endings of names that hold nothing an evaluation needs.
       exports: whether weights are written in it, too.
+      renames: (regular expression, replacement) of names as older files have them.
     """
 
     about: str
@@ -146,6 +148,13 @@ class Layout:
     networks: Mapping[str, Counterpart]
     unused: tuple[str, ...] = ()
     exports: bool = False
+    renames: tuple[tuple[str, str], ...] = ()
+
+    def renamed(self, tensors: Tensors) -> Tensors:
+        """Returns the tensors of a file by the names of today."""
+        for pattern, replacement in self.renames:
+            tensors = {re.sub(pattern, replacement, name): t for name, t in tensors.items()}
+        return tensors
 
     def counterpart(self, name: str, field_name: str = "--layout") -> Counterpart:
         """Returns the network of that name of ours.

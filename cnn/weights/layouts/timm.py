@@ -7,7 +7,7 @@ from cnn.models.convnext import ConvNeXt
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
-from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, resnet, vgg
+from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
 from cnn.weights.layouts.layout import (
     IMAGENET,
     LAYOUTS,
@@ -17,7 +17,7 @@ from cnn.weights.layouts.layout import (
     Layout,
     Site,
 )
-from cnn.weights.layouts.torchvision import GELU, VGG_HEAD, WIDE
+from cnn.weights.layouts.torchvision import DENSE, GELU, VGG_HEAD, WIDE
 from cnn.weights.tensor_form import conv_of_linear
 
 _BASE = TORCH_MODEL | IMAGENET
@@ -82,6 +82,8 @@ def _networks() -> Iterator[tuple[str, Counterpart]]:
         yield f"resnet{depth}d", Counterpart(f"resnet{depth}d", averaged, _BASE | _AVERAGED)
     for name in WIDE:
         yield name, Counterpart(name, resnet, _BASE)
+    for name in DENSE:
+        yield name, Counterpart(name, densenet, _BASE)
     for depth in (50, 101, 152):
         yield f"resnet{depth}c", Counterpart(f"resnet{depth}c", partial(resnet, stem=_DEEP), _BASE)
     for depth in (11, 13, 16, 19):

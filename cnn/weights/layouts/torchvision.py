@@ -6,7 +6,7 @@ from dataclasses import replace
 from cnn.models.convnext import ConvNeXt
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
-from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, resnet, vgg
+from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
 from cnn.weights.layouts.layout import (
     IMAGENET,
     LAYOUTS,
@@ -63,10 +63,12 @@ WIDE = (
     *("resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"),
     *("wide_resnet50_2", "wide_resnet101_2"),
 )
+DENSE = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
 _BASE = TORCH_MODEL | IMAGENET
 _NETWORKS = {
     **{f"resnet{n}": Counterpart(f"resnet{n}", resnet, _BASE) for n in (18, 34, 50, 101, 152)},
     **{name: Counterpart(name, resnet, _BASE) for name in WIDE},
+    **{name: Counterpart(name, densenet, _BASE) for name in DENSE},
     **{
         f"vgg{n}{suffix}": Counterpart(f"vgg{n}{suffix}", _vgg, _BASE | VGG_HEAD)
         for n in (11, 13, 16, 19)
@@ -85,5 +87,7 @@ LAYOUTS.add(
         networks=_NETWORKS,
         unused=("num_batches_tracked",),
         exports=True,
+        # As the files of DenseNet that torchvision still publishes name them.
+        renames=((r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2."),),
     ),
 )
