@@ -88,6 +88,7 @@ class Channel:
         self._values: dict[int, list[Any]] = {}
         self._asked: int | None = None
         self._stop: tuple[int, int] | None = None
+        self._stopping = False
         self._agreed: set[int] = set()
         self._left: set[int] = set()
         self._closing = False
@@ -143,12 +144,13 @@ class Channel:
             self._tell_all({"stop": stop})
             self._wait_for(lambda: len(self._agreed) == len(self._links) or None)
             self._stop = stop
-        return self._stop[1] if self._stop and step >= self._stop[0] else None
+        self._stopping = self._stop is not None and step >= self._stop[0]
+        return self._stop[1] if self._stopping else None
 
     def end_if_asked(self) -> None:
-        """Ends all processes if one got a signal since; all is saved and nothing to wait for."""
-        if self._asked is not None and not self.index:
-            self.end(128 + self._asked, "stopped")
+        """Ends all processes if one got a signal too late to stop for; all is saved by now."""
+        if self._asked is not None and not self.index and not self._stopping:
+            self.end(128 + self._asked, "stopped", "stopped")
 
     def end(self, code: int, sentence: str, shown: str | None = None) -> NoReturn:
         """Tells every process why this one ends, and ends it with a code; so do they.

@@ -41,6 +41,7 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
     stop_signals.tell = lambda number: _channel.end(128 + number, "stopped", "stopped")
     try:
         _silence_libraries()
+        _be_patient()
         # It would take SIGTERM for itself.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
@@ -84,6 +85,18 @@ def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
             "ADDRESS:PORT,COUNT,INDEX"
         )
     return found
+
+
+def _be_patient() -> None:
+    """Has hosts that are CPUs wait for each other: one may compile for longer than another.
+
+    XLA gives up after 30 to 40 seconds of its own, with a stack trace; the channel knows better who
+    is gone.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    names = [f"xla_cpu_collective_{of}_seconds" for of in ("timeout", "call_terminate_timeout")]
+    flags = [f"--{name}={_ABOVE_ALL}" for name in names if name not in given]
+    os.environ["XLA_FLAGS"] = " ".join([given, *flags])
 
 
 def _silence_libraries() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -78,18 +79,34 @@ class Trackers:
 
 @TRACKERS.register("tensorboard")
 class TensorBoard:
-    """Event files in `tensorboard/` of the run folder."""
+    """Event files in `tensorboard/` of the run folder.
+
+    Written at once and here: tensorboardX's own `SummaryWriter` has a thread for it, which dies of
+    a full disk, and a queue of ten events, on which training would wait for ever then.
+    """
 
     def __init__(self, folder: RunFolder, config: dict[str, Any], step: int):
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
 
-        purge = step + 1 if step else None
-        self._events = SummaryWriter(str(folder.tensorboard), purge_step=purge)
+        folder.tensorboard.mkdir(parents=True, exist_ok=True)
+        self._event, self._summary = Event, Summary
+        self._events = EventsWriter(str(folder.tensorboard / "events"))
+        if step:
+            # Hides what a crash has undone.
+            started = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(step=step + 1, session_log=started))
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Adds one scalar per metric, "split/name"."""
-        for name, value in metrics.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
+        values = [
+            self._summary.Value(tag=f"{split}/{name}", simple_value=value)
+            for name, value in metrics.items()
+        ]
+        summary = self._summary(value=values)
+        self._events.write_event(self._event(step=step, wall_time=time.time(), summary=summary))
+        self._events.flush()
 
     def close(self) -> None:
         """Closes the event file."""

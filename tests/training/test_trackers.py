@@ -1,8 +1,11 @@
 """Trackers get every metric, survive interruptions, and never end a run."""
 
 import csv
+import struct
+from pathlib import Path
 
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from cnn.config.errors import UserError
 from cnn.training.logs import read_metrics
@@ -95,3 +98,47 @@ def test_a_failing_tracker_is_left_out_and_said_once(tmp_path, monkeypatch):
 def test_an_unknown_tracker_is_refused():
     with pytest.raises(UserError, match="did you mean 'wandb'"):
         Trackers("wanb", RunFolder("nowhere"), {}, 0, print)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_event_files_on_a_full_disk_end_the_tracker_and_never_wait(tmp_path):
+    said = []
+    trackers = Trackers("tensorboard", RunFolder(tmp_path), {}, 0, said.append)
+    writer = trackers._open["tensorboard"]._events._py_recordio_writer
+    with writer._writer, open("/dev/full", "wb", buffering=0) as writer._writer:
+        for step in range(50):
+            trackers.write(step, "train", {"loss": 0.5})
+    (sentence,) = said
+    assert "No space left on device" in sentence
+
+
+def test_event_files_hold_every_metric_once_a_run_went_on(tmp_path):
+    for step in (0, 4):
+        trackers = Trackers("tensorboard", RunFolder(tmp_path), {}, step, print)
+        trackers.write(step + 1, "train", {"loss": 0.5, "accuracy": 0.25})
+        trackers.close()
+        # Its files are named by the second.
+        for file in (tmp_path / "tensorboard").glob("events*"):
+            file.rename(file.with_name(f"{step}-{file.name}"))
+    events = [
+        event
+        for file in sorted((tmp_path / "tensorboard").iterdir())
+        for event in read_events(file)
+    ]
+    scalars = [(e.step, v.tag, v.simple_value) for e in events for v in e.summary.value]
+    assert scalars == [
+        (step, f"train/{name}", value)
+        for step in (1, 5)
+        for name, value in (("loss", 0.5), ("accuracy", 0.25))
+    ]
+    assert [e.step for e in events if e.HasField("session_log")] == [5]
+
+
+def read_events(file):
+    """Reads TFRecords: length, checksum, event, checksum."""
+    content, found = file.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        found.append(Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    return found
