@@ -4,7 +4,7 @@ from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.metric import declare
 from cnn.config.registry import Registry
-from cnn.evaluation import flips, landscape
+from cnn.evaluation import flips, landscape, present_classes
 from cnn.evaluation.accuracy import suite as accuracy
 from cnn.evaluation.adversarial import suite as adversarial
 from cnn.evaluation.calibration import suite as calibration
@@ -35,6 +35,7 @@ add_suite("equivariance", equivariance.SUITE)
 add_suite("deformation", deformation.SUITE)
 add_suite("calibration", calibration.SUITE)
 add_suite("corruption", corruption.SUITE)
+add_suite("present_classes", present_classes.SUITE)
 add_suite("adversarial", adversarial.SUITE)
 add_suite("ood", ood.SUITE)
 add_suite("flips", flips.SUITE)
