@@ -10,9 +10,11 @@ from types import ModuleType
 
 from cnn.config.errors import UserError, nearest
 
+REPOSITORY = Path(__file__).parents[2]
+
 
 def find_file(file: str, flag: str, others: Iterable[Path] = (), beside: str = "") -> str:
-    """Returns the path of a file, given from here or from the folder that holds another's package.
+    """Returns the path of a file, given from here, from another's package or from the repository.
 
     Args:
       file: as it was given.
@@ -25,8 +27,10 @@ def find_file(file: str, flag: str, others: Iterable[Path] = (), beside: str = "
     """
     if Path(file).is_file():
         return file
-    if beside and (found := package_root(beside) / file).is_file():
-        return str(found)
+    # A study says "configs/x.py", wherever it is run from.
+    for root in (package_root(beside), REPOSITORY) if beside else ():
+        if (found := root / file).is_file():
+            return str(found)
     near = nearest(file, [str(other) for other in others])
     hint = f"did you mean '{near}'?" if near else "give its path from there, or in full"
     raise UserError(f"{flag}: there is no file '{file}' in {Path.cwd()}; {hint}")

@@ -132,3 +132,20 @@ def test_lower_is_better_where_the_metric_says_so():
 def test_folder_names_stay_inside(name, tmp_path):
     folder = (tmp_path / folder_name(name)).resolve()
     assert folder.parent == tmp_path.resolve()
+
+
+def test_a_study_from_any_folder_finds_a_config_of_the_repository(tmp_path, monkeypatch):
+    text = (
+        "from cnn.ablation.planning.study_plan import StudyPlan\n\n\n"
+        "def get_study():\n"
+        f"    return StudyPlan(name='x', config='configs/base.py', {ONE}, margin=1.0)\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    plan = load_study("mine.py")
+    assert Path(plan.config).is_file()
+    folder = StudyFolder(tmp_path / "runs" / "study")
+    folder.begin(plan, "mine.py", [])
+    assert folder.command() == "python ablate.py run --config=mine.py --workdir=runs/study"
+    monkeypatch.chdir(tmp_path.parent)
+    assert f"--workdir={tmp_path.name}/runs/study" in folder.command()

@@ -1,6 +1,7 @@
 """LaTeX tables that compile and fit their column, tables of several studies, and the screen."""
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cnn.ablation.analysis.collect import trained_together
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
+from cnn.ablation.planning.study_plan import Run
 from cnn.ablation.report import (
     combined,
     render_html,
@@ -21,6 +24,7 @@ from cnn.ablation.report import (
 )
 from cnn.ablation.report.terminal import print_report
 from cnn.config.errors import UserError
+from cnn.training.run_folder import write_atomically
 from tests.ablation.simulated import arm, study
 
 NAMES = {"max": 0, "strided conv": 0.6, "max blur, 4 taps": -0.6, "a_b & 5 % #1": 0.02}
@@ -141,6 +145,33 @@ def test_what_arms_were_matched_by_stands_in_every_format(analysis, tmp_path):
         assert "0.250" in latex  # million parameters, of 1.23
     assert "model.features=8,16" in render_markdown(analysis)
     assert words.matching(analysis_of("Other").study) == ""
+
+
+def test_runs_that_trained_at_the_same_time_are_under_load(tmp_path):
+    def runs(*spans: tuple[float, float]) -> list[Run]:
+        made = []
+        for i, span in enumerate(spans):
+            folder = tmp_path / f"{len(spans)}-{spans[0][0]}-{i}"
+            row = {"step": 1, "split": "train", "name": "loss", "value": 1.0}
+            lines = [json.dumps(row | {"time": time}) for time in span]
+            write_atomically(folder / "metrics.jsonl", "\n".join(lines) + "\n")
+            made.append(Run("max", i, folder, "", ()))
+        return made
+
+    assert not trained_together(runs((0.0, 5.0), (6.0, 9.0)))
+    assert not trained_together([*runs((0.0, 5.0)), Run("max", 9, tmp_path / "none", "", ())])
+    assert trained_together(runs((3.0, 9.0), (0.0, 4.0)))
+
+
+def test_step_times_under_load_are_called_so_and_are_not_plotted():
+    alone, loaded = (analysis_of("Other", under_load=under) for under in (False, True))
+    said = "Step times are under load: other runs of the study trained at the same time."
+    for analysis, count in ((alone, 0), (loaded, 1)):
+        page = render_html(analysis)
+        assert page.count(said) == render_markdown(analysis).count(said) == count
+        assert render_wide_latex(analysis).count(said) == count
+        assert ("Time per training step" in page) == (not count)
+        assert "MACs per example" in page
 
 
 def test_the_screen_shows_verdicts_the_table_and_the_paths_and_not_the_source(analysis, tmp_path):

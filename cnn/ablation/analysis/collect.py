@@ -1,6 +1,7 @@
 """Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ def collect(folder: StudyFolder) -> Study:
         units=folder.units(),
         changed=folder.changes(),
         aa_arm=plan.aa_arm,
+        base_config=plan.config,
         match=plan.match,
+        under_load=trained_together([run for runs in arms.values() for run in runs]),
         versions=made_with.get("versions", {}),
         hardware=_hardware(made_with),
         commit=made_with.get("commit", ""),
@@ -126,6 +129,14 @@ def _step_time(runs: list[Run]) -> float | None:
             batch = folder.config().train.batch_size
             medians.append(np.median([1000 * batch / row["value"] for row in rows]))
     return float(np.median(medians)) if medians else None
+
+
+def trained_together(runs: list[Run]) -> bool:
+    """Whether two runs trained at the same time, so that their step times are not those alone."""
+    logged = (read_metrics(RunFolder(run.folder).metrics_file) for run in runs)
+    times = [[row["time"] for row in rows] for rows in logged if rows]
+    spans = sorted((min(each), max(each)) for each in times)
+    return any(start < end for (_, end), (start, _) in pairwise(spans))
 
 
 def _cost(runs: list[Run]) -> NetworkCost | None:

@@ -98,7 +98,9 @@ class Study:
       units: int `[examples]`, the unit of each test example; None: they are independent.
       schedule: when the study is analyzed; None: once, when all seeds are in.
       changed: what is asked for now and was not when the study began, one sentence each.
+      base_config: file that every arm starts from.
       match: what arms were matched by, see `StudyPlan`; "": nothing.
+      under_load: whether runs trained at the same time, so that step times cannot be compared.
       versions, hardware, commit, command: how to reproduce.
     """
 
@@ -118,7 +120,9 @@ class Study:
     changed: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
+    base_config: str = ""
     match: str = ""
+    under_load: bool = False
     commit: str = ""
     command: str = ""
 

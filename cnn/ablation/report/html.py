@@ -36,7 +36,7 @@ def render_html(analysis: Analysis) -> str:
             headline=words.headline(analysis),
             failures=words.failures(analysis),
             control=words.control(analysis),
-            matching=words.matching(study),
+            notes=list(filter(None, (words.matching(study), words.load_note(study)))),
             facts=_facts(analysis),
             forests=[(network, forest(analysis, network)) for network in study.networks],
             arms=arm_table(analysis),
@@ -113,4 +113,4 @@ def _reproduce(analysis: Analysis) -> list[tuple[str, str, bool]]:
     study = analysis.study
     seeds = dict.fromkeys(run.seed for arm in study.arms for run in arm.seeds)
     facts = [*words.provenance(study), ("Seeds", ", ".join(map(str, seeds)))]
-    return [(term, value, term in ("Command", "Commit")) for term, value in facts]
+    return [(term, value, term in ("Command", "Base config", "Commit")) for term, value in facts]

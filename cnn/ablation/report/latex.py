@@ -105,8 +105,9 @@ def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[Co
     heads = [[*first, *(column[i] for column in more)] for i, first in enumerate(heads)]
     rest = zip(*(column[2] for column in more), strict=True)
     rows = [[*row, *cells] for row, cells in zip(_differences(analysis), rest, strict=True)]
-    label = label_of(study.name) + ("_wide" if environment == "table*" else "")
-    return document(environment, _caption(analysis), label, columns, heads, rows)
+    wide = environment == "table*"
+    label = label_of(study.name) + ("_wide" if wide else "")
+    return document(environment, _caption(analysis, wide), label, columns, heads, rows)
 
 
 def _centred(text: str) -> str:
@@ -117,13 +118,14 @@ def _in_brackets(unit: str) -> str:
     return escape_latex(f"({unit})") if unit else ""
 
 
-def _caption(analysis: Analysis) -> str:
+def _caption(analysis: Analysis, wide: bool) -> str:
     study, unit = analysis.study, words.unit_of(analysis.study.metric)
     said = [
         f"{study.name}: {unit.name}, mean over seeds, and difference from {study.baseline} with "
         f"its 95 % confidence interval. Scope of inference: {words.population(analysis)}.",
         *(text for _, _, text in words.remarks(analysis)),
         words.matching(study),
+        words.load_note(study) if wide else "",
     ]
     margin = escape_latex(unit.size(study.margin))
     return f"{escape_latex(' '.join(filter(None, said)))} {LEGEND} (margin {margin})."

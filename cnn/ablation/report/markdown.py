@@ -23,6 +23,7 @@ def render_markdown(analysis: Analysis) -> str:
         escape_markdown(words.control(analysis)),
         table(HEADS, [row.cells() for row in arm_rows(analysis)]),
         escape_markdown(words.matching(study)),
+        words.load_note(study),
         "## Decision rule",
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
         "## Runs",

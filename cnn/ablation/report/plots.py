@@ -34,12 +34,15 @@ def kind_of(analysis: Analysis, summary: Summary) -> str:
 
 
 def cost_charts(analysis: Analysis, network: str) -> list[Markup]:
-    """The metric against MACs and against measured step time, each with its Pareto front."""
+    """The metric against MACs and against measured step time, each with its Pareto front.
+
+    Step times that were measured while other runs trained are left out.
+    """
     charts = []
-    for title, cost, words in (
-        ("MACs per example", lambda s: s.arm.macs, count),
-        ("Time per training step", lambda s: s.arm.step_time_ms, milliseconds),
-    ):
+    costs = [("MACs per example", lambda s: s.arm.macs, count)]
+    if not analysis.study.under_load:
+        costs.append(("Time per training step", lambda s: s.arm.step_time_ms, milliseconds))
+    for title, cost, words in costs:
         chart = _scatter(analysis, network, title, cost, words, words, lower_x=True)
         if chart:
             charts.append(chart)

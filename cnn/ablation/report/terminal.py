@@ -18,8 +18,9 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
     for sentence in _sentences(analysis):
         console.print(sentence, markup=False)
     console.print(_table(analysis))
-    if matching := words.matching(analysis.study):
-        console.print(matching, markup=False)
+    for note in (words.matching(analysis.study), words.load_note(analysis.study)):
+        if note:
+            console.print(note, markup=False)
     print_files(files, console)
 
 

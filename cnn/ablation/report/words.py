@@ -210,7 +210,7 @@ def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
     if verdict.examples_wanted is not None:
         seeds = f" with {plural(more, 'more seed')}" if more else ""
         wanted = f"about {verdict.examples_wanted:,}{seeds} should decide it"
-        return f"limited by {_tested(analysis)}; more seeds cannot help, {wanted}"
+        return f"limited by {_tested(analysis)}; more seeds alone cannot help ({wanted})"
     if more > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} more seeds needed"
     return f"about {plural(more, 'more seed')} should decide it"
@@ -258,11 +258,19 @@ def matching(study: Study) -> str:
     return f"Arms are matched to {study.baseline} in {equal} by {field}: {'; '.join(values)}."
 
 
+def load_note(study: Study) -> str:
+    """What step times are worth; "" where each run had the machine to itself."""
+    if not study.under_load:
+        return ""
+    return "Step times are under load: other runs of the study trained at the same time."
+
+
 def provenance(study: Study) -> list[tuple[str, str]]:
     """How to reproduce: (term, value) of what is known."""
     versions = ", ".join(f"{name} {version}" for name, version in study.versions.items())
     facts = [
         ("Command", study.command),
+        ("Base config", study.base_config),
         ("Commit", study.commit),
         ("Hardware", study.hardware),
         ("Versions", versions),
