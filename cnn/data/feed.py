@@ -20,7 +20,7 @@ from cnn.data.split import Crop, DrawCrops, Split
 
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
-_STEPS = 32  # whose indices are placed at once: a transfer a step would cost the host most of all
+_STEPS = 32  # whose indices are placed at once: a transfer per step would cost the host most of all
 
 # Rows of the global batch -> their values; every value is indexed by row.
 _MakeRows = Callable[[np.ndarray], Mapping[str, np.ndarray]]
@@ -65,7 +65,7 @@ class Feed:
 
     def _gathered(self, rows: np.ndarray, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         for first in range(start, stop, _STEPS):
-            # Always as many, so that one program takes them apart; what lies behind stop is unused.
+            # Always as many, so that one program takes them apart; what lies after stop is unused.
             steps = range(first, first + _STEPS)
             block = {"index": np.stack([self._indices(step)[rows] for step in steps], axis=1)}
             placed = _place(block, rows, self._batch_size, self._sharding)

@@ -81,7 +81,7 @@ def move(image: jax.Array, places: jax.Array) -> jax.Array:
 def random_box(
     key: jax.Array, image_shape: tuple[int, int], heights: jax.Array, widths: jax.Array
 ) -> jax.Array:
-    """Returns bool `[B, H, W, 1]`, true inside one box an image.
+    """Returns bool `[B, H, W, 1]`, true inside one box per image.
 
     The centre of a box is a uniform pixel, so boxes are cut off at the border, as in cutout and
     CutMix.

@@ -19,12 +19,12 @@ class WaveForm:
     """The rate, length and channels that every decoded wave gets.
 
     Attributes:
-      rate: samples a second; other rates are resampled (soxr, high quality).
+      rate: samples per second; other rates are resampled (soxr, high quality).
       samples: in a clip.
       channels: 1 mixes all channels to their mean.
       short: what becomes of shorter waves: "pad" (zeros follow) or "refuse".
       long: part of a longer wave that is kept: "start" or "centre".
-      stored: channels and samples a second of waves that are given as bare samples.
+      stored: channels and samples per second of waves that are given as bare samples.
     """
 
     rate: int
@@ -102,7 +102,7 @@ def _scaled(samples: np.ndarray) -> np.ndarray:
 
 
 def _read(payload: bytes, where: str) -> tuple[np.ndarray, int]:
-    """Returns float32 `[T, C]` in [-1, 1] and the samples a second."""
+    """Returns float32 `[T, C]` in [-1, 1] and the samples per second."""
     import soundfile
 
     try:
@@ -133,7 +133,7 @@ def _is_cut(wav: bytes) -> bool:
 
 
 def look_at_wave(payload: bytes, where: str) -> tuple[int, int, int]:
-    """Returns samples, channels and samples a second of a file, all of which is decoded.
+    """Returns samples, channels and samples per second of a file, all of which is decoded.
 
     Raises:
       UserError: it is none that libsndfile reads, or is damaged.

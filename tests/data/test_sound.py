@@ -71,7 +71,7 @@ def test_lengths_channels_and_rates_become_one(sounds, tmp_path):
     ("change", "broken", "words"),
     [
         ({}, b"RIFF but no more", r"a/bad\.wav: not a readable WAV or FLAC file \(1 of 9"),
-        ({"other_rates": "refuse"}, (800, 2 * RATE), r"a/bad\.wav: has 16000 samples a second"),
+        ({"other_rates": "refuse"}, (800, 2 * RATE), r"a/bad\.wav: has 16000 samples per second"),
         ({"short": "refuse"}, (400, RATE), r"a/bad\.wav: lasts 0\.05 s and data\.sound\.seconds"),
         ({}, (0, RATE), r"a/bad\.wav: holds no samples"),
     ],

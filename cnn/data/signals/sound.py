@@ -59,7 +59,7 @@ class SoundCodec(Codec):
             return f"has {channels} channels; set data.sound.channels=1 to mix them"
         if sound.other_rates == "refuse" and rate != sound.rate:
             return (
-                f"has {rate} samples a second and data.sound.rate is {sound.rate}; set "
+                f"has {rate} samples per second and data.sound.rate is {sound.rate}; set "
                 "data.sound.other_rates=resample"
             )
         seconds = samples / rate

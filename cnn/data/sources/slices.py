@@ -38,7 +38,7 @@ def _bound(text: str, num_examples: int) -> int:
 
 
 def parse_split(expression: str, field: str) -> SplitSlice:
-    """Parses `name`, `name[from:to]` or `name[from%:to%]`, and maybe `~ regular expression` behind.
+    """Parses `name`, `name[from:to]` or `name[from%:to%]`, then maybe `~ regular expression`.
 
     Negative bounds count from the end, as in Python. The examples whose names match are chosen
     first, and cut then.
