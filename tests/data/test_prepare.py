@@ -10,6 +10,8 @@ import http.server
 import io
 import os
 import struct
+import subprocess
+import sys
 import tarfile
 import threading
 from dataclasses import replace
@@ -454,3 +456,16 @@ def test_a_download_goes_on_where_it_stopped_and_is_verified(tmp_path, server):
 def test_what_its_owner_has_to_be_asked_for_is_never_downloaded(tmp_path):
     with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar is missing; give"):
         main(["prepare", "imagenet", f"--to={tmp_path}"])
+
+
+def test_the_command_ends_in_one_sentence(tmp_path, repository):
+    command = [sys.executable, "-m", "cnn.data", "prepare", "cifar10", f"--to={tmp_path}"]
+    done = subprocess.run(
+        [*command, f"--from={tmp_path / 'nowhere'}"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: --from: there is no {tmp_path / 'nowhere'}\n"
