@@ -1,6 +1,6 @@
 """The training loop: one run, from a config to a result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -26,6 +26,7 @@ def train(
     *,
     quiet: bool = False,
     alive: Callable[[], None] = lambda: None,
+    instruments: Sequence[Callable[[Trainer], Trainer]] = (),
 ) -> dict[str, Any]:
     """Trains, or goes on training, and evaluates; everything is kept in the run folder.
 
@@ -38,6 +39,7 @@ def train(
       dataset: instead of the one that `config.data` describes.
       quiet: print nothing.
       alive: called after every step.
+      instruments: each wraps the trainer, to watch its updates.
 
     Returns:
       What result.json holds.
@@ -58,6 +60,8 @@ def train(
     evaluator = make_evaluator(config, dataset)
     plan = resolve(config, len(dataset.train), evaluator.mesh.size)
     trainer = make_trainer(evaluator, plan)
+    for instrument in instruments:
+        trainer = instrument(trainer)
     # Traced before anything is written, which finds what does not fit.
     trainer.abstract_state()
     with (

@@ -76,7 +76,7 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
 
 def _gradients(recipe: Recipe, state: TrainState, inputs: Array, targets: Array, key: Array):
     def gradient(inputs: Array, targets: Array, key: Array):
-        loss = partial(_loss, recipe, collections=state.collections)
+        loss = partial(training_loss, recipe, collections=state.collections)
         return jax.grad(loss, has_aux=True)(state.params, inputs, targets, key)
 
     pieces = recipe.accumulation
@@ -112,7 +112,7 @@ def _blend(mix: Callable[[Array, Array], Array], old: Any, new: Any) -> Any:
     return jax.tree.map(one, old, new)
 
 
-def _loss(
+def training_loss(
     recipe: Recipe,
     params: Any,
     inputs: Array,
@@ -120,7 +120,8 @@ def _loss(
     key: Array,
     *,
     collections: dict[str, Any],
-):
+) -> tuple[Array, tuple[dict[str, Any], Batch]]:
+    """Returns the mean loss of a batch, with the new collections and the sums over the batch."""
     logits, updates = recipe.model.apply(
         {"params": params, **collections},
         inputs,
