@@ -19,6 +19,16 @@ def main(arguments: list[str]) -> None:
         help="change a field, such as --config.optimizer.learning_rate=0.05",
     )
     parser.add_argument("--hosts", help="one run on many hosts: auto, or ADDRESS:PORT,COUNT,INDEX")
+    parser.add_argument(
+        "--profile",
+        metavar="FIRST:LAST",
+        help="trace these steps and print what takes longest",
+    )
+    parser.add_argument(
+        "--debug-nans",
+        action="store_true",
+        help="stop at the first value that is not finite and name its layer (slower)",
+    )
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
     from cnn.config.load import load
@@ -26,4 +36,12 @@ def main(arguments: list[str]) -> None:
     loaded = load(options.config, overrides, options.plugin)
     from cnn.training.start import start
 
-    sys.exit(start(loaded, options.workdir, options.hosts))
+    sys.exit(
+        start(
+            loaded,
+            options.workdir,
+            options.hosts,
+            profile=options.profile,
+            debug_nans=options.debug_nans,
+        )
+    )

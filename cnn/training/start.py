@@ -15,7 +15,10 @@ from cnn.training.hosts import is_first, joined
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.mesh import count_cores_as_devices
+from cnn.training.nan_search import with_nan_search
+from cnn.training.profiling import Profile
 from cnn.training.provenance import code_digest, versions
+from cnn.training.run_folder import RunFolder
 
 
 def use_compilation_cache() -> None:
@@ -25,20 +28,34 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def start(loaded: Loaded, workdir: str, hosts: str | None = None) -> int:
+def start(
+    loaded: Loaded,
+    workdir: str,
+    hosts: str | None = None,
+    *,
+    profile: str | None = None,
+    debug_nans: bool = False,
+) -> int:
     """Trains; returns the exit code: 0, or 128 + the number of the signal that stopped it.
 
     Args:
       loaded: the config.
       workdir: the run folder, on a file system that all hosts share.
       hosts: see `hosts.joined`; None for one process.
+      profile: steps to trace, such as "10:15".
+      debug_nans: look for the first value that is not finite.
     """
+    instruments = []
+    if profile:
+        instruments.append(Profile.parse(profile, RunFolder(workdir).path / "profile").of)
+    if debug_nans:
+        instruments.append(with_nan_search)
     use_compilation_cache()
     if not hosts:
         count_cores_as_devices()
     with joined(hosts, _facts(loaded.config)) if hosts else nullcontext():
         try:
-            train(loaded.config, workdir)
+            train(loaded.config, workdir, instruments=instruments)
         except InterruptedRun as stopped:
             if is_first():
                 print(stopped)

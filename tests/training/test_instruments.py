@@ -1,5 +1,8 @@
 """A trace of some steps, and the search for the first value that is not finite."""
 
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,7 +20,7 @@ from cnn.training.optimizer import at_rate
 from cnn.training.profiling import Profile
 from cnn.training.run_folder import RunFolder
 from cnn.training.steps import Recipe
-from tests.conftest import tiny_config
+from tests.conftest import REPOSITORY, TINY, tiny_config
 
 
 def losses(folder):
@@ -98,3 +101,25 @@ def test_nan_search_leaves_a_good_run_as_it_is(tmp_path):
     train(tiny_config(), str(tmp_path / "plain"), quiet=True)
     train(tiny_config(), str(tmp_path / "watched"), quiet=True, instruments=[with_nan_search])
     assert losses(tmp_path / "watched") == losses(tmp_path / "plain")
+
+
+def test_the_commands_flags_reach_training(tmp_path):
+    fields = [f"--config.{text}" for text in TINY]
+    done = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "train.py",
+                "--config=configs/base.py",
+                f"--workdir={tmp_path / 'run'}",
+            ),
+            *("--profile=2:3", "--debug-nans", *fields),
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "steps 2 to 3 are traced" in done.stdout
+    assert list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))
