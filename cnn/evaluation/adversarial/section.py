@@ -11,8 +11,8 @@ from cnn.pages.page import Cell, Column, sortable_table
 NOTE = (
     "Accuracy in percent on images changed by at most epsilon grey levels per pixel, by attacks "
     "that know the network: one step along the sign of the gradient (FGSM, Goodfellow et al., ICLR "
-    "2015), and projected steps from a random start (PGD, Madry et al., ICLR 2018). Networks that "
-    "were not trained against attacks are expected near zero."
+    "2015), and projected steps from a random start (PGD, Madry et al., ICLR 2018). An upper bound "
+    "on the accuracy under the worst such change: stronger attacks may find more."
 )
 
 

@@ -29,8 +29,8 @@ def measure_adversarial(
 ) -> Results:
     """Measures accuracy under FGSM and PGD, see `attacks`; both know network and labels.
 
-    A network that was not trained against them is expected near zero. Gradients that vanish or are
-    masked flatter: compare networks by these numbers, and do not call one robust for them.
+    Upper bounds on the accuracy under the worst change: gradients that vanish or are masked
+    flatter, so compare networks by these numbers, and do not call one robust for them.
 
     Args:
       run: the checkpoint.
