@@ -18,7 +18,7 @@ ifeq ($(wildcard $(REQUIREMENTS)),)
 $(error ACCELERATOR=$(ACCELERATOR) is unknown; use cpu, cuda12, cuda13 or tpu)
 endif
 
-.PHONY: train ablation report bench reliability libtpu test lint clean
+.PHONY: train ablation report bench reliability libtpu test fuzz lint clean
 
 train: $(INSTALLED)
 	$(RUN) train.py --config=$(CONFIG) --workdir=$(WORKDIR) $(ARGS)
@@ -52,6 +52,10 @@ libtpu: $(VENV)/libtpu
 
 test: $(VENV)/installed-test $(VENV)/libtpu
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Random overrides, none of which may end in a traceback.
+fuzz: $(VENV)/installed-test
+	FUZZ=10000 $(RUN) -m pytest tests/test_fuzz.py $(ARGS)
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -36,7 +36,7 @@ from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.cost.count import network_cost
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.data import EvalFeed, open_dataset
 from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_trainer
 from cnn.training.evaluate import evaluate
@@ -100,7 +100,7 @@ def ceilings(request: Request) -> dict[str, float]:
     x = jnp.ones(scale.copied // 2, jnp.bfloat16)
     matrix = jnp.ones((scale.side, scale.side), jnp.bfloat16)
     copy, multiply = jax.jit(lambda x: x + 1), jax.jit(lambda a: a @ a)
-    seconds = interleave(
+    seconds = seconds_in_turns(
         {"copy": partial(copy, x), "matmul": partial(multiply, matrix)}, request.repeats
     )
     return record.rounded(
@@ -126,7 +126,7 @@ def resnet50(request: Request) -> dict[str, float]:
     with ExitStack() as stack:
         if request.torch_python:
             sides["torch"] = _torch_peer(request, stack).step
-        seconds = interleave(sides, request.repeats)
+        seconds = seconds_in_turns(sides, request.repeats)
     shape = tuple(config.data.synthetic_shape)
     # The backward pass multiplies twice what the forward pass does.
     flops = 3 * 2 * network_cost(config.model, shape, 1000).macs * scale.batch
@@ -153,7 +153,7 @@ def seeds(request: Request) -> dict[str, dict[str, float]]:
     found = {}
     for network in ("resnet20", "airbench"):
         groups = {n: group_step(_same_but_seed(network, n)) for n in request.scale.replicas}
-        seconds = interleave({str(n): step for n, step in groups.items()}, request.repeats)
+        seconds = seconds_in_turns({str(n): step for n, step in groups.items()}, request.repeats)
         batch = _same_but_seed(network, 1)[0].train.batch_size
         found[network] = record.rounded(
             {f"{n}_images_per_second": int(n) * batch / taken for n, taken in seconds.items()}

@@ -28,7 +28,7 @@ from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.report import write_report
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.data import open_dataset
 from cnn.training.assembly import Trainer, make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
@@ -212,7 +212,7 @@ COSTS: dict[str, Callable[[Path], Sizes]] = {
 
 def measure(cost: Callable[[Path], Sizes], folder: Path, repeats: int) -> dict[str, Any]:
     """Returns the sizes, their seconds, those over the first one's, and the exponent."""
-    seconds = interleave({str(size): call for size, call in cost(folder).items()}, repeats)
+    seconds = seconds_in_turns({str(size): call for size, call in cost(folder).items()}, repeats)
     sizes, taken = [int(size) for size in seconds], list(seconds.values())
     return {
         "sizes": sizes,

@@ -22,7 +22,7 @@ from jax import Array, lax
 from benchmarks import record
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.ops import adaptive, heads, mixed, polyphase, spectral, stochastic, weighted
 from cnn.ops.average import avg_pool, subsample
 from cnn.ops.blur import blur
@@ -240,7 +240,7 @@ def measure(entry: Entry, shape: Sequence[int], repeats: int) -> dict[str, dict[
             name: lambda f=f, given=inputs[: 1 if name == "unit" else None]: f(*given)
             for name, f in compiled.items()
         }
-        seconds = interleave(calls, repeats)
+        seconds = seconds_in_turns(calls, repeats)
         ours = seconds["ours"]
         found[pass_] = {"milliseconds": 1e3 * ours, "times_avg_2x2": ours / seconds["unit"]}
         if entry.stock is not None:

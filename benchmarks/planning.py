@@ -28,7 +28,7 @@ from cnn.config.entry import Parser, run_command
 from cnn.config.load import load
 from cnn.cost.count import macs
 from cnn.cost.plan import cells
-from cnn.cost.program import plan, with_batch_size
+from cnn.cost.program import plan_slice, with_batch_size
 from cnn.cost.slices import open_slice
 from cnn.cost.stand_in import open_or_stand_in
 from cnn.training.assembly import Evaluator, make_evaluator
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     }
     for side, names in sides.items():
         for name in names:
-            row = plan(builds[side], places[name], per_image, flags.per_chip)
+            row = plan_slice(builds[side], places[name], per_image, flags.per_chip)
             result[side][name] = row
             print(side, *cells(row), sep="  ", flush=True)
             record.write(flags.out, result)

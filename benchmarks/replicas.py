@@ -25,7 +25,7 @@ from cnn.ablation.execution.local_pool import threads
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_feed, make_trainer
 from cnn.training.mesh import replicated
@@ -172,7 +172,7 @@ def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
         "vmap": one_device_step(configs, at_once),
     }
     try:
-        seconds = interleave(ways, repeats)
+        seconds = seconds_in_turns(ways, repeats)
     finally:
         workers.stop()
     speeds = {f"{way}_images_per_second": SEEDS * batch / s for way, s in seconds.items()}

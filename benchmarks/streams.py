@@ -24,7 +24,7 @@ from benchmarks import record
 from benchmarks.input import photograph, resident
 from cnn.config.entry import Parser, run_command
 from cnn.config.load import load
-from cnn.cost.bound import measure
+from cnn.cost.bound import measure_bound
 from cnn.data import make_feed, open_dataset
 from cnn.training.mesh import batch_sharding, count_cores_as_devices, make_mesh, replicated
 from cnn.training.start import use_compilation_cache
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         write_videos(Path(name), flags.videos)
         for kind, config in (("sounds", sound(flags.sound)), ("videos", video(name))):
-            bench = measure(config, flags.steps, flags.repeats)
+            bench = measure_bound(config, flags.steps, flags.repeats)
             row = {key: bench[key] for key in ("placements", "chosen", "batch_size")}
             row["memory_mib"] = memory(config.copy_and_resolve_references(), flags.examples)
             result["signals"][kind] = row

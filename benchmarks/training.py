@@ -30,7 +30,7 @@ from cnn import models
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.layers import Head, Style
 from cnn.models.mobilenet import MobileNet
 from cnn.training.mesh import batch_sharding, count_cores_as_devices, make_mesh, replicated
@@ -220,7 +220,7 @@ def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str,
                 f"benchmarks/training.py: {name} has {sizes} parameters, so these are not the same "
                 "network; change the one that differs"
             )
-        seconds = interleave(sides, repeats)
+        seconds = seconds_in_turns(sides, repeats)
     speeds = {f"{side}_images_per_second": batch / taken for side, taken in seconds.items()}
     peers = [side for side in seconds if side != "ours"]
     ratios = {f"{side}_over_ours": seconds[side] / seconds["ours"] for side in peers}

@@ -31,6 +31,7 @@ _LIBRARY = (
     "open_run",
     "run_metrics",
     "study_table",
+    "train",
 )
 
 

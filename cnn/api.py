@@ -3,7 +3,7 @@
     import cnn
 
     network = cnn.build("resnet20", num_classes=10, downsample="max_blur")
-    run = cnn.open_run("runs/first")
+    run = cnn.train("configs/fashion_mnist_10k.py", "runs/first")  # or cnn.open_run("runs/first")
     run.predict(["cat.png", "dog.jpg"]).labels
     cnn.run_metrics("runs/first")
     cnn.study_table("runs/study")
@@ -11,6 +11,7 @@
 Whoever reads runs that were trained with plugins loads them first, with `load_plugins`.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from cnn.config.plugin import load_plugins
 from cnn.data import SIGNALS
 from cnn.evaluation import checkpointed_run
 from cnn.evaluation.equivariance.suite import feature_maps
+from cnn.training import loop
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
 from cnn.training.steps import infer
@@ -46,6 +48,7 @@ __all__ = [
     "open_run",
     "run_metrics",
     "study_table",
+    "train",
 ]
 
 # Files, or pixels: uint8 `[H, W, C]` each, or `[N, H, W, C]` together.
@@ -173,6 +176,27 @@ def _as_png(pixels: np.ndarray, where: str) -> bytes:
     return cv2.imencode(".png", pixels if grey else pixels[..., ::-1])[1].tobytes()
 
 
+def train(
+    config: str | os.PathLike[str],
+    workdir: str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+) -> "TrainedRun":
+    """Trains a network, or goes on with it, as `python -m cnn train` does; shows its progress.
+
+    Args:
+      config: a config file.
+      workdir: the run folder.
+      overrides: "field=value" texts.
+      plugins: files to load first.
+
+    Raises:
+      UserError: as the command does.
+    """
+    loop.train(load_config(str(config), overrides, plugins).config, str(workdir))
+    return open_run(workdir)
+
+
 def open_run(
     workdir: str | os.PathLike[str], step: str = "last", overrides: Sequence[str] = ()
 ) -> TrainedRun:
@@ -187,7 +211,13 @@ def open_run(
     Raises:
       UserError: there is no such run or checkpoint, or a plugin or the data set is missing.
     """
-    return TrainedRun(checkpointed_run.open_run(str(workdir), step, overrides=overrides))
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.ERROR)  # Orbax warns of folders that are only read.
+    try:
+        return TrainedRun(checkpointed_run.open_run(str(workdir), step, overrides=overrides))
+    finally:
+        log.setLevel(level)
 
 
 def run_metrics(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:

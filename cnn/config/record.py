@@ -50,7 +50,7 @@ def _freeze(value: Any) -> Any:
 
 
 def fingerprint(config: ConfigDict) -> str:
-    """Returns 16 hexadecimal digits that name everything that decides a run's figures.
+    """Returns 16 hexadecimal digits that name everything that decides a run's results.
 
     Fields of other signals are left out, so that a new signal changes no run's fingerprint; nor
     does a field that was added later, where it is at its default.
@@ -68,7 +68,7 @@ def fingerprint(config: ConfigDict) -> str:
 
 
 def differences(stored: ConfigDict, given: ConfigDict) -> list[str]:
-    """Returns "field: stored -> given" for every difference that changes a run's figures."""
+    """Returns "field: stored -> given" for every difference that changes a run's results."""
     before, after = dict(leaves(stored)), dict(leaves(given))
     return [
         f"{name}: {before.get(name)!r} -> {after.get(name)!r}"

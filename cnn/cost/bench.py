@@ -29,16 +29,16 @@ def main(arguments: list[str]) -> None:
     loaded = load(options.config, overrides, options.plugin)
     from rich.console import Console
 
-    from cnn.cost.bound import measure, table
+    from cnn.cost.bound import bound_table, measure_bound
     from cnn.training.mesh import count_cores_as_devices
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
     count_cores_as_devices()
-    result = measure(loaded.config, options.steps, options.repeats)
+    result = measure_bound(loaded.config, options.steps, options.repeats)
     # Pipes and files are as wide as it takes.
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    console.print(table(result))
+    console.print(bound_table(result))
     for placement, figures in result["placements"].items():
         console.print(f"{placement}: {figures['verdict']}", markup=False, soft_wrap=True)
     if options.out:

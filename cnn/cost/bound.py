@@ -35,7 +35,7 @@ PLACEMENTS = ("device", "stream")
 _NOTHING = 0.02
 
 
-def measure(
+def measure_bound(
     config: ConfigDict, steps: int, repeats: int, dataset: data.Dataset | None = None
 ) -> dict[str, Any]:
     """Measures a config with its data on the device and streaming.
@@ -263,8 +263,8 @@ def _verdict(found: dict[str, Any], repeats: int) -> str:
     )
 
 
-def table(result: dict[str, Any]) -> Table:
-    """Returns the examples a second of every placement as a table."""
+def bound_table(result: dict[str, Any]) -> Table:
+    """Returns the examples per second of every placement as a table."""
     example = data.SIGNALS[result["config"]["data"]["signal"]].stored.name
     shown = Table(title=f"{example}s/s, batch {result['batch_size']}, {result['device']}")
     shown.add_column("placement")

@@ -53,9 +53,9 @@ class NetworkCost:
 
     layers: tuple[LayerCost, ...]
 
-    def total(self, figure: str) -> int | None:
-        """Returns the sum of a figure of `LayerCost` over the layers; None: one is unknown."""
-        return _total(self.layers, figure)
+    def total(self, quantity: str) -> int | None:
+        """Returns the sum of a quantity of `LayerCost` over the layers; None: one is unknown."""
+        return _total(self.layers, quantity)
 
     @property
     def macs(self) -> int | None:
@@ -75,14 +75,14 @@ class NetworkCost:
         return NetworkCost(tuple(_sum(name, layers) for name, layers in groups.items()))
 
 
-def _total(layers: Iterable[LayerCost], figure: str) -> int | None:
-    values = [getattr(layer, figure) for layer in layers]
+def _total(layers: Iterable[LayerCost], quantity: str) -> int | None:
+    values = [getattr(layer, quantity) for layer in layers]
     return None if None in values else sum(values)
 
 
 def _sum(name: str, layers: list[LayerCost]) -> LayerCost:
-    figures = ("parameters", "macs", "operations", "activations", "bytes")
-    totals = {figure: _total(layers, figure) for figure in figures}
+    quantities = ("parameters", "macs", "operations", "activations", "bytes")
+    totals = {quantity: _total(layers, quantity) for quantity in quantities}
     kinds = f"{len(layers)} layers" if len(layers) > 1 else layers[0].kind
     return LayerCost(name=name, kind=kinds, output=layers[-1].output, **totals)
 
@@ -93,7 +93,7 @@ def count(model: nn.Module, input_shape: tuple[int, ...]) -> NetworkCost:
     Conventions: one multiply-accumulate is one (some call it two FLOPs); a convolution takes
     outputs * window * C / groups of them, whatever part of the windows is padding; a grouped or
     depthwise one is counted as such. Norms, activations, biases and sums are left out, as in the
-    published figures of the networks.
+    published counts of the networks.
     """
     calls: list[tuple[str, nn.Module, Any, Any]] = []
 

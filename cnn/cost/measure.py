@@ -14,7 +14,7 @@ from cnn.training.assembly import Evaluator, make_recipe
 from cnn.training.steps import infer, make_train_step
 
 
-def measure(
+def measure_speed(
     evaluator: Evaluator, variables: Any, show: Callable[[int, int], None] = lambda d, t: None
 ) -> dict[str, Any]:
     """Measures a network on one device of the mesh, in float32 seconds and bytes.
@@ -25,8 +25,8 @@ def measure(
     gives one device: `evaluation.batch_size` and `train.batch_size` over the size of the mesh.
 
     Returns:
-      `throughput` in images a second with its `batch_size`, from the median; `latency` of one image
-      and `train_step`, each `{"median", "p99", "calls"}` in seconds, the step with its
+      `throughput` in images per second with its `batch_size`, from the median; `latency` of one
+      image and `train_step`, each `{"median", "p99", "calls"}` in seconds, the step with its
       `batch_size`; `planned_bytes` of evaluation and training (arguments, results and temporaries
       as XLA planned them); `peak_bytes` of the process where the backend tells, else None; and the
       `device`.

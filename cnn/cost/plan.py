@@ -53,19 +53,19 @@ def main(arguments: list[str]) -> None:
     from cnn.cost.slices import open_slice
 
     slices = [open_slice(name) for name in options.topology.split(",")]
-    result = _plan(loaded.config, slices, options)
+    result = _plan_slices(loaded.config, slices, options)
     if options.out:
         Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
-    """Plans every slice and prints a table; returns all figures."""
+def _plan_slices(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
+    """Plans every slice and prints a table; returns all numbers."""
     from rich.console import Console
     from rich.table import Table
 
     from cnn.config.record import fingerprint, to_plain
     from cnn.cost.count import macs
-    from cnn.cost.program import plan, with_batch_size
+    from cnn.cost.program import plan_slice, with_batch_size
     from cnn.cost.stand_in import open_or_stand_in
     from cnn.training.assembly import make_evaluator
     from cnn.training.provenance import provenance
@@ -81,7 +81,7 @@ def _plan(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
     table, rows = Table(*COLUMNS), []
     for place in slices:
         given = options.per_chip or _share(config.train.batch_size, place)
-        rows.append(plan(make, place, per_example, 0 if options.fit else given))
+        rows.append(plan_slice(make, place, per_example, 0 if options.fit else given))
         table.add_row(*cells(rows[-1]))
     console.print(table)
     for row in rows:
@@ -104,7 +104,7 @@ def _share(batch_size: int, place: Any) -> int:
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the cells of `COLUMNS` for the figures of a slice."""
+    """Returns the cells of `COLUMNS` for the numbers of a slice."""
     macs = "n/a" if row["macs"] is None else f"{row['macs'] / 1e9:.2f}"
     if not row["fits"]:
         return row["slice"], "", "too many", macs

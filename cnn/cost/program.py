@@ -115,7 +115,7 @@ def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Prog
     )
 
 
-def plan(
+def plan_slice(
     make: Callable[[int], Evaluator], place: Slice, macs: int | None, per_chip: int
 ) -> dict[str, Any]:
     """Compiles a training step for a slice.

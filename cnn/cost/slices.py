@@ -17,10 +17,10 @@ class Chip:
     """Published peaks of one chip (docs.cloud.google.com/tpu/docs, a page for each).
 
     Attributes:
-      operations: a second in bfloat16; a multiply-accumulate is two.
+      operations: per second in bfloat16; a multiply-accumulate is two.
       memory: bytes of HBM.
-      bandwidth: of that memory, bytes a second.
-      interconnect: bytes a second that leave the chip over all of its links.
+      bandwidth: of that memory, bytes per second.
+      interconnect: bytes per second that leave the chip over all of its links.
     """
 
     operations: float

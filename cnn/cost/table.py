@@ -5,7 +5,7 @@ from rich.table import Table
 
 from cnn.cost.count import NetworkCost
 
-FIGURES = ("parameters", "macs", "operations", "activations", "bytes")
+QUANTITIES = ("parameters", "macs", "operations", "activations", "bytes")
 
 
 def cost_table(title: str, cost: NetworkCost) -> Table:
@@ -17,10 +17,10 @@ def cost_table(title: str, cost: NetworkCost) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for layer in cost.layers:
         shape = " x ".join(map(str, layer.output))
-        figures = (_shown(getattr(layer, figure)) for figure in FIGURES)
-        table.add_row(layer.name, layer.kind, shape, *figures)
+        shown = (_shown(getattr(layer, quantity)) for quantity in QUANTITIES)
+        table.add_row(layer.name, layer.kind, shape, *shown)
     table.add_section()
-    table.add_row("total", "", "", *(_shown(cost.total(figure)) for figure in FIGURES))
+    table.add_row("total", "", "", *(_shown(cost.total(quantity)) for quantity in QUANTITIES))
     return table
 
 

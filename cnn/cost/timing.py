@@ -9,7 +9,9 @@ import jax
 from cnn.config.errors import UserError
 
 
-def interleave(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+def seconds_in_turns(
+    functions: Mapping[str, Callable[[], object]], repeats: int
+) -> dict[str, float]:
     """Times functions in turns, see `turns`.
 
     Returns:

@@ -27,7 +27,7 @@ INTRODUCTION = """\
 What can be written in each downsampling field, as `name` or `name(option=value)`. The list is made
 from the registries by `python -m cnn.layers --markdown`; `python -m cnn.layers NAME` prints one
 card. C is the number of channels, n of spatial axes, K of classes; a window is counted in elements
-an axis, costs are of the operator alone.
+per axis, costs are of the operator alone.
 
 ## Sites
 
@@ -45,7 +45,7 @@ Every downsampling site halves each spatial axis, n to ceil(n / 2), but for entr
 otherwise. In networks of clips it halves either height and width or time, and windows, norms of
 phases and Fourier transforms are then along those axes alone. An entry with "the site's convolution
 takes the strides" comes in front of that convolution, which then works at half the resolution; on a
-shortcut that needs a projection, behind a stem it is refused. Windows are padded by
+shortcut that needs a projection, after a stem it is refused. Windows are padded by
 `model.padding`, but where the card names other borders. `aps` and `lps` on a shortcut take the
 component that the main path picked. Random operators draw while training only. Weight decay shrinks
 the kernels of convolutions and of linear maps, and no other parameter here.
@@ -74,6 +74,7 @@ def card_lines(entry: Operator) -> Iterator[tuple[str, str]]:
     card = entry.card
     yield "formula", card.formula
     yield "reference", card.reference
+    yield "published", card.site
     yield "adds", f"parameters: {card.parameters}; operations: {card.macs}"
     properties = {
         "the site's convolution takes the strides": entry.on_conv,

@@ -51,8 +51,8 @@ class ClipSite:
         )
         return tuple(r for r in found if max(r.strides) > 1)
 
-    def behind(self, style: Style, time: int, space: int) -> Style:
-        """Returns the style of what comes behind these strides: spread where they are dilations."""
+    def after(self, style: Style, time: int, space: int) -> Style:
+        """Returns the style of what comes after these strides: spread where they are dilations."""
         for reduction in self.reductions(time, space):
             if operator_of(reduction.operator).dilates:
                 style = style.dilated(reduction.strides)
@@ -203,6 +203,8 @@ class ClipResidualBlock(nn.Module):
         y, phases = ClipConv(
             self.features, site=self.main, strides=self.strides, name="conv1", **shared
         )(x, train)
+        time, space = self.strides
+        shared["style"] = self.main.after(self.style, 1 if self.form == "spatial" else time, space)
         y, _ = ClipConv(self.features, activate=False, name="conv2", **shared)(y, train)
         around = self._around(x, train, phases)
         if around.shape != y.shape:

@@ -6,14 +6,14 @@ To add an operator: write its function in `cnn/ops`, then an entry in one of the
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 from jax import Array
 
 from cnn.config.call import options_of
 from cnn.config.errors import UserError
-from cnn.config.fields import Field
+from cnn.config.fields import Field, Interval
 from cnn.config.registry import Registry
 from cnn.layers.conv import ConvBlock
 from cnn.layers.style import Style
@@ -24,14 +24,19 @@ from cnn.ops.padding import Padding, Size, per_axis
 # The layer gives strides and style, makes parameters with `param` and random keys with `make_rng`.
 Apply = Callable[..., Any]
 
+# Options: elements of a window along an axis; features, or groups of them.
+Window = Annotated[int, Interval("[1, 32]")]
+Features = Annotated[int, Interval("[1, 65536]")]
+
 
 @dataclass(frozen=True)
 class Card:
-    """What one has to know of an operator before trusting a figure made with it.
+    """What one has to know of an operator before trusting a number made with it.
 
     Attributes:
       formula: what it computes.
       reference: who published it.
+      site: where its authors put it, and what it replaced there.
       oracle: names of the functions of `cnn.ops` it computes with, each tested against NumPy.
       parameters: learned parameters it adds.
       macs: multiply-accumulates (or comparable operations) it adds.
@@ -40,6 +45,7 @@ class Card:
 
     formula: str
     reference: str
+    site: str = "the last pooling before the classifier"
     oracle: tuple[str, ...] = ()
     parameters: str = "none"
     macs: str = "none"

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError
+from cnn.config.fields import Interval
 from cnn.config.registry import Registry
-from cnn.layers.downsample import Card, Operator
+from cnn.layers.downsample import Card, Features, Operator
 from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
 from cnn.layers.work import Count, Site, Work, per_element
@@ -211,14 +212,14 @@ def _cost_of_simpool(s: Site) -> Work:
         reference="CLIP, Radford et al., ICML 2021",
         oracle=("attention_pool",),
         parameters="4 C**2 + 4 C + (1 + positions) C",
-        macs="about 2 C**2 a position",
+        macs="about 2 C**2 per position",
         pitfalls="learned positions tie the network to one image size; without them "
         "(positions=False) the order of the positions does not matter.",
     ),
     cost=_cost_of_attention,
 )
 def _attention(
-    layer: Head, x: Array, train: bool, *, heads: int = 8, positions: bool = True
+    layer: Head, x: Array, train: bool, *, heads: Features = 8, positions: bool = True
 ) -> Array:
     channels = x.shape[-1]
     start = nn.initializers.normal(channels**-0.5)
@@ -236,7 +237,7 @@ def _attention(
         reference="SimPool, Psomas et al., ICCV 2023",
         oracle=("sim_pool",),
         parameters="2 C**2 + 2 C",
-        macs="about C**2 a position",
+        macs="about C**2 per position",
         pitfalls="gamma 2 is for convolutional networks. Implementations differ in the minimum "
         "that makes values positive; see cnn/ops/heads.py.",
     ),
@@ -267,12 +268,17 @@ def _cost_of_flatten(s: Site) -> Work:
     cost=_cost_of_flatten,
 )
 def _flatten(
-    layer: Head, x: Array, train: bool, *, hidden: tuple[int, ...] = (), grid: int = 0
+    layer: Head,
+    x: Array,
+    train: bool,
+    *,
+    hidden: Annotated[tuple[int, ...], Interval("[1, 65536]")] = (),
+    grid: int = 0,
 ) -> Array:
     x = adaptive_avg(x, grid) if grid else x
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
-        # VGG drops behind each hidden layer; behind the last one the classifier does.
+        # VGG drops after each hidden layer; after the last one the classifier does.
         x = layer.drop(x, train) if i > 1 else x
         x = layer.style.activate(nn.Dense(features, name=f"hidden{i}")(x))
     return x

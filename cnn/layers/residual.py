@@ -149,6 +149,11 @@ class ResidualBlock(nn.Module):
     def _groups(self, window: int) -> int:
         return self.form.groups if window > 1 else 1
 
+    def _style(self, i: int) -> Style:
+        """Returns the style of a convolution: after strides that became a dilation, dilated."""
+        dilates = self.strides > 1 and operator_of(self.sites.main).dilates
+        return self.style.dilated(self.strides) if dilates and i > self.form.strided else self.style
+
     def _postactivated(self, x: Array, train: bool) -> tuple[Array, Array | None]:
         phase, last = None, len(self.form.windows) - 1
         for i, window in enumerate(self.form.windows):
@@ -156,7 +161,7 @@ class ResidualBlock(nn.Module):
             conv = DownsamplingConv(
                 self._features(i),
                 window,
-                self.style,
+                self._style(i),
                 self.sites.main,
                 strides=self.strides if i == self.form.strided else 1,
                 groups=self._groups(window),
@@ -186,7 +191,7 @@ class ResidualBlock(nn.Module):
             conv = Conv(
                 self._features(i),
                 window,
-                self.style,
+                self._style(i),
                 strides=strides,
                 groups=self._groups(window),
                 name=f"conv{i + 1}",

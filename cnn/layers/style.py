@@ -58,7 +58,7 @@ class Style:
         ACTIVATIONS.look_up(self.activation, "model.activation")
 
     def dilated(self, factor: Size) -> "Style":
-        """Returns the style of the layers behind a reduction that was replaced by dilation."""
+        """Returns the style of the layers after a reduction that was replaced by dilation."""
         if isinstance(factor, int):
             return replace(self, dilation=self.dilation * factor)
         now = per_axis(self.dilation, len(factor), "dilation")

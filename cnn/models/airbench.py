@@ -18,7 +18,7 @@ class Airbench(nn.Module):
     Attributes:
       features: width of each stage.
       depths: convolutions of each stage.
-      downsample: operator behind the first convolution of each stage.
+      downsample: operator after the first convolution of each stage.
       head: the classifier.
       style: of the network.
     """

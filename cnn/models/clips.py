@@ -54,7 +54,7 @@ class PlainClips(nn.Module):
                 site = self.site if i == depth else None
                 name = f"stage{stage}_block{i}"
                 x, _ = ClipConv(width, style, form, site, strides, name=name)(x, train)
-            style = self.site.behind(style, *strides)
+            style = self.site.after(style, *strides)
         return self.head(x, train)
 
 
@@ -103,7 +103,7 @@ class ClipResNet(nn.Module):
     Attributes:
       features: width of each stage.
       depths: blocks of each stage; the first of every stage but the first halves time and space.
-      form: of the convolutions behind the first stage; "spatial" keeps time.
+      form: of the convolutions after the first stage; "spatial" keeps time.
       stem: what comes first.
       main: the operators of the branches.
       shortcut: the operators on the way around.
@@ -135,9 +135,9 @@ class ClipResNet(nn.Module):
                 )
                 x = block(x, train)
                 if form != "spatial":
-                    style = self.main.behind(style, *strides)
+                    style = self.main.after(style, *strides)
                 else:
-                    style = self.main.behind(style, 1, strides[1])
+                    style = self.main.after(style, 1, strides[1])
         return self.head(x, train)
 
 
@@ -223,7 +223,7 @@ def _add_resnets() -> None:
     for name, form, about in (
         ("r3d_18", "full", f"3x3x3 convolutions; {tran}"),
         ("r2plus1d_18", "factorised", f"1x3x3 and 3x1x1 convolutions; {tran}"),
-        ("mc3_18", "spatial", f"3x3x3, then 1x3x3 behind the first stage; {tran}"),
+        ("mc3_18", "spatial", f"3x3x3, then 1x3x3 after the first stage; {tran}"),
     ):
         time = {"temporal_downsample", "shortcut_temporal_downsample"}
         kept = time if form == "spatial" else set()

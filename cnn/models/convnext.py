@@ -26,7 +26,7 @@ class ConvNeXt(nn.Module):
       features: width of each stage.
       depths: blocks of each stage.
       stem: "cifar": 3x3; "imagenet": patches of 4x4 with strides 4.
-      stem_downsample: operator behind the stem.
+      stem_downsample: operator after the stem.
       downsample: operator between stages.
       stochastic_depth: rate of the last block; published: 0.1 (T), 0.4 (S).
       head: the classifier, with a norm between pooling and linear layer.

@@ -24,7 +24,7 @@ class MobileNet(nn.Module):
       strides: of the first block of each stage.
       inverted: blocks of V2.
       stem_strides: of the stem.
-      downsample: operator where strides are 2, behind the depthwise convolutions.
+      downsample: operator where strides are 2, after the depthwise convolutions.
       head: the classifier.
       style: of the network.
     """

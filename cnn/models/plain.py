@@ -35,7 +35,7 @@ class Plain(nn.Module):
       blocks: in order.
       downsample: operator where the resolution drops.
       use_bias: of the convolutions; None: only where there is no norm.
-      stage_dropout: rate behind each reduction.
+      stage_dropout: rate after each reduction.
       input_dropout: rate of the pixels.
       head: the classifier.
       style: of the network.
@@ -176,7 +176,7 @@ def _add_fixed() -> None:
     }
     for letter in _ALL_CNN:
         for suffix, operator in forms.items():
-            about = "Springenberg et al., ICLR-W 2015; dropout (there 0.5) behind each reduction"
+            about = "Springenberg et al., ICLR-W 2015; dropout (there 0.5) after each reduction"
             published = {"downsample": operator, "head": "avg", "norm": "none"}
             reads = frozenset({"downsample", "input_dropout"})
             network = Network(_build_all_cnn, about, published, reads)

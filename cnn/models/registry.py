@@ -93,7 +93,7 @@ def _check_operators(model: ConfigDict, network: Network) -> None:
         entry = operator_of(model.stem_downsample)
         if entry.on_conv or entry.dilates:
             raise UserError(
-                f"model.stem_downsample: '{model.stem_downsample}' has no effect behind the stem; "
+                f"model.stem_downsample: '{model.stem_downsample}' has no effect after the stem; "
                 "use a pooling operator, or 'none'"
             )
     if "shortcut" not in network.reads:

@@ -78,7 +78,7 @@ class ResNet(nn.Module):
       stochastic_depth: rate of the last block.
       head: the classifier.
       style: of the network.
-      scan: whether the blocks behind the first of a stage are compiled once, in training.
+      scan: whether the blocks after the first of a stage are compiled once, in training.
     """
 
     features: tuple[int, ...]

@@ -26,7 +26,7 @@ class DeepWave(nn.Module):
     Attributes:
       features: width of each stage; the first one's is the stem's as well.
       depths: convolutions of each stage.
-      stem_downsample: operator behind the stem, by 4.
+      stem_downsample: operator after the stem, by 4.
       downsample: operator at the end of each stage, by 4.
       pools_last: whether the last stage ends in it as well.
       head: the classifier.

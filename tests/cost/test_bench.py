@@ -77,7 +77,7 @@ def test_the_slower_of_the_two_bounds_and_the_augmentation_is_told_apart():
 
 def test_what_does_not_fit_the_device_is_measured_streaming_only():
     config = tiny_config("data.device_limit=0")
-    found = bound.measure(config, steps=1, repeats=1, dataset=open_dataset(config.data))
+    found = bound.measure_bound(config, steps=1, repeats=1, dataset=open_dataset(config.data))
     assert found["chosen"] == "stream"
     assert found["placements"]["device"].keys() == {"verdict"}
     assert "images_per_second" in found["placements"]["stream"]

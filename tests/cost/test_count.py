@@ -124,6 +124,22 @@ def test_every_operator_and_head_has_a_cost():
     assert all(entry.cost for registry in (DOWNSAMPLERS, HEADS) for entry in registry.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        # Multiply-accumulates as torchvision's documentation states them.
+        ("resnext50_32x4d", 4.23),
+        ("resnext101_64x4d", 15.46),
+        ("wide_resnet50_2", 11.398),
+        ("densenet121", 2.834),
+        ("densenet161", 7.728),
+    ],
+)
+def test_macs_are_those_of_the_popular_port(name, billions):
+    found = macs(config_of(name), (224, 224, 3), 1000) / 1e9
+    assert found == pytest.approx(billions, abs=0.006)
+
+
 def test_an_unknown_cost_is_not_available(monkeypatch):
     entry = replace(DOWNSAMPLERS["max"], cost=None)
     monkeypatch.setitem(DOWNSAMPLERS._entries, "uncounted", entry)

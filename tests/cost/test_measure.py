@@ -27,7 +27,7 @@ def figures(monkeypatch):
     config = tiny_config("mesh.devices=2", "train.ema_decay=0.9")
     evaluator = make_evaluator(config, open_dataset(config.data))
     told = []
-    found = measuring.measure(
+    found = measuring.measure_speed(
         evaluator, evaluator.new_state().variables(), lambda *done: told.append(done)
     )
     assert told == [(1, 3), (2, 3), (3, 3)]

@@ -2,7 +2,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.cost import timing
-from cnn.cost.timing import interleave, sample, turn_ratio
+from cnn.cost.timing import sample, seconds_in_turns, turn_ratio
 
 
 class Clock:
@@ -33,20 +33,20 @@ def clock(monkeypatch):
 
 def test_runs_in_turns_and_returns_medians_without_the_first_call(clock):
     a, b = clock.task("a", 100, 3, 1, 2), clock.task("b", 50, 7, 9, 100)
-    assert interleave({"a": a, "b": b}, 3) == {"a": 2, "b": 9}
+    assert seconds_in_turns({"a": a, "b": b}, 3) == {"a": 2, "b": 9}
     assert clock.calls == list("abababab")
 
 
 def test_waits_for_asynchronous_results(monkeypatch):
     waited = []
     monkeypatch.setattr(timing.jax, "block_until_ready", waited.append)
-    interleave({"a": lambda: "result"}, 2)
+    seconds_in_turns({"a": lambda: "result"}, 2)
     assert waited == ["result"] * 3
 
 
 def test_refuses_zero_repeats():
     with pytest.raises(UserError, match=r"^repeats: 0 .* use 1 or more$"):
-        interleave({}, 0)
+        seconds_in_turns({}, 0)
 
 
 def test_sample_leaves_out_the_first_two_and_stops_at_the_budget(clock):

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cnn.cost import network_cost
-from cnn.cost.table import FIGURES
+from cnn.cost.table import QUANTITIES
 from cnn.evaluation.cost.section import cost_section
 from cnn.evaluation.suite import MeasuredRun
 from configs import base
@@ -15,7 +15,7 @@ def results(**measured):
     cost = network_cost(base.get_config().model, (28, 28, 1), 10)
     counted = {
         "input_shape": [28, 28, 1],
-        "total": {figure: cost.total(figure) for figure in FIGURES},
+        "total": {figure: cost.total(figure) for figure in QUANTITIES},
         "layers": [asdict(layer) for layer in cost.layers],
     }
     return json.loads(json.dumps(counted | measured)), cost

@@ -68,6 +68,26 @@ def test_a_field_larger_than_the_image():
     assert (field.size, field.stride) == (1027, 32)
 
 
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        # 1 + 2 per 3x3 convolution times the strides before it: at depth one, of the stem and the
+        # first stage 6, then 2 + 4 and 4 + 8 (the strides are the first convolution's own).
+        ("resnet20", 1 + 6 + (2 + 4) + (4 + 8)),
+        ("resnet18", 1 + 6 + (2 + 4) + (4 + 8) + (8 + 16)),
+        ("resnet50_v1", 1 + 4 + 4 + 8 + 16),
+        ("preact_resnet18", 1 + 6 + (2 + 4) + (4 + 8) + (8 + 16)),
+    ],
+)
+def test_dilation_keeps_the_field_of_the_strided_network(name, size):
+    depths = (1,) * len(models.MODELS[name].published["depths"])
+    fields = {"stem": "cifar", "depths": depths}
+    strided = last(network(name, **fields), (64, 64, 3))
+    fields |= {"downsample": "dilated", "shortcut_downsample": "none"}
+    dilated = last(network(name, **fields), (64, 64, 3))
+    assert (strided.size, dilated.size, dilated.stride) == (size, size, 1)
+
+
 class AlexNetV2(nn.Module):
     """The convolutions of TF-Slim's alexnet_v2."""
 

@@ -1,5 +1,7 @@
 """No operator without card and oracle, and docs/operators.md says what the cards say."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from cnn.layers import (
     ACTIVATIONS,
     DOWNSAMPLERS,
     HEADS,
+    Downsample,
     DownsamplingConv,
     Head,
     Style,
@@ -25,6 +28,8 @@ ORACLES = (
     oracles.ORACLES | oracles_frequency.ORACLES | oracles_random.ORACLES | oracles_windowed.ORACLES
 )
 ENTRIES = [(name, entry) for registry in (DOWNSAMPLERS, HEADS) for name, entry in registry.items()]
+# Shapes, checks and dtypes: nothing that an oracle would compute otherwise.
+NO_ARITHMETIC = {"per_axis", "check_power"}
 # What computes nothing needs no second opinion.
 WITHOUT_ORACLE = {"none", "dilated"}
 
@@ -35,6 +40,43 @@ def test_every_entry_has_a_card_and_its_oracles(name, entry):
     assert all([card.formula, card.reference, card.parameters, card.macs, card.pitfalls])
     assert bool(card.oracle) != (name in WITHOUT_ORACLE)
     assert set(card.oracle) <= set(ORACLES)
+
+
+def called_by_layers(layer, shape):
+    """Returns the functions of `cnn.ops` that the layers call while a layer is traced."""
+    found = set()
+
+    def note(frame, event, argument):
+        caller = frame.f_back
+        if event == "call" and "/cnn/ops/" in frame.f_code.co_filename:
+            while caller and "/cnn/" not in caller.f_code.co_filename:
+                caller = caller.f_back
+            if caller and "/cnn/layers/" in caller.f_code.co_filename:
+                found.add(frame.f_code.co_name)
+
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    jax.clear_caches()
+    sys.setprofile(note)
+    try:
+        jax.eval_shape(lambda x: layer.init_with_output(KEYS, x, True), x)
+    finally:
+        sys.setprofile(None)
+    return found
+
+
+@pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=lambda value: str(value)[:20])
+def test_an_entry_computes_with_its_oracles_and_nothing_else(name, entry):
+    registry = DOWNSAMPLERS if DOWNSAMPLERS.get(name) is entry else HEADS
+    if registry is HEADS:
+        layer = Head(name, 0, Style())
+    elif entry.on_conv:
+        layer = DownsamplingConv(8, 3, Style(norm="none"), name)
+    else:
+        layer = Downsample(name, 2, Style(norm="none"))
+    found = called_by_layers(layer, (2, 6, 6, 8))
+    # The site's own convolution is no part of what comes before it; heads have no convolution.
+    expected = set(entry.card.oracle) | ({"conv"} if entry.on_conv else set())
+    assert found - NO_ARITHMETIC == expected
 
 
 def test_docs_are_current():

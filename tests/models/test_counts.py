@@ -16,6 +16,7 @@ GOLDEN = {
     "resnet50d": 25_576_264,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    # As torchvision's documentation states them.
     "resnext50_32x4d": 25_028_904,
     "resnext101_32x8d": 88_791_336,
     "resnext101_64x4d": 83_455_272,
@@ -49,8 +50,13 @@ GOLDEN = {
     "all_cnn_c_conv_pool": 1_369_738,
     "all_cnn_c": 1_369_738,
     "lenet5": 61_706,
-    "plain": 94_762,
-    "airbench": 1_972_792,
+    # 3x3 kernels, scales and biases of norms, classifier.
+    "plain": 9 * (3 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 129 * 10,
+    # 2x2 to twice as many channels as a patch has numbers, with biases; six 3x3; norms; classifier.
+    "airbench": (4 * 3 + 1) * 24
+    + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
+    + 2 * 2 * (64 + 256 + 256)
+    + 256 * 10,
     # MLPerf Tiny's port has 23,756 that are trained, with 12 classes instead of 10.
     "ds_cnn_s": 23_756 - 2 * 65,
 }
@@ -75,6 +81,36 @@ KEYWORDS = {
 def test_parameters(name, count):
     classes = 1000 if MODELS[name].input_shape[0] == 224 else 10
     assert parameters(name, classes) == count
+
+
+def dense(stem, depths, growth, middle, compression):
+    """Parameters of a DenseNet for CIFAR-10, as section 3 of Huang et al. describes them."""
+    total, features = 9 * 3 * stem, stem
+    for stage, depth in enumerate(depths):
+        if stage:
+            kept = int(features * compression)
+            total += 2 * features + features * kept
+            features = kept
+        for _ in range(depth):
+            if middle:
+                between = middle * growth
+                total += 2 * features + features * between + 2 * between + 9 * between * growth
+            else:
+                total += 2 * features + 9 * features * growth
+            features += growth
+    return total + 2 * features + 10 * features + 10
+
+
+# Table 2 there says 1.0M and 0.8M.
+@pytest.mark.parametrize(
+    ("name", "made_of", "millions"),
+    [
+        ("densenet_bc100_12", (24, (16,) * 3, 12, 4, 0.5), 0.8),
+    ],
+)
+def test_dense_networks_of_small_images(name, made_of, millions):
+    assert parameters(name, 10) == dense(*made_of)
+    assert round(dense(*made_of) / 1e6, 1) == millions
 
 
 @pytest.mark.parametrize(("name", "stages", "millions"), [(k, *v) for k, v in WAVES.items()])

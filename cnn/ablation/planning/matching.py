@@ -81,12 +81,12 @@ def step_seconds(plan: StudyPlan) -> list[dict[str, float]]:
     """Returns the median seconds of a training step of every arm, measured twice, in turns."""
     # Compiles: nothing that a report, which needs no accelerator, should import.
     from cnn.ablation.planning.probe import Probe
-    from cnn.cost.timing import interleave
+    from cnn.cost.timing import seconds_in_turns
 
     loaded = {name: plan.load((*plan.shared, *own)) for name, own in plan.arms.items()}
     dataset = open_dataset(loaded[plan.baseline].config.data)
     steps = {name: Probe(one, dataset).step for name, one in loaded.items()}
-    return [interleave(steps, _TIMED) for _ in range(2)]
+    return [seconds_in_turns(steps, _TIMED) for _ in range(2)]
 
 
 def _steps_in_time(name: str, ratios: list[float], wanted: int) -> str:

@@ -14,7 +14,7 @@ from cnn.config.errors import UserError
 from cnn.config.fields import leaves
 from cnn.config.load import Loaded
 from cnn.config.record import FREE_FIELDS
-from cnn.cost.timing import interleave
+from cnn.cost.timing import seconds_in_turns
 from cnn.data import Dataset
 from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_trainer
 from cnn.training.mesh import replicated
@@ -93,8 +93,8 @@ class ArmTime:
 
 def time_arms(probes: dict[str, Probe], dataset: Dataset) -> dict[str, ArmTime]:
     """Times a few real steps of every arm, in turns."""
-    steps = interleave({name: p.step for name, p in probes.items()}, REPEATS)
-    evaluations = interleave({name: p.evaluate for name, p in probes.items()}, REPEATS)
+    steps = seconds_in_turns({name: p.step for name, p in probes.items()}, REPEATS)
+    evaluations = seconds_in_turns({name: p.evaluate for name, p in probes.items()}, REPEATS)
     return {
         name: ArmTime(
             compile=probe.compile_seconds,

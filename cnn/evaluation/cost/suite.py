@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 from cnn.config.metric import Metric
 from cnn.cost.count import count
-from cnn.cost.measure import measure as measure_speed
-from cnn.cost.table import FIGURES
+from cnn.cost.measure import measure_speed
+from cnn.cost.table import QUANTITIES
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.cost.section import cost_section
 from cnn.evaluation.suite import Progress, Results, Suite
@@ -58,7 +58,7 @@ def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Result
     cost = count(run.evaluator.model, run.evaluator.dataset.input_shape)
     counted = {
         "input_shape": list(run.evaluator.dataset.input_shape),
-        "total": {figure: cost.total(figure) for figure in FIGURES},
+        "total": {figure: cost.total(figure) for figure in QUANTITIES},
         "layers": [asdict(layer) for layer in cost.layers],
     }
     progress.keep(counted)

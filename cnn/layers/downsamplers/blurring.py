@@ -1,16 +1,20 @@
 """Low-pass filters before subsampling: BlurPool in its forms, and adaptive blurring."""
 
 import math
+from typing import Annotated
 
 from jax import Array
 
+from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
 from cnn.layers.downsample import (
     DOWNSAMPLERS,
     BeforeConv,
     Card,
     Downsample,
+    Features,
     Operator,
+    Window,
     register,
 )
 from cnn.layers.work import Site, Work, blurred
@@ -31,10 +35,11 @@ def _borders(layer: Downsample | BeforeConv, dialect: str) -> Padding:
 @register(
     "blur",
     Card(
-        formula="y = subsample(x * b), b binomial with as many taps an axis",
+        formula="y = subsample(x * b), b binomial with as many taps per axis",
         reference=f"{_ZHANG}: BlurPool",
+        site="after a dense convolution and ReLU, in place of its strides; in place of an average",
         oracle=("blur",),
-        macs="taps**n an output and channel",
+        macs="taps**n per output and channel",
         pitfalls="what goes by the name differs: dialects adobe (the paper's; the default, but in "
         "circular networks circular), timm, composer, ffcv; see cnn/ops/blur.py. 2 taps are the "
         "2x2 average.",
@@ -47,7 +52,7 @@ def _blur(
     train: bool,
     phase: Array | None,
     *,
-    taps: int = 4,
+    taps: Annotated[int, Interval("[2, 7]")] = 4,
     dialect: str = "",
 ):
     return blur(x, layer.along(taps), layer.strides, _borders(layer, dialect))
@@ -55,15 +60,21 @@ def _blur(
 
 def _add_names() -> None:
     """Adds the paper's names of blur at its sites."""
-    for name, formula, published in (
-        ("conv_blur", "y = blur(activation(norm(conv(x, stride 1))))", "ConvBlurPool"),
-        ("avg_blur", "y = blur(x), in the place of an average", "AvgBlurPool"),
+    for name, formula, published, site in (
+        (
+            "conv_blur",
+            "y = blur(activation(norm(conv(x, stride 1))))",
+            "ConvBlurPool",
+            "after a dense convolution and ReLU, in place of its strides",
+        ),
+        ("avg_blur", "y = blur(x)", "AvgBlurPool", "in place of average pooling"),
     ):
         card = Card(
             formula=formula,
             reference=f"{_ZHANG}: {published}",
+            site=site,
             oracle=("blur",),
-            macs="taps**n an output and channel",
+            macs="taps**n per output and channel",
             pitfalls="blur by its name at this site, so an arm of each is an A/A comparison. "
             "blur_conv is another operator: it blurs before the convolution.",
         )
@@ -82,8 +93,9 @@ def _cost_of_max_blur(s: Site) -> Work:
     Card(
         formula="y = blur(max(x, window, stride 1))",
         reference=f"{_ZHANG}: MaxBlurPool",
+        site="in place of max pooling",
         oracle=("max_pool", "blur"),
-        macs="window comparisons a position of the input, taps**n an output and channel",
+        macs="window comparisons per position of the input, taps**n per output and channel",
         pitfalls="see blur. The maximum works at full resolution.",
     ),
     cost=_cost_of_max_blur,
@@ -94,8 +106,8 @@ def _max_blur(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 2,
-    taps: int = 4,
+    window: Window = 2,
+    taps: Annotated[int, Interval("[2, 7]")] = 4,
     dialect: str = "",
 ):
     x = max_pool(x, layer.along(window), 1, layer.style.padding)
@@ -105,11 +117,12 @@ def _max_blur(
 @register(
     "blur_conv",
     Card(
-        formula="y = conv(x * b, strides), b binomial with as many taps an axis",
+        formula="y = conv(x * b, strides), b binomial with as many taps per axis",
         reference="ffcv-imagenet (2022), and Composer's BlurPool recipe",
+        site="before the strided convolutions of ResNet",
         oracle=("blur", "conv"),
-        macs="taps**n a position of the input and channel",
-        pitfalls="blurs before the convolution and its nonlinearity, where Zhang blurs behind "
+        macs="taps**n per position of the input and channel",
+        pitfalls="blurs before the convolution and its nonlinearity, where Zhang blurs after "
         "both; one larger strided convolution. ffcv pads with zeros, so borders darken.",
     ),
     cost=blurred,
@@ -121,7 +134,7 @@ def _blur_conv(
     train: bool,
     phase: Array | None,
     *,
-    taps: int = 3,
+    taps: Annotated[int, Interval("[2, 7]")] = 3,
     dialect: str = "ffcv",
 ):
     return blur(x, layer.along(taps), 1, _borders(layer, dialect))
@@ -132,9 +145,10 @@ def _blur_conv(
     Card(
         formula="y = sum softmax(l)_i x_i, a filter l = norm(conv(x)) per position and group",
         reference="Zou et al., BMVC 2020",
+        site="after a dense convolution, in place of its strides; after a dense max: max_ddac",
         oracle=("adaptive_blur", "conv"),
         parameters="window**(2 n) C groups, and the norm's",
-        macs="window**(2 n) C groups a position of the input",
+        macs="window**(2 n) C groups per position of the input",
         pitfalls="costs a convolution at full resolution. A softmax a group, as the paper has it: "
         "the authors' code takes one over the taps of all groups together, so that its filters "
         "do not sum to 1. Where `groups` does not divide the "
@@ -149,8 +163,8 @@ def _ddac(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 3,
-    groups: int = 8,
+    window: Window = 3,
+    groups: Features = 8,
 ):
     channels, size = x.shape[-1], per_axis(layer.along(window), x.ndim - 2, "window")
     groups = next(g for g in range(groups, 0, -1) if channels % g == 0)
@@ -162,3 +176,35 @@ def _ddac(
     logits = subsample(logits, layer.strides)
     logits = logits.reshape(*logits.shape[:-1], groups, elements)
     return adaptive_blur(x, size, layer.strides, pads, logits=logits)
+
+
+def _cost_of_max_ddac(s: Site) -> Work:
+    filters = s.window() * math.prod(s.after)
+    return Work(macs=filters, operations=s.window("pool") * math.prod(s.before))
+
+
+@register(
+    "max_ddac",
+    Card(
+        formula="y = ddac(max(x, pool, stride 1))",
+        reference="Zou et al., BMVC 2020",
+        site="in place of max pooling",
+        oracle=("max_pool", "adaptive_blur", "conv"),
+        parameters="those of ddac",
+        macs="pool comparisons per position of the input, and ddac",
+        pitfalls="see ddac, which without the maximum drops a non-linearity.",
+    ),
+    cost=_cost_of_max_ddac,
+)
+def _max_ddac(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    pool: Window = 2,
+    window: Window = 3,
+    groups: Features = 8,
+):
+    dense = max_pool(x, layer.along(pool), 1, layer.style.padding)
+    return _ddac(layer, dense, train, phase, window=window, groups=groups)

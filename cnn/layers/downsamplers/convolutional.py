@@ -3,7 +3,7 @@
 from jax import Array
 
 from cnn.layers.conv import Conv, ConvBlock
-from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, register
+from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, Window, register
 from cnn.layers.work import nothing, windowed
 from cnn.ops.average import avg_pool
 from cnn.ops.max_pool import max_pool
@@ -17,6 +17,7 @@ DOWNSAMPLERS.add(
         card=Card(
             formula="the convolution of the site takes the strides: y = subsample(conv(x))",
             reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",
+            site="in place of max pooling: the convolution before it takes the strides",
             oracle=("conv",),
             macs="strides**2 times fewer in the convolution of the site",
             pitfalls="a strided 1x1 convolution never sees 3/4 of its input; whether a bottleneck "
@@ -31,15 +32,16 @@ DOWNSAMPLERS.add(
     Card(
         formula="y = activation(norm(conv(x, window, strides))), equal channels",
         reference="All-CNN of Springenberg et al., ICLR-W 2015",
+        site="in place of max pooling, as a layer of its own",
         oracle=("conv",),
         parameters="window**n * C**2, and the norm's",
-        macs="window**n * C**2 an output",
+        macs="window**n * C**2 per output",
         pitfalls="it adds a layer: conv_pool is the control with as many parameters. Ports that "
         "drop its activation fall short of the paper.",
     ),
     cost=nothing,
 )
-def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
     block = ConvBlock(
         x.shape[-1], layer.along(window), layer.style, strides=layer.strides, name="block"
     )
@@ -51,15 +53,22 @@ def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
     Card(
         formula="y = max(activation(norm(conv(x, window)))), equal channels",
         reference="ConvPool-CNN of Springenberg et al., ICLR-W 2015",
+        site="before max pooling, as the control of all_conv",
         oracle=("conv", "max_pool"),
         parameters="window**n * C**2, and the norm's",
-        macs="window**n * C**2 a position of the input",
+        macs="window**n * C**2 per position of the input",
         pitfalls="the control of all_conv: as many parameters, strides**n times its operations.",
     ),
     cost=windowed(option="pool"),
 )
 def _conv_pool(
-    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3, pool: int = 2
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: Window = 3,
+    pool: Window = 2,
 ):
     x = ConvBlock(x.shape[-1], layer.along(window), layer.style, name="block")(x, train)
     return max_pool(x, layer.along(pool), layer.strides, layer.style.padding)
@@ -70,14 +79,15 @@ def _conv_pool(
     Card(
         formula="y = conv1x1(avg(x)), equal channels",
         reference="the shortcut of ResNet-D, He et al., CVPR 2019",
+        site="on shortcuts, in place of the strided 1x1 convolution",
         oracle=("avg_pool", "conv"),
         parameters="C**2",
-        macs="C**2 an output",
+        macs="C**2 per output",
         pitfalls="commutes with conv_avg to the same function for a quarter of its operations.",
     ),
     cost=windowed(),
 )
-def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
+def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
     x = avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
     return Conv(x.shape[-1], 1, layer.style, name="conv")(x)
 
@@ -87,13 +97,14 @@ def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
     Card(
         formula="y = avg(conv1x1(x)), equal channels",
         reference="the transition of DenseNet, Huang et al., CVPR 2017",
+        site="between dense blocks",
         oracle=("conv", "avg_pool"),
         parameters="C**2",
-        macs="C**2 a position of the input",
+        macs="C**2 per position of the input",
         pitfalls="the same function as avg_conv: an arm of both is an A/A comparison.",
     ),
     cost=windowed(),
 )
-def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 2):
+def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
     x = Conv(x.shape[-1], 1, layer.style, name="conv")(x)
     return avg_pool(x, layer.along(window), layer.strides, layer.style.padding)

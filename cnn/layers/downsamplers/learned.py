@@ -1,14 +1,16 @@
 """Pooling with a few learned parameters: GeM, LIP, mixed, gated and tree."""
 
 import math
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.downsample import Card, Downsample, Window, register
 from cnn.layers.norms import NORMS
 from cnn.layers.work import Site, Work, windowed
 from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
@@ -21,9 +23,10 @@ from cnn.ops.weighted import check_power, gem_pool, lip
     Card(
         formula="y = (mean max(x, 1e-6)**p) ** (1 / p), p learned",
         reference="Radenovic et al., TPAMI 2018",
+        site="as the head of retrieval networks, in place of global max; a reduction only here",
         oracle=("gem_pool",),
         parameters="1",
-        macs="window powers an output",
+        macs="window powers per output",
         pitfalls="negative elements get neither value nor gradient: use it after a ReLU. Others "
         "overflow in half precision.",
     ),
@@ -35,7 +38,7 @@ def _gem(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 2,
+    window: Window = 2,
     p: float = 3.0,
 ):
     check_power(p, "gem")
@@ -48,9 +51,10 @@ def _gem(
     Card(
         formula="y = sum x exp(l) / sum exp(l), l = 12 sigmoid(instance_norm(conv3x3(x)))",
         reference="Gao et al., ICCV 2019: simplified; bottleneck=128 in ResNet's blocks",
+        site="in place of the max pooling and strides of ResNet and DenseNet",
         oracle=("lip", "conv"),
         parameters="9 C**2 + 2 C in 2-D; bottleneck r: 2 r C + 9 r**2 + 4 r + 2 C",
-        macs="9 C**2 a position of the input in 2-D; bottleneck r: 2 r C + 9 r**2",
+        macs="9 C**2 per position of the input in 2-D; bottleneck r: 2 r C + 9 r**2",
         pitfalls="costs as much as a convolution at full resolution: compare at equal compute. "
         "The last convolution starts at zero, so it starts as the average. The bottleneck's "
         "conv1x1, conv3x3, conv1x1 read the operator's input here, the block's as published.",
@@ -63,8 +67,8 @@ def _lip(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 3,
-    bottleneck: int = 0,
+    window: Window = 3,
+    bottleneck: Annotated[int, Interval("[0, 65536]")] = 0,
 ):
     y = x
     for i, size in ((1, 1), (2, 3)) if bottleneck else ():
@@ -85,14 +89,15 @@ _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
     Card(
         formula="y = a max + (1 - a) avg, a learned from 1/2 on",
         reference=_LEE,
+        site="in place of max pooling",
         oracle=("mixed_pool",),
         parameters="1",
-        macs="2 window operations an output",
+        macs="2 window operations per output",
         pitfalls="Yu et al. (RSKT 2014) call a random choice of the two mixed pooling.",
     ),
     cost=windowed(2),
 )
-def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
     share = layer.param("share", nn.initializers.constant(0.5), (), jnp.float32)
     return mixed_pool(x, layer.along(window), layer.strides, layer.style.padding, share=share)
 
@@ -112,15 +117,16 @@ def _cost_of_tree(s: Site) -> Work:
     Card(
         formula="y = a max + (1 - a) avg, a = sigmoid(sum w x) of each window, w from 0 on",
         reference=_LEE,
+        site="in place of max pooling",
         oracle=("gated_pool",),
         parameters="window**n",
-        macs="3 window operations an output",
+        macs="3 window operations per output",
         pitfalls="one filter for all channels, as published; dense convolutions as gates mix the "
         "channels and have C**2 times the parameters.",
     ),
     cost=_cost_of_gated,
 )
-def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
     shape = per_axis(layer.along(window), x.ndim - 2, "window")
     gate = layer.param("gate", nn.initializers.zeros, shape, jnp.float32)
     return gated_pool(x, gate, layer.strides, layer.style.padding)
@@ -131,9 +137,10 @@ def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, win
     Card(
         formula="leaves sum v x; nodes a left + (1 - a) right, a = sigmoid(sum w x)",
         reference=_LEE,
+        site="in place of max pooling",
         oracle=("tree_pool",),
         parameters="(2**(levels + 1) - 1) window**n, for the paper's tree 27",
-        macs="(2**(levels + 1) - 1) window an output",
+        macs="(2**(levels + 1) - 1) window per output",
         pitfalls="linear but for the gates: with constant ones a depthwise strided convolution.",
     ),
     cost=_cost_of_tree,
@@ -144,8 +151,8 @@ def _tree(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 3,
-    levels: int = 1,
+    window: Window = 3,
+    levels: Annotated[int, Interval("[1, 6]")] = 1,
 ):
     size = per_axis(layer.along(window), x.ndim - 2, "window")
     mean = 1 / math.prod(size)

@@ -1,11 +1,13 @@
 """Pooling that draws while training."""
 
 import math
+from typing import Annotated
 
 from jax import Array
 
 from cnn.config.errors import UserError
-from cnn.layers.downsample import Card, Downsample, on_reduced_axes, register
+from cnn.config.fields import Interval
+from cnn.layers.downsample import Card, Downsample, Window, on_reduced_axes, register
 from cnn.layers.work import Site, Work, windowed
 from cnn.ops.padding import Size
 from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
@@ -16,15 +18,18 @@ from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
     Card(
         formula="training: x_l with probability x_l / sum x; evaluation: sum x**2 / sum x",
         reference="Zeiler & Fergus, ICLR 2013",
+        site="in place of max and average pooling",
         oracle=("stochastic_pool",),
-        macs="window operations an output",
+        macs="window operations per output",
         pitfalls="negative elements are never drawn: use it after a ReLU. It regularises: compare "
         "arms with the same dropout and augmentation.",
     ),
     cost=windowed(2),
     stochastic=True,
 )
-def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 3):
+def _stochastic(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3
+):
     key = layer.key(train)
     return stochastic_pool(
         x, layer.along(window), layer.strides, layer.style.padding, key=key, train=train
@@ -36,8 +41,9 @@ def _stochastic(layer: Downsample, x: Array, train: bool, phase: Array | None, *
     Card(
         formula="max at stride 1, then random rows and columns; evaluation: their average",
         reference="S3Pool, Zhai et al., CVPR 2017",
+        site="in place of max pooling",
         oracle=("s3_pool",),
-        macs="window comparisons a position of the input",
+        macs="window comparisons per position of the input",
         pitfalls="grid is how long the stretches are that rows are drawn from (0: the strides; "
         "the authors take 16 and 8): a hyper-parameter of its own.",
     ),
@@ -50,8 +56,8 @@ def _s3(
     train: bool,
     phase: Array | None,
     *,
-    window: int = 2,
-    grid: int = 0,
+    window: Window = 2,
+    grid: Annotated[int, Interval("[0, 65536]")] = 0,
 ):
     return s3_pool(
         x,
@@ -74,8 +80,9 @@ def _cost_of_fractional(s: Site) -> Work:
     Card(
         formula="max over regions of random length; n becomes floor(n / ratio)",
         reference="Graham 2014 (arXiv 1412.6071), pseudo-random and overlapping",
+        site="in place of max pooling, more often because each reduces less",
         oracle=("fractional_max_pool",),
-        macs="about (ratio + 1)**n comparisons an output",
+        macs="about (ratio + 1)**n comparisons per output",
         pitfalls="does not reduce by 2: other sizes, costs and depths, and a shortcut has to use "
         "it too. PyTorch's regions have a constant size instead.",
     ),

@@ -1,15 +1,19 @@
 """Polyphase components: picked (APS), weighted (LPS) or stacked (space to depth)."""
 
 import math
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import jax
 from jax import Array
 
+from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import Card, Downsample, register
+from cnn.layers.downsample import Card, Downsample, Window, register
 from cnn.layers.norms import NORMS
 from cnn.layers.work import Site, Work, nothing
 from cnn.ops.blur import blur
+from cnn.ops.max_pool import max_pool
 from cnn.ops.polyphase import (
     phase_weights,
     select_phase,
@@ -37,8 +41,9 @@ def _cost_of_phase(s: Site) -> Work:
     Card(
         formula="y = phase_i of blur(x), i = argmax over the phases of their norm",
         reference="adaptive polyphase sampling, Chaman & Dokmanic, CVPR 2021",
+        site="after a dense convolution, in place of its strides; after a dense max: max_aps",
         oracle=("select_phase", "take_phase", "blur"),
-        macs="one a position of the input and channel; taps**n more with a blur",
+        macs="one per position of the input and channel; taps**n more with a blur",
         pitfalls="shift invariant with circular padding everywhere, even sizes at each stage, a "
         "global head, and aps on the shortcut too, which then shares the index.",
     ),
@@ -51,8 +56,8 @@ def _aps(
     train: bool,
     phase: Array | None,
     *,
-    norm: str = "l2",
-    taps: int = 0,
+    norm: Literal["l2", "l1"] = "l2",
+    taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
     padding = layer.style.padding
     if phase is None:
@@ -66,9 +71,10 @@ def _aps(
         formula="y = sum of phases weighted by gumbel-softmax(l); evaluation: the one of largest l;"
         " l = mean conv3x3(relu(conv3x3(phase)))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
+        site="after a dense convolution, in place of its strides; after a dense max: max_lps",
         oracle=("split_phases", "take_phase", "conv"),
         parameters="18 C**2 + C in 2-D",
-        macs="18 C**2 a position of the input in 2-D",
+        macs="18 C**2 per position of the input in 2-D",
         pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
         "temperature, here it is fixed. The conditions of aps hold.",
     ),
@@ -83,7 +89,7 @@ def _lps(
     phase: Array | None,
     *,
     temperature: float = 1.0,
-    taps: int = 0,
+    taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
     padding = layer.style.padding
     if phase is None:
@@ -98,21 +104,88 @@ def _lps(
     return take_phase(_blurred(layer, x, taps), phase, layer.strides, padding), phase
 
 
+def _cost_of_max_phase(s: Site) -> Work:
+    after_max = _cost_of_phase(s)
+    return replace(after_max, operations=after_max.operations + s.window() * math.prod(s.before))
+
+
+def _dense_max(layer: Downsample, x: Array, window: int) -> Array:
+    return max_pool(x, layer.along(window), 1, layer.style.padding)
+
+
+@register(
+    "max_aps",
+    Card(
+        formula="y = phase_i of blur(z), z = max(x, window, stride 1), i = argmax of their norm",
+        reference="adaptive polyphase sampling, Chaman & Dokmanic, CVPR 2021",
+        site="in place of max pooling, such as the one after ResNet's stem",
+        oracle=("max_pool", "select_phase", "take_phase", "blur"),
+        macs="window comparisons per position of the input, and aps",
+        pitfalls="aps without the maximum, in the place of max pooling, drops a non-linearity. The "
+        "conditions of aps hold.",
+    ),
+    cost=_cost_of_max_phase,
+    shares_phase=True,
+)
+def _max_aps(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: Window = 2,
+    norm: Literal["l2", "l1"] = "l2",
+    taps: Annotated[int, Interval("[0, 7]")] = 0,
+):
+    return _aps(layer, _dense_max(layer, x, window), train, phase, norm=norm, taps=taps)
+
+
+@register(
+    "max_lps",
+    Card(
+        formula="y = lps(max(x, window, stride 1))",
+        reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
+        site="in place of max pooling, such as the one after ResNet's stem",
+        oracle=("max_pool", "split_phases", "take_phase", "conv"),
+        parameters="18 C**2 + C in 2-D",
+        macs="window comparisons per position of the input, and lps",
+        pitfalls="lps without the maximum, in the place of max pooling, drops a non-linearity. The "
+        "conditions of aps hold.",
+    ),
+    cost=_cost_of_max_phase,
+    shares_phase=True,
+    stochastic=True,
+)
+def _max_lps(
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    window: Window = 2,
+    temperature: float = 1.0,
+    taps: Annotated[int, Interval("[0, 7]")] = 0,
+):
+    dense = _dense_max(layer, x, window)
+    return _lps(layer, dense, train, phase, temperature=temperature, taps=taps)
+
+
 @register(
     "space_to_depth",
     Card(
         formula="y = conv(all phases stacked, window), equal channels",
         reference="SPD-Conv, Sunkara & Luo, ECML-PKDD 2022; pixel-unshuffle, TResNet, WACV 2021",
+        site="after a dense convolution, in place of its strides or of pooling",
         oracle=("space_to_depth", "conv"),
         parameters="(strides window)**n C**2",
-        macs="(strides window)**n C**2 an output",
+        macs="(strides window)**n C**2 per output",
         pitfalls="with window 1 exactly a 2x2 convolution of strides 2, with window k of 2k: "
         "compare with those at equal cost.",
     ),
     cost=nothing,
 )
 def _space_to_depth(
-    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: int = 1
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 1
 ):
     y = space_to_depth(x, layer.strides, layer.style.padding)
     return Conv(x.shape[-1], layer.along(window), layer.style, name="conv")(y)
@@ -123,9 +196,10 @@ def _space_to_depth(
     Card(
         formula="y = conv1x1(layer_norm(all phases stacked)), equal channels",
         reference="Swin, Liu et al., ICCV 2021 (there the convolution doubles the channels)",
+        site="between the stages of a transformer",
         oracle=("space_to_depth", "conv"),
         parameters="strides**n (C**2 + 2 C)",
-        macs="strides**n C**2 an output",
+        macs="strides**n C**2 per output",
         pitfalls="the norm is over the stacked channels of one position.",
     ),
     cost=nothing,

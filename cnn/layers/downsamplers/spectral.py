@@ -1,6 +1,7 @@
 """Downsampling in the frequency domain, and by wavelets. Borders are circular."""
 
 import math
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ _FFT = "two Fourier transforms"
     Card(
         formula="y = inverse DFT of the low frequencies, the two Nyquist bins halved",
         reference="Rippel et al., NeurIPS 2015",
+        site="in place of max pooling",
         oracle=("spectral_pool",),
         macs=_FFT,
         pitfalls="rings at edges, across the border too. Keeping one Nyquist bin makes the output "
@@ -36,6 +38,7 @@ def _spectral(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = real part of the inverse DFT of the low frequencies -m/2 <= k < m/2",
         reference="FrequencyLowCut pooling, Grabinski et al., ECCV 2022",
+        site="after a dense convolution, in place of its strides",
         oracle=("flc_pool",),
         macs=_FFT,
         pitfalls="an earlier release takes the modulus, which folds negative values.",
@@ -51,6 +54,7 @@ def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = spectral pooling with bins weighted by sqrt(0.54 + 0.46 cos(2 pi k / n))",
         reference="Grabinski et al. 2023 (arXiv 2307.09804)",
+        site="after a dense convolution, in place of its strides",
         oracle=("asap",),
         macs=_FFT,
         pitfalls="the authors' window is centred between two bins and cached for the first size "
@@ -67,6 +71,7 @@ def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = spectral pooling with a ramp whose place is a learned stride, from 2 on",
         reference="DiffStride, Riad et al., ICLR 2022, with a fixed output size",
+        site="after a dense convolution, in place of its strides, on both paths of residual blocks",
         oracle=("diffstride",),
         parameters="n",
         macs=_FFT,
@@ -99,13 +104,19 @@ def _cost_of_wavelet(s: Site) -> Work:
     Card(
         formula="y = low-pass band of an orthonormal wavelet transform: haar or db2",
         reference="Williams & Li, ICLR 2018; WaveCNet, Li et al., CVPR 2020",
+        site="in place of pooling; after a dense convolution, in place of its strides",
         oracle=("wavelet_pool",),
-        macs="taps an axis and output: 2 (haar), 4 (db2)",
+        macs="taps per axis and output: 2 (haar), 4 (db2)",
         pitfalls="multiplies constants by 2 in 2-D; haar is twice the 2x2 average.",
     ),
     cost=_cost_of_wavelet,
 )
 def _wavelet(
-    layer: Downsample, x: Array, train: bool, phase: Array | None, *, wavelet: str = "haar"
+    layer: Downsample,
+    x: Array,
+    train: bool,
+    phase: Array | None,
+    *,
+    wavelet: Literal["haar", "db2"] = "haar",
 ):
     return wavelet_pool(x, layer.strides, wavelet=wavelet)
