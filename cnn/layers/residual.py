@@ -81,8 +81,17 @@ class Shortcut(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool, phase: Array | None) -> Array:
-        """Returns `[B, *spatial / strides, features]`."""
+        """Returns `[B, *spatial / strides, features]`.
+
+        Raises:
+          UserError: zero channels cannot make it narrower.
+        """
         wider = self.features - x.shape[-1]
+        if self.sites.widening == "pad" and wider < 0:
+            raise UserError(
+                f"model.shortcut: 'pad' adds channels, and the block turns {x.shape[-1]} into "
+                f"{self.features}; use 'projection', or model.features that do not fall"
+            )
         on_conv = self.strides > 1 and operator_of(self.sites.shortcut).on_conv
         if on_conv and self.sites.widening == "projection":
             x = before_conv(self, self.sites.shortcut, x, train)
