@@ -62,3 +62,13 @@ def test_no_module_is_named_for_nothing(file):
 def test_operators_know_nothing_of_flax():
     files = (REPOSITORY / "cnn" / "ops").rglob("*.py")
     assert not [f for f in files if re.search("(import|from) flax", f.read_text())]
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(REPOSITORY)))
+def test_the_package_needs_nothing_beside_it(file):
+    assert not re.search(r"^\s*(from|import) (configs|tests|benchmarks)\b", file.read_text(), re.M)
+
+
+def test_layers_take_plain_values():
+    files = [f for f in MODULES if "layers" in f.parts or "ops" in f.parts]
+    assert not [f for f in files if "ml_collections" in f.read_text()]
