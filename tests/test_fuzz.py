@@ -69,7 +69,7 @@ def likely(rng, field):
         return str(rng.choice(field.choices))
     one = {
         bool: ("true", "false"),
-        int: ("0", "1", "2", "3", "7", "8", "16", "64", "1000"),
+        int: ("0", "1", "2", "3", "7", "8", "16"),
         float: ("0", "0.1", "0.5", "0.9", "1", "2.5"),
         str: ("10 steps", "50%", "1 epochs", "100 examples") if field.read else WORDS,
     }[field.kind]
