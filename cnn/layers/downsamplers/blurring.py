@@ -146,7 +146,7 @@ def _blur_conv(
         formula="y = sum softmax(l)_i x_i, a filter l = norm(conv(x)) per position and group",
         reference="Zou et al., BMVC 2020",
         site="after a dense convolution, in place of its strides; after a dense max: max_ddac",
-        oracle=("adaptive_blur", "conv"),
+        oracle=("adaptive_blur", "conv", "subsample"),
         parameters="window**(2 n) C groups, and the norm's",
         macs="window**(2 n) C groups per position of the input",
         pitfalls="costs a convolution at full resolution. A softmax a group, as the paper has it: "
@@ -189,7 +189,7 @@ def _cost_of_max_ddac(s: Site) -> Work:
         formula="y = ddac(max(x, pool, stride 1))",
         reference="Zou et al., BMVC 2020",
         site="in place of max pooling",
-        oracle=("max_pool", "adaptive_blur", "conv"),
+        oracle=("max_pool", "adaptive_blur", "conv", "subsample"),
         parameters="those of ddac",
         macs="pool comparisons per position of the input, and ddac",
         pitfalls="see ddac, which without the maximum drops a non-linearity.",

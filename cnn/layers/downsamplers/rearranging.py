@@ -72,7 +72,7 @@ def _aps(
         " l = mean conv3x3(relu(conv3x3(phase)))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
         site="after a dense convolution, in place of its strides; after a dense max: max_lps",
-        oracle=("split_phases", "take_phase", "conv"),
+        oracle=("split_phases", "phase_weights", "take_phase", "conv"),
         parameters="18 C**2 + C in 2-D",
         macs="18 C**2 per position of the input in 2-D",
         pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
@@ -146,7 +146,7 @@ def _max_aps(
         formula="y = lps(max(x, window, stride 1))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
         site="in place of max pooling, such as the one after ResNet's stem",
-        oracle=("max_pool", "split_phases", "take_phase", "conv"),
+        oracle=("max_pool", "split_phases", "phase_weights", "take_phase", "conv"),
         parameters="18 C**2 + C in 2-D",
         macs="window comparisons per position of the input, and lps",
         pitfalls="lps without the maximum, in the place of max pooling, drops a non-linearity. The "
