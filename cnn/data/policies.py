@@ -290,10 +290,12 @@ def autoaugment(
     signs = jax.random.bernoulli(sign_key, 0.5, (len(images), 2)).astype(jnp.int32)
 
     def augment(image: Array, pair: Array, shares: Array, signs: Array) -> Array:
-        for i in range(2):
-            changed = apply(table, image, chosen[pair, i], level[pair, i], signs[i])
-            image = jnp.where(shares[i] <= probability[pair, i], changed, image)
-        return image
+        def step(image: Array, draw: Sequence[Array]) -> tuple[Array, None]:
+            share, bound, *rest = draw
+            return jnp.where(share <= bound, apply(table, image, *rest), image), None
+
+        draws = (shares, probability[pair], chosen[pair], level[pair], signs)
+        return jax.lax.scan(step, image, draws)[0]
 
     return _each(images, pairs, shares, signs, of=augment)
 
