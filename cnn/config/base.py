@@ -35,6 +35,12 @@ FIELDS: dict[str, Field] = {
         0, "[0, 2147483647]", "drives initialisation, data order, augmentation and dropout"
     ),
     "plugins": several(text("", "files that --plugin loaded; never set by hand", later=True)),
+    "init_from": text(
+        "", "fine-tuning: run folder or checkpoint that the weights start from", later=True
+    ),
+    "init_head": choice(
+        ("keep", "new"), "fine-tuning: the classifier; new: as it is born", later=True
+    ),
     **section(
         "seeds",
         init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from cnn import data, models
 from cnn.config.seeds import Seeds
+from cnn.training.initial import Taken, started, starting_weights
 from cnn.training.losses import make_loss
 from cnn.training.mesh import abstract, batch_sharding, make_mesh, replicated
 from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
@@ -102,6 +103,7 @@ class Trainer:
       recipe: what the update is made of.
       feed: batches by step.
       seeds: uint32 scalars on the mesh.
+      start: weights to start from, see `initial.starting_weights`.
       update: jitted (state, seeds, arrays, batch) -> (state, sums); it consumes the state.
     """
 
@@ -110,12 +112,13 @@ class Trainer:
     recipe: Recipe
     feed: data.Feed
     seeds: Seeds
+    start: Taken
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
 
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born replicated over the mesh."""
         init = jax.jit(self.init, out_shardings=replicated(self.evaluator.mesh))
-        return init(self.seeds.init)
+        return started(init(self.seeds.init), self.start)
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes, dtypes and shardings of a state; checkpoints restore into it."""
@@ -134,7 +137,8 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     """Builds what trains the evaluator's network.
 
     Raises:
-      UserError: an augmentation does not fit the examples, or a data field the split.
+      UserError: an augmentation does not fit the examples, a data field the split, or the weights
+        to start from the network.
     """
     mesh = evaluator.mesh
     feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
@@ -147,6 +151,7 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
         recipe=recipe,
         feed=feed,
         seeds=seeds,
+        start=starting_weights(evaluator.config, evaluator.abstract_state()),
         update=make_update(recipe, mesh),
     )
 

@@ -139,17 +139,17 @@ class Checkpoints:
             raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
         return _from_parts(like, parts), meta
 
-    def variables(self, step: int) -> tuple[dict[str, Any], str]:
-        """Reads the variables to evaluate with, of whatever network, and the SHA-256 of the state.
+    def variables(self, step: int) -> dict[str, Any]:
+        """Reads the variables to evaluate with, of whatever network.
 
         Raises:
           DamagedCheckpointError: as `restore`.
         """
-        meta, state = self._meta(step), self._read(step, state=ocp.args.StandardRestore())
-        if _digest(state) != meta["sha256"]:
+        meta, parts = self._meta(step), self._read(step, state=ocp.args.PyTreeRestore())
+        if any(_digest(part) != meta["sha256"].get(name) for name, part in parts.items()):
             raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
-        own = {"params": state["params"], "batch_stats": state["batch_stats"]}
-        return state["ema"] or {name: tree for name, tree in own.items() if tree}, meta["sha256"]
+        rest = {n: part for n, part in parts.items() if n not in ("step", "ema", "opt_state")}
+        return parts.get("ema") or rest
 
     def _meta(self, step: int) -> dict[str, Any]:
         """Reads what was saved beside a state."""

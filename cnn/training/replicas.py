@@ -25,6 +25,7 @@ from cnn.config.seeds import Seeds
 from cnn.training.assembly import Evaluator, make_evaluator, make_feed, make_recipe
 from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
+from cnn.training.initial import started, starting_weights
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.mesh import REPLICA_AXIS, abstract, make_replica_mesh, replicated
 from cnn.training.optimizer import make_schedule
@@ -232,6 +233,7 @@ class Group:
         first, count = evaluators[0], len(evaluators)
         mesh = make_replica_mesh(count)
         self.evaluators, self.plan, self.dataset = evaluators, plan, first.dataset
+        self._start = starting_weights(first.config, first.abstract_state())
         self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
         feed = make_feed(first, self._whole, self._whole)
@@ -262,7 +264,7 @@ class Group:
 
     def stack(self, restored: dict[int, TrainState]) -> TrainState:
         """Returns the states of all replicas: some restored ones, and new ones for the rest."""
-        state = self._init(self._seeds.init)
+        state = started(self._init(self._seeds.init), self._start)
         if not restored:
             return state
 

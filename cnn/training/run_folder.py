@@ -108,7 +108,7 @@ class RunFolder:
         if self.weights_file.is_file():
             raise UserError(
                 f"--workdir: {self.path} holds imported weights, which are not trained in place; "
-                "choose another folder"
+                f"choose another folder, and --config.init_from={self.path}"
             )
         if self.config_file.is_file():
             differing = differences(self.config(), config)

@@ -26,7 +26,6 @@ class StoredWeights:
       variables: of the network, the averaged ones where the run kept them.
       mean: that the network's input was normalised with.
       std: likewise.
-      sha256: of the checkpoint's arrays, as it was saved.
     """
 
     config: ConfigDict
@@ -34,7 +33,6 @@ class StoredWeights:
     variables: dict[str, Any]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    sha256: str
 
     @property
     def num_classes(self) -> int:
@@ -68,13 +66,13 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
         number = _choose(checkpoints, step, f"{field}: {path}")
-        variables, sha256 = checkpoints.variables(number)
+        variables = checkpoints.variables(number)
     except DamagedCheckpointError as error:
         raise UserError(f"{field}: {path}: the checkpoint is damaged ({error})") from error
     finally:
         checkpoints.close()
     mean, std = (tuple(record["resolved"][name]) for name in ("mean", "std"))
-    return StoredWeights(config, number, jax.tree.map(np.asarray, variables), mean, std, sha256)
+    return StoredWeights(config, number, jax.tree.map(np.asarray, variables), mean, std)
 
 
 def _choose(checkpoints: Checkpoints, step: str, said: str) -> int:
