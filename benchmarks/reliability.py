@@ -499,7 +499,10 @@ def main(arguments: list[str]) -> None:
         PAGE.write_text(page(json.loads(RESULT.read_text())))
         return
     conditions = record.conditions(times=flags.times, seed=flags.seed)
-    result: dict[str, Any] = {"conditions": conditions, "faults": {}}
+    # A part of the faults leaves the other rows of the file as they are.
+    kept = flags.only and Path(flags.out).is_file()
+    faults = json.loads(Path(flags.out).read_text())["faults"] if kept else {}
+    result: dict[str, Any] = {"conditions": conditions, "faults": faults}
     for name, fault in FAULTS.items():
         if flags.only not in name:
             continue
