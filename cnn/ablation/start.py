@@ -26,7 +26,7 @@ def plan(
     workdir: str | None,
     plugin: Sequence[str] = (),
 ) -> None:
-    """Prints what a study would take and what it could tell.
+    """Prints the expected time of a study and the differences that it can detect.
 
     Args:
       config: study file.
@@ -82,17 +82,17 @@ def run(
       workers: local: processes that train; None: one per GPU or core.
       task: "i/n", which of several such commands this is; None: as the cluster says.
       engine: "local" or "ray".
-      gpus: ray: that a run is given; None: 0.
-      retries: ray: how often a run is started again that was lost; None: 3.
-      replicas: local: seeds of an arm that a worker trains in one program; None: one an
-        accelerator, and one on CPUs.
-      patience: minutes without a step after which a run is given up; None: 30.
+      gpus: Ray: GPUs per run; None: 0.
+      retries: Ray: restarts of a run whose node died; None: 3.
+      replicas: local: seeds of an arm trained together in one process; None: one per accelerator,
+        and one on CPUs.
+      patience: minutes without progress after which a run is stopped; None: 30.
       plugin: files to load, besides those that the study names.
     """
     shared = find_task(task)
     folder = StudyFolder(Path(workdir).absolute())
     if patience is not None and patience <= 0:
-        raise UserError(f"--patience: {patience:g} minutes are no time to make a step in")
+        raise UserError(f"--patience: {patience:g} minutes are too short for a step")
     seconds = PATIENCE if patience is None else 60 * patience
     start_pool = _engine(engine, folder.path, shared, workers, gpus, retries, replicas, seconds)
     study = load_study(config, overrides, plugin)

@@ -85,7 +85,7 @@ def spanning(values: Sequence[float], padding: float = 0.06, *, log: bool = Fals
 def svg(height: int, *children: Markup, description: str = "") -> Markup:
     """An SVG as wide as its place and `height` pixels high.
 
-    `description` is for readers who cannot see it; without one they are not told of it.
+    `description` is for screen readers; without one the SVG is hidden from them.
     """
     return _charts().svg(height, children, description)
 

@@ -101,7 +101,7 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
         ({"engine": "ray", "gpus": -1.0}, "less than 0"),
         ({"workers": 0}, "less than 1"),
         ({"task": "3/2"}, "--task"),
-        ({"patience": 0.0}, "no time to make a step"),
+        ({"patience": 0.0}, "too short for a step"),
     ],
 )
 def test_options_that_go_nowhere_are_refused(tmp_path, options, words):

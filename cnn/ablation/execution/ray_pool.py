@@ -1,4 +1,4 @@
-"""Runs a study on a Ray cluster: one task a run, on whichever node has room for it."""
+"""Runs a study on a Ray cluster: one task per run, on any node that has room for it."""
 
 import os
 import time
@@ -23,9 +23,9 @@ class RayPool:
 
     Args:
       runs: of the study.
-      gpus: that a run is given; a share lets several runs have one GPU.
-      retries: how often a run is started again that was lost with its node or process.
-      patience: seconds without a step after which a run is given up.
+      gpus: per run; a fraction lets several runs share a GPU.
+      retries: restarts of a run that was lost with its node or process.
+      patience: seconds without progress after which a run is stopped.
 
     Raises:
       UserError: Ray is not installed, or no node has as many GPUs.

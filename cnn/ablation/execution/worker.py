@@ -66,8 +66,8 @@ def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
 
     Args:
       runs: of the study, in the order to train them in.
-      replicas: seeds of one arm that are trained in one program.
-      patience: seconds without a step after which this process gives its runs up and ends.
+      replicas: seeds of one arm that are trained together in one process.
+      patience: seconds without progress after which this process gives its runs up and ends.
     """
     while True:
         code, waiting = _pass(runs, replicas, patience)

@@ -1,4 +1,4 @@
-"""An analyzed study for readers: one page, and the same as Markdown, CSV, LaTeX and a figure."""
+"""The report of a study: a page, Markdown, CSV, LaTeX tables and a figure of one analysis."""
 
 from pathlib import Path
 

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report import words
-from cnn.ablation.report.rows import ArmRow, arm_rows
+from cnn.ablation.report.rows import arm_rows
+
+WIDE = 100  # characters of a screen that has room for the cost of each arm
 
 
 def print_report(analysis: Analysis, files: Sequence[Path], console: Console) -> None:
@@ -17,7 +20,7 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
     console.print(analysis.study.name, style="bold", markup=False)
     for sentence in _sentences(analysis):
         console.print(sentence, markup=False)
-    console.print(_table(analysis))
+    console.print(_table(analysis, console.width))
     for note in (words.matching(analysis.study), words.load_note(analysis.study)):
         if note:
             console.print(note, markup=False)
@@ -38,15 +41,18 @@ def _sentences(analysis: Analysis) -> list[str]:
     return [*remarks, *verdicts, *failed, *([control] if control else [])]
 
 
-def _table(analysis: Analysis) -> Table:
-    unit, table = words.unit_of(analysis.study.metric), Table()
+def _table(analysis: Analysis, width: int) -> Table:
+    """The arms, with their cost where the screen is wide enough for it."""
+    table, wide = Table(box=box.SIMPLE_HEAD), width >= WIDE
     table.add_column("arm", overflow="fold")
-    table.add_column("verdict")
-    heads = ("difference", unit.name, "seeds", "params", "MACs", "step time")
-    for head in heads:
-        table.add_column(head, justify="right")
+    table.add_column("verdict", no_wrap=True)
+    numbers = ("difference, 95 % CI", words.unit_of(analysis.study.metric).name, "seeds")
+    for head in numbers + (("params", "MACs", "step time") if wide else ()):
+        table.add_column(head, justify="right", no_wrap=True)
     for row, kind in zip(arm_rows(analysis), _kinds(analysis), strict=True):
-        table.add_row(*map(escape, _cells(row, kind)))
+        cost = (row.params, row.macs, row.step) if wide else ()
+        cells = (row.name, kind, row.difference, row.mean, row.seeds, *cost)
+        table.add_row(*map(escape, cells))
     return table
 
 
@@ -56,7 +62,3 @@ def _kinds(analysis: Analysis) -> list[str]:
         words.word(compared[key].verdict.kind) if key in compared else "baseline"
         for key in analysis.summaries
     ]
-
-
-def _cells(row: ArmRow, kind: str) -> list[str]:
-    return [row.name, kind, row.difference, row.mean, row.seeds, row.params, row.macs, row.step]
