@@ -258,6 +258,9 @@ FIELDS: dict[str, Field] = {
         epsilon=real(1e-8, "[0, 1)", "added to the root of that"),
         # Added to the gradient for sgd, rmsprop and lars, else decoupled.
         weight_decay=real(5e-4, "[0, inf)", "of kernels only"),
+        layer_decay=real(
+            1.0, "(0, 1]", "of the rate, from each block to the one before", later=True
+        ),
         # The first group counts whose REGEX is found in the name of a parameter; rate is a factor
         # of the learning rate, 0 freezes; further settings are fields of this section.
         groups=several(

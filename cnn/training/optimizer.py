@@ -16,6 +16,7 @@ from cnn.config.base import FIELDS
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.fields import Interval, real
 from cnn.config.registry import Registry
+from cnn.training.layer_decay import scale_by_layer
 from cnn.training.plan import Plan
 
 Schedule = Callable[[jax.Array | int], jax.Array]
@@ -63,6 +64,8 @@ def make_optimizer(
         groups = [parse_group(text, optimizer) for text in optimizer.groups]
         parts = {str(i): group.direction() for i, group in enumerate(groups)}
         whole = optax.partition(parts | {_REST: whole}, partial(_labels, groups))
+    if optimizer.layer_decay < 1:
+        whole = optax.chain(whole, scale_by_layer(optimizer.layer_decay))
     return at_rate(optax.chain(clip, whole), schedule)
 
 
