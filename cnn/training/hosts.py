@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cnn.config import stop_signals
 from cnn.config.errors import UserError
@@ -53,6 +57,7 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
             heartbeat_timeout_seconds=_ABOVE_ALL,
             shutdown_timeout_seconds=30,
         )
+        _connect_devices()
         yield
         _channel.gather("done")
         jax.distributed.shutdown()
@@ -97,6 +102,23 @@ def _be_patient() -> None:
     names = [f"xla_cpu_collective_{of}_seconds" for of in ("timeout", "call_terminate_timeout")]
     flags = [f"--{name}={_ABOVE_ALL}" for name in names if name not in given]
     os.environ["XLA_FLAGS"] = " ".join([given, *flags])
+
+
+def _connect_devices() -> None:
+    """Has all devices find each other now, while no host is busy compiling.
+
+    On CPUs a host waits 30 seconds, and no flag changes that, for another to come to the first
+    collective of a group of devices; later ones may take as long as they like.
+    """
+    _channel.gather("devices")
+    multihost_utils.sync_global_devices("devices")
+    devices = jax.devices()
+    mesh = Mesh(np.array(devices), ("all",), axis_types=(AxisType.Auto,))
+    ones = jax.make_array_from_callback(
+        (len(devices),), NamedSharding(mesh, PartitionSpec("all")), lambda _: np.ones(1, np.float32)
+    )
+    total = jax.jit(jnp.sum, out_shardings=NamedSharding(mesh, PartitionSpec()))(ones)
+    jax.block_until_ready(total)
 
 
 def _silence_libraries() -> None:
