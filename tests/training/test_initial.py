@@ -7,6 +7,7 @@ import pytest
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint
 from cnn.training.loop import train
+from cnn.training.replicas import train_replicas
 from cnn.training.stored_weights import read_weights
 from tests.conftest import tiny_config
 
@@ -72,6 +73,18 @@ def test_a_checkpoint_is_taken_as_well_as_a_run(source, tmp_path):
     one = tuned(f"{source}/checkpoints/3", tmp_path / "one", *STILL)
     for name, value in whole.items():
         np.testing.assert_array_equal(one[name], value)
+
+
+def test_replicas_start_from_the_source_as_runs_alone_do(source, tmp_path):
+    fields = (*MODEL, *STILL, f"init_from={source}", "train.duration=2 steps")
+    configs = [tiny_config(*fields, f"seed={seed}") for seed in (0, 1)]
+    folders = [tmp_path / str(seed) for seed in (0, 1)]
+    endings = train_replicas(configs, folders)
+    assert not [ending for ending in endings if isinstance(ending, Exception)]
+    for folder in folders:
+        after = weights(folder)
+        for name, value in weights(source).items():
+            np.testing.assert_array_equal(after[name], value, err_msg=name)
 
 
 def test_it_is_part_of_the_fingerprint(source):
