@@ -17,8 +17,7 @@ from tests.conftest import REPOSITORY
 
 PAGES = ("README.md", "docs/studies.md")
 TRY = '--config.train.duration="20 steps"'
-# What needs a network connection, or is this very test: the recipes of `make` hold the first three
-# and CI runs the others.
+# What needs a network connection, or would run this very test; make does the same, and CI runs make.
 ELSEWHERE = {
     "make train",
     "make test",
