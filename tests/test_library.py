@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY, tiny_config
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("library") / "run"
-    train(tiny_config("log.tensorboard=False"), str(folder), quiet=True)
+    train(tiny_config("log.trackers="), str(folder), quiet=True)
     return folder
 
 

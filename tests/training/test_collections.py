@@ -25,7 +25,7 @@ FIELDS = (
     "train.ema_decay=0.9",
     "train.accumulation=2",
     "checkpoint.keep=9",
-    "log.tensorboard=false",
+    "log.trackers=",
 )
 
 

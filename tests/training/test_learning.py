@@ -38,7 +38,7 @@ BATCH = (
     "optimizer.weight_decay=0",
     "log.every=1 steps",
     "checkpoint.every=0 steps",
-    "log.tensorboard=false",
+    "log.trackers=",
     "mesh.devices=1",
 )
 PROGRAM = """

@@ -90,7 +90,7 @@ def test_nothing_is_compiled_behind_the_first_step_and_the_first_evaluation(
 def trained(workdir, *overrides):
     """Trains, with a validation and a checkpoint after every second step; returns the record."""
     fields = "evaluation.every=2 steps", "checkpoint.every=2 steps", "checkpoint.keep=9"
-    config = tiny_config(*fields, "log.tensorboard=false", *overrides)
+    config = tiny_config(*fields, "log.trackers=", *overrides)
     result = loop.train(config, str(workdir), quiet=True)
     rows = read_metrics(RunFolder(workdir).metrics_file)
     losses = {r["step"]: r["value"] for r in rows if (r["split"], r["name"]) == VALIDATION_LOSS}
@@ -118,7 +118,7 @@ def test_an_evaluation_may_be_cut_otherwise_when_a_run_goes_on(tmp_path):
     def stop():
         os.kill(os.getpid(), signal.SIGTERM)
 
-    fields = "log.tensorboard=false", "data.validation=20 examples"
+    fields = "log.trackers=", "data.validation=20 examples"
     with pytest.raises(InterruptedRun):
         loop.train(tiny_config(*fields), str(tmp_path / "run"), quiet=True, alive=stop)
     smaller = tiny_config(*fields, "evaluation.batch_size=5")
@@ -140,7 +140,7 @@ def test_the_seconds_of_all_starts_count(tmp_path, monkeypatch):
 
         return alive
 
-    config, folder = tiny_config("log.tensorboard=false"), str(tmp_path / "run")
+    config, folder = tiny_config("log.trackers="), str(tmp_path / "run")
     with pytest.raises(InterruptedRun):
         loop.train(config, folder, quiet=True, alive=tick(50))
     # Twelve steps of ten seconds each, in two starts.
