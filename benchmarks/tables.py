@@ -336,7 +336,52 @@ def _conditions(made: dict[str, Any]) -> str:
     )
 
 
+def error_rates() -> str:
+    """Returns how often simulated studies had a false verdict, a row a setting."""
+    found = _read("error_rates.json")
+    rows = ((r["setting"], r["error"], f"{100 * r['rate']:.1f}") for r in found["errors"])
+    head = ("setting", "false verdict", "percent of studies")
+    return (
+        f"{table(head, rows)}\n\n{found['studies']} studies per row (ten times as many for "
+        "this test set alone), with outcomes like those of "
+        "results/pooling (2,000 test examples unless\nsaid otherwise, an A/A control in each), by "
+        "`python benchmarks/error_rates.py`; a true rate of 5 % would show as\nup to "
+        f"{100 * _upper(found['studies']):.1f} % in 95 of 100 rows. Nominal: 5 %."
+    )
+
+
+def _upper(studies: int) -> float:
+    return 0.05 + 1.645 * (0.05 * 0.95 / studies) ** 0.5
+
+
+def simulated_power() -> str:
+    """Returns the power that plans promise, and what simulated studies of one arm reach."""
+    found = _read("error_rates.json")["power"]
+    rows = (
+        (
+            f"{100 * r['difference']:.1f} pp",
+            str(r["seeds"]),
+            f"{r['examples']:,}",
+            f"{100 * r['promised']:.0f}",
+            f"{100 * r['achieved']:.0f}",
+        )
+        for r in found
+    )
+    head = ("true difference", "seeds", "test examples", "promised, percent", "reached, percent")
+    return table(head, rows)
+
+
+def simulated_coverage() -> str:
+    """Returns how often 95 % intervals held the truth."""
+    found = _read("error_rates.json")["coverage"]
+    rows = ((r["of"], str(r["seeds"]), f"{100 * r['coverage']:.1f}") for r in found)
+    return table(("95 % interval of", "seeds", "holds the truth, percent"), rows)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "error rates": error_rates,
+    "power": simulated_power,
+    "coverage": simulated_coverage,
     "weights": weights_table,
     "first run": first_run,
     "pooling": pooling,

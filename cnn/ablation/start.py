@@ -1,4 +1,4 @@
-"""The commands of ablate.py: plan, run and report."""
+"""The commands of ablate.py: plan, register, run, report and verify."""
 
 import os
 import sys
@@ -53,7 +53,7 @@ def plan(
 
     use_compilation_cache()
     study = _matched(load_study(config, overrides, plugin))
-    wanted = study.margin if delta is None else delta / 100
+    wanted = study.stored_margin if delta is None else delta / study.described.scale
     folder = Path(workdir).absolute() if workdir else None
     print_forecast(
         forecast(study, workers, wanted, accuracy / 100, folder), Console(highlight=False)
@@ -71,6 +71,7 @@ def run(
     retries: int | None = None,
     replicas: int | None = None,
     patience: float | None = None,
+    strict: bool = False,
     plugin: Sequence[str] = (),
 ) -> None:
     """Trains what is not finished, and reports.
@@ -87,6 +88,7 @@ def run(
       replicas: local: seeds of an arm trained together in one process; None: one per accelerator,
         and one on CPUs.
       patience: minutes without progress after which a run is stopped; None: 30.
+      strict: see `report`.
       plugin: files to load, besides those that the study names.
     """
     shared = find_task(task)
@@ -109,7 +111,44 @@ def run(
     if stopped := run_study(folder, start_pool, shared):
         print("stopped; what the workers have saved is kept, and the same command continues")
         sys.exit(128 + stopped)
-    report([workdir])
+    report([workdir], strict=strict)
+
+
+def register(config: str, workdir: str, overrides: list[str], plugin: Sequence[str] = ()) -> None:
+    """Freezes a study before anything of it is trained, and prints its hash.
+
+    Args:
+      config: study file.
+      workdir: folder of the study.
+      overrides: of every arm.
+      plugin: files to load, besides those that the study names.
+    """
+    from cnn.ablation.execution.registration import register_study
+
+    folder = StudyFolder(Path(workdir).absolute())
+    study = _matched(load_study(config, overrides, plugin))
+    print(f"registered: SHA-256 {register_study(folder, study, config, overrides)}")
+    print(f"train it with: {folder.command()}")
+
+
+def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
+    """Makes the reports of a study anew, without training, and compares them byte by byte.
+
+    Args:
+      workdir: folder of the study.
+      plugin: files to load, without which the cost of their networks is n/a.
+
+    Raises:
+      UserError: a report is not what the outcomes of the runs give.
+    """
+    load_plugins(plugin)
+    from cnn.ablation.analysis.collect import collect
+    from cnn.ablation.analysis.study_analysis import analyze
+    from cnn.ablation.report.verification import verify_report
+
+    folder = StudyFolder(Path(workdir).absolute())
+    files = verify_report(analyze(collect(folder)), folder.path)
+    print(f"verified: {', '.join(file.name for file in files)} are what the runs give")
 
 
 def _engine(
@@ -145,12 +184,18 @@ def _engine(
     return lambda runs: RayPool(task.order(runs), gpus or 0, again, patience)
 
 
-def report(workdirs: Sequence[str], out: str | None = None, plugin: Sequence[str] = ()) -> None:
+def report(
+    workdirs: Sequence[str],
+    out: str | None = None,
+    strict: bool = False,
+    plugin: Sequence[str] = (),
+) -> None:
     """Renders the report of each study from its run folders alone, and a table of several studies.
 
     Args:
       workdirs: folders of the studies.
       out: folder for the table of several studies; None: that of the first.
+      strict: refuses runs of several commits or kinds of hardware, or of uncommitted changes.
       plugin: files to load, without which the cost of their networks is n/a.
 
     Raises:
@@ -173,6 +218,8 @@ def report(workdirs: Sequence[str], out: str | None = None, plugin: Sequence[str
     console = Console(highlight=False)
     analyses = [analyze(collect(folder)) for folder in folders]
     for folder, analysis in zip(folders, analyses, strict=True):
+        if strict and analysis.mixed:
+            raise UserError(f"--strict: {folder.path}: {'; '.join(analysis.mixed)}")
         print_report(analysis, write_report(analysis, folder.path), console)
     if len(folders) > 1:
         place = folders[0].path if out is None else Path(out).absolute()

@@ -1,4 +1,4 @@
-"""Studies: python ablate.py plan|run --config=STUDY --workdir=DIR, or report --workdir=DIR."""
+"""Studies: ablate.py plan|register|run --config=STUDY --workdir=DIR, report|verify ..."""
 
 from cnn.config.entry import Parser, split_overrides
 from cnn.config.errors import UserError
@@ -9,18 +9,24 @@ def main(arguments: list[str]) -> None:
     """Reads the arguments and runs the command."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="ablate.py", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="plan|run|report")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plan = commands.add_parser("plan", help="expected time and statistical power of a study")
+    register = commands.add_parser("register", help="freeze a study before it is trained")
     run = commands.add_parser("run", help="train what is not finished, and report")
     report = commands.add_parser("report", help="render the report from the run folders alone")
-    for command in (plan, run):
+    verify = commands.add_parser("verify", help="make the report anew and compare it")
+    for command in (plan, register, run):
         command.add_argument("--config", required=True, help="study (--config.FIELD=X: every arm)")
+    for command in (plan, run):
         command.add_argument("--workers", type=int, help="worker processes (default: one per core)")
-    for command in (plan, run, report):
+    for command in (plan, register, run, report, verify):
         several = "; of several studies: one table of all, too" if command is report else ""
         help_text, required = f"folder of the study{several}", command is not plan
         command.add_argument("--workdir", required=required, action="append", help=help_text)
         add_plugin_argument(command)
+    for command in (run, report):
+        mixed = "refuse runs of several commits, hardware, or uncommitted changes"
+        command.add_argument("--strict", action="store_true", help=mixed)
     add = run.add_argument
     add("--task", help="i/n: index, from 0, and number of jobs that share the folder")
     add("--engine", default="local", help="local | ray (the cluster of $RAY_ADDRESS)")
@@ -40,7 +46,9 @@ def main(arguments: list[str]) -> None:
     elif workdirs and len(workdirs) > 1:
         raise UserError(f"--workdir: {command} takes one folder; only report takes several")
     else:
-        options |= {"workdir": workdirs and workdirs[0], "overrides": overrides}
+        options["workdir"] = workdirs and workdirs[0]
+        if command != "verify":
+            options["overrides"] = overrides
     from cnn.ablation import start
 
     getattr(start, command)(**options)

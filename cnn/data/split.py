@@ -158,6 +158,7 @@ class Subset(Split):
         self.remarks = split.remarks
         self._split = split
         self._indices = np.asarray(indices)
+        self.names = split.names and [split.names[i] for i in self._indices]
 
     @cached_property
     def fingerprint(self) -> str:

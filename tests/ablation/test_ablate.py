@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cnn.ablation import start
@@ -449,3 +450,42 @@ def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
         )
     folder.begin(replace(plan, seeds=range(9)), STUDY, [])
     assert folder.schedule() == Schedule((3, 8, 9), 1)
+
+
+def test_verify_finds_one_flipped_outcome(finished, tmp_path, capsys):
+    copy = tmp_path / finished[0].name
+    shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
+    start.report([str(copy)])
+    capsys.readouterr()
+    start.verify(str(copy))
+    assert "report.html, report.md, report.csv" in capsys.readouterr().out
+    file = copy / "strided" / "seed-1" / "test_predictions.npz"
+    outcomes = dict(np.load(file))
+    outcomes["prediction"][3] += 1
+    np.savez(file, **outcomes)
+    with pytest.raises(UserError, match="strided/seed-1: its kept predictions"):
+        start.verify(str(copy))
+    # The result says so too: then the reports do not.
+    result = json.loads((file.parent / "result.json").read_text())
+    right = outcomes["prediction"] == outcomes["label"]
+    result["test"]["accuracy"] = float(right.mean())
+    (file.parent / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match=r"not what its runs give: report.html differs in line \d+"):
+        start.verify(str(copy))
+    shutil.copyfile(finished[0] / "strided" / "seed-1" / "result.json", file.parent / "result.json")
+    (copy / "report.csv").unlink()
+    shutil.copyfile(finished[0] / "strided" / "seed-1" / file.name, file)
+    with pytest.raises(UserError, match=r"report\.csv is missing"):
+        start.verify(str(copy))
+
+
+def test_strict_refuses_mixed_runs(finished, tmp_path):
+    copy = tmp_path / finished[0].name
+    shutil.copytree(finished[0], copy, ignore=shutil.ignore_patterns("checkpoints"))
+    for commit, folder in zip("abb", sorted((copy / "max").glob("seed-*/")), strict=True):
+        result = json.loads((folder / "result.json").read_text())
+        (folder / "result.json").write_text(json.dumps(result | {"commit": commit}))
+    start.report([str(copy)])
+    assert "commits: " in (copy / "report.md").read_text()
+    with pytest.raises(UserError, match=r"--strict: .* runs of \d commits"):
+        start.report([str(copy)], strict=True)

@@ -9,7 +9,8 @@ from rich.console import Console
 from scipy import stats
 
 from cnn.ablation.analysis.statistics.power import planned, power
-from cnn.ablation.planning.forecast import Forecast, Spread, forecast
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.forecast import Forecast, Variability, forecast, measured
 from cnn.ablation.planning.forecast_text import print_forecast, sentences, warnings
 from cnn.ablation.planning.probe import ArmTime
 from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
@@ -19,7 +20,7 @@ from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suites import chosen
 from cnn.training.run_folder import RunFolder, write_atomically
 from tests.ablation.study_tiny import get_study
-from tests.conftest import TINY
+from tests.conftest import REPOSITORY, TINY
 
 TWINS = StudyPlan(
     name="twins",
@@ -61,6 +62,8 @@ def test_an_arm_that_cannot_be_trained_is_said_and_the_rest_is_planned(twins, ca
     assert "arm 'crooked' cannot be trained: train.batch_size: 17" in printed
     assert "7 arms x 3 seeds = 21 runs" in printed
     assert "are the same function" in printed
+    assert twins.differs["avg"] == ("maximum",)
+    assert twins.differs["slower"] == ("recipe",)
     assert all(name in printed for name in TWINS.arms)
     assert all(t.run >= 12 * t.step > 0 and t.compile > 0 for t in twins.times.values())
 
@@ -72,10 +75,11 @@ def simple(**changes) -> Forecast:
         repeats={"max again": "max"},
         times={name: ArmTime(compile=4.0, step=0.1, run=30.0) for name in get_study().arms},
         broken={},
+        differs={},
         same=[],
         workers=2,
         examples=2000,
-        spread=Spread(0.9, 0.0025, "assumed"),
+        variability=Variability(0.9, 0.0025, 0.0, "assumed"),
         delta=0.003,
     )
     return replace(known, **changes)
@@ -83,35 +87,59 @@ def simple(**changes) -> Forecast:
 
 def test_the_arithmetic_of_a_plan():
     one = simple()
-    assert one.runs == 40
+    assert (one.runs, one.comparisons) == (40, 2)
     assert one.seconds == pytest.approx((40 * 30 + 3 * 4) / 2)
     assert one.noise_floor == pytest.approx(np.sqrt(0.9 * 0.1 / 2000))
-    # A t-test of two arms of 10 seeds at 0.05/3, by SciPy's noncentral t.
+    # Student's t of two arms of 10 seeds whose variance four arms tell, at 0.035/2.
     error = 0.0025 * np.sqrt(2 / 10)
-    critical, shift = stats.t.isf(0.05 / 6, 18), one.resolvable / error
-    assert stats.nct.sf(critical, 18, shift) == pytest.approx(0.8, abs=1e-4)
+    critical, shift = stats.t.isf(0.035 / 4, 36), one.resolvable / error
+    assert one.level == pytest.approx(0.035 / 2)
+    assert stats.nct.sf(critical, 36, shift) == pytest.approx(0.8, abs=1e-4)
     needed = one.seeds_for_delta
-    reached = [power(planned(0.003, 0.0025, n), 0.05 / 3) for n in (needed - 1, needed)]
+    views = [planned(0.003, 0.0025, n, arms=4) for n in (needed - 1, needed)]
+    reached = [power(view, one.level) for view in views]
     assert reached[0] < 0.8 <= reached[1]
 
 
-def finish(run: Run, accuracy: float) -> None:
-    """Leaves a result in the folder of a run."""
-    result = {"step": 12, "test": {"accuracy": accuracy, "loss": 0.5}, "validation": {}}
-    result |= {"best": None, "fingerprint": "", "config": {}}
-    write_atomically(run.folder / "result.json", json.dumps(result))
+def test_test_examples_are_part_of_the_plan():
+    # 10 % of examples on which two arms differ: a standard error of 0.7 points on 2,000.
+    small = simple(variability=Variability(0.9, 0.001, np.sqrt(0.1), "assumed"), delta=0.01)
+    assert small.seeds_for_delta is None
+    assert small.resolvable > 2.5 * np.sqrt(0.1 / 2000)
+    larger = replace(small, examples=small.examples_for_delta)
+    assert larger.resolvable <= 0.01 * 1.001
+    told = " ".join(sentences(small))
+    assert "Standard error of a difference due to 2,000 test examples: 0.71 pp" in told
+    assert f"about {small.examples_for_delta:,} examples would" in told
+    assert power(small._view, small.level) < 0.8
 
 
-def test_finished_runs_tell_how_much_seeds_differ(tmp_path):
-    plan, values = replace(get_study(), seeds=range(4)), [0.5, 0.6, 0.7, 0.6]
-    for name, runs in arms_of(plan, tmp_path).items():
-        for run, value in zip(runs, values, strict=True):
-            finish(run, value + 0.1 * (name == "strided"))
-    only = replace(plan, arms={name: plan.arms[name] for name in ("max", "strided")})
-    found = forecast(only, workers=1, delta=0.01, accuracy=0.9, workdir=tmp_path)
-    assert found.spread.sd == pytest.approx(np.std(values, ddof=1))
-    assert found.spread.mean == pytest.approx(0.6 + 0.1 / 3)
-    assert "measured" in found.spread.source
+def test_a_difference_below_the_margin_is_warned_of():
+    assert any("below the equivalence margin of 0.50 pp" in w for w in warnings(simple()))
+    assert not any("equivalence margin" in w for w in warnings(simple(delta=0.005)))
+
+
+def test_a_confounded_arm_is_warned_of():
+    told = warnings(simple(differs={"strided": ("MACs", "maximum"), "max": ()}, delta=0.005))
+    assert [w for w in told if w.startswith("strided: confounded")]
+
+
+def test_a_pilot_tells_how_much_the_metric_varies():
+    pilot = REPOSITORY / "results" / "pooling"
+    found = measured(get_study(), pilot)
+    values = {}
+    for folder in pilot.glob("*/seed-*"):
+        result = json.loads((folder / "result.json").read_text())
+        values.setdefault(folder.parent.name, []).append(result["test"]["accuracy"])
+    sds = [np.std(v, ddof=1) for v in values.values()]
+    assert found.mean == pytest.approx(np.mean(list(values.values())))
+    # Never less than what the disagreement of seeds on examples adds up to.
+    assert np.sqrt(np.mean(np.square(sds))) <= found.seed_sd < 1.1 * max(sds)
+    assert 0.1 < found.example_sd < 0.3
+    assert "measured on the finished runs of 7 arms" in found.source
+    assert measured(replace(get_study(), population="seeds"), pilot).example_sd == 0
+    with pytest.raises(UserError, match="there is no study in"):
+        measured(get_study(), pilot.parent)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +156,13 @@ def test_impossible_questions_are_refused(changed, words):
         plan_command("tests/ablation/study_tiny.py", [], **(given | changed))
 
 
+def finish(run: Run, accuracy: float) -> None:
+    """Leaves a result in the folder of a run."""
+    result = {"step": 12, "test": {"accuracy": accuracy, "loss": 0.5}, "validation": {}}
+    result |= {"best": None, "fingerprint": "", "config": {}}
+    write_atomically(run.folder / "result.json", json.dumps(result))
+
+
 def test_a_study_of_a_suite_is_planned_and_its_power_is_told_once_runs_are_finished(tmp_path):
     name = "circular_grid, consistency"
     plan = replace(get_study(), suites=("shift(images=5)",), metric=name)
@@ -138,6 +173,7 @@ def test_a_study_of_a_suite_is_planned_and_its_power_is_told_once_runs_are_finis
     assert "Smallest detectable difference: n/a" in told
     assert "shift(images=5) on every run is not included" in told
     assert not warnings(found)
+    StudyFolder(tmp_path).begin(plan, "tests/ablation/study_tiny.py", [])
     for run, value in zip(arms_of(plan, tmp_path)["max"], (0.5, 0.6, 0.7), strict=True):
         finish(run, 0.9)
         [asked] = chosen(plan.suites[0])
@@ -146,9 +182,9 @@ def test_a_study_of_a_suite_is_planned_and_its_power_is_told_once_runs_are_finis
         record |= {"options": file.options, "changes": {}, "fingerprint": ""}
         record |= {"results": {"circular_grid": {"consistency": value}}}
         write_atomically(file.path, json.dumps(record))
-    measured = forecast(plan, workers=1, delta=0.01, accuracy=0.9, workdir=tmp_path)
-    assert measured.spread.sd == pytest.approx(0.1)
-    assert "Standard deviation over seeds: 10.00 pp" in " ".join(sentences(measured))
+    later = forecast(plan, workers=1, delta=0.01, accuracy=0.9, workdir=tmp_path)
+    assert later.variability.seed_sd == pytest.approx(0.1)
+    assert "Standard deviation over seeds: 10.00 pp" in " ".join(sentences(later))
 
 
 def test_a_plan_says_what_the_control_is_for_what_it_costs_and_how_to_leave_it_out():

@@ -296,17 +296,17 @@ def test_spending_levels_are_the_published_boundaries():
 
 
 def test_what_is_kept_for_seeds_that_are_added():
-    assert Schedule((10,)).cumulative(0.05) == pytest.approx([0.04])
-    assert spending_levels(Schedule((10,)))[0] == pytest.approx(0.04, abs=1e-9)
+    assert Schedule((10,)).cumulative(0.05) == pytest.approx([0.035])
+    assert spending_levels(Schedule((10,)))[0] == pytest.approx(0.035, abs=1e-9)
     extended = Schedule((10, 25, 60))
-    assert extended.cumulative(0.05) == pytest.approx([0.04, 0.048, 0.0496])
+    assert extended.cumulative(0.05) == pytest.approx([0.035, 0.0455, 0.04865])
     levels = np.array(spending_levels(extended))
     # Brownian motion at 10, 25 and 60: crossing anywhere has the probability that was spent.
     rng = np.random.default_rng(0)
     paths = np.cumsum(rng.normal(0, np.sqrt([10, 15, 35]), (400_000, 3)), axis=1)
     z = np.abs(paths) / np.sqrt([10, 25, 60])
     crossed_by = np.maximum.accumulate(z >= stats.norm.isf(levels / 2), axis=1).mean(axis=0)
-    assert crossed_by == pytest.approx([0.04, 0.048, 0.0496], abs=0.0012)
+    assert crossed_by == pytest.approx([0.035, 0.0455, 0.04865], abs=0.0012)
 
 
 def test_sequential_p_inverts_the_boundary():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnn.ablation import start
+from cnn.ablation.execution.registration import register_study, registration
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import arms_of, folder_name, load_study
 from cnn.config.errors import UserError
@@ -149,3 +150,40 @@ def test_a_study_from_any_folder_finds_a_config_of_the_repository(tmp_path, monk
     assert folder.command() == "python ablate.py run --config=mine.py --workdir=runs/study"
     monkeypatch.chdir(tmp_path.parent)
     assert f"--workdir={tmp_path.name}/runs/study" in folder.command()
+
+
+def registered(tmp_path):
+    folder, plan = StudyFolder(tmp_path / "study"), load_study(STUDY)
+    return folder, plan, register_study(folder, plan, STUDY, [])
+
+
+def test_a_registered_study_says_so_or_what_changed(tmp_path):
+    folder, plan, digest = registered(tmp_path)
+    assert registration(folder) == (digest, ())
+    assert register_study(folder, plan, STUDY, []) == digest
+    folder.begin(replace(plan, margin=2.0, seeds=range(4)), STUDY, [])
+    found, changed = registration(folder)
+    assert found == digest
+    assert changed == (
+        "margin: 1.0 -> 2.0 since it was registered",
+        "seeds: [0, 1, 2] -> [0, 1, 2, 3] since it was registered",
+    )
+    with pytest.raises(UserError, match="registers another study"):
+        register_study(folder, replace(plan, margin=2.0), STUDY, [])
+
+
+def test_a_registration_that_was_changed_is_found(tmp_path):
+    folder, _, _ = registered(tmp_path)
+    file = folder.path / "registration.json"
+    file.write_text(file.read_text().replace('"margin": 1.0', '"margin": 2.0'))
+    with pytest.raises(UserError, match="its hash is not that of its content"):
+        registration(folder)
+
+
+def test_a_study_that_has_begun_cannot_be_registered(tmp_path):
+    folder, plan = StudyFolder(tmp_path / "study"), load_study(STUDY)
+    folder.begin(plan, STUDY, [])
+    assert registration(folder) == ("", ())
+    arms_of(plan, folder.path)["max"][0].folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="has begun; a study is registered before training"):
+        register_study(folder, plan, STUDY, [])

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.execution.registration import registration
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import SPLIT
+from cnn.ablation.planning.factors import Factors, factors_of
 from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS, Metric
-from cnn.cost.count import NetworkCost, network_cost
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked
 from cnn.evaluation.suites import SUITES, chosen
@@ -39,11 +40,15 @@ def collect(folder: StudyFolder) -> Study:
             f"--workdir: no run of this study is finished in {workdir}; "
             f"start it with: {folder.command()}"
         )
+    registered, changed = registration(folder)
     made_with = finished[0] if finished else {}
+    baselines = {
+        runs[0].network: _factors(runs) for runs in arms.values() if runs[0].arm == plan.baseline
+    }
     return Study(
         name=plan.name,
         config=folder.description()["text"],
-        arms=tuple(_arm(plan, runs, workdir) for runs in arms.values()),
+        arms=tuple(_arm(plan, runs, workdir, baselines) for runs in arms.values()),
         baseline=plan.baseline,
         margin=plan.stored_margin,
         metric=plan.metric,
@@ -53,7 +58,8 @@ def collect(folder: StudyFolder) -> Study:
         schedule=folder.schedule(),
         unit=plan.unit,
         units=folder.units(),
-        changed=folder.changes(),
+        changed=(*folder.changes(), *changed),
+        registered=registered,
         aa_arm=plan.aa_arm,
         base_config=plan.config,
         match=plan.match,
@@ -70,14 +76,18 @@ def _hardware(result: dict[str, Any]) -> str:
     return ", ".join(told)
 
 
-def _arm(plan: StudyPlan, runs: list[Run], workdir: Path) -> Arm:
-    name, cost = runs[0].arm, _cost(runs)
+def _arm(
+    plan: StudyPlan, runs: list[Run], workdir: Path, baselines: dict[str, Factors | None]
+) -> Arm:
+    name, found = runs[0].arm, _factors(runs)
+    baseline = baselines[runs[0].network]
     return Arm(
         name=name,
         overrides=tuple(plan.arms[plan.baseline if name == plan.aa_arm else name]),
         network=runs[0].network,
-        params=cost and cost.parameters,
-        macs=cost and cost.macs,
+        params=found and found.parameters,
+        macs=found and found.macs,
+        differs=found.differing(baseline) if found and baseline else (),
         step_time_ms=_step_time(runs),
         seeds=tuple(_seed_run(run, workdir) for run in runs),
     )
@@ -94,8 +104,10 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     if result is None:
         begun = folder.config_file.exists()
         return SeedRun(run.seed, where, status="begun" if begun else "not begun")
-    outcomes = folder.predictions()
-    correct = outcomes["prediction"] == outcomes["label"]
+    correct = None
+    if folder.predictions_file.is_file():
+        outcomes = folder.predictions()
+        correct = outcomes["prediction"] == outcomes["label"]
     return SeedRun(
         run.seed,
         where,
@@ -139,8 +151,8 @@ def trained_together(runs: list[Run]) -> bool:
     return any(start < end for (_, end), (start, _) in pairwise(spans))
 
 
-def _cost(runs: list[Run]) -> NetworkCost | None:
-    """Counts an arm's network, from the input shape of a finished run."""
+def _factors(runs: list[Run]) -> Factors | None:
+    """Looks at an arm's network, with the input shape of a finished run."""
     for run in runs:
         folder = RunFolder(run.folder)
         result: dict[str, Any] | None = folder.result()
@@ -149,7 +161,7 @@ def _cost(runs: list[Run]) -> NetworkCost | None:
             # Runs that were trained on images alone called it so.
             shape = result.get("input_shape") or result["image_shape"]
             try:
-                return network_cost(folder.config().model, tuple(shape), classes)
+                return factors_of(folder.config(), tuple(shape), classes)
             except UserError:  # It is built from a plugin that is not loaded.
                 return None
     return None

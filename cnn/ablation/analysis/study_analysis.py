@@ -1,7 +1,7 @@
 """A study -> what can be said of each arm, and how far it can be trusted."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -313,8 +313,17 @@ def _compare(
             results[key] = Comparison(arm, Verdict(kind), False, None)
         else:
             other = checks(one, dunnett_p.get(key), study.units is not None)
+            if study.described.unit == "%":
+                result = _possible(result)
             results[key] = Comparison(arm, result, one.by_seed, other)
     return results
+
+
+def _possible(found: Verdict) -> Verdict:
+    """Cuts the intervals of a difference of shares where shares cannot differ by more."""
+    both = (tuple(np.clip(ends, -1, 1)) for ends in (found.interval, found.family_interval))
+    interval, family_interval = both
+    return replace(found, interval=interval, family_interval=family_interval)
 
 
 def _unjudged(summary: Summary, look: Look | None) -> Kind:

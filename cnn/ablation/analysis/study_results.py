@@ -58,6 +58,8 @@ class Arm:
       overrides: "field=value" texts.
       network: the network that the arm belongs to, in a study that spans several; else "".
       params, macs: of one example; None if unknown.
+      differs: the factors in which it differs from its baseline beside the one that it is about;
+        see `cnn.ablation.planning.factors`.
       step_time_ms: measured time of a training step, in milliseconds.
       seeds: its runs, in the order in which the study planned them.
     """
@@ -67,8 +69,14 @@ class Arm:
     network: str = ""
     params: int | None = None
     macs: int | None = None
+    differs: tuple[str, ...] = ()
     step_time_ms: float | None = None
     seeds: tuple[SeedRun, ...] = ()
+
+    @property
+    def confounded(self) -> bool:
+        """Whether more than one factor may explain a difference from the baseline."""
+        return len(self.differs) > 1
 
     @property
     def finished(self) -> tuple[SeedRun, ...]:
@@ -97,6 +105,7 @@ class Study:
         "speaker"; "": they are independent.
       units: int `[examples]`, the unit of each test example; None: they are independent.
       schedule: when the study is analyzed; None: once, when all seeds are in.
+      registered: SHA-256 of what was registered before training; "" if nothing was.
       changed: what is asked for now and was not when the study began, one sentence each.
       base_config: file that every arm starts from.
       match: what arms were matched by, see `StudyPlan`; "": nothing.
@@ -117,6 +126,7 @@ class Study:
     unit: str = ""
     units: np.ndarray | None = None
     schedule: Schedule | None = None
+    registered: str = ""
     changed: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""

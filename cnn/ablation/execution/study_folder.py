@@ -100,7 +100,7 @@ class StudyFolder:
             "planned": len(plan.analyses),
             "began_with": list(plan.arms),
         }
-        if not self.file.is_file() or not self._has_results():
+        if not self.file.is_file() or not self.has_results():
             return fresh
         known, before = self.description(), self.plan()
         for name in FROZEN:
@@ -126,7 +126,8 @@ class StudyFolder:
             )
         return {name: known[name] for name in fresh} | {"analyses": analyses}
 
-    def _has_results(self) -> bool:
+    def has_results(self) -> bool:
+        """Whether any run has ended, well or badly."""
         runs = [run for runs in arms_of(self.plan(), self.path).values() for run in runs]
         return any(
             RunFolder(run.folder).result_file.exists() or failure_file(run.folder).exists()

@@ -1,38 +1,54 @@
 """What a study will take and what it will be able to tell, before anything of it is trained."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from cnn.ablation.analysis.collect import metrics_of_run
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.comparison import Sample, sample
+from cnn.ablation.analysis.statistics.difference import Difference, over_examples, welch
 from cnn.ablation.analysis.statistics.power import (
+    decision_power,
+    examples_needed,
     noise_floor,
     planned,
     resolvable_difference,
     seeds_needed,
 )
-from cnn.ablation.planning.probe import ArmTime, probe_arms, same_functions, time_arms
+from cnn.ablation.analysis.statistics.sequential import Schedule, spending_levels
+from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.factors import factors_of
+from cnn.ablation.planning.probe import ArmTime, Probe, probe_arms, same_functions, time_arms
 from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
 from cnn.config.errors import UserError
-from cnn.data import open_dataset
-from cnn.training.run_folder import RunFolder
+from cnn.data import Dataset, open_dataset
 
 ALPHA = 0.05
+# Where nothing is trained yet: as shares of p (1 - p), the variance of a run's accuracy over seeds
+# (per test example), and that of the difference of two arms over examples. In results/pooling the
+# arms have 0.16 to 0.41 and 0.14 to 0.22.
+SEED_SHARE, EXAMPLE_SHARE = 0.3, 0.2
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How much the metric is assumed to vary over seeds.
+class Variability:
+    """How much the metric is taken to vary.
 
     Attributes:
       mean: of the metric.
-      sd: standard deviation over the seeds of one arm.
-      source: where the two come from, in words.
+      seed_sd: standard deviation over the seeds of one arm.
+      example_sd: standard deviation over test examples of the difference of two arms' mean
+        outcomes; 0 where verdicts speak for this test set only.
+      source: where they come from, in words.
     """
 
     mean: float
-    sd: float
+    seed_sd: float
+    example_sd: float
     source: str
 
 
@@ -46,11 +62,12 @@ class Forecast:
       repeats: of every arm that repeats a baseline, the name of that.
       times: of every other arm that works.
       broken: arm -> why it cannot be trained.
+      differs: arm -> the factors in which it differs from the baseline of its network.
       same: (arm, other arm, why) of arms that are one function.
       workers: processes that train.
       examples: of the test set.
-      spread: that is assumed; None where nothing is known of it.
-      delta: the difference that seeds are planned for, as a share.
+      variability: that is assumed; None if it is not known before there are runs.
+      delta: the difference that seeds are planned for, in the metric's stored unit.
     """
 
     plan: StudyPlan
@@ -58,16 +75,17 @@ class Forecast:
     repeats: dict[str, str]
     times: dict[str, ArmTime]
     broken: dict[str, str]
+    differs: dict[str, tuple[str, ...]]
     same: list[tuple[str, str, str]]
     workers: int
     examples: int
-    spread: Spread | None
+    variability: Variability | None
     delta: float
 
     @property
     def comparisons(self) -> int:
-        """Arms that are compared with the baseline of their network, its repetition among them."""
-        return len(self.arms) - max(1, len(self.plan.networks))
+        """Arms that are compared with the baseline of their network, but for the A/A control."""
+        return len(self.arms) - max(1, len(self.plan.networks)) - len(self.repeats)
 
     @property
     def runs(self) -> int:
@@ -93,26 +111,47 @@ class Forecast:
 
     @property
     def noise_floor(self) -> float:
-        """Standard deviation of one accuracy on the test set; needs a spread."""
-        return noise_floor(self.spread.mean, self.examples)
+        """Standard deviation of one accuracy on the test set."""
+        return noise_floor(self.variability.mean, self.examples)
 
     @property
     def resolvable(self) -> float:
-        """Minimum detectable effect of the planned seeds (80 % power); needs a spread.
-
-        At the level of the first step of Holm's adjustment.
-        """
-        view = planned(0, self.spread.sd, len(self.plan.seeds))
-        return resolvable_difference(view, alpha=self._level)
+        """Minimum detectable effect of the planned seeds (80 % power, strictest level)."""
+        return resolvable_difference(self._view, self.level)
 
     @property
+    def power(self) -> float:
+        """Chance that the planned seeds decide about `delta`, as different or as equivalent."""
+        return decision_power(self._view, self.plan.stored_margin, self.level)
+
+    @cached_property
     def seeds_for_delta(self) -> int | None:
-        """Seeds per arm that detect `delta` with 80 % power, None if 10,000 do not."""
-        return seeds_needed(planned(self.delta, self.spread.sd, 3), alpha=self._level)
+        """Seeds of each arm that show `delta` with 80 % power; None if 10,000 do not."""
+        return seeds_needed(self._view, alpha=self.level)
+
+    @cached_property
+    def examples_for_delta(self) -> int | None:
+        """Test examples on which the planned seeds show `delta` with 80 % power, if any do."""
+        return examples_needed(self._view, alpha=self.level) if self._view.examples else None
 
     @property
-    def _level(self) -> float:
-        return ALPHA / max(1, self.comparisons)
+    def level(self) -> float:
+        """The level of Holm's first step at the planned end."""
+        analyses = self.plan.analyses
+        schedule = Schedule(analyses, planned=len(analyses))
+        return spending_levels(schedule, ALPHA / max(1, self.comparisons))[-1]
+
+    @property
+    def _view(self) -> Difference:
+        known = self.variability
+        return planned(
+            self.delta,
+            known.seed_sd,
+            len(self.plan.seeds),
+            arms=len(self.arms),
+            example_sd=known.example_sd,
+            examples=self.examples if known.example_sd else 0,
+        )
 
 
 def forecast(
@@ -125,16 +164,16 @@ def forecast(
       workers: processes that would train.
       delta: difference of the metric to plan seeds for.
       accuracy: that is assumed where no run is finished.
-      workdir: of the study, whose finished runs tell how much seeds differ.
+      workdir: of this study or of a pilot, whose finished runs tell how much the metric varies.
 
     Raises:
-      UserError: no arm can be trained.
+      UserError: no arm can be trained, or the folder holds no study.
     """
     first = {name: runs[0] for name, runs in arms_of(plan, workdir or Path()).items()}
     loaded = {name: run.load() for name, run in first.items() if run.arm != plan.aa_arm}
     dataset = open_dataset(next(iter(loaded.values())).config.data)
     examples = len(dataset.test)
-    spread = _measured(plan, workdir) if workdir else None
+    known = measured(plan, workdir) if workdir else None
     probes, broken = probe_arms(loaded, dataset)
     if not probes:
         name, why = next(iter(broken.items()))
@@ -145,12 +184,30 @@ def forecast(
         repeats=_repeats(plan, first),
         times=time_arms(probes, dataset),
         broken=broken,
+        differs=_differs(plan, first, probes, dataset),
         same=same_functions(probes),
         workers=workers,
         examples=examples,
-        spread=spread or _assumed(plan, accuracy, examples),
+        variability=known or _assumed(plan, accuracy, examples),
         delta=delta,
     )
+
+
+def _differs(
+    plan: StudyPlan, first: dict[str, Run], probes: dict[str, Probe], dataset: Dataset
+) -> dict[str, tuple[str, ...]]:
+    found = {
+        name: factors_of(probe.config, dataset.input_shape, dataset.num_classes)
+        for name, probe in probes.items()
+    }
+    baselines = {
+        first[name].network: one for name, one in found.items() if first[name].arm == plan.baseline
+    }
+    return {
+        name: one.differing(baselines[first[name].network])
+        for name, one in found.items()
+        if first[name].network in baselines
+    }
 
 
 def _repeats(plan: StudyPlan, first: dict[str, Run]) -> dict[str, str]:
@@ -158,25 +215,53 @@ def _repeats(plan: StudyPlan, first: dict[str, Run]) -> dict[str, str]:
     return {name: baselines[r.network] for name, r in first.items() if r.arm == plan.aa_arm}
 
 
-def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Spread | None:
-    """The noise floor of an accuracy; None for other metrics, of which nothing is known."""
+def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Variability | None:
     if plan.metric != "accuracy":
         return None
-    source = f"assumed: the noise floor at an accuracy of {accuracy:.1%}, as no run is finished"
-    return Spread(accuracy, noise_floor(accuracy, examples), source)
+    over = accuracy * (1 - accuracy)
+    return Variability(
+        accuracy,
+        float(np.sqrt(SEED_SHARE * over / examples)),
+        float(np.sqrt(EXAMPLE_SHARE * over)) if plan.population == "seeds and examples" else 0.0,
+        f"assumed for an accuracy of {accuracy:.1%}, as nothing is trained yet: the shares of "
+        "p (1 - p) that results/pooling has; give --workdir of a pilot",
+    )
 
 
-def _measured(plan: StudyPlan, workdir: Path) -> Spread | None:
-    """The pooled variance of the arms with 3 finished runs or more; None without any."""
-    means, variances = [], []
-    for runs in arms_of(plan, workdir).values():
-        finished = [(run, result) for run in runs if (result := RunFolder(run.folder).result())]
-        found = [metrics_of_run(run, result).get(plan.metric) for run, result in finished]
-        values = [value for value in found if value is not None]
-        if len(values) >= 3 and np.isfinite(values).all():
-            means.append(np.mean(values))
-            variances.append(np.var(values, ddof=1))
-    if not variances:
+def measured(plan: StudyPlan, workdir: Path) -> Variability | None:
+    """What the arms with 3 finished runs or more have in common; None without any."""
+    folder = StudyFolder(workdir)
+    if not folder.file.is_file():
+        raise UserError(f"--workdir: there is no study in {workdir} to tell how much seeds vary")
+    if not folder.has_results():
         return None
-    source = f"measured on the finished runs of {len(variances)} arms in {workdir}"
-    return Spread(float(np.mean(means)), float(np.sqrt(np.mean(variances))), source)
+    by_network = _samples(collect(folder), plan.metric)
+    known = [one for samples in by_network for one in samples]
+    if not known:
+        return None
+    by_example = [
+        over_examples(welch(a.values, b.values), a.outcomes, b.outcomes, pair_seeds=False)
+        for samples in by_network
+        for a, b in pairwise(samples)
+        if a.outcomes is not None and plan.population == "seeds and examples"
+    ]
+    over = [view.example_variance * view.examples for view in by_example]
+    return Variability(
+        float(np.mean([one.values.mean() for one in known])),
+        float(np.sqrt(np.mean([max(one.values.var(ddof=1), one.floor) for one in known]))),
+        float(np.sqrt(np.mean(over))) if over else 0.0,
+        f"measured on the finished runs of {len(known)} arms in {workdir}",
+    )
+
+
+def _samples(study: Study, metric: str) -> list[list[Sample]]:
+    """Returns the arms of each network with 3 finite values of the metric or more."""
+    found = []
+    for network in study.networks:
+        samples = []
+        for arm in study.of_network(network):
+            runs = [run for run in arm.finished if np.isfinite(run.metrics.get(metric, np.nan))]
+            if len(runs) >= 3:
+                samples.append(sample(tuple(runs), metric, metric == "accuracy"))
+        found.append(samples)
+    return found

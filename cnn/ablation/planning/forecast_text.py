@@ -1,5 +1,6 @@
 """A forecast, as people read it."""
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,6 +26,7 @@ def _table(forecast: Forecast) -> Table:
     table.add_column("overrides", overflow="fold")
     for head in ("compilation", "per step", "per run"):
         table.add_column(head, justify="right")
+    table.add_column("differs in", overflow="fold")
     for name, overrides in forecast.arms.items():
         own = [text for text in overrides[:-1] if text not in forecast.plan.shared]
         if name in forecast.times:
@@ -33,13 +35,17 @@ def _table(forecast: Forecast) -> Table:
             numbers = (*seconds, format_seconds(time.run))
         else:
             numbers = ("", "", "cannot be trained" if name in forecast.broken else "")
-        table.add_row(escape(name), escape(" ".join(own)), *numbers)
+        marks = ", ".join(forecast.differs.get(name, ()))
+        table.add_row(escape(name), escape(" ".join(own)), *numbers, marks)
     return table
 
 
 def sentences(forecast: Forecast) -> list[str]:
     """What the study takes and what it can detect."""
-    return [*_cost(forecast), *(_power(forecast) if forecast.spread else _unknown_power(forecast))]
+    return [
+        *_cost(forecast),
+        *(_power(forecast) if forecast.variability else _unknown_power(forecast)),
+    ]
 
 
 def _cost(forecast: Forecast) -> list[str]:
@@ -64,22 +70,40 @@ def _cost(forecast: Forecast) -> list[str]:
 
 
 def _power(forecast: Forecast) -> list[str]:
-    plan, unit, spread = forecast.plan, unit_of(forecast.plan.metric), forecast.spread
-    needed = forecast.seeds_for_delta
-    wanted = "no number of seeds detects it" if needed is None else f"{needed} seeds per arm"
+    plan, unit, known = forecast.plan, unit_of(forecast.plan.metric), forecast.variability
+    seeds, examples = len(plan.seeds), f"{forecast.examples:,} test examples"
     told = []
     if plan.metric == "accuracy":
         told.append(
-            f"Noise floor, the standard deviation of one accuracy near {spread.mean:.1%} on "
-            f"{forecast.examples:,} test examples: {unit.size(forecast.noise_floor)}"
+            f"Noise floor, the standard deviation of one accuracy near {known.mean:.1%} on "
+            f"{examples}: {unit.size(forecast.noise_floor)}"
         )
+    told.append(f"Standard deviation over seeds: {unit.size(known.seed_sd)} ({known.source})")
+    scope = "this fixed test set"
+    if known.example_sd:
+        error = unit.size(known.example_sd / np.sqrt(forecast.examples))
+        told.append(f"Standard error of a difference due to {examples}: {error}, with any seeds")
+        scope = "new seeds and new test examples"
     return [
         *told,
-        f"Standard deviation over seeds: {unit.size(spread.sd)} ({spread.source})",
-        f"Smallest detectable difference with {len(plan.seeds)} seeds: "
-        f"{unit.size(forecast.resolvable)} (80 % power, alpha = 0.05/{forecast.comparisons}, Holm)",
-        f"To detect a difference of {unit.size(forecast.delta)}: {wanted}",
+        f"Smallest detectable difference with {seeds} seeds: {unit.size(forecast.resolvable)} "
+        f"(80 % power, alpha = {forecast.level:.2g}, the first step of Holm's over "
+        f"{plural(forecast.comparisons, 'comparison')}; for {scope})",
+        f"To detect a difference of {unit.size(forecast.delta)}: {_takes(forecast)}",
+        f"With {seeds} seeds the chance of a verdict on it, different or equivalent, is "
+        f"{forecast.power:.0%}",
     ]
+
+
+def _takes(forecast: Forecast) -> str:
+    if forecast.seeds_for_delta is not None:
+        return f"{forecast.seeds_for_delta} seeds per arm"
+    if forecast.examples_for_delta is not None:
+        return (
+            f"limited by {forecast.examples:,} test examples, no number of seeds detects it; about "
+            f"{forecast.examples_for_delta:,} examples would, with {len(forecast.plan.seeds)} seeds"
+        )
+    return "no number of seeds detects it on this test set, nor these seeds on any"
 
 
 def _unknown_power(forecast: Forecast) -> list[str]:
@@ -97,8 +121,20 @@ def warnings(forecast: Forecast) -> list[str]:
         f"arms '{one}' and '{other}' are the same function: {why}"
         for one, other, why in forecast.same
     ]
+    confounded = [name for name, marks in forecast.differs.items() if len(marks) > 1]
+    if confounded:
+        told.append(
+            f"{listed(confounded)}: confounded, more than one factor may explain a difference from "
+            "the baseline; a control that differs in one would tell, or match"
+        )
     unit = unit_of(forecast.plan.metric)
-    if forecast.spread and forecast.resolvable > forecast.delta:
+    if forecast.delta < forecast.plan.stored_margin:
+        told.append(
+            f"a difference of {unit.size(forecast.delta)} lies below the equivalence margin of "
+            f"{unit.size(forecast.plan.stored_margin)}: the study calls it equivalent, however "
+            "real it is; plan for a larger one, or lower the margin"
+        )
+    if forecast.variability and forecast.resolvable > forecast.delta:
         told.append(
             f"{len(forecast.plan.seeds)} seeds are too few to detect a difference of "
             f"{unit.size(forecast.delta)}; it will often be undecided"

@@ -26,6 +26,7 @@ HEADS = (
     "Parameters",
     "MACs",
     "Step time",
+    "Differs in",
 )
 
 
@@ -45,6 +46,7 @@ class ArmRow:
     params: str
     macs: str
     step: str
+    differs: str
 
     def cells(self) -> list[str]:
         """The cells in the order of `HEADS`."""
@@ -81,4 +83,5 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         params=count(arm.params),
         macs=count(arm.macs),
         step=milliseconds(arm.step_time_ms),
+        differs=", ".join(arm.differs) or NONE,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, JUDGED
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
-from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.study_results import Arm, Study
 from cnn.config.metric import METRICS, Metric
 
 SYMBOLS = {
@@ -142,20 +142,38 @@ def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
     margin = unit.size(analysis.study.margin)
     if not verdict.judged:
         return f"{word(verdict.kind)}: {why_not_judged(analysis, comparison)}"
-    estimate = verdict.difference.estimate
+    estimate, cost = verdict.difference.estimate, at_what_cost(analysis, comparison.arm)
     if verdict.kind in ("better", "worse"):
-        return f"{verdict.kind} by {unit.size(estimate)}"
+        return f"{verdict.kind} by {unit.size(estimate)}{cost}"
     if verdict.kind == "equivalent":
         real = f", though a real {unit.difference(estimate)}" if verdict.different else ""
-        return f"equivalent within {margin}{real}"
+        return f"equivalent within {margin}{real}{cost}"
     return f"undecided: {_what_would_decide(analysis, comparison)}"
 
 
 def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]:
     """The verdict as one word or two, and the rest of it."""
     kind = comparison.verdict.kind
-    rest = verdict_words(analysis, comparison).removeprefix(word(kind)).lstrip(": ")
-    return word(kind), "" if kind in ("better", "worse") else rest
+    if kind in ("better", "worse"):
+        return word(kind), at_what_cost(analysis, comparison.arm).lstrip(":, ")
+    return word(kind), verdict_words(analysis, comparison).removeprefix(word(kind)).lstrip(": ")
+
+
+def at_what_cost(analysis: Analysis, arm: Arm) -> str:
+    """What a difference from the baseline comes with, such as ", at 3.8x the MACs: confounded"."""
+    baseline = analysis.study.baseline_of(arm.network)
+    pairs = (("MACs", arm.macs, baseline.macs), ("parameters", arm.params, baseline.params))
+    ratios = [
+        f"{_times(mine / other)} the {name}"
+        for name, mine, other in pairs
+        if name in arm.differs and mine and other
+    ]
+    cost = f", at {' and '.join(ratios)}" if ratios else ""
+    return cost + (": confounded" if arm.confounded else "")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio >= 0.95 else f"{ratio:.2g}x"
 
 
 def word(kind: str) -> str:
@@ -229,6 +247,7 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
     found = [
         ("doubt", "Verdicts in doubt.", doubt(analysis)),
         ("remark", "Interim." if analysis.interim else "Partial report.", status(analysis)),
+        ("remark", "Registered before training.", _registered(analysis.study)),
         *(("remark", "Changed.", f"{said}.") for said in analysis.study.changed),
         *(("remark", "Mixed.", f"{said}.") for said in analysis.mixed),
         ("remark", "Narrower than planned.", population_note(analysis)),
@@ -263,6 +282,13 @@ def load_note(study: Study) -> str:
     if not study.under_load:
         return ""
     return "Step times are under load: other runs of the study trained at the same time."
+
+
+def _registered(study: Study) -> str:
+    if not study.registered:
+        return ""
+    since = "with the changes below" if study.changed else "and nothing changed since"
+    return f"SHA-256 {study.registered}, {since}."
 
 
 def provenance(study: Study) -> list[tuple[str, str]]:
@@ -325,7 +351,7 @@ def rule(analysis: Analysis) -> list[str]:
     units = f" Only examples of different units ({study.unit}) are independent."
     return [
         f"Every arm is compared with {study.baseline}. The family-wise error rate is held at 5 % "
-        f"over {'the ' if several else ''}{family}, of which the planned end spends 4 %, and the "
+        f"over {'the ' if several else ''}{family}, of which the planned end spends 3.5 %, and the "
         f"rest is kept for seeds that are added later. Analyzed at {times} seeds.",
         "Better, worse: the null hypothesis of no difference is rejected (Student's t over seeds, "
         "with the variance of the test examples added; Holm's adjustment). An arm takes its own "
@@ -340,6 +366,9 @@ def rule(analysis: Analysis) -> list[str]:
         "are trained again, and so do fewer than 3 seeds.",
         f"Scope of inference: {population(analysis)}.{units if study.unit else ''} "
         f"{_pairing(analysis)}",
+        "Confounded: beside the operator that it is about, an arm differs from the baseline in "
+        "more than one of parameters, MACs, receptive field, normalization, non-linearities, "
+        "whether a maximum is taken, further sites, and the training recipe.",
         "Differences that are reported because they are significant are too large on average; "
         "corrected estimates (report.csv) take that out.",
     ]
@@ -403,7 +432,11 @@ def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: s
     if reason:
         return f"{listed([c.arm.name for c in chosen])} {verb} {word(kind)}: {reason}."
     chosen = sorted(chosen, key=lambda c: -abs(c.verdict.difference.estimate))
-    names = [f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)})" for c in chosen]
+    names = [
+        f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)}"
+        f"{at_what_cost(analysis, c.arm)})"
+        for c in chosen
+    ]
     if kind == "equivalent":
         margin = unit.size(analysis.study.margin)
         return f"{listed(names)} {verb} equivalent to {baseline} within {margin}."

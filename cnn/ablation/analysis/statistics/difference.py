@@ -38,7 +38,7 @@ class Difference:
         the arms are paired by seed, two if not.
       seeds: the number of seeds in each set.
       borrowed: by how much the degrees of freedom of each variance exceed those of the set's own
-        seeds, as a factor; (): by nothing.
+        seeds, as a factor; 1 for a set that varies more than the rest; (): nothing was borrowed.
       example_variance: variance that the choice of test examples adds, whatever the number of
         seeds; 0 if the difference is about this test set only.
       examples: the number of independent test examples, or of their units; 0 if the difference is
@@ -60,7 +60,11 @@ class Difference:
         factors = np.asarray(self.borrowed or (1.0,) * len(seeds))
         degrees, shared, total = (seeds - 1) * factors, factors > 1, float(terms.sum())
         squares = float((terms[~shared] ** 2 / degrees[~shared]).sum())
-        if shared.any():  # one estimate, whose error is common to both
+        if self.borrowed and not shared.all() and not self.examples:
+            # A set that varies more than the rest, and no test examples to blur how its seeds are
+            # distributed: the fewest degrees (Hsu 1938), as skewed seeds would err too often.
+            squares = total**2 / float(degrees[~shared].min())
+        elif shared.any():  # one estimate, whose error is common to both
             squares += float(terms[shared].sum() ** 2 / degrees[shared].mean())
         by_seed = total, total**2 / squares if squares > 0 else np.inf
         return by_seed, (self.example_variance, float(max(self.examples - 1, 1)))
@@ -248,7 +252,7 @@ def welch(
         float(arm.mean() - baseline.mean()),
         (first.value, second.value),
         (len(arm), len(baseline)),
-        (first.borrowed, second.borrowed),
+        (first.borrowed, second.borrowed) if variances else (),
     )
 
 

@@ -4,8 +4,8 @@ Lan and DeMets (1983, Biometrika 70:659): the level alpha is spent as informatio
 Student's p at the nominal levels computed for normal statistics keeps alpha to good accuracy
 (Jennison and Turnbull 2000, section 3.8).
 
-The planned analyses spend 80 % of alpha, late as O'Brien and Fleming's. The rest is kept for seeds
-that are added after the planned end, as a report may advise: every such extension spends 80 % of
+The planned analyses spend 70 % of alpha, late as O'Brien and Fleming's. The rest is kept for seeds
+that are added after the planned end, as a report may advise: every such extension spends 70 % of
 what is left, so that any number of them keeps alpha.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from scipy import optimize, special
 
 NODES = 121  # of the Gauss-Legendre rule: boundaries to about 1e-5
-SPENT = 0.8  # share of what is left of alpha that the planned end, and each extension, spends
+SPENT = 0.7  # share of what is left of alpha that the planned end, and each extension, spends
 
 
 @dataclass(frozen=True)

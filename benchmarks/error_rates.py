@@ -1,0 +1,477 @@
+"""How often the rule of the studies errs, what it can show, and whether that is what it promises.
+
+python benchmarks/error_rates.py --out=benchmarks/results/error_rates.json
+
+Studies with known truths are drawn from a model of the outcomes of `results/pooling`: the log-odds
+of a right answer are those of the example, plus what the arm changes on it, plus what the seed
+does. Every row states what goes wrong in its studies; its rate is that of studies with at least
+one false verdict. Everything is judged by `verdict.judge`, which reports call too. A few minutes on
+one core.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from scipy import optimize, special
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cnn.ablation.analysis.statistics.difference import (
+    Difference,
+    crossed,
+    seed_floor,
+    seed_variances,
+    share_interval,
+    welch,
+)
+from cnn.ablation.analysis.statistics.power import planned, power, seeds_needed
+from cnn.ablation.analysis.statistics.sequential import Schedule
+from cnn.ablation.analysis.statistics.verdict import Look, Verdict, judge
+
+POOLING = Path(__file__).parents[1] / "results" / "pooling"
+MARGIN = 0.005
+EXAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Model:
+    """What outcomes are drawn from, in log-odds.
+
+    Attributes:
+      mean, ease: mean and standard deviation over examples.
+      arm: standard deviation of what an arm changes on an example.
+      seed: standard deviation of what a seed does to all examples.
+    """
+
+    mean: float
+    ease: float
+    arm: float
+    seed: float
+
+    def accuracy(self, gain: float = 0.0, effects: np.ndarray | None = None) -> float:
+        """Expected accuracy of an arm with a gain and, instead of normal ones, seed effects."""
+        seeds = self.seed * _normal()[0] if effects is None else effects
+        weights = _normal()[1] if effects is None else np.full(len(effects), 1 / len(effects))
+        sd = np.hypot(self.ease, self.arm)
+        logits = self.mean + gain + sd * _normal()[0][:, None] + seeds
+        return float(_normal()[1] @ special.expit(logits) @ weights)
+
+    def gain(self, difference: float, effects: np.ndarray | None = None) -> float:
+        """The gain that changes the expected accuracy by a difference."""
+        wanted = self.accuracy() + difference
+        return float(optimize.brentq(lambda g: self.accuracy(g, effects) - wanted, -9, 9))
+
+
+@cache
+def _normal() -> tuple[np.ndarray, np.ndarray]:
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    return nodes, weights / weights.sum()
+
+
+@cache
+def fitted() -> Model:
+    """The model that has the accuracies and the agreements of two runs of results/pooling."""
+    arms = []
+    for folder in sorted(path for path in POOLING.iterdir() if path.is_dir()):
+        files = sorted(folder.glob("seed-*/test_predictions.npz"))
+        outcomes = [np.load(file) for file in files]
+        arms.append(np.stack([o["prediction"] == o["label"] for o in outcomes]).astype(float))
+    level = np.mean([arm.mean() for arm in arms])
+    seeds, examples = arms[0].shape
+    within = np.mean(
+        [(a.sum(0) ** 2 - a.sum(0)).mean() / (seeds * (seeds - 1)) for a in arms]
+    )  # two seeds of one arm are both right
+    between = np.mean(
+        [(a.mean(0) * b.mean(0)).mean() for i, a in enumerate(arms) for b in arms[:i]]
+    )
+    rows = np.mean([a.mean(1).var(ddof=1) - a.var(0, ddof=1).mean() / examples for a in arms])
+
+    def both_right(mean: float, common: float, own: float) -> float:
+        nodes, weights = _normal()
+        each = special.expit(mean + common * nodes[:, None] + own * nodes) @ weights
+        return float(weights @ each**2)
+
+    def mean_of(sd: float) -> float:
+        nodes, weights = _normal()
+        return optimize.brentq(lambda m: special.expit(m + sd * nodes) @ weights - level, -9, 20)
+
+    total = optimize.brentq(lambda sd: both_right(mean_of(sd), sd, 0.0) - within, 0.1, 12)
+    ease = optimize.brentq(
+        lambda sd: both_right(mean_of(total), sd, np.sqrt(total**2 - sd**2)) - between, 0.1, total
+    )
+    logits = mean_of(total) + total * _normal()[0]
+    slope = _normal()[1] @ (special.expit(logits) * special.expit(-logits))
+    own = np.sqrt(total**2 - ease**2)
+    return Model(mean_of(total), float(ease), float(own), float(np.sqrt(max(rows, 0)) / slope))
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How the outcomes of one arm are drawn.
+
+    Attributes:
+      gain: in log-odds.
+      effects: (rng, seeds) -> what each seed does, in log-odds.
+    """
+
+    gain: float
+    effects: Callable[[np.random.Generator, int], np.ndarray]
+
+
+def normal(spread: float = 1.0) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """Seeds of a multiple of the fitted standard deviation."""
+    return lambda rng, seeds: rng.normal(0, spread * fitted().seed, seeds)
+
+
+def skewed(spread: float) -> Callable[[np.random.Generator, int], np.ndarray]:
+    """Seeds that lean to the left: the negative of an exponential distribution."""
+    return lambda rng, seeds: spread * fitted().seed * (1 - rng.exponential(1, seeds))
+
+
+@cache
+def _quantiles(effects: str, spread: float) -> np.ndarray:
+    grid = (np.arange(2000) + 0.5) / 2000
+    unit = special.ndtri(grid) if effects == "normal" else 1 + np.log(grid)
+    return spread * fitted().seed * unit
+
+
+def like_baseline(effects: str = "normal", spread: float = 1.0, difference: float = 0.0) -> Arm:
+    """An arm whose expected accuracy differs from the baseline's by so much."""
+    draw = {"normal": normal, "skewed": skewed}[effects](spread)
+    return Arm(fitted().gain(difference, _quantiles(effects, spread)), draw)
+
+
+def draw(
+    rng: np.random.Generator,
+    arms: list[Arm],
+    seeds: int,
+    examples: int = EXAMPLES,
+    units: np.ndarray | None = None,
+    unit_sd: float = 0.0,
+    mean: float | None = None,
+) -> list[np.ndarray]:
+    """Bool `[seeds, examples]` for each arm.
+
+    Args:
+      rng: of the random numbers.
+      arms: the baseline first.
+      seeds: of each.
+      examples: of the test set, which all arms share.
+      units: of the examples.
+      unit_sd: standard deviation of what an arm changes on all examples of a unit.
+      mean: of the log-odds; None: as fitted.
+    """
+    model, tables = fitted(), []
+    ease = (model.mean if mean is None else mean) + rng.normal(0, model.ease, examples)
+    for arm in arms:
+        logits = ease + arm.gain + rng.normal(0, model.arm, examples)
+        if units is not None:
+            logits = logits + rng.normal(0, unit_sd, units.max() + 1)[units]
+        logits = logits + arm.effects(rng, seeds)[:, None]
+        tables.append(rng.random(logits.shape, np.float32) < special.expit(logits))
+    return tables
+
+
+def compare(
+    tables: list[np.ndarray], *, pair: bool = False, units: np.ndarray | None = None
+) -> list[Difference]:
+    """Each arm against the first, as `study_analysis` compares them."""
+    values = [table.mean(axis=1) for table in tables]
+    shared = seed_variances(values, [seed_floor(table) for table in tables])
+    return [
+        crossed(table, tables[0], pair_seeds=pair, variances=(shared[i], shared[0]), units=units)
+        for i, table in enumerate(tables)
+        if i
+    ]
+
+
+def once(seeds: int) -> Look:
+    """The only analysis of a study."""
+    return Look(0, Schedule((seeds,)))
+
+
+def decide(
+    differences: list[Difference | None], look: Look, margin: float = MARGIN
+) -> list[Verdict]:
+    """The verdicts on a family."""
+    return judge(differences, margin, look=look)
+
+
+def false(found: list[Verdict], kinds: tuple[str, ...] = ("better", "worse")) -> bool:
+    """Whether any of the arms, which all are like the baseline, is called otherwise."""
+    return any(
+        verdict.kind in kinds or (verdict.different and "worse" in kinds) for verdict in found
+    )
+
+
+Study = Callable[[np.random.Generator], bool]
+
+
+def equal_arms(seeds: int, others: int = 6, **how) -> Study:
+    """Normal seeds, all arms alike."""
+    arms = [like_baseline()] * (others + 1)
+    return lambda rng: false(decide(compare(draw(rng, arms, seeds), **how), once(seeds)))
+
+
+def one_arm(seeds: int, effects: str, spread: float, *, pair: bool = False) -> Study:
+    """One arm whose seeds vary otherwise than those of the baseline and of an A/A control."""
+    arms = [like_baseline(), like_baseline(), like_baseline(effects, spread)]
+    return lambda rng: false(decide(compare(draw(rng, arms, seeds), pair=pair)[1:], once(seeds)))
+
+
+def on_this_test_set(seeds: int, effects: str, spread: float) -> Study:
+    """The same on one test set, with an A/A control that is no part of the family."""
+    unit = {"normal": lambda rng, size: rng.normal(0, 1, size)}.get(
+        effects, lambda rng, size: 1 - rng.exponential(1, size)
+    )
+
+    def study(rng: np.random.Generator) -> bool:
+        # A seed moves the accuracy by 0.35 pp, as in results/pooling.
+        values = [rng.normal(0.867, 0.0035, seeds) for _ in range(2)]
+        values.append(0.867 + 0.0035 * spread * unit(rng, seeds))
+        shared = seed_variances(values)
+        found = welch(values[-1], values[0], (shared[-1], shared[0]))
+        return false(decide([found], once(seeds)))
+
+    return study
+
+
+def read_early(seeds: int) -> Study:
+    """A report is read after every seed from the third on, and the study ends at a verdict.
+
+    Before the planned end there are none.
+    """
+    return equal_arms(seeds, 2)
+
+
+def seeds_added(seeds: int, most: int) -> Study:
+    """As many seeds are added as the report advises, up to a limit, and once more."""
+    arms = [like_baseline()] * 3
+
+    def study(rng: np.random.Generator) -> bool:
+        tables, analyses = draw(rng, arms, most), [seeds]
+        while True:
+            look = Look(len(analyses) - 1, Schedule(tuple(analyses)))
+            now = [table[: analyses[-1]] for table in tables]
+            found = decide(compare(now), look)
+            if false(found):
+                return True
+            if analyses[-1] == most or len(analyses) == 3:
+                return False
+            open_ = [v.difference for v in found if v.kind == "undecided"]
+            level = look.level(0.05 / len(found))
+            wanted = [seeds_needed(d, MARGIN, level, at_least=analyses[-1] + 1) for d in open_]
+            if not any(wanted):
+                return False
+            analyses.append(min(most, max(filter(None, wanted))))
+
+    return study
+
+
+def planned_analyses(looks: tuple[int, ...]) -> Study:
+    """Several planned analyses, the study ending at the first verdict."""
+    arms = [like_baseline()] * 3
+
+    def study(rng: np.random.Generator) -> bool:
+        tables = draw(rng, arms, looks[-1])
+        schedule = Schedule(looks, planned=len(looks))
+        return any(
+            false(decide(compare([t[:n] for t in tables]), Look(i, schedule)))
+            for i, n in enumerate(looks)
+        )
+
+    return study
+
+
+def diverging(seeds: int, chance: float) -> Study:
+    """Each seed of one arm diverges with a chance; those that do not are like the baseline's."""
+    arms = [like_baseline()] * 3
+
+    def study(rng: np.random.Generator) -> bool:
+        found: list[Difference | None] = list(compare(draw(rng, arms, seeds)))
+        if rng.random(seeds).min() < chance:
+            found[-1] = None  # unstable
+        return false(decide(found, once(seeds)))
+
+    return study
+
+
+def worst_lost(seeds: int) -> Study:
+    """The worst seeds of one arm are lost as NaN, which counts as diverged: it is not judged."""
+    arms = [like_baseline()] * 2
+
+    def study(rng: np.random.Generator) -> bool:
+        found = [*compare(draw(rng, arms, seeds)), None]
+        return any(v.kind == "better" for v in decide(found, once(seeds)))
+
+    return study
+
+
+def clustered(seeds: int, count: int) -> Study:
+    """Examples of a few units, to each of which an arm does something of its own."""
+    arms, units = [like_baseline()] * 2, np.arange(EXAMPLES) % count
+
+    def study(rng: np.random.Generator) -> bool:
+        tables = draw(rng, arms, seeds, units=units, unit_sd=0.12)
+        return false(decide(compare(tables, units=units), once(seeds)))
+
+    return study
+
+
+def ties(seeds: int, examples: int) -> Study:
+    """An accuracy of 0.99 on few examples, one arm worse by exactly the margin."""
+    model = fitted()
+    mean = optimize.brentq(lambda m: replace(model, mean=m).accuracy() - 0.99, 0, 40)
+    worse = replace(model, mean=mean).gain(-MARGIN)
+    arms = [Arm(0.0, normal()), Arm(worse, normal())]
+
+    def study(rng: np.random.Generator) -> bool:
+        tables = draw(rng, arms, seeds, examples, mean=mean)
+        return false(decide(compare(tables), once(seeds)), ("equivalent",))
+
+    return study
+
+
+def at_the_margin(seeds: int, examples: int) -> Study:
+    """Arms that differ by exactly the margin, up or down."""
+    arms = [like_baseline(), *(like_baseline(difference=s * MARGIN) for s in (1, -1))]
+
+    def study(rng: np.random.Generator) -> bool:
+        tables = draw(rng, arms, seeds, examples)
+        return false(decide(compare(tables), once(seeds)), ("equivalent",))
+
+    return study
+
+
+def _rows() -> Iterator[tuple[str, str, Study]]:
+    for n in (3, 5, 10):
+        yield f"six arms like the baseline, normal seeds, {n} seeds", "different", equal_arms(n)
+    yield "the same, seeds declared paired, 5 seeds", "different", equal_arms(5, pair=True)
+    for n in (3, 5, 10):
+        yield (
+            f"one arm of 3 times the standard deviation, {n} seeds",
+            "different",
+            one_arm(n, "normal", 3.0),
+        )
+    for n in (3, 5, 10):
+        yield (
+            f"one arm of left-skewed seeds, 3 times the standard deviation, {n} seeds",
+            ("different"),
+            one_arm(n, "skewed", 3.0),
+        )
+    yield (
+        "the same, seeds declared paired, 5 seeds",
+        "different",
+        one_arm(5, "skewed", 3.0, pair=True),
+    )
+    for n in (3, 5, 10):
+        yield (
+            f"the same, for this test set alone, {n} seeds",
+            "different",
+            on_this_test_set(n, "skewed", 3.0),
+        )
+    yield "reports read after every seed, 10 seeds", "different", read_early(10)
+    yield "planned analyses at 3, 6 and 10 seeds", "different", planned_analyses((3, 6, 10))
+    yield "the advised seeds added to 5, up to 60, twice", "different", seeds_added(5, 60)
+    yield "one seed in 20 of an arm diverges, 10 seeds", "different", diverging(10, 0.05)
+    yield "the worst 20 % of an arm's seeds lost, 10 seeds", "better", worst_lost(10)
+    yield "examples of 2 units, named, 5 seeds", "different", clustered(5, 2)
+    yield "examples of 20 units, named, 5 seeds", "different", clustered(5, 20)
+    for n in (200, 250, 300, 400):
+        yield (
+            f"accuracy 0.99 on {n} examples, worse by the margin, 3 seeds",
+            "equivalent",
+            ties(3, n),
+        )
+    yield "arms at the margin, 10,000 examples, 5 seeds", "equivalent", at_the_margin(5, 10_000)
+
+
+def rate(study: Study, studies: int, seed: int) -> float:
+    """The share of studies with a false verdict."""
+    rng = np.random.default_rng(seed)
+    return sum(study(rng) for _ in range(studies)) / studies
+
+
+def coverage(kind: str, seeds: int, studies: int, seed: int) -> float:
+    """How often intervals hold the truth: of one arm's accuracy, of a difference, or of all."""
+    rng, inside = np.random.default_rng(seed), 0
+    arms = [like_baseline()] * (6 if kind == "all differences" else 2)
+    for _ in range(studies):
+        if kind.startswith("an accuracy"):
+            level = float(kind.rpartition(" ")[2])
+            values = special.expit(special.logit(level) + rng.normal(0, 0.3, (1, seeds)))[0]
+            truth = float(_normal()[1] @ special.expit(special.logit(level) + 0.3 * _normal()[0]))
+            _, low, high = share_interval(values)
+            inside += low <= truth <= high
+            continue
+        found = compare(draw(rng, arms, seeds))
+        level = 0.95 if len(found) == 1 else 1 - once(seeds).level(0.05 / len(found))
+        inside += all(low <= 0 <= high for low, high in (d.interval(level) for d in found))
+    return inside / studies
+
+
+def achieved(difference: float, seeds: int, examples: int, studies: int, seed: int) -> dict:
+    """The power that a plan promises for a single comparison, and what simulated studies reach."""
+    rng = np.random.default_rng(seed)
+    arms = [like_baseline(), like_baseline(difference=difference)]
+    pilots = [compare(draw(rng, arms, 10, 10_000))[0] for _ in range(40)]
+    by_seed = np.mean([np.mean(pilot.seed_variances) for pilot in pilots])
+    by_example = np.mean([pilot.example_variance * 10_000 for pilot in pilots])
+    view = planned(
+        difference, np.sqrt(by_seed), seeds, example_sd=np.sqrt(by_example), examples=examples
+    )
+    shown = sum(
+        decide(compare(draw(rng, arms, seeds, examples)), once(seeds), 1e-6)[0].different
+        for _ in range(studies)
+    )
+    return {
+        "difference": difference,
+        "seeds": seeds,
+        "examples": examples,
+        "promised": power(view, once(seeds).level(0.05)),
+        "achieved": shown / studies,
+    }
+
+
+def main() -> None:
+    """Simulates everything and writes it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--studies", type=int, default=1000)
+    options = parser.parse_args()
+    rows = []
+    for i, (setting, error, study) in enumerate(_rows()):
+        # Without outcomes to draw, a study takes next to no time.
+        studies = options.studies * (10 if "alone" in setting else 1)
+        found = rate(study, studies, i)
+        rows.append({"setting": setting, "error": error, "rate": found, "studies": studies})
+        print(f"{100 * found:5.1f} %  {error:10}  {setting}", flush=True)
+    plans = [(0.01, 10, 2000), (0.01, 5, 10_000), (0.005, 10, 10_000), (0.02, 3, 2000)]
+    studies = options.studies // 2
+    result = {
+        "studies": options.studies,
+        "model": vars(fitted()),
+        "errors": rows,
+        "power": [achieved(*plan, studies, i) for i, plan in enumerate(plans)],
+        "coverage": [
+            {"of": kind, "seeds": n, "coverage": coverage(kind, n, studies, n)}
+            for kind in (
+                "a difference",
+                "all differences",
+                "an accuracy of 0.9",
+                "an accuracy of 0.99",
+            )
+            for n in (3, 10)
+        ],
+    }
+    Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

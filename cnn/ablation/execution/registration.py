@@ -1,0 +1,72 @@
+"""A study that is registered before it is trained: what decides its verdicts, with a hash."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.config.errors import UserError
+from cnn.config.record import fingerprint
+from cnn.training.run_folder import RunFolder, write_atomically
+
+FILE = "registration.json"
+
+
+def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides: list[str]) -> str:
+    """Begins a study and writes down what may not change; returns its SHA-256.
+
+    Raises:
+      UserError: a run of the study has begun, or it is registered otherwise.
+    """
+    for runs in arms_of(plan, folder.path).values():
+        for run in runs:
+            if RunFolder(run.folder).path.exists():
+                raise UserError(
+                    f"--workdir: {run.folder} has begun; a study is registered before training"
+                )
+    content = _content(plan)
+    file = folder.path / FILE
+    if file.is_file() and json.loads(file.read_text())["content"] != content:
+        raise UserError(f"--workdir: {file} registers another study; choose another folder")
+    folder.begin(plan, config, overrides)
+    record = {"sha256": _digest(content), "content": content}
+    write_atomically(file, json.dumps(record, indent=2) + "\n")
+    return record["sha256"]
+
+
+def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
+    """Returns the hash of a registered study, and what changed since; ("", ()) of another.
+
+    Raises:
+      UserError: the registration itself was changed.
+    """
+    file = folder.path / FILE
+    if not file.is_file():
+        return "", ()
+    record = json.loads(file.read_text())
+    before, now = record["content"], _content(folder.plan())
+    if _digest(before) != record["sha256"]:
+        raise UserError(f"{file}: its hash is not that of its content: it was changed")
+    changed = tuple(
+        f"{name}: {before.get(name)} -> {now.get(name)} since it was registered"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    )
+    return record["sha256"], changed
+
+
+def _content(plan: StudyPlan) -> dict[str, Any]:
+    """What decides a study: its plan, and the config of every arm."""
+    configs = {
+        name: fingerprint(runs[0].load().config) for name, runs in arms_of(plan, Path()).items()
+    }
+    content = asdict(plan) | {"seeds": list(plan.seeds), "configs": configs}
+    del content["name"]
+    return json.loads(json.dumps(content))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,148 @@
+"""What an arm changes beside the one thing that it is about: the audit of its factors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from cnn import models
+from cnn.config.fields import leaves
+from cnn.config.record import FREE_FIELDS
+from cnn.cost.count import count
+from cnn.evaluation.receptive_field.theoretical import receptive_fields
+from cnn.layers import NORMS
+from cnn.layers.style import ACTIVATIONS
+
+# Relative: smaller differences of parameters and multiply-accumulates are no factor.
+TOLERANCE = 0.05
+SITES = ("stem_downsample", "downsample", "shortcut_downsample", "temporal_downsample", "head")
+# Elementwise or over windows; the maximum that keeps a softmax finite is a reduction.
+_MAXIMA = ("max", "reduce_window_max")
+_NORMS = tuple(norm for name, norm in NORMS.items() if name != "none")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What may explain a difference between two arms.
+
+    Attributes:
+      parameters, macs: of the network; None where they cannot be counted.
+      receptive_field: of its last layer that looks at a part of the input, in pixels along the
+        first axis; None for all pixels, or if it cannot be followed.
+      norms: layers that normalize.
+      activations: non-linearities between layers.
+      maxima: whether anything takes a maximum over pixels.
+      sites: the fields that say what stands where the resolution drops.
+      recipe: every field outside `model` that decides a result, but for the seed.
+    """
+
+    parameters: int | None
+    macs: int | None
+    receptive_field: int | None
+    norms: int
+    activations: int
+    maxima: bool
+    sites: tuple[tuple[str, str], ...]
+    recipe: tuple[tuple[str, Any], ...]
+
+    def differing(self, baseline: "Factors") -> tuple[str, ...]:
+        """Names the factors in which this arm differs from its baseline.
+
+        That another operator stands at one site is what an arm is about; at two sites it is a
+        factor.
+        """
+        moved = sum(a != b for a, b in zip(self.sites, baseline.sites, strict=True))
+        marks = {
+            "parameters": _apart(self.parameters, baseline.parameters),
+            "MACs": _apart(self.macs, baseline.macs),
+            "receptive field": self.receptive_field != baseline.receptive_field,
+            "normalization": self.norms != baseline.norms,
+            "non-linearities": self.activations != baseline.activations,
+            "maximum": self.maxima != baseline.maxima,
+            "sites": moved > 1,
+            "recipe": self.recipe != baseline.recipe,
+        }
+        return tuple(name for name, differs in marks.items() if differs)
+
+
+def _apart(mine: int | None, other: int | None) -> bool:
+    if mine is None or other is None:
+        return mine is not other
+    return abs(mine - other) > TOLERANCE * other
+
+
+def factors_of(config: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> Factors:
+    """Returns the factors of the network and the recipe of a config.
+
+    Args:
+      config: of a run.
+      input_shape: `[*spatial, C]` of one example.
+      num_classes: of the data.
+    """
+    model = models.build(config.model, num_classes)
+    cost = count(model, input_shape)
+    norms, jaxpr = _followed(model, input_shape)
+    seen = list(_equations(jaxpr))
+    return Factors(
+        parameters=cost.parameters,
+        macs=cost.macs,
+        receptive_field=_receptive_field(model, input_shape),
+        norms=norms,
+        activations=sum(name in ACTIVATIONS for name, _ in seen),
+        maxima=any(name in _MAXIMA and arrays for name, arrays in seen),
+        sites=tuple((site, str(config.model.get(site, ""))) for site in SITES),
+        recipe=tuple(
+            (name, value)
+            for name, value in leaves(config)
+            if not name.startswith(("model.", "log.", "seed")) and name not in FREE_FIELDS
+        ),
+    )
+
+
+def _receptive_field(model: nn.Module, input_shape: tuple[int, ...]) -> int | None:
+    sizes = [field.size for field in receptive_fields(model, input_shape) if not field.whole]
+    return sizes[-1] if sizes else None
+
+
+def _followed(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, Any]:
+    """Returns how often a norm is called in evaluation, and the program of the network."""
+    calls = []
+
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if context.method_name == "__call__" and isinstance(context.module, _NORMS):
+            calls.append(context.module.path)
+        return call(*args, **kwargs)
+
+    image = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+    rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    variables = jax.eval_shape(lambda x: model.init(rngs, x, False), image)
+    with nn.intercept_methods(note):
+        program = jax.make_jaxpr(lambda v, x: model.apply(v, x, False))(variables, image)
+    return len(calls), program.jaxpr
+
+
+def _equations(jaxpr: Any) -> Iterator[tuple[str, bool]]:
+    """Yields the name of every step, and whether all it takes are arrays.
+
+    A non-linearity is one step by its name, whatever it is made of.
+    """
+    for equation in jaxpr.eqns:
+        name = str(equation.params.get("name", ""))
+        if name in ACTIVATIONS:
+            yield name, True
+            continue
+        inner = jax.tree.leaves(dict(equation.params), is_leaf=_is_program)
+        programs = [getattr(p, "jaxpr", p) for p in inner if _is_program(p)]
+        for program in programs:
+            yield from _equations(program)
+        if not programs:
+            arrays = all(getattr(value.aval, "ndim", 0) > 0 for value in equation.invars)
+            yield equation.primitive.name, arrays
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")

@@ -1,0 +1,31 @@
+"""Whether the reports of a study are what its runs give, byte by byte."""
+
+from pathlib import Path
+
+from cnn.ablation.analysis.study_analysis import Analysis
+from cnn.ablation.report import FORMATS
+from cnn.config.errors import UserError
+
+
+def verify_report(analysis: Analysis, folder: Path) -> list[Path]:
+    """Makes every number and verdict anew and compares them; returns the files that agree.
+
+    Raises:
+      UserError: a file is missing, or is not what the outcomes of the runs give.
+    """
+    told = []
+    for name, render in FORMATS.items():
+        file, expected = folder / name, render(analysis).encode()
+        if not file.is_file():
+            told.append(f"{name} is missing")
+        elif (found := file.read_bytes()) != expected:
+            told.append(f"{name} differs in line {_first_difference(found, expected)}")
+    if told:
+        raise UserError(f"--workdir: {folder}: not what its runs give: {'; '.join(told)}")
+    return [folder / name for name in FORMATS]
+
+
+def _first_difference(found: bytes, expected: bytes) -> int:
+    lines = zip(found.split(b"\n"), expected.split(b"\n"), strict=False)
+    same = [one == other for one, other in lines]
+    return same.index(False) + 1 if False in same else len(same) + 1

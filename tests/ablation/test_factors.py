@@ -1,0 +1,73 @@
+"""What else an arm changes, and that its verdict says so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.planning.factors import Factors, factors_of
+from cnn.ablation.report import render_html, render_markdown
+from cnn.config.load import load
+from cnn.layers import DOWNSAMPLERS
+from tests.ablation.simulated import arm, study
+
+PLAIN = ("model.name=plain", "model.features=8,16")
+
+
+def factors(*overrides: str) -> Factors:
+    return factors_of(load("configs/base.py", (*PLAIN, *overrides)).config, (16, 16, 3), 5)
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Factors:
+    return factors("model.downsample=max")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "marks"),
+    [
+        (("model.downsample=max",), ()),
+        (("seed=3", "log.every=3 steps"), ()),
+        (("model.downsample=avg",), ("maximum",)),
+        (("model.downsample=aps",), ("maximum",)),
+        (("model.downsample=max_blur(taps=4)",), ("receptive field",)),
+        (("model.downsample=strided_conv",), ("MACs", "receptive field", "maximum")),
+        (("model.downsample=none",), ("MACs", "receptive field", "maximum")),
+        (("model.features=16,16",), ("parameters", "MACs")),
+        (("model.activation=gelu",), ()),
+        (("model.norm=none",), ("normalization",)),
+        (("optimizer.learning_rate=0.3",), ("recipe",)),
+        (("schedule.warmup=3%", "optimizer.nesterov=False"), ("recipe",)),
+        (("model.downsample=lp", "model.head=max"), ("sites",)),
+    ],
+)
+def test_what_differs_is_named(baseline, overrides, marks):
+    found = factors(*overrides).differing(baseline)
+    assert [name for name in found if name in marks] == list(marks)
+    if overrides[0].startswith("model.downsample") and len(overrides) == 1:
+        assert found == marks
+
+
+def test_the_published_form_of_polyphase_sampling_keeps_the_maximum(baseline):
+    if "max_aps" not in DOWNSAMPLERS:
+        pytest.skip("the registry has no max_aps")
+    assert factors("model.downsample=max_aps").differing(baseline) == ()
+
+
+def test_a_verdict_says_what_it_is_confounded_with():
+    rng = np.random.default_rng(0)
+    ease = rng.normal(2.5, 1.5, 1500)
+    arms = [
+        arm(rng, name, ease, gain, range(5), params=1000, macs=100)
+        for name, gain in (("max", 0.0), ("conv", 0.8), ("avg", -0.8))
+    ]
+    arms[1] = replace(arms[1], params=3000, macs=380, differs=("parameters", "MACs"))
+    arms[2] = replace(arms[2], differs=("maximum",))
+    found = analyze(study(arms))
+    report = render_markdown(found)
+    assert "pp, at 3.8x the MACs and 3.0x the parameters: confounded) is better than max" in report
+    assert "confounded" in render_html(found)
+    [line] = [line for line in report.splitlines() if line.startswith("| avg ")]
+    assert "confounded" not in line
+    assert line.endswith("| maximum |")
