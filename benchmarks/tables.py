@@ -36,7 +36,14 @@ PAGES = (
     ROOT / "README.md",
     *(
         ROOT / "docs" / name
-        for name in ("evaluation.md", "speed.md", "sound.md", "video.md", "weights.md")
+        for name in (
+            "evaluation.md",
+            "speed.md",
+            "sound.md",
+            "video.md",
+            "weights.md",
+            "statistics.md",
+        )
     ),
 )
 FIRST_RUN = ROOT / "results" / "first_run"
