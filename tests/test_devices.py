@@ -1,6 +1,7 @@
 """One device and eight give the same run, and an evaluation does not depend on how it is cut."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,9 +9,13 @@ import jax
 import numpy as np
 import pytest
 
+from cnn.config.errors import UserError
 from cnn.data import open_dataset
+from cnn.evaluation.checkpointed_run import open_run
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.evaluate import evaluate
+from cnn.training.interruption import InterruptedRun
+from cnn.training.loop import train
 from cnn.training.mesh import make_mesh
 from cnn.training.metrics import summarize
 from cnn.training.plan import resolve
@@ -60,6 +65,45 @@ def test_eight_devices_train_as_one(placement):
     assert_close(sums_of_one, sums_of_eight)
     # SGD's first momentum is the gradient: states equal after some steps means gradients were.
     assert_close(jax.device_get(one), jax.device_get(eight))
+
+
+@pytest.mark.parametrize(("devices", "fsdp"), [(2, 2), (4, 2), (8, 8)])
+def test_devices_that_share_a_state_train_as_one(devices, fsdp):
+    own = *AUGMENTED, "model.features=8,8"
+    one, sums_of_one = run(*own, "mesh.devices=1")
+    many, sums_of_many = run(*own, f"mesh.devices={devices}", f"mesh.fsdp={fsdp}")
+    for tree in (many.params, many.ema["params"], many.opt_state):
+        kernels = [x for x in jax.tree.leaves(tree) if x.ndim == 4]
+        assert kernels
+        assert all(k.addressable_shards[0].data.size == k.size // fsdp for k in kernels)
+    assert_close(sums_of_one, sums_of_many)
+    assert_close(jax.device_get(one), jax.device_get(many))
+
+
+def test_a_shared_state_is_saved_restored_on_other_devices_and_evaluated_on_one(tmp_path):
+    own = "model.features=8,8", "log.trackers=", "train.ema_decay=0.9"
+    four = tiny_config(*own, "mesh.devices=4", "mesh.fsdp=4")
+
+    def stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(InterruptedRun):
+        train(four, str(tmp_path / "run"), quiet=True, alive=stop)
+    pairs = tiny_config(*own, "mesh.devices=4", "mesh.fsdp=2")
+    result = train(pairs, str(tmp_path / "run"), quiet=True)
+    straight = train(tiny_config(*own), str(tmp_path / "straight"), quiet=True)
+    assert result["test"]["loss"] == pytest.approx(straight["test"]["loss"], rel=1e-4)
+    alone = "mesh.devices=1", "mesh.fsdp=1"
+    loaded = open_run(str(tmp_path / "run"), overrides=alone)
+    assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(loaded.variables))
+    losses = loaded.outcomes("test")["loss"]
+    assert losses.mean(dtype=np.float64) == pytest.approx(result["test"]["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("devices", "fsdp"), [(4, 3), (1, 2)])
+def test_devices_that_cannot_be_taken_so_many_at_a_time_are_refused(devices, fsdp):
+    with pytest.raises(UserError, match=rf"mesh\.fsdp: {devices} devices cannot be taken {fsdp}"):
+        make_mesh(devices, 16, fsdp)
 
 
 def test_the_placement_of_the_data_changes_no_bit():

@@ -314,6 +314,10 @@ FIELDS: dict[str, Field] = {
         "mesh",
         # 0: all accelerators, or as many cores of a CPU as get 32 examples each.
         devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),
+        # 1: every device has a whole copy of parameters, optimizer state and averages.
+        fsdp=whole(
+            1, "[1, 1048576]", "devices that share one copy of the state", free=True, later=True
+        ),
     ),
 }
 

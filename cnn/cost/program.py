@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ from cnn.config.seeds import Seeds
 from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
-from cnn.training.mesh import abstract, batch_sharding, replicated
+from cnn.training.mesh import abstract_state, batch_sharding, replicated
 from cnn.training.optimizer import make_schedule
 from cnn.training.plan import resolve
 
@@ -73,11 +74,12 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
         for name, x in one.items()
     }
     seeds = Seeds(*map(np.uint32, Seeds.of(config)))
-    state, arrays, seeds = abstract(
-        lambda: (recipe.init(seeds.init, here.dataset.input_shape), feed.arrays, seeds),
-        sharding=replicated(mesh),
+    arrays, seeds = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
+        (feed.arrays, seeds),
     )
-    lowered = make_update(recipe, mesh).lower(state, seeds, arrays, batch)
+    state = abstract_state(partial(recipe.init, input_shape=here.dataset.input_shape), mesh)
+    lowered = make_update(recipe, mesh, state).lower(state, seeds, arrays, batch)
     begun = time.perf_counter()
     try:
         compiled = lowered.compile()

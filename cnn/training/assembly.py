@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +16,14 @@ from cnn import data, models
 from cnn.config.seeds import Seeds
 from cnn.training.initial import Taken, started, starting_weights
 from cnn.training.losses import make_loss
-from cnn.training.mesh import abstract, batch_sharding, make_mesh, replicated
+from cnn.training.mesh import (
+    abstract_state,
+    batch_sharding,
+    make_mesh,
+    new_state,
+    replicated,
+    shardings_of,
+)
 from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
 from cnn.training.plan import Plan
 from cnn.training.state import ModelState, TrainState, init_model
@@ -55,16 +63,15 @@ class Evaluator:
         return data.make_eval_feed(split, self.config.data, placed, size, several)
 
     def new_state(self) -> ModelState:
-        """Returns the variables before the first step, born replicated over the mesh."""
-        init = jax.jit(self.init, out_shardings=replicated(self.mesh))
-        return init(np.uint32(Seeds.of(self.config).init))
+        """Returns the variables before the first step, born where they are to lie."""
+        return new_state(self.init, self.mesh, np.uint32(Seeds.of(self.config).init))
 
     def abstract_state(self) -> ModelState:
         """Returns the shapes, dtypes and shardings of the variables; checkpoints restore into it.
 
         Nothing is computed: what does not fit the examples is found by tracing.
         """
-        return abstract(self.init, np.uint32(0), sharding=replicated(self.mesh))
+        return abstract_state(self.init, self.mesh)
 
     def init(self, seed: Array) -> ModelState:
         """Returns the variables of an init seed before the first step; to be traced."""
@@ -86,7 +93,8 @@ def make_evaluator(
       UserError: there are fewer devices than `mesh.devices`, or no such network.
     """
     examples = config.train.batch_size // config.train.accumulation
-    mesh = make_mesh(config.mesh.devices if devices is None else devices, examples)
+    asked = config.mesh.devices if devices is None else devices
+    mesh = make_mesh(asked, examples, config.mesh.fsdp)
     model = models.build(config.model, dataset.num_classes)
     outcomes = make_eval_step(model, data.load, dataset.signal.prepare)
     step = jax.jit(outcomes, out_shardings=batch_sharding(mesh))
@@ -116,13 +124,13 @@ class Trainer:
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
 
     def new_state(self) -> TrainState:
-        """Returns the state before the first step, its arrays born replicated over the mesh."""
-        init = jax.jit(self.init, out_shardings=replicated(self.evaluator.mesh))
-        return started(init(self.seeds.init), self.start)
+        """Returns the state before the first step, its arrays born where they are to lie."""
+        state = new_state(self.init, self.evaluator.mesh, self.seeds.init)
+        return started(state, self.start)
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes, dtypes and shardings of a state; checkpoints restore into it."""
-        return abstract(self.init, np.uint32(0), sharding=replicated(self.evaluator.mesh))
+        return abstract_state(self.init, self.evaluator.mesh)
 
     def init(self, seed: Array) -> TrainState:
         """Returns the state of an init seed before the first step; to be traced."""
@@ -145,6 +153,8 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
     schedule = make_schedule(evaluator.config.schedule, plan)
     recipe = make_recipe(evaluator, schedule, feed.cropped)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
+    # Traced here, which finds what does not fit before anything is written.
+    like = abstract_state(partial(recipe.init, input_shape=evaluator.dataset.input_shape), mesh)
     return Trainer(
         evaluator=evaluator,
         plan=plan,
@@ -152,13 +162,16 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
         feed=feed,
         seeds=seeds,
         start=starting_weights(evaluator.config, evaluator.abstract_state()),
-        update=make_update(recipe, mesh),
+        update=make_update(recipe, mesh, like),
     )
 
 
-def make_update(recipe: Recipe, mesh: Mesh) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """Returns the jitted update of a recipe; it consumes the state and replicates the new one."""
-    return jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=replicated(mesh))
+def make_update(
+    recipe: Recipe, mesh: Mesh, like: TrainState
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """Returns the jitted update of a recipe; it consumes a state like the given abstract one."""
+    places = shardings_of(like), replicated(mesh)
+    return jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=places)
 
 
 def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding) -> data.Feed:

@@ -62,8 +62,6 @@ def train(
     trainer = make_trainer(evaluator, plan)
     for instrument in instruments:
         trainer = instrument(trainer)
-    # Traced before anything is written, which finds what does not fit.
-    trainer.abstract_state()
     with (
         memory_told(config),
         Interruption() as interruption,

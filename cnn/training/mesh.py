@@ -12,6 +12,7 @@ from cnn.config.errors import UserError
 from cnn.training.provenance import usable_cores
 
 DATA_AXIS = "data"
+FSDP_AXIS = "fsdp"
 REPLICA_AXIS = "replica"
 # Below this many examples a core what the cores tell each other costs more than sharing gains.
 _LEAST_SHARE = 32
@@ -28,16 +29,17 @@ def count_cores_as_devices() -> None:
         jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
-def make_mesh(devices: int, examples: int) -> Mesh:
-    """Returns a mesh along which the batch is split.
+def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
+    """Returns a mesh along which the batch is split, and along its axis "fsdp" the state too.
 
     Args:
       devices: how many, from the first on; 0: all accelerators, or as many of a single host's cores
         as divide the batch and have `_LEAST_SHARE` examples of it each.
       examples: of a batch in training, or of a micro-batch.
+      fsdp: devices that share one copy of the state, see `state_sharding`; 1: each has its own.
 
     Raises:
-      UserError: there are fewer devices.
+      UserError: there are fewer devices, or they cannot be taken by so many.
     """
     available = jax.devices()
     if devices > len(available):
@@ -46,11 +48,22 @@ def make_mesh(devices: int, examples: int) -> Mesh:
             f"set it to 0 (all) or at most {len(available)}"
         )
     if not devices and available[0].platform == "cpu" and jax.process_count() == 1:
-        fitting = (n for n in range(1, len(available) + 1) if examples % n == 0)
-        devices = max(n for n in fitting if n == 1 or examples // n >= _LEAST_SHARE)
+        fitting = (n for n in range(fsdp, len(available) + 1, fsdp) if examples % n == 0)
+        shared = (n for n in fitting if n == 1 or examples // n >= _LEAST_SHARE)
+        devices = max(shared, default=fsdp)
     chosen = np.array(available[: devices or None])
     # Explicit axes, make_mesh's default, refuse vmapped crops of a sharded batch.
-    return Mesh(chosen, (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    if fsdp == 1:
+        return Mesh(chosen, (DATA_AXIS,), axis_types=(AxisType.Auto,))
+    if chosen.size % fsdp:
+        raise UserError(
+            f"mesh.fsdp: {chosen.size} devices cannot be taken {fsdp} at a time; set it to a "
+            "number that divides them, or mesh.devices to a multiple"
+        )
+    if jax.process_count() > 1:
+        raise UserError("mesh.fsdp: a state is shared within one process only; leave it at 1")
+    axes = DATA_AXIS, FSDP_AXIS
+    return Mesh(chosen.reshape(-1, fsdp), axes, axis_types=(AxisType.Auto,) * 2)
 
 
 def make_replica_mesh(replicas: int) -> Mesh:
@@ -62,17 +75,44 @@ def make_replica_mesh(replicas: int) -> Mesh:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of arrays whose first axis is the batch."""
-    return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
+    return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of arrays that every device holds whole: parameters, small data sets."""
+    """The sharding of arrays that every device holds whole, such as small data sets."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def abstract(make: Callable[..., Any], *arguments: Any, sharding: NamedSharding) -> Any:
-    """Returns the shapes, dtypes and shardings of what a function would make, without making it."""
+def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    """The one rule of where arrays of a state lie: kernels, their momenta and averages are shared.
+
+    Of arrays with several axes the longest that can be cut is cut along the mesh's axis "fsdp" (the
+    last of equals: the output channels). What has one axis or none is whole on every device.
+    """
+    parts = mesh.shape.get(FSDP_AXIS, 1)
+    axes = [axis for axis, size in enumerate(shape) if size % parts == 0]
+    if parts == 1 or len(shape) < 2 or not axes:
+        return replicated(mesh)
+    cut = max(axes, key=lambda axis: (shape[axis], axis))
+    return NamedSharding(mesh, PartitionSpec(*[None] * cut, FSDP_AXIS))
+
+
+def abstract_state(init: Callable[[Any], Any], mesh: Mesh) -> Any:
+    """Returns the shapes, dtypes and shardings of the state that a seed begins with.
+
+    Nothing is computed: what does not fit is found by tracing.
+    """
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        jax.eval_shape(make, *arguments),
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(mesh, x.shape)),
+        jax.eval_shape(init, np.uint32(0)),
     )
+
+
+def new_state(init: Callable[[Any], Any], mesh: Mesh, seed: Any) -> Any:
+    """Returns the state that a seed begins with, its arrays born where they are to lie."""
+    return jax.jit(init, out_shardings=shardings_of(abstract_state(init, mesh)))(seed)
+
+
+def shardings_of(state: Any) -> Any:
+    """Returns the shardings of the arrays of a state."""
+    return jax.tree.map(lambda x: x.sharding, state)

@@ -27,7 +27,7 @@ from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.initial import started, starting_weights
 from cnn.training.interruption import InterruptedRun, Interruption
-from cnn.training.mesh import REPLICA_AXIS, abstract, make_replica_mesh, replicated
+from cnn.training.mesh import REPLICA_AXIS, abstract_state, make_replica_mesh, replicated
 from cnn.training.optimizer import make_schedule
 from cnn.training.plan import Plan, resolve
 from cnn.training.run_folder import RunFolder
@@ -259,8 +259,7 @@ class Group:
 
     def abstract_state(self) -> TrainState:
         """Returns shapes, dtypes and shardings of one replica's state, as a run alone has it."""
-        sharding = replicated(self.evaluators[0].mesh)
-        return abstract(self._init_one, np.uint32(0), sharding=sharding)
+        return abstract_state(self._init_one, self.evaluators[0].mesh)
 
     def stack(self, restored: dict[int, TrainState]) -> TrainState:
         """Returns the states of all replicas: some restored ones, and new ones for the rest."""
