@@ -202,10 +202,8 @@ def _compute_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Cal
         load=lambda arrays, batch: batch,
         augment=lambda key, image, label: (image, label),
     )
-    update, state = (
-        make_update(ready, evaluator.mesh, trainer.abstract_state()),
-        trainer.new_state(),
-    )
+    update = make_update(ready, evaluator.mesh, trainer.abstract_state())
+    state = trainer.new_state()
 
     def run(steps: int) -> Any:
         nonlocal state
@@ -217,10 +215,8 @@ def _compute_only(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Cal
 
 
 def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable[..., Any]:
-    update, state = (
-        make_update(recipe, evaluator.mesh, trainer.abstract_state()),
-        trainer.new_state(),
-    )
+    update = make_update(recipe, evaluator.mesh, trainer.abstract_state())
+    state = trainer.new_state()
 
     def run(batches: Iterator[dict[str, jax.Array]]) -> Any:
         nonlocal state
