@@ -137,7 +137,11 @@ class Claim:
     def _create(self, file: Path) -> bool:
         """Creates a file with this process's name if there is none; one of several succeeds."""
         own = file.with_name(f"{file.name}.{self._owner['id']}")
-        own.write_text(json.dumps(self._owner))
+        try:
+            own.write_text(json.dumps(self._owner))
+        except OSError:
+            own.unlink(missing_ok=True)
+            raise
         try:
             # A link appears with its content, where an exclusive open leaves an empty file a while.
             os.link(own, file)
