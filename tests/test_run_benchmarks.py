@@ -66,7 +66,7 @@ def test_streamed_videos_are_read_as_clips_and_their_memory_is_told(tmp_path, mo
 def test_growth_is_an_exponent(tmp_path, monkeypatch):
     sizes = {2: lambda: None, 200: lambda: None}
     monkeypatch.setitem(growth.COSTS, "arms of nothing", lambda folder: sizes)
-    monkeypatch.setattr(growth, "interleave", lambda calls, repeats: {"2": 0.5, "200": 5.0})
+    monkeypatch.setattr(growth, "seconds_in_turns", lambda calls, repeats: {"2": 0.5, "200": 5.0})
     row = growth.measure(growth.COSTS["arms of nothing"], tmp_path, 1)
     assert row["sizes"] == [2, 200]
     assert row["times_the_first"] == [1, 10]

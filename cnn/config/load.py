@@ -38,6 +38,8 @@ def load(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) 
       UserError: missing or broken file, unknown field, wrong type, impossible value, or a field
         that nothing reads.
     """
+    for text in overrides:
+        field_of(text)  # Before anything imports jax: a misspelt field is told at once.
     found = load_plugins(plugins)
     config = _run_config_file(path)
     set_in_file = changed_fields(config, get_config())
@@ -101,6 +103,18 @@ def apply_override(config: ConfigDict, text: str) -> str:
     Raises:
       UserError: unknown field, or a value of another type.
     """
+    field, value = field_of(text), text.partition("=")[2]
+    with config.unlocked():
+        config.update_from_flattened_dict({field: FIELDS[field].parse(value, field)})
+    return field
+
+
+def field_of(text: str) -> str:
+    """Returns the name of the field that "a.b=value" sets.
+
+    Raises:
+      UserError: there is no such field, or no value.
+    """
     field, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--config.{field}: has no value; write --config.{field}=VALUE")
@@ -110,6 +124,4 @@ def apply_override(config: ConfigDict, text: str) -> str:
             one = f"{field}.name" if f"{field}.name" in FIELDS else of_group[0]
             raise UserError(f"--config.{field}: is a group; set one field, like {one}={value}")
         raise UserError(f"--config.{field}: unknown field; {_meant(field)}{_ALL}")
-    with config.unlocked():
-        config.update_from_flattened_dict({field: FIELDS[field].parse(value, field)})
     return field

@@ -156,6 +156,10 @@ class Checkpoints:
         if step not in self._metas:
             meta = self._read(step, meta=ocp.args.JsonRestore())
             said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
+            if said is None and isinstance(meta, dict) and isinstance(meta.get("sha256"), str):
+                raise DamagedCheckpointError(
+                    f"step {step}: it is of an earlier version of this code, whose commit reads it"
+                )
             if said is None or said != _digest_meta(step, meta):
                 raise DamagedCheckpointError(
                     f"step {step}: what stands beside its values differs from what was saved"

@@ -51,7 +51,8 @@ def test_clips_are_moved_by_whole_frames():
 
 def test_suites_that_are_of_images_alone_say_so():
     alone = {name for name, suite in SUITES.items() if "video" not in suite.signals}
-    assert alone == {"corruption", "equivariance"}
+    assert {"corruption", "equivariance", "deformation", "adversarial"} <= alone
+    assert not alone & {"accuracy", "calibration", "cost", "receptive_field", "shift", "features"}
 
 
 CLIPS = (
