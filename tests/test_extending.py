@@ -69,5 +69,16 @@ def test_evaluation_with_the_plugins_gives_what_the_study_measured(folder):
     assert "Darkened images" in page.read_text()
 
 
-def test_the_report_needs_no_plugin(folder):
-    assert "rms" in run(folder[0], "python -m cnn ablate report --workdir=study")
+def test_a_report_names_the_plugins_whose_suites_it_needs(folder):
+    report = [sys.executable, "-m", "cnn", "ablate", "report", "--workdir=study"]
+    refused = subprocess.run(
+        report,
+        cwd=folder[0],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "add --plugin=FILE for each of" in refused.stderr
+    assert "my_suite.py" in refused.stderr

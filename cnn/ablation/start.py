@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.execution.local_pool import LocalPool, threads, workers_here
 from cnn.ablation.execution.runner import Pool, run_study
 from cnn.ablation.execution.study_folder import StudyFolder
@@ -196,7 +197,8 @@ def report(
       workdirs: folders of the studies.
       out: folder for the table of several studies; None: that of the first.
       strict: refuses runs of several commits or kinds of hardware, or of uncommitted changes.
-      plugin: files to load, without which the cost of their networks is n/a.
+      plugin: files to load; without them the cost of their networks is n/a, and a study of their
+        suites cannot be read.
 
     Raises:
       UserError: a study cannot be reported, or a folder is named twice.
@@ -204,7 +206,6 @@ def report(
     load_plugins(plugin)
     from rich.console import Console
 
-    from cnn.ablation.analysis.collect import collect
     from cnn.ablation.analysis.study_analysis import analyze
     from cnn.ablation.report import write_report
     from cnn.ablation.report.combined import write_studies
@@ -216,7 +217,7 @@ def report(
     if out is not None and len(folders) == 1:
         raise UserError("--out: is for the table of several studies; name several --workdir")
     console = Console(highlight=False)
-    analyses = [analyze(collect(folder)) for folder in folders]
+    analyses = [analyze(_collected(folder, plugin)) for folder in folders]
     for folder, analysis in zip(folders, analyses, strict=True):
         if strict and analysis.mixed:
             raise UserError(f"--strict: {folder.path}: {'; '.join(analysis.mixed)}")
@@ -225,6 +226,21 @@ def report(
         place = folders[0].path if out is None else Path(out).absolute()
         place.mkdir(parents=True, exist_ok=True)
         print_files(write_studies(analyses, place), console)
+
+
+def _collected(folder: StudyFolder, plugin: Sequence[str]) -> Study:
+    """Returns what a study measured; says which plugins it needs where it cannot be read."""
+    from cnn.ablation.analysis.collect import collect
+
+    try:
+        return collect(folder)
+    except UserError as error:
+        needed = ", ".join(Path(file).name for file in folder.plan().plugins)
+        if plugin or not needed:
+            raise
+        raise UserError(
+            f"{folder.path}: the study was run with plugins; add --plugin=FILE for each of {needed}"
+        ) from error
 
 
 def _matched(study: StudyPlan) -> StudyPlan:

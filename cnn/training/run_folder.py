@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from cnn.config.check import check_values
 from cnn.config.entry import describe
 from cnn.config.errors import UserError
 from cnn.config.json_file import is_kind, read_json
@@ -80,8 +79,7 @@ class RunFolder:
         """
         stored = self.record()["config"]
         try:
-            config = from_plain(stored)
-            check_values(config)
+            return from_plain(stored)
         except UserError as error:
             raise UserError(f"{self.config_file}: {error}") from error
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -89,7 +87,6 @@ class RunFolder:
                 f"{self.config_file}: the field 'config' is not as train.py wrote it "
                 f"({str(error).splitlines()[0]}); restore the file from a copy"
             ) from error
-        return config
 
     def check(self, config: ConfigDict) -> None:
         """Checks that the folder is free, or holds a run with the same config.

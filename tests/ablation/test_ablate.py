@@ -277,7 +277,7 @@ def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
 def test_a_process_that_is_out_of_memory_is_told(tmp_path):
     """A real allocation that this machine refuses, in XLA and not in Python."""
     one = arms_of(load_study(STUDY), tmp_path)["max"][0]
-    huge = replace(one, overrides=(*one.overrides, "model.features=400000,400000"))
+    huge = replace(one, overrides=(*one.overrides, "model.features=65536,65536"))
     assert worker.work([huge]) == 0
     told = json.loads(worker.failure_file(one.folder).read_text())["error"]
     assert "Out of memory" in told
