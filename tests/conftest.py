@@ -1,6 +1,7 @@
 """Eight fake devices, one folder of compiled programs for all processes, and tiny runs."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from ml_collections import ConfigDict
 
 from cnn.config.load import apply_override
 from configs import base
+
+# Started in the background, the tests would hand their children a Ctrl-C that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -166,7 +166,10 @@ def test_missing_and_misspelt_arguments(arguments, words):
         (["--config.model.name=resnet20"], ["model.name", "cannot be changed"]),
         (["--config.data.worker=3"], ["data.worker", "data.workers"]),
         (["--suite=shfit"], ["--suite", "did you mean 'shift'", "accuracy"]),
-        (["--suite=shift(reach=4)"], ["8x8 pixels", "smaller than the grid of shifts", "reach=1"]),
+        (
+            ["--suite=shift(max_shift=4)"],
+            ["8x8 pixels", "smaller than the grid of shifts", "max_shift=1"],
+        ),
     ],
 )
 def test_eval_refuses(finished, arguments, words):

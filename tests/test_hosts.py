@@ -38,7 +38,10 @@ def start(workdir, processes, *overrides, folders=(), own=()):
         mine = own[index] if own else ()
         flags = f"--xla_force_host_platform_device_count={4 // processes}"
         hosts = [f"--hosts=127.0.0.1:{port},{processes},{index}"] if processes > 1 else []
-        fields = [f"--config.{text}" for text in (*OVERRIDES, *overrides, *mine)]
+        texts = [*OVERRIDES, *overrides, *mine]
+        if any(text.startswith("data.source=") for text in mine):
+            texts = [text for text in texts if not text.startswith("data.synthetic")]
+        fields = [f"--config.{text}" for text in texts]
         command = ["train.py", "--config=configs/base.py", f"--workdir={workdir}", *hosts, *fields]
         started.append(
             subprocess.Popen(

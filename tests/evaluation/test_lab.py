@@ -53,7 +53,7 @@ def test_shift(run):
     assert len(fewer["fractional_grid"]["shifts"]) == 4
     assert "3 passes" in fewer["circular_per_image"]["about"]
     small, _ = measured(run, "shift(images=1, budget=63, max_shift=1, parts=1, passes=1)")
-    assert "64 an image are over the budget of 63" in json.dumps(small)
+    assert "64 per image are over the budget of 63" in json.dumps(small)
     assert "exhaustive" not in json.dumps(
         measured(run, "shift(images=1, exhaustive=0, max_shift=1, parts=1, passes=1)")[0]
     )

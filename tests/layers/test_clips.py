@@ -12,7 +12,7 @@ from tests.layers.cases import KEYS, image, quick
 ALONE = [name for name, entry in DOWNSAMPLERS.items() if not entry.on_conv]
 CLIPS = (2, 6, 4, 6, 3)
 # Their parameters, norms or choices are per clip, not per place.
-_PER_CLIP = {"aps", "lps", "lip", "ddac"}
+_PER_CLIP = {"aps", "max_aps", "lps", "max_lps", "lip", "ddac", "max_ddac"}
 LOCAL = [name for name in ALONE if name not in _PER_CLIP]
 
 

@@ -11,9 +11,10 @@ from tests.layers.cases import KEYS, image, quick
 
 ALONE = {name: entry for name, entry in DOWNSAMPLERS.items() if not entry.on_conv}
 BLURS = {"blur", "conv_blur", "avg_blur", "max_blur"}
-POLYPHASE = {"aps", "lps", "space_to_depth", "patch_merging"}
+POLYPHASE = {"aps", "max_aps", "lps", "max_lps", "space_to_depth", "patch_merging"}
 # What has too little to mirror or to wrap, or no component that shifts with the circle.
-REFUSED = {"SAME": BLURS | {"ddac"}, "CIRCULAR": BLURS | POLYPHASE}
+MIRRORED = BLURS | {"ddac", "max_ddac"}
+REFUSED = {"SAME": MIRRORED, "CIRCULAR": BLURS | POLYPHASE}
 
 
 def initialized(operator, padding, spatial):

@@ -225,4 +225,4 @@ def test_every_operator_has_an_oracle():
         and next(iter(inspect.signature(function).parameters)) == "x"
     }
     assert operators
-    assert not operators - set(all_oracles())
+    assert not operators - {"apply_along"} - set(all_oracles())  # a product with any matrix

@@ -56,7 +56,7 @@ def _aps(
     train: bool,
     phase: Array | None,
     *,
-    norm: Literal["l2", "l1"] = "l2",
+    norm: Literal["l2", "l1", "linf"] = "l2",
     taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
     padding = layer.style.padding
@@ -134,7 +134,7 @@ def _max_aps(
     phase: Array | None,
     *,
     window: Window = 2,
-    norm: Literal["l2", "l1"] = "l2",
+    norm: Literal["l2", "l1", "linf"] = "l2",
     taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
     return _aps(layer, _dense_max(layer, x, window), train, phase, norm=norm, taps=taps)
