@@ -274,15 +274,6 @@ def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*/*.alone"))
 
 
-def test_a_process_that_is_out_of_memory_is_told(tmp_path):
-    """A real allocation that this machine refuses, in XLA and not in Python."""
-    one = arms_of(load_study(STUDY), tmp_path)["max"][0]
-    huge = replace(one, overrides=(*one.overrides, "model.features=65536,65536"))
-    assert worker.work([huge]) == 0
-    told = json.loads(worker.failure_file(one.folder).read_text())["error"]
-    assert "Out of memory" in told
-
-
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
     workdir, _ = finished
     report = (workdir / "report.md").read_text()
