@@ -1,0 +1,123 @@
+"""The atlas of downsampling: every operator in its published form, on several tasks.
+
+    python ablate.py run --config=configs/ablations/atlas.py:fashion --workdir=runs/fashion \
+        --config.data.data_dir=/path/to/tensorflow_datasets
+
+The argument names the row: `fashion` (10,000 images of Fashion-MNIST), `cifar10` and `resnet20`
+(20,000 images of CIFAR-10), each tested on the full test set of 10,000 images, or `digits`
+(spectrograms of spoken digits). A row holds the operators about which the field disagrees most;
+"ROW,others" holds all others, against the same baseline. Padding is circular, so that the shift
+suites measure the operators and not the borders of the images, and nothing that moves an image is
+augmented.
+"""
+
+from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.config.errors import UserError, did_you_mean
+from cnn.layers import DOWNSAMPLERS
+
+# name of the arm: the operator. APS stands twice: as it is published where it takes the place of a
+# max pooling, and without the maximum.
+CONTESTED = {
+    "max": "max",
+    "average": "avg",
+    "strided conv": "strided_conv",
+    "conv pool": "conv_pool",
+    "max blur": "max_blur(taps=4)",
+    "max APS": "max_aps",
+    "APS": "aps",
+    "mixed": "mixed",
+    "tree": "tree",
+    "soft pool": "soft",
+    "DiffStride": "diff_stride",
+    "FLC": "flc",
+}
+# In these networks the same as another entry, or no reduction.
+LEFT_OUT = ("conv_blur", "avg_blur", "conv_avg", "none", "dilated")
+
+_PLAIN = (
+    "model.name=plain",
+    "model.padding=CIRCULAR",
+    "train.batch_size=64",
+    "optimizer.learning_rate=0.4",
+)
+_CIFAR10 = ("data.name=cifar10", "data.train_split=train[:40%]")
+ROWS = {
+    "fashion": (
+        "the plain network, 10,000 images of Fashion-MNIST",
+        "configs/base.py",
+        (
+            "data.name=fashion_mnist",
+            "data.train_split=train[:10000]",
+            *_PLAIN,
+            "model.features=16,32,64",
+            "train.duration=6 epochs",
+        ),
+    ),
+    "cifar10": (
+        "the plain network, 20,000 images of CIFAR-10",
+        "configs/base.py",
+        (*_CIFAR10, *_PLAIN, "model.features=32,64,128", "train.duration=6 epochs"),
+    ),
+    "resnet20": (
+        "ResNet-20, 20,000 images of CIFAR-10",
+        "configs/base.py",
+        (
+            *_CIFAR10,
+            "model.name=resnet20",
+            "model.padding=CIRCULAR",
+            "train.batch_size=128",
+            "optimizer.learning_rate=0.4",
+            "train.duration=10 epochs",
+        ),
+    ),
+    "digits": (
+        "a residual network, spectrograms of spoken digits",
+        "configs/spoken_digits.py",
+        ("model.padding=CIRCULAR", "train.duration=8 epochs"),
+    ),
+}
+_IMAGES = ("augment.flip=True", "schedule.warmup=10%", "mesh.devices=1", "log.trackers=")
+_SOUND = ("augment.time_shift=0.0", "mesh.devices=1", "log.trackers=")
+
+
+def get_study(argument: str = "fashion") -> StudyPlan:
+    """Returns one row of the atlas, "ROW" or "ROW,others"."""
+    row, _, part = argument.partition(",")
+    if row not in ROWS:
+        raise UserError(f"--config: unknown row '{row}': {did_you_mean(row, ROWS)}")
+    if part not in ("", "others"):
+        raise UserError(f"--config: unknown '{part}'; allowed behind the row: others")
+    title, config, shared = ROWS[row]
+    sound = row == "digits"
+    return StudyPlan(
+        name=f"Atlas of downsampling: {title}" + (", the other operators" if part else ""),
+        config=config,
+        shared=(*shared, *(_SOUND if sound else _IMAGES)),
+        arms={name: _overrides(row, text) for name, text in _operators(part).items()},
+        baseline="max",
+        seeds=range(10),
+        margin=1.0 if sound else 0.5,
+        suites=("calibration",) if sound else ("calibration", "shift(images=500, exhaustive=2)"),
+    )
+
+
+def _operators(part: str) -> dict[str, str]:
+    """Returns name -> operator of one part of a row."""
+    if not part:
+        return CONTESTED
+    there = {text.partition("(")[0] for text in CONTESTED.values()} | set(LEFT_OUT)
+    return {"max": "max"} | {name: name for name, _ in DOWNSAMPLERS.items() if name not in there}
+
+
+def _overrides(row: str, operator: str) -> tuple[str, ...]:
+    """Returns the overrides of one arm."""
+    overrides = (f"model.downsample={operator}",)
+    # The component that the main path picks has to be picked on the shortcut too.
+    picks = operator in ("aps", "lps", "max_aps", "max_lps")
+    if picks and row in ("resnet20", "digits"):
+        overrides += (
+            "model.shortcut_downsample=aps"
+            if "aps" in operator
+            else "model.shortcut_downsample=lps",
+        )
+    return overrides
