@@ -58,11 +58,11 @@ class Dataset:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Class names and, of train and validation, count and fingerprint: what a run is bound to.
+        """Class names and, of each split, count and fingerprint: what a run is bound to.
 
-        JSON values; `identity_differences` compares them.
+        JSON values; `identity_differences` compares them. Opens the test split.
         """
-        parts = {"train": self.train, "validation": self.validation}
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
         opened = {name: split for name, split in parts.items() if split is not None}
         return {
             "class_names": list(self.class_names),
@@ -96,21 +96,17 @@ class Dataset:
         return [split for split in splits if split is not None]
 
 
-def identity_differences(
-    stored: Mapping[str, Any],
-    found: Mapping[str, Any],
-    parts: Sequence[str] = ("train", "validation"),
-) -> list[str]:
-    """Returns in words what differs between two identities of data sets; [] where nothing does."""
+def identity_differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """Returns in words what differs between the splits that both identities of data know."""
     if stored["class_names"] != found["class_names"]:
         before, after = (_listed(side["class_names"]) for side in (stored, found))
         return [f"classes: {before} -> {after}"]
     differing = []
-    for name in sorted(set(parts) & (stored["examples"].keys() | found["examples"].keys())):
-        before, after = (side["examples"].get(name, 0) for side in (stored, found))
+    for name in (name for name in stored["examples"] if name in found["examples"]):
+        before, after = stored["examples"][name], found["examples"][name]
         if before != after:
             differing.append(f"examples of {name}: {before:,} -> {after:,}")
-        elif stored["fingerprint"].get(name) != found["fingerprint"].get(name):
+        elif stored["fingerprint"][name] != found["fingerprint"][name]:
             differing.append(f"content or order of the {before:,} examples of {name}")
     return differing
 

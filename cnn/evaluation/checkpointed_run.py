@@ -36,6 +36,18 @@ MEASURED_FIELDS = frozenset(
         "evaluation.cifar_c",
     }
 )
+# Given on the command line, they say that other data than those of the training are meant.
+DATA_FIELDS = frozenset(
+    {
+        "data.source",
+        "data.name",
+        "data.version",
+        "data.data_dir",
+        "data.path",
+        "data.test_split",
+        "data.broken_files",
+    }
+)
 # Where and how things are computed changes nothing.
 EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"data.broken_files"}
 SPLITS = ("test", "validation", "train")
@@ -51,6 +63,7 @@ class CheckpointedRun:
       variables: {"params"} and the other collections, the averaged ones if the run kept them.
       step: of the checkpoint.
       changes: fields that were changed for the evaluation and say what is measured.
+      remarks: sentences on data that are not those of the training.
     """
 
     folder: RunFolder
@@ -58,6 +71,7 @@ class CheckpointedRun:
     variables: dict[str, Any]
     step: int
     changes: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def split(self, name: str) -> Split:
         """Returns a split of the run's data set.
@@ -100,12 +114,16 @@ def open_run(
     checkpoints = _open_checkpoints(folder)
     # Asked for now, so that a wrong number is told before data are opened.
     _choose(checkpoints, step)
-    evaluator = make_evaluator(config, _open_data(config, record["resolved"], changes, split))
+    dataset = _open_data(config, record["resolved"], changes, split)
+    given = {text.partition("=")[0] for text in overrides}
+    intended = bool(given & DATA_FIELDS)
+    remarks = _check_data(config.data, record["resolved"], dataset, split, intended)
+    evaluator = make_evaluator(config, dataset)
     try:
         number, state = _restore(checkpoints, step, evaluator)
     finally:
         checkpoints.close()
-    return CheckpointedRun(folder, evaluator, state.variables(), number, changes)
+    return CheckpointedRun(folder, evaluator, state.variables(), number, changes, remarks)
 
 
 def _open_checkpoints(folder: RunFolder) -> Checkpoints:
@@ -182,8 +200,7 @@ def _open_data(
     """Opens the one split, with the class names of the training, and its mean and std unless given.
 
     Raises:
-      UserError: the split has other classes; or it is a part of the training data, which changed;
-        or there is no such data.
+      UserError: the split has other classes, or there is no such data.
     """
     section = config.data.copy_and_resolve_references()
     with section.unlocked():
@@ -193,18 +210,50 @@ def _open_data(
     stored = resolved.get("identity")
     names = stored and stored["class_names"]
     try:
-        dataset = open_dataset(section, splits=(split,), class_names=names)
+        return open_dataset(section, splits=(split,), class_names=names)
     except UserError as error:
-        field = "data_dir" if section.source in ("tfds", "moving") else "path"
+        field = _place(section)
         if not section[field] or Path(section[field]).exists():
             raise
         raise UserError(
             f"{error}; if the data has moved, say where it is: --config.data.{field}=FOLDER"
         ) from error
-    differing = identity_differences(stored, dataset.identity, (split,)) if stored else []
-    if differing:
+
+
+def _place(section: ConfigDict) -> str:
+    """Returns the field that says where the data are."""
+    return "data_dir" if section.source in ("tfds", "moving") else "path"
+
+
+def _check_data(
+    section: ConfigDict,
+    resolved: Mapping[str, Any],
+    dataset: Dataset,
+    split: str,
+    intended: bool,
+) -> tuple[str, ...]:
+    """Compares the data with those of the training; returns what has to be said of them.
+
+    Args:
+      section: `data` of the config.
+      resolved: what the run stored.
+      dataset: with the opened split.
+      split: its name.
+      intended: whether other test examples were asked for.
+
+    Raises:
+      UserError: they differ, and that was not asked for.
+    """
+    stored = resolved.get("identity")
+    differing = identity_differences(stored, dataset.identity) if stored else []
+    if not differing:
+        return ()
+    told = f"these are not the {split} examples of the run ({'; '.join(differing)})"
+    if split != "test":
+        raise UserError(f"--split={split}: {told}; restore them, or use --split=test")
+    if not intended:
         raise UserError(
-            f"--split={split}: these are not the data of the training: {'; '.join(differing)}; "
-            "restore them, or use --split=test"
+            f"--split=test: {told}; restore them, or say that others are meant: "
+            f"--config.data.{_place(section)}=FOLDER"
         )
-    return dataset
+    return (told,)

@@ -87,7 +87,7 @@ def start(request: Request) -> None:
     for run in runs:
         # Opened now, so that what is left out of it is said first.
         run.split(request.split)
-        for remark in run.evaluator.dataset.remarks:
+        for remark in (*run.remarks, *run.evaluator.dataset.remarks):
             Console(soft_wrap=True).print(remark, markup=False, highlight=False)
     for suite in suites:
         for run in runs:

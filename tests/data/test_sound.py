@@ -122,12 +122,19 @@ def test_spoilt_sounds_are_refused_or_skipped(sounds, tmp_path, name, spoil, wor
 
 
 def test_a_stream_of_unknown_length_is_whole(sounds, tmp_path):
-    path = tmp_path / "a" / "x.wav"
+    path = tmp_path / "a" / "x_9.wav"
     write(path, 800, RATE)
     content = path.read_bytes()
     at = content.index(b"data") + 4
+    known = open_dataset(sounds, splits=("train",)).train
     path.write_bytes(content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :])
-    open_dataset(sounds)
+    unknown = open_dataset(sounds, splits=("train",)).train
+    assert unknown.names == known.names
+    place = np.array([known.names.index("a/x_9.wav")])
+    samples, labels = known.read(place)
+    assert len(np.unique(samples)) > 100
+    np.testing.assert_array_equal(unknown.read(place)[0], samples)
+    np.testing.assert_array_equal(unknown.read(place)[1], labels)
 
 
 def test_what_is_cut_from_long_recordings_is_said(sounds, tmp_path):

@@ -47,15 +47,17 @@ def test_skipped_files_are_counted_on_the_screen_and_in_the_result(config, tmp_p
         assert f"1 broken file is left out of {tmp_path / 'images' / split}: " in printed
     assert list(result["test"]["accuracy_per_class"]) == ["[a]", "b[x]", "c"]
     # Evaluation knows classes by name: with other folders than training had, nothing permutes.
-    (tmp_path / "images" / "train").rename(tmp_path / "images" / "before")
-    shutil.rmtree(tmp_path / "images" / "test" / "b[x]")
+    shutil.copytree(tmp_path / "images" / "test", tmp_path / "others" / "test")
+    shutil.rmtree(tmp_path / "others" / "test" / "b[x]")
+    given = f"data.path={tmp_path / 'others'}"
     capsys.readouterr()
-    main([f"--workdir={tmp_path / 'run'}"])
+    main([f"--workdir={tmp_path / 'run'}", f"--config.{given}"])
     printed = capsys.readouterr().out
-    assert f"1 broken file is left out of {tmp_path / 'images' / 'test'}: " in printed
+    assert f"1 broken file is left out of {tmp_path / 'others' / 'test'}: " in printed
+    assert "these are not the test examples of the run (examples of test: 9 -> 6)" in printed
     assert "[a]" in printed  # in the table of accuracies per class
     assert '"accuracy"' in printed.splitlines()[-1]
-    outcomes = open_run(str(tmp_path / "run")).outcomes("test")
+    outcomes = open_run(str(tmp_path / "run"), overrides=[given]).outcomes("test")
     assert np.bincount(outcomes["label"]).tolist() == [3, 0, 3]
     kept = np.load(tmp_path / "run" / "test_predictions.npz")
     chosen = kept["label"] != 1
@@ -78,7 +80,18 @@ def test_a_run_does_not_go_on_with_other_data(config, tmp_path):
     with pytest.raises(UserError, match=r"run on other data: examples of train: 36 -> 35; restore"):
         train(config, str(tmp_path / "run"), quiet=True)
     assert (tmp_path / "run" / "config.json").read_bytes() == stored
-    with pytest.raises(UserError, match=r"--split=train: these are not the data of the training"):
+    with pytest.raises(UserError, match=r"--split=train: these are not the train examples"):
         open_run(str(tmp_path / "run"), split="train")
     (tmp_path / "0.png").rename(image)
+    image = tmp_path / "images" / "test" / "c" / "0.png"
+    image.rename(image.with_name("9.png"))
+    with pytest.raises(UserError, match=r"content or order of the 9 examples of test; restore"):
+        train(config, str(tmp_path / "run"), quiet=True)
+    with pytest.raises(UserError, match=r"--split=test: these are not the test examples of the r"):
+        open_run(str(tmp_path / "run"))
+    # Whoever names the data means them.
+    given = f"data.path={tmp_path / 'images'}"
+    (remark,) = open_run(str(tmp_path / "run"), overrides=[given]).remarks
+    assert remark.endswith("(content or order of the 9 examples of test)")
+    image.with_name("9.png").rename(image)
     assert train(config, str(tmp_path / "run"), quiet=True)["step"] == 6

@@ -16,7 +16,7 @@ from cnn.training.metrics import summarize
 def measure_accuracy(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Evaluates a checkpoint on every example of a split once; see `metrics.summarize`.
 
-    On a CPU these are training's final metrics to the bit.
+    On the machine of the run these are training's final metrics (docs/reliability.md, Determinism).
     """
     return summarize(run.outcomes(split), run.evaluator.dataset.class_names)
 
