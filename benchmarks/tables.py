@@ -346,7 +346,7 @@ def _conditions(made: dict[str, Any]) -> str:
 def error_rates() -> str:
     """Returns how often simulated studies had a false verdict, a row a setting."""
     found = _read("error_rates.json")
-    rows = ((r["setting"], r["error"], f"{100 * r['rate']:.1f}") for r in found["errors"])
+    rows = ((r["name"], r["error"], f"{100 * r['rate']:.1f}") for r in found["errors"])
     head = ("setting", "false verdict", "percent of studies")
     return (
         f"{table(head, rows)}\n\n{found['studies']} studies per row (ten times as many for "
@@ -378,6 +378,20 @@ def simulated_power() -> str:
     return table(head, rows)
 
 
+def simulated_deciding() -> str:
+    """Returns how often the rule finds a difference that an oracle finds in 83 % of studies."""
+    rows = (
+        (
+            str(r["seeds"]),
+            f"{100 * r['difference']:.1f} pp",
+            f"{100 * r['rule']:.0f}",
+            f"{100 * r['oracle']:.0f}",
+        )
+        for r in _read("error_rates.json")["deciding"]
+    )
+    return table(("seeds", "true difference", "the rule, percent", "the oracle, percent"), rows)
+
+
 def simulated_coverage() -> str:
     """Returns how often 95 % intervals held the truth."""
     found = _read("error_rates.json")["coverage"]
@@ -388,6 +402,7 @@ def simulated_coverage() -> str:
 SECTIONS: dict[str, Callable[[], str]] = {
     "error rates": error_rates,
     "power": simulated_power,
+    "deciding": simulated_deciding,
     "coverage": simulated_coverage,
     "weights": weights_table,
     "first run": first_run,

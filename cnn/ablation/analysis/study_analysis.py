@@ -1,6 +1,7 @@
 """A study -> what can be said of each arm, and how far it can be trusted."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,14 @@ from cnn.ablation.analysis.statistics.across import (
 from cnn.ablation.analysis.statistics.difference import mean_interval, share_interval
 from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
 from cnn.ablation.analysis.statistics.significance import dunnett
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Kind, Look, Verdict, verdicts
+from cnn.ablation.analysis.statistics.verdict import (
+    FEWEST_SEEDS,
+    Kind,
+    Look,
+    Verdict,
+    judge,
+    verdicts,
+)
 from cnn.ablation.analysis.study_results import Arm, Population, SeedRun, Study
 from cnn.config.errors import UserError
 
@@ -174,13 +182,7 @@ def analyze(study: Study) -> Analysis:
       UserError: a finished run lacks the metric, or outcomes of runs are not about the same
         examples.
     """
-    look = _current_look(study)
-    seeds = look.seeds if look else None
-    examples = _examples(study, seeds)
-    summaries = {
-        (arm.network, arm.name): _summarize(arm, study, seeds, examples is not None)
-        for arm in study.arms
-    }
+    look, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
     comparisons = _compare(study, summaries, look, by_example, examples is not None)
     return Analysis(
@@ -196,6 +198,27 @@ def analyze(study: Study) -> Analysis:
         across=_across(study, summaries),
         mixed=mixed_provenance(study),
     )
+
+
+def kinds(study: Study) -> dict[Key, Kind]:
+    """The verdicts of `analyze` in a word each, without intervals, advice and checks."""
+    look, examples, summaries = _summarized(study)
+    by_example = examples is not None and study.population == "seeds and examples"
+    pairs = _pairs(study, summaries, examples is not None)
+    found = _judged(study, summaries, pairs, look, by_example, judge)
+    return {key: verdict.kind for key, verdict in found.items()}
+
+
+def _summarized(study: Study) -> tuple[Look | None, int | None, dict[Key, Summary]]:
+    """Returns the analysis that is due, the size of the test set, and the runs that count."""
+    look = _current_look(study)
+    seeds = look.seeds if look else None
+    examples = _examples(study, seeds)
+    summaries = {
+        (arm.network, arm.name): _summarize(arm, study, seeds, examples is not None)
+        for arm in study.arms
+    }
+    return look, examples, summaries
 
 
 def mixed_provenance(study: Study) -> tuple[str, ...]:
@@ -291,32 +314,46 @@ def _compare(
     by_example: bool,
     with_outcomes: bool,
 ) -> dict[Key, Comparison]:
-    keys = [key for key in summaries if key[1] != study.baseline]
     pairs = _pairs(study, summaries, with_outcomes)
-    compared = dict.fromkeys(keys)
-    for controls in (False, True):
-        family = [key for key in keys if (key[1] == study.aa_arm) == controls]
-        found = verdicts(
-            [pairs[k].difference(by_example, study.units) if k in pairs else None for k in family],
-            study.margin,
-            alpha=ALPHA,
-            higher_is_better=study.higher_is_better,
-            look=look,
-        )
-        compared |= dict(zip(family, found, strict=True))
     dunnett_p = _dunnett(study, summaries)
     results = {}
-    for key, result in compared.items():
+    for key, result in _judged(study, summaries, pairs, look, by_example, verdicts).items():
         arm, one = summaries[key].arm, pairs.get(key)
         if one is None:
-            kind = _unjudged(summaries[key], look)
-            results[key] = Comparison(arm, Verdict(kind), False, None)
+            results[key] = Comparison(arm, result, False, None)
         else:
             other = checks(one, dunnett_p.get(key), study.units is not None)
             if study.described.unit == "%":
                 result = _possible(result)
             results[key] = Comparison(arm, result, one.by_seed, other)
     return results
+
+
+def _judged(
+    study: Study,
+    summaries: dict[Key, Summary],
+    pairs: dict[Key, Pair],
+    look: Look | None,
+    by_example: bool,
+    rule: Callable[..., list[Verdict]],
+) -> dict[Key, Verdict]:
+    """Applies `verdicts` or `judge` to the arms that can be judged; says why others cannot."""
+    keys = [key for key in summaries if key[1] != study.baseline]
+    judged = dict.fromkeys(keys)
+    for controls in (False, True):
+        family = [key for key in keys if (key[1] == study.aa_arm) == controls]
+        found = rule(
+            [pairs[k].difference(by_example, study.units) if k in pairs else None for k in family],
+            study.margin,
+            alpha=ALPHA,
+            higher_is_better=study.higher_is_better,
+            look=look,
+        )
+        judged |= dict(zip(family, found, strict=True))
+    return {
+        key: found if key in pairs else Verdict(_unjudged(summaries[key], look))
+        for key, found in judged.items()
+    }
 
 
 def _possible(found: Verdict) -> Verdict:

@@ -40,8 +40,10 @@ class LocalPool:
 
     def _start(self, worker: int) -> subprocess.Popen:
         environment = self._environment | gpu_of_worker(worker, self._workers, self._gpus)
-        # Ctrl-C in a terminal reaches this process alone, which asks the workers once.
-        return subprocess.Popen(self._command, env=environment, process_group=0)
+        # Ctrl-C in a terminal reaches this process alone, which asks the workers once. They notice
+        # its death by the end of their input.
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._command, stdin=pipe, env=environment, process_group=0)
 
     def poll(self) -> bool:
         """Replaces dead workers; returns whether any is at work."""
@@ -60,6 +62,7 @@ class LocalPool:
 
     def _release(self, process: subprocess.Popen) -> list[Run]:
         """Gives back what a process held that has ended; returns it."""
+        process.stdin.close()
         held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
         for run in held:
             release(run.folder)

@@ -1,7 +1,10 @@
 """Trains and measures the runs of a study that nobody else does, one or a few seeds at a time."""
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -162,8 +165,24 @@ def interleave(arms: dict[str, list[Run]]) -> list[Run]:
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
+def stop_without(runner: int) -> None:
+    """Asks this process to stop, as its runner would, once that is gone.
+
+    Args:
+      runner: file descriptor of a pipe whose other end the runner holds.
+    """
+
+    def watch() -> None:
+        # Not through `sys.stdin`, whose lock would be held when the interpreter ends.
+        os.read(runner, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="runner", daemon=True).start()
+
+
 def main(workdir: str, task: str, replicas: str, patience: str) -> int:
     """Works on the study of a folder; replicas "0": one an accelerator, and one on CPUs."""
+    stop_without(sys.stdin.fileno())
     use_compilation_cache()
     if int(replicas):
         jax.config.update("jax_num_cpu_devices", int(replicas))
