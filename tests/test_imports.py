@@ -14,6 +14,7 @@ ORDER = (
     "layers",
     "models",
     "data",
+    "foreign",
     "training",
     "weights",
     "cost",

@@ -36,10 +36,16 @@ FIELDS: dict[str, Field] = {
     ),
     "plugins": several(text("", "files that --plugin loaded; never set by hand", later=True)),
     "init_from": text(
-        "", "fine-tuning: run folder or checkpoint that the weights start from", later=True
+        "", "fine-tuning: run folder, checkpoint or weights file to start from", later=True
     ),
     "init_head": choice(
         ("keep", "new"), "fine-tuning: the classifier; new: as it is born", later=True
+    ),
+    "init_inflation": choice(
+        ("none", "mean", "centre"),
+        "fine-tuning a network of clips from one of images: 2-D kernels repeated along time over "
+        "its length, or at the middle frame only",
+        later=True,
     ),
     **section(
         "seeds",

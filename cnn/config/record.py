@@ -49,8 +49,12 @@ def _freeze(value: Any) -> Any:
     return tuple(_freeze(v) for v in value) if isinstance(value, list | tuple) else value
 
 
-def fingerprint(config: ConfigDict) -> str:
+def fingerprint(config: ConfigDict, start: str = "") -> str:
     """Returns 16 hexadecimal digits that name everything that decides a run's results.
+
+    Args:
+      config: of the run.
+      start: SHA-256 of the weights that `init_from` brought; "" without any.
 
     Fields of other signals are left out, so that a new signal changes no run's fingerprint; nor
     does a field that was added later, where it is at its default.
@@ -63,7 +67,7 @@ def fingerprint(config: ConfigDict) -> str:
         and concerns(name, signal)
         and not (FIELDS[name].later and value == FIELDS[name].default)
     }
-    text = json.dumps(fixed, sort_keys=True)
+    text = json.dumps(fixed, sort_keys=True) + start
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from cnn import data, models
 from cnn.config.seeds import Seeds
-from cnn.training.initial import Taken, started, starting_weights
+from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
 from cnn.training.mesh import (
     abstract_state,
@@ -111,7 +111,7 @@ class Trainer:
       recipe: what the update is made of.
       feed: batches by step.
       seeds: uint32 scalars on the mesh.
-      start: weights to start from, see `initial.starting_weights`.
+      start: the weights to start from.
       update: jitted (state, seeds, arrays, batch) -> (state, sums); it consumes the state.
     """
 
@@ -120,7 +120,7 @@ class Trainer:
     recipe: Recipe
     feed: data.Feed
     seeds: Seeds
-    start: Taken
+    start: Start
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
 
     def new_state(self) -> TrainState:

@@ -1,6 +1,9 @@
-"""A training that starts from the weights of another run, or of an import."""
+"""A training that starts from the weights of another run, of an import, or of a foreign file."""
 
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -8,22 +11,55 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from cnn import models
 from cnn.config.errors import UserError
+from cnn.foreign.fitting import differing
+from cnn.foreign.imported import Request, Target, bring
+from cnn.training.inflation import inflated
 from cnn.training.state import ModelState
 from cnn.training.stored_weights import StoredWeights, read_weights
 
 S = TypeVar("S", bound=ModelState)
-Taken = Mapping[str, np.ndarray]
 
 _HEAD = "params/head/classifier/"
 _SHOWN = 3
 
 
-def starting_weights(config: ConfigDict, born: ModelState) -> Taken:
-    """Returns the variables that a training starts from, by path; {}: it starts as it was born.
+@dataclass(frozen=True)
+class Start:
+    """The weights that a training starts from; without any it starts as it was born.
 
-    Parameters and batch statistics are taken from the checkpoint that `config.init_from` names, the
-    averaged ones where it has them; with `init_head=new` all but those of the classifier.
+    Attributes:
+      tensors: by path, such as "params/stem/conv/kernel".
+      origin: what the run's record keeps, as JSON has it: {"from", "sha256" of the tensors, "step"
+        or "layout", "differs"}; {}: nothing was loaded.
+    """
+
+    tensors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the tensors, by which a run is known; "" without any."""
+        return self.origin.get("sha256", "")
+
+    @property
+    def remark(self) -> str:
+        """What was loaded, in a sentence; "" without anything."""
+        if not self.origin:
+            return ""
+        place = f"step {self.origin['step']}" if "step" in self.origin else self.origin["layout"]
+        said = f"starts from {self.origin['from']} ({place}, sha256 {self.content[:12]})"
+        differs = "; ".join(self.origin["differs"])
+        return f"{said}; what it was trained with differs: {differs}" if differs else said
+
+
+def starting_weights(config: ConfigDict, born: ModelState) -> Start:
+    """Returns the variables that a training starts from.
+
+    Parameters and batch statistics are taken from what `config.init_from` names: a run folder, one
+    of its checkpoints (the averaged ones where it has them), or a foreign weights file, by the
+    rules of `python -m cnn.weights import`; with `init_head=new` all but those of the classifier.
 
     Args:
       config: of the training.
@@ -33,31 +69,68 @@ def starting_weights(config: ConfigDict, born: ModelState) -> Taken:
       UserError: they are of another network, or of other classes without `init_head=new`.
     """
     if not config.init_from:
-        if config.init_head != "keep":
-            raise UserError("init_head: has no effect without init_from; leave it out")
-        return {}
-    stored = read_weights(config.init_from, "init_from")
+        for name, default in (("init_head", "keep"), ("init_inflation", "none")):
+            if config[name] != default:
+                raise UserError(f"{name}: has no effect without init_from; leave it out")
+        return Start()
     wanted = {_name(path): leaf for path, leaf in _leaves(born.current())}
+    if Path(config.init_from).is_file():
+        tensors, origin = _of_file(config, wanted)
+    else:
+        tensors, origin = _of_run(config, wanted)
+    digest = {"from": config.init_from, "sha256": _digest(tensors)}
+    return Start(tensors, digest | origin)
+
+
+def _of_file(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    shapes = {tuple(name.split("/")): leaf.shape for name, leaf in wanted.items()}
+    if config.init_inflation != "none":
+        raise UserError(
+            f"init_inflation: {config.init_from} is a file; make a run folder of the network of "
+            "images first, by python -m cnn.weights import, and start from that"
+        )
+    imported = bring(
+        Request(
+            config.model.name,
+            config.init_from,
+            new_head=config.init_head == "new",
+            target=Target(config, shapes, wanted[f"{_HEAD}kernel"].shape[-1]),
+            field="init_from",
+        )
+    )
+    tensors = {"/".join(path): tensor for path, tensor in imported.tensors.items()}
+    candidate = imported.candidate
+    return tensors, {"layout": candidate.layout, "differs": list(candidate.set_fields)}
+
+
+def _of_run(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+    stored = read_weights(config.init_from, "init_from")
     found = {_name(path): leaf for path, leaf in _leaves(stored.variables)}
     if config.init_head == "new":
         wanted, found = (
             {name: leaf for name, leaf in side.items() if not name.startswith(_HEAD)}
             for side in (wanted, found)
         )
+    if config.init_inflation != "none":
+        found = inflated(found, wanted, config.init_inflation)
     _check(config, stored, wanted, found)
-    return found
+    model = models.resolve(stored.config.model)
+    fields = {f"model.{name}": model[name] for name in model if name != "name"}
+    fields |= {"data.mean": stored.mean, "data.std": stored.std}
+    differs = [f"{name}={there}" for name, _, there in differing(config, fields)]
+    return found, {"step": stored.step, "differs": differs}
 
 
-def started(state: S, taken: Taken) -> S:
+def started(state: S, start: Start) -> S:
     """Returns a state with the variables that `starting_weights` took, its averages included.
 
     Leaves with an axis more, of replicas, get the same values in each row.
     """
-    if not taken:
+    if not start.tensors:
         return state
 
     def put(path: Any, leaf: jax.Array) -> jax.Array:
-        value = taken.get(_name(path))
+        value = start.tensors.get(_name(path))
         if value is None:
             return leaf
         return jax.device_put(np.broadcast_to(value, leaf.shape), leaf.sharding)
@@ -67,6 +140,14 @@ def started(state: S, taken: Taken) -> S:
     ema = jax.tree.map(jnp.copy, current) if state.ema else {}
     params = current.pop("params")
     return state.replace(params=params, collections=current, ema=ema)
+
+
+def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def _check(
@@ -95,9 +176,12 @@ def _check(
         for kind, names in problems.items()
         if names
     ]
+    clips = [models.MODELS[c.model.name].clips for c in (stored.config, config)]
+    hint = "; init_inflation=mean or centre makes clips' kernels of images'"
     raise UserError(
         f"init_from: {config.init_from} holds another network ({stored.config.model.name}) than "
         f"model.name={config.model.name}: {'; '.join(said)}"
+        f"{hint if clips == [False, True] and config.init_inflation == 'none' else ''}"
     )
 
 

@@ -117,7 +117,7 @@ class Loop:
     def __init__(self, group: "Group", folders: Sequence[RunFolder], opened: ExitStack):
         self._group, self._opened = group, opened
         self._records = [
-            RunRecord(folder, Display(quiet=True), evaluator, group.plan, row)
+            RunRecord(folder, Display(quiet=True), evaluator, group.plan, group.start, row)
             for row, (folder, evaluator) in enumerate(zip(folders, group.evaluators, strict=True))
         ]
         self._endings: dict[int, Ending] = {}
@@ -227,13 +227,14 @@ class Group:
     Attributes:
       dataset: of all of them.
       feeds: their training batches, over the same arrays.
+      start: the weights that all start from.
     """
 
     def __init__(self, evaluators: Sequence[Evaluator], plan: Plan):
         first, count = evaluators[0], len(evaluators)
         mesh = make_replica_mesh(count)
         self.evaluators, self.plan, self.dataset = evaluators, plan, first.dataset
-        self._start = starting_weights(first.config, first.abstract_state())
+        self.start = starting_weights(first.config, first.abstract_state())
         self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
         feed = make_feed(first, self._whole, self._whole)
@@ -263,7 +264,7 @@ class Group:
 
     def stack(self, restored: dict[int, TrainState]) -> TrainState:
         """Returns the states of all replicas: some restored ones, and new ones for the rest."""
-        state = started(self._init(self._seeds.init), self._start)
+        state = started(self._init(self._seeds.init), self.start)
         if not restored:
             return state
 

@@ -132,10 +132,16 @@ class RunFolder:
             if _PARTIAL in file.suffixes:
                 file.unlink(missing_ok=True)
 
-    def claim(self, config: ConfigDict, resolved: dict[str, Any]) -> None:
-        """Writes config.json: the config, its fingerprint and the values resolved from it."""
+    def claim(self, config: ConfigDict, resolved: dict[str, Any], start: str = "") -> None:
+        """Writes config.json: the config, its fingerprint and the values resolved from it.
+
+        Args:
+          config: of the run.
+          resolved: JSON values.
+          start: see `fingerprint`.
+        """
         record = {
-            "fingerprint": fingerprint(config),
+            "fingerprint": fingerprint(config, start),
             "config": to_plain(config),
             "resolved": resolved,
         }

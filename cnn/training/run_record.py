@@ -22,6 +22,7 @@ from cnn.training.claim import owned, owner_of
 from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes
 from cnn.training.hosts import gather, is_first, wait_for_all
+from cnn.training.initial import Start
 from cnn.training.logs import MetricLog, figures_at
 from cnn.training.metrics import NonFiniteLossError, Window, summarize
 from cnn.training.plan import Plan
@@ -41,15 +42,23 @@ class RunRecord:
       display: what a person sees.
       evaluator: the network, its config and data.
       plan: durations in steps.
+      start: the weights that the run starts from.
       row: where the run's own sums lie in those of a step; () for scalars.
     """
 
     def __init__(
-        self, folder: RunFolder, display: Display, evaluator: Evaluator, plan: Plan, row: Any = ()
+        self,
+        folder: RunFolder,
+        display: Display,
+        evaluator: Evaluator,
+        plan: Plan,
+        start: Start,
+        row: Any = (),
     ):
         self._config, self._dataset = evaluator.config, evaluator.dataset
         self._folder, self._display, self._plan = folder, display, plan
-        self._evaluator, self._row = evaluator, row
+        self._evaluator, self._start, self._row = evaluator, start, row
+        self._fingerprint = fingerprint(self._config, start.content)
         self._window = Window(row=row)
         self._saved: int | None = None
         self._metric = _best_metric(self._config, self._dataset)
@@ -73,6 +82,7 @@ class RunRecord:
         """
         self._begun = time.perf_counter()
         self._check_data()
+        self._check_start()
         with ExitStack() as opened:
             if is_first():
                 opened.enter_context(owned(self._folder.path))
@@ -98,7 +108,8 @@ class RunRecord:
             )
         self._folder.sweep()
         own = {name: getattr(self._dataset, name) for name in ("mean", "std", "identity")}
-        self._folder.claim(self._config, asdict(self._plan) | own)
+        own |= {"init": dict(self._start.origin)} if self._start.origin else {}
+        self._folder.claim(self._config, asdict(self._plan) | own, self._start.content)
 
     def _check_shared(self) -> None:
         """Refuses a folder that is another on some host, once the first has claimed it."""
@@ -115,6 +126,8 @@ class RunRecord:
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
         self._display.plan(self._plan, self._evaluator.mesh)
+        if self._start.remark:
+            self._display.say(self._start.remark)
         self._remark()
 
     def _check_data(self) -> None:
@@ -133,6 +146,27 @@ class RunRecord:
             raise UserError(
                 f"--workdir: {self._folder.path} holds a run on other data: "
                 f"{'; '.join(differing)}; restore the data, or choose another folder"
+            )
+
+    def _check_start(self) -> None:
+        """Refuses to go on where `init_from` holds other weights than the run began with."""
+        if not self._config.init_from:
+            return
+        contents = gather("init_from", self._start.content)
+        strangers = [str(host) for host, one in enumerate(contents) if one != contents[0]]
+        if strangers:
+            raise UserError(
+                f"init_from: {self._config.init_from} holds other weights on host "
+                f"{', '.join(strangers)} than on host 0; give them one file system"
+            )
+        if not self._folder.config_file.is_file():
+            return
+        stored = self._folder.record()["resolved"].get("init", {}).get("sha256", "")
+        if stored and stored != self._start.content:
+            raise UserError(
+                f"init_from: {self._config.init_from} holds other weights ({self._start.content}) "
+                f"than the run in {self._folder.path} began with ({stored}); restore them, or "
+                "choose another folder"
             )
 
     def _remark(self) -> None:
@@ -233,7 +267,7 @@ class RunRecord:
         meta = {
             "step": step,
             "config": to_plain(self._config),
-            "fingerprint": fingerprint(self._config),
+            "fingerprint": self._fingerprint,
             "window": window,
             "best": self._best,
             "seconds": self._seconds(),
@@ -287,7 +321,7 @@ class RunRecord:
             and {"step": self._best[0], self._metric.name: self._sign * self._best[1]},
             "skipped": self._dataset.skipped,
             "seconds": self._seconds(),
-            "fingerprint": fingerprint(self._config),
+            "fingerprint": self._fingerprint,
             "config": to_plain(self._config),
         } | provenance()
         if is_first():

@@ -49,14 +49,11 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
       step: of a run folder: last, best or a number.
 
     Raises:
-      UserError: it is neither, or damaged; a weights file has to be imported first.
+      UserError: it is neither, or damaged.
     """
     place = Path(path).absolute()
     if place.is_file():
-        raise UserError(
-            f"{field}: {path} is a file; make a run folder of it first, by "
-            f"python -m cnn.weights import --from={path}"
-        )
+        raise UserError(f"{field}: {path} is a file; give a run folder, or a checkpoint of one")
     if place.parent.name == "checkpoints" and _CHECKPOINT.fullmatch(place.name):
         place, step = place.parent.parent, place.name
     folder = RunFolder(place)

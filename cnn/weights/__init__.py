@@ -1,1 +1,1 @@
-"""Other people's weights: files in and out, layouts of their tensors, and run folders of them."""
+"""Weights in and out on the command line: run folders of foreign files, and files of ours."""

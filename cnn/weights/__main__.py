@@ -58,8 +58,8 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     if (given.head == "new") != bool(given.classes):
         raise UserError("--classes: --head=new needs the number of classes, and nothing else does")
 
+    from cnn.foreign.imported import Request
     from cnn.weights import start
-    from cnn.weights.imported import Request
 
     request = Request(
         model=given.model or "",

@@ -14,8 +14,9 @@ from cnn import models
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
-from cnn.weights.layouts import LAYOUTS
-from cnn.weights.layouts.layout import Path as OurPath
+from cnn.foreign.fitting import NORMALISATION, differing
+from cnn.foreign.layouts import LAYOUTS
+from cnn.foreign.layouts.layout import Path as OurPath
 
 _COUNTER = "num_batches_tracked"
 # Of the metadata: the fields of the config that the network was built and fed with.
@@ -77,7 +78,11 @@ def export(
         raise UserError(f"--to: {file} cannot be written ({error.strerror})") from error
     finally:
         partial.unlink(missing_ok=True)
-    return len(found), _differing(models.resolve(config.model), counterpart.fields)
+    model = {n: v for n, v in counterpart.fields.items() if n not in NORMALISATION}
+    return len(found), [
+        f"{field} is {here!r} here and {there!r} there"
+        for field, here, there in differing(config, model)
+    ]
 
 
 def _fields(config: ConfigDict) -> dict[str, Any]:
@@ -88,13 +93,3 @@ def _fields(config: ConfigDict) -> dict[str, Any]:
         for name, value in leaves(config)
         if name.startswith("model.") and name != "model.name" and value != default[name]
     }
-
-
-def _differing(model: ConfigDict, fields: Any) -> list[str]:
-    """Returns the settings of the network with which the other library's computes other logits."""
-    return [
-        f"{field} is {model[short]!r} here and {value!r} there"
-        for field, value in fields.items()
-        for section, _, short in [field.partition(".")]
-        if section == "model" and short != "norm_momentum" and model[short] != value
-    ]

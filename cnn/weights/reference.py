@@ -7,8 +7,8 @@ import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.data.augmentation import normalize
-from cnn.weights.imported import Imported
-from cnn.weights.readers import read
+from cnn.foreign.imported import Imported
+from cnn.foreign.readers import read
 
 TOLERANCE = 1e-4
 _BATCH = 16

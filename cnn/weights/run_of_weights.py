@@ -10,12 +10,12 @@ import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
+from cnn.foreign.imported import Imported
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.metrics import Window
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.state import ModelState
-from cnn.weights.imported import Imported
 
 
 def write(imported: Imported, workdir: str, checked: float | None) -> RunFolder:

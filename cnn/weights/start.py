@@ -1,13 +1,14 @@
 """Imports, lists and exports from the command line."""
 
 from cnn.config.errors import UserError
+from cnn.foreign.fitting import without_prefix
+from cnn.foreign.imported import Imported, Request, bring, choose, own_fields
+from cnn.foreign.layouts import LAYOUTS
+from cnn.foreign.readers import read
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
 from cnn.weights import exported, reference, run_of_weights
-from cnn.weights.fitting import without_prefix
-from cnn.weights.imported import Imported, Request, bring, choose, own_fields
-from cnn.weights.layouts import LAYOUTS
-from cnn.weights.readers import read
+from cnn.weights.completed import completed
 
 
 def import_weights(
@@ -16,7 +17,7 @@ def import_weights(
     """Writes a run folder and says what was taken, set and checked."""
     use_compilation_cache()
     run_of_weights.check_free(workdir)
-    imported = bring(request)
+    imported = completed(bring(request))
     data = imported.candidate.config.data
     if not (data.mean and data.std):
         raise UserError(
@@ -45,7 +46,7 @@ def _report(imported: Imported) -> list[str]:
         *(f"sets {text}" for text in candidate.set_fields),
         f"input: pixels / 255, minus {normalised['mean']}, over {normalised['std']}",
         f"{len(candidate.fit.taken)} tensors taken, {candidate.num_classes} classes",
-        *(f"as the network is born: {name}" for name in imported.born),
+        *(f"as the network is born: {leaf.name}" for leaf in imported.born),
     ]
 
 

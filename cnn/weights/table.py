@@ -1,7 +1,7 @@
 """What is read and written, as docs/weights.md shows it."""
 
-from cnn.weights.layouts import LAYOUTS
-from cnn.weights.readers import FORMS
+from cnn.foreign.layouts import LAYOUTS
+from cnn.foreign.readers import FORMS
 
 
 def markdown() -> str:

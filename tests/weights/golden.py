@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.golden_weights import FOLDER, fan_in, values
 from cnn import models
 from cnn.config.base import get_config
-from cnn.weights.fitting import configured, shapes_of
-from cnn.weights.layouts import LAYOUTS
+from cnn.foreign.fitting import configured, shapes_of
+from cnn.foreign.layouts import LAYOUTS
 
 FILES = sorted(FOLDER.glob("*-*.json"))
 

@@ -7,13 +7,13 @@ import safetensors.numpy
 
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
+from cnn.foreign.fitting import configured, fit, nested, shapes_of
+from cnn.foreign.layouts import LAYOUTS
+from cnn.foreign.readers import read
 from cnn.training.loop import train
 from cnn.training.stored_weights import read_weights
 from cnn.weights.__main__ import main
 from cnn.weights.exported import export
-from cnn.weights.fitting import configured, fit, nested, shapes_of
-from cnn.weights.layouts import LAYOUTS
-from cnn.weights.readers import read
 from tests.conftest import tiny_config
 from tests.weights.golden import FILES, read_golden
 

@@ -12,9 +12,10 @@ import safetensors.numpy
 
 from benchmarks.golden_weights import FOLDER
 from cnn.config.errors import UserError
+from cnn.foreign.imported import Request, bring
 from cnn.training.run_folder import RunFolder
 from cnn.weights.__main__ import main
-from cnn.weights.imported import Request, bring
+from cnn.weights.completed import completed
 from cnn.weights.reference import logits_of
 from tests.conftest import REPOSITORY
 from tests.weights.golden import read_golden
@@ -118,7 +119,7 @@ def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
 def bring_tensors(path, tensors, model="resnet20", **options):
     overrides = FIELDS if model == "resnet20" else ()
     request = Request(model, str(saved(path, tensors)), overrides=overrides, **options)
-    return bring(request)
+    return completed(bring(request))
 
 
 def test_missing_misshapen_and_left_over_tensors_are_refused_unless_waived(tmp_path, tensors):
@@ -137,7 +138,7 @@ def test_missing_misshapen_and_left_over_tensors_are_refused_unless_waived(tmp_p
         assert said in str(caught.value)
     skip = ("*extra*", "params/stem/conv1/conv/kernel", "layer3.1.bn2.bias")
     found = bring_tensors(file, tensors, layout="resnet_cifar10", skip=skip)
-    assert set(found.born) == {
+    assert {leaf.name for leaf in found.born} == {
         "params/stem/conv1/conv/kernel",
         "params/stage3_block2/conv2/block/norm/bias",
     }
@@ -152,7 +153,9 @@ def test_another_number_of_classes_needs_a_new_head(tmp_path, tensors):
         bring_tensors(file, tensors, layout="resnet_cifar10")
     found = bring_tensors(file, tensors, layout="resnet_cifar10", new_head=True, classes=4)
     assert found.variables["params"]["head"]["classifier"]["kernel"].shape == (32, 4)
-    assert set(found.born) == {f"params/head/classifier/{name}" for name in ("kernel", "bias")}
+    assert {leaf.name for leaf in found.born} == {
+        f"params/head/classifier/{name}" for name in ("kernel", "bias")
+    }
 
 
 def test_a_wrong_architecture_names_the_nearest(tmp_path):

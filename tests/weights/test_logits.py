@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from benchmarks.golden_weights import images
-from cnn.weights.fitting import fit, nested
+from cnn.foreign.fitting import fit, nested
 from tests.weights.golden import FILES, read_golden
 
 

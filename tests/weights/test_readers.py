@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from benchmarks.golden_weights import FOLDER, fan_in, values
 from cnn.config.errors import UserError
-from cnn.weights.readers import read
+from cnn.foreign.readers import read
 
 TINY = {
     "0.weight": (4, 3, 3, 3),

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,19 +17,21 @@ from cnn.config.base import FIELDS
 from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError
 from cnn.config.load import apply_override, load
-from cnn.training.streams import stream_key
-from cnn.weights.fitting import (
+from cnn.foreign.fitting import (
     Fit,
     classes_in,
+    differing,
     fit,
     nearest,
     nested,
     shapes_of,
     without_prefix,
 )
-from cnn.weights.layouts import LAYOUTS, Leaf
-from cnn.weights.readers import read
-from cnn.weights.readers.weights_file import Tensors, WeightsFile
+from cnn.foreign.layouts import LAYOUTS, Leaf
+from cnn.foreign.layouts.layout import Path as OurPath
+from cnn.foreign.layouts.layout import Shapes
+from cnn.foreign.readers import read
+from cnn.foreign.readers.weights_file import Tensors, WeightsFile
 
 # The data set that a layout's weights were trained on: for a config that says nothing of data.
 _DATA_SET = ("data.name", "data.test_split")
@@ -39,8 +40,23 @@ _UNKNOWN_CLASSES = 1000
 
 
 @dataclass(frozen=True)
+class Target:
+    """A network that is there already and takes weights as it is.
+
+    Attributes:
+      config: of its training.
+      shapes: of its variables.
+      num_classes: of its classifier.
+    """
+
+    config: ConfigDict
+    shapes: Shapes
+    num_classes: int
+
+
+@dataclass(frozen=True)
 class Request:
-    """What the command line asks for.
+    """Which file is to become which network.
 
     Attributes:
       model: our name of the network.
@@ -52,6 +68,8 @@ class Request:
       config: a config file; None: the default config, and the data set of the layout.
       overrides: "field=value" texts; they go before what the layout sets.
       plugins: files that register what the config names.
+      target: what takes the weights; None: a network that the layout sets up.
+      field: that messages name.
     """
 
     model: str
@@ -63,6 +81,8 @@ class Request:
     config: str | None = None
     overrides: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
+    target: Target | None = None
+    field: str = "--from"
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,8 @@ class Candidate:
     Attributes:
       layout: its name.
       config: complete.
-      set_fields: "field=value" of what the layout sets.
+      set_fields: "field=value" of what the layout sets; for a target, of what it would set
+        otherwise than it is.
       num_classes: of the network.
       leaves: all tensors of ours.
       tensors: of the file, by the layout's names.
@@ -99,17 +120,23 @@ class Imported:
 
     Attributes:
       candidate: the network, and how the file fits it.
-      variables: of the network, float32.
-      born: our tensors that the file has not, by their paths; they are as the network is born.
+      tensors: of the network by our paths, float32.
+      born: our tensors that the file has not; they are as the network is born.
       origin: what is kept of where the weights come from.
       notes: what a user has to know, a sentence each.
     """
 
     candidate: Candidate
-    variables: dict[str, Any]
-    born: tuple[str, ...]
+    tensors: dict[OurPath, np.ndarray]
+    born: tuple[Leaf, ...]
     origin: dict[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The tensors as variables of the network, in its order."""
+        leaves = self.candidate.leaves
+        return nested({e.ours: self.tensors[e.ours] for e in leaves if e.ours in self.tensors})
 
 
 def bring(request: Request) -> Imported:
@@ -120,13 +147,14 @@ def bring(request: Request) -> Imported:
         network would fit.
     """
     models.MODELS.look_up(request.model, "--model")
-    file = read(request.source)
+    file = read(request.source, request.field)
     tensors, prefix = without_prefix(file.tensors)
     notes = [*file.notes, *([f"'{prefix}' was taken off all names"] if prefix else [])]
     candidate = choose(request, tensors, own_fields(file))
     if not candidate.fit.perfect:
         raise UserError(_refusal(request, candidate, tensors))
-    variables, born = _variables(request, candidate)
+    taken = _taken(request, candidate)
+    born = tuple(leaf for leaf in candidate.leaves if leaf.ours not in taken)
     counterpart = LAYOUTS[candidate.layout].counterpart(request.model)
     origin = {
         "file": Path(request.source).name,
@@ -135,9 +163,9 @@ def bring(request: Request) -> Imported:
         "layout": candidate.layout,
         "source_model": counterpart.name,
         "set": list(candidate.set_fields),
-        "born": list(born),
+        "born": [leaf.name for leaf in born],
     }
-    return Imported(candidate, variables, born, origin, (*notes, *counterpart.notes))
+    return Imported(candidate, taken, born, origin, (*notes, *counterpart.notes))
 
 
 def own_fields(file: WeightsFile) -> dict[str, Any]:
@@ -166,32 +194,60 @@ def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candid
         LAYOUTS.look_up(request.layout, "--layout")
         return _candidate(request, request.layout, tensors, own)
     names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
-    candidates = [_candidate(request, name, tensors, own) for name in names]
+    candidates = list(_candidates(request, names, tensors, own))
     perfect = [c for c in candidates if c.fit.perfect]
     # Libraries that agree on names and settings are one.
-    if any((c.leaves, c.config) != (perfect[0].leaves, perfect[0].config) for c in perfect):
+    if any(_unlike(c, perfect[0]) for c in perfect):
         listed = " and ".join(c.layout for c in perfect)
-        raise UserError(
-            f"--layout: is missing: {request.source} fits {listed}, which may set other fields; "
-            "say where the weights come from"
-        )
+        said = f"{request.source} fits {listed}, which may set other fields"
+        if request.target:
+            raise UserError(
+                f"{request.field}: {said}; make a run folder of it first, by python -m cnn.weights "
+                f"import --model={request.model} --from={request.source} --layout=LAYOUT"
+            )
+        raise UserError(f"--layout: is missing: {said}; say where the weights come from")
     return perfect[0] if perfect else max(candidates, key=lambda c: len(c.fit.taken))
 
 
+def _candidates(
+    request: Request, names: Sequence[str], tensors: Tensors, own: Mapping[str, Any]
+) -> Iterator[Candidate]:
+    """Yields the file in each layout that has a name for all of the network; "own" always has."""
+    for name in names:
+        try:
+            yield _candidate(request, name, tensors, own)
+        except UserError:
+            if name == "own":
+                raise
+
+
+def _unlike(one: Candidate, other: Candidate) -> bool:
+    return (one.leaves, one.config, one.set_fields) != (
+        other.leaves,
+        other.config,
+        other.set_fields,
+    )
+
+
 def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
-    layout = LAYOUTS[name]
+    layout, target = LAYOUTS[name], request.target
     tensors = layout.renamed(tensors)
-    fields = layout.counterpart(request.model).fields
-    config, set_fields = _config(request, {**fields, **own})
+    fields = {**layout.counterpart(request.model).fields, **own}
+    if target:
+        config = target.config
+        set_fields = tuple(f"{field}={there}" for field, _, there in differing(config, fields))
+    else:
+        config, set_fields = _config(request, fields)
     size, channels = config.data.image_size, config.data.channels
     channels = channels or models.MODELS[request.model].input_shape[-1]
 
     def leaves_for(num_classes: int) -> list[Leaf]:
-        shapes = shapes_of(config.model, num_classes, size, channels)
+        shapes = target and target.shapes
+        shapes = shapes or shapes_of(config.model, num_classes, size, channels)
         return layout.leaves(request.model, models.build(config.model, num_classes), shapes)
 
-    classes = request.classes
-    if not request.new_head:
+    classes = target.num_classes if target else request.classes
+    if not classes:
         classes = classes_in(leaves_for(_UNKNOWN_CLASSES), tensors) or _UNKNOWN_CLASSES
     leaves = leaves_for(classes)
     skip = request.skip
@@ -241,50 +297,25 @@ def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
     only_head = all(leaf.name.startswith(HEAD[:-1]) for leaf in found.missing)
     only_head &= all(leaf.name.startswith(HEAD[:-1]) for leaf, _ in found.misshapen)
     if only_head and not found.left_over:
-        ways = "--head=new --classes=N makes a new one"
-        hint = f"the classifier does not fit: {ways}"
+        way = "init_head=new" if request.target else "--head=new --classes=N"
+        hint = f"the classifier does not fit: {way} makes a new one"
     else:
-        hint = f"{nearest(tensors, candidate.config.data.image_size)}; --skip=PATTERN waives a name"
+        hint = nearest(tensors, candidate.config.data.image_size)
+        hint += "" if request.target else "; --skip=PATTERN waives a name"
+    by = "python -m cnn.weights import --list" if request.target else "--list"
     return (
-        f"--from: {request.source} is not {request.model} as --layout={candidate.layout} names it: "
-        f"{found.summary()}; {hint}; --list shows all"
+        f"{request.field}: {request.source} is not {request.model} as --layout={candidate.layout} "
+        f"names it: {found.summary()}; {hint}; {by} shows all"
     )
 
 
-def _variables(request: Request, candidate: Candidate) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _taken(request: Request, candidate: Candidate) -> dict[OurPath, np.ndarray]:
     taken, tensors = {}, candidate.tensors
     for leaf in candidate.fit.taken:
+        where = f"{request.field}: {request.source}: {leaf.theirs}"
         if not jnp.issubdtype(tensors[leaf.theirs].dtype, jnp.floating):
-            kind = tensors[leaf.theirs].dtype
-            raise UserError(f"--from: {request.source}: {leaf.theirs} is of type {kind}")
+            raise UserError(f"{where} is of type {tensors[leaf.theirs].dtype}")
         taken[leaf.ours] = leaf.bring(tensors)
         if not np.isfinite(taken[leaf.ours]).all():
-            raise UserError(f"--from: {request.source}: {leaf.theirs} holds NaN or infinity")
-    born = [leaf for leaf in candidate.leaves if leaf.ours not in taken]
-    if born:
-        taken |= _as_born(candidate, born)
-    ordered = {leaf.ours: taken[leaf.ours] for leaf in candidate.leaves}
-    return nested(ordered), tuple(leaf.name for leaf in born)
-
-
-def _as_born(candidate: Candidate, leaves: Sequence[Leaf]) -> dict[tuple[str, ...], np.ndarray]:
-    """Returns the initial values of some tensors, drawn as training would."""
-    config = candidate.config
-    rngs = {"params": stream_key(config.seed, "init"), "dropout": stream_key(0, "dropout")}
-    shape = shape_of_input(config)
-    network = candidate.network
-    variables = jax.jit(lambda: network.init(rngs, jnp.zeros((1, *shape)), train=False))()
-    found = {}
-    for leaf in leaves:
-        value = variables
-        for level in leaf.ours:
-            value = value[level]
-        found[leaf.ours] = np.asarray(value)
-    return found
-
-
-def shape_of_input(config: ConfigDict) -> tuple[int, ...]:
-    """Returns what the network sees of one image, `[H, W, C]`."""
-    height, width, channels = models.MODELS[config.model.name].input_shape
-    size = config.data.image_size
-    return size or height, size or width, config.data.channels or channels
+            raise UserError(f"{where} holds NaN or infinity")
+    return taken

@@ -3,12 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
-from cnn.models.convnext import ConvNeXt
-from cnn.models.mobilenet import MobileNet
-from cnn.models.plain import Plain
-from cnn.models.resnet import ResNet
-from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
-from cnn.weights.layouts.layout import (
+from cnn.foreign.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
+from cnn.foreign.layouts.layout import (
     IMAGENET,
     LAYOUTS,
     TORCH,
@@ -17,8 +13,12 @@ from cnn.weights.layouts.layout import (
     Layout,
     Site,
 )
-from cnn.weights.layouts.torchvision import DENSE, GELU, VGG_HEAD, WIDE
-from cnn.weights.tensor_form import conv_of_linear
+from cnn.foreign.layouts.torchvision import DENSE, GELU, VGG_HEAD, WIDE
+from cnn.foreign.tensor_form import conv_of_linear
+from cnn.models.convnext import ConvNeXt
+from cnn.models.mobilenet import MobileNet
+from cnn.models.plain import Plain
+from cnn.models.resnet import ResNet
 
 _BASE = TORCH_MODEL | IMAGENET
 _HALVES = {"data.mean": (0.5, 0.5, 0.5), "data.std": (0.5, 0.5, 0.5)}

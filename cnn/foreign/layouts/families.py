@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from cnn.foreign.layouts.layout import Site
+from cnn.foreign.tensor_form import Shape, TensorForm, conv_of_linear, linear_of_1x1, same
 from cnn.models.convnext import ConvNeXt
 from cnn.models.densenet import DenseNet
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
-from cnn.weights.layouts.layout import Site
-from cnn.weights.tensor_form import Shape, TensorForm, conv_of_linear, linear_of_1x1, same
 
 Names = Iterable[tuple[str, str]]
 

@@ -8,8 +8,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from cnn.weights.readers.pickled import Global
-from cnn.weights.readers.weights_file import UnreadableError
+from cnn.foreign.readers.pickled import Global
+from cnn.foreign.readers.weights_file import UnreadableError
 
 # Storage classes of torch by the dtype of their elements.
 STORAGES = {

@@ -1,7 +1,7 @@
 """Layouts of other libraries' tensors: importing the package fills the registry."""
 
-from cnn.weights.layouts import cifar, keras, timm, torchvision
-from cnn.weights.layouts.layout import LAYOUTS, Counterpart, Layout, Leaf
+from cnn.foreign.layouts import cifar, keras, timm, torchvision
+from cnn.foreign.layouts.layout import LAYOUTS, Counterpart, Layout, Leaf
 
 __all__ = [
     "LAYOUTS",

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from functools import partial
 
+from cnn.foreign.layouts.families import blocks_of
+from cnn.foreign.layouts.layout import IMAGENET, KERAS, LAYOUTS, Counterpart, Layout, Site
+from cnn.foreign.layouts.torchvision import GELU
+from cnn.foreign.tensor_form import Shape, TensorForm, depthwise_keras
 from cnn.models.convnext import ConvNeXt
 from cnn.models.densenet import DenseNet
 from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
-from cnn.weights.layouts.families import blocks_of
-from cnn.weights.layouts.layout import IMAGENET, KERAS, LAYOUTS, Counterpart, Layout, Site
-from cnn.weights.layouts.torchvision import GELU
-from cnn.weights.tensor_form import Shape, TensorForm, depthwise_keras
 
 # Channels of their images come as blue, green, red; ours as red, green, blue.
 _BGR = (2, 1, 0)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn.weights.readers.pickled import load
-from cnn.weights.readers.torch_objects import Storage, Tensor, call, storage_of
-from cnn.weights.readers.weights_file import Tensors, UnreadableError, WeightsFile
+from cnn.foreign.readers.pickled import load
+from cnn.foreign.readers.torch_objects import Storage, Tensor, call, storage_of
+from cnn.foreign.readers.weights_file import Tensors, UnreadableError, WeightsFile
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.registry import Registry
-from cnn.weights.readers.weights_file import Tensors
-from cnn.weights.tensor_form import Shape, TensorForm, kernel_outputs_first, same
+from cnn.foreign.readers.weights_file import Tensors
+from cnn.foreign.tensor_form import Shape, TensorForm, kernel_outputs_first, same
 
 # A path of ours, such as ("params", "stem", "conv1", "conv", "kernel"), and the tensor's shape.
 Path = tuple[str, ...]

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
-from cnn.weights.readers.weights_file import Tensors, WeightsFile
+from cnn.foreign.readers.weights_file import Tensors, WeightsFile
 
 # Keras 3 numbers the variables of a layer; by the class of the layer, what they are.
 _VARIABLES = {

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from cnn.models.plain import Plain
-from cnn.models.resnet import ResNet
-from cnn.weights.layouts.families import blocks_of, resnet, vgg
-from cnn.weights.layouts.layout import (
+from cnn.foreign.layouts.families import blocks_of, resnet, vgg
+from cnn.foreign.layouts.layout import (
     CIFAR10,
     IMAGENET,
     LAYOUTS,
@@ -17,7 +15,9 @@ from cnn.weights.layouts.layout import (
     Layout,
     Site,
 )
-from cnn.weights.tensor_form import conv_of_linear
+from cnn.foreign.tensor_form import conv_of_linear
+from cnn.models.plain import Plain
+from cnn.models.resnet import ResNet
 
 _BASE = TORCH_MODEL | CIFAR10
 _CIFAR_STEM = {"model.stem": "cifar"}

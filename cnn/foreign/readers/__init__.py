@@ -7,8 +7,8 @@ import numpy as np
 import safetensors
 
 from cnn.config.errors import UserError
-from cnn.weights.readers import keras_file, torch_file
-from cnn.weights.readers.weights_file import UnreadableError, WeightsFile
+from cnn.foreign.readers import keras_file, torch_file
+from cnn.foreign.readers.weights_file import UnreadableError, WeightsFile
 
 __all__ = ["FORMS", "WeightsFile", "read"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from cnn.weights.readers.weights_file import UnreadableError
+from cnn.foreign.readers.weights_file import UnreadableError
 
 
 @dataclass(frozen=True)

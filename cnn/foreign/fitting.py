@@ -12,11 +12,17 @@ from ml_collections import ConfigDict
 
 from cnn import models
 from cnn.config.base import get_config
-from cnn.weights.layouts import LAYOUTS, Layout, Leaf
-from cnn.weights.layouts.layout import Path, Shapes
-from cnn.weights.readers.weights_file import Tensors
+from cnn.foreign.layouts import LAYOUTS, Layout, Leaf
+from cnn.foreign.layouts.layout import Path, Shapes
+from cnn.foreign.readers.weights_file import Tensors
 
 PREFIXES = ("module.", "_orig_mod.")
+NORMALISATION = ("data.mean", "data.std")
+# Fields of a network that change nothing in evaluation.
+_OF_TRAINING = (
+    *("dropout", "input_dropout", "stochastic_depth", "zero_scale", "ghost_batch", "scan"),
+    *("norm_momentum", "norm_frozen"),
+)
 _CLASSIFIER = ("params", "head", "classifier", "kernel")
 _SHOWN = 3
 _ANY_CLASSES = 1000
@@ -130,6 +136,22 @@ def classes_in(leaves: Iterable[Leaf], tensors: Tensors) -> int | None:
             size = tensors[leaf.theirs].size
             return size // inputs if size % inputs == 0 else None
     return None
+
+
+def differing(config: ConfigDict, fields: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Yields (field, value here, value there) where evaluation computes, or is fed, other numbers.
+
+    Args:
+      config: of our network.
+      fields: what a layout, or the run that weights come from, has in their place.
+    """
+    here = models.resolve(config.model)
+    for field, value in fields.items():
+        section, _, short = field.partition(".")
+        if section == "model" and short not in _OF_TRAINING and here[short] != value:
+            yield field, here[short], value
+        if field in NORMALISATION and tuple(config.data[short]) != tuple(value):
+            yield field, tuple(config.data[short]), tuple(value)
 
 
 def configured(model: ConfigDict, layout: Layout, name: str) -> ConfigDict:

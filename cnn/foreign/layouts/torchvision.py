@@ -3,11 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from cnn.models.convnext import ConvNeXt
-from cnn.models.mobilenet import MobileNet
-from cnn.models.plain import Plain
-from cnn.weights.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
-from cnn.weights.layouts.layout import (
+from cnn.foreign.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
+from cnn.foreign.layouts.layout import (
     IMAGENET,
     LAYOUTS,
     TORCH,
@@ -16,7 +13,10 @@ from cnn.weights.layouts.layout import (
     Layout,
     Site,
 )
-from cnn.weights.tensor_form import Shape, TensorForm, same
+from cnn.foreign.tensor_form import Shape, TensorForm, same
+from cnn.models.convnext import ConvNeXt
+from cnn.models.mobilenet import MobileNet
+from cnn.models.plain import Plain
 
 GELU = {"model.norm_epsilon": 1e-6, "model.activation": "gelu_exact"}
 VGG_HEAD = {"model.head": "flatten(hidden=(4096, 4096), grid=7)"}

@@ -1,0 +1,33 @@
+"""The tensors of a network that a foreign file has not: as the network is born."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from cnn import models
+from cnn.foreign.imported import Imported
+from cnn.training.state import init_model
+
+
+def completed(imported: Imported) -> Imported:
+    """Returns an import with all tensors, those that are missing drawn as training does."""
+    if not imported.born:
+        return imported
+    config, network = imported.candidate.config, imported.candidate.network
+    shape = _input_shape(imported)
+    born = jax.jit(lambda: init_model(network, config.seed, shape, ema=False).current())()
+    leaves = {
+        tuple(key.key for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(born)
+    }
+    missing = {leaf.ours: np.asarray(leaves[leaf.ours]) for leaf in imported.born}
+    return replace(imported, tensors=imported.tensors | missing)
+
+
+def _input_shape(imported: Imported) -> tuple[int, ...]:
+    """Returns what the network sees of one image, `[H, W, C]`."""
+    config = imported.candidate.config
+    height, width, channels = models.MODELS[config.model.name].input_shape
+    size = config.data.image_size
+    return size or height, size or width, config.data.channels or channels
