@@ -6,6 +6,7 @@ Of every operation of RandAugment, TrivialAugment and AutoAugment: a few levels,
 AutoAugment the sub-policies too; and evaluation's resize and crop.
 """
 
+import io
 import json
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def evaluation() -> dict[str, np.ndarray]:
     return found
 
 
+def imagenet() -> dict[str, np.ndarray]:
+    """Returns a JPEG file and every fourth pixel of Resize(256) and CenterCrop(224) of it."""
+    file = io.BytesIO()
+    Image.fromarray(picture(301, 433)).save(file, "JPEG", quality=75)
+    resize, crop = torchvision.transforms.Resize(256), torchvision.transforms.CenterCrop(224)
+    seen = np.asarray(crop(resize(Image.open(file))))[::4, ::4]
+    return {"imagenet/jpeg": np.frombuffer(file.getvalue(), np.uint8), "imagenet/seen": seen}
+
+
 def main() -> None:
     """Writes the file."""
     auto = SPACES["auto"][0]
@@ -76,7 +86,7 @@ def main() -> None:
     policies = {kind.value: auto._get_policies(kind) for kind in kinds}
     versions = json.dumps({"torchvision": torchvision.__version__})
     texts = {"policies": json.dumps(policies), "versions": versions}
-    np.savez_compressed(FILE, **operations(), **evaluation(), **texts)
+    np.savez_compressed(FILE, **operations(), **evaluation(), **imagenet(), **texts)
 
 
 if __name__ == "__main__":

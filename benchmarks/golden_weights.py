@@ -9,6 +9,7 @@ only and the tests make the same tensors again. Needed for writing the files onl
 
 import json
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,10 @@ FOLDER = Path(__file__).parents[1] / "tests" / "golden" / "weights"
 SIZES = ((224, 224), (193, 211))
 SMALL_SIZES = ((32, 32), (45, 61))
 CLASSES = 7
+FAMILIES = re.compile(
+    r"(se)?resnet\d+[cd]?|resnetv2_\d+|resnext\d+_\d+x\d+d|wide_resnet\d+_2|densenet\d+|vgg\d+(_bn)?|"
+    r"mobilenet_v2|mobilenetv[12]_100|convnext_(tiny|small)"
+)
 
 
 def values(name: str, shape: tuple[int, ...], fan_in: int = 1) -> np.ndarray:
@@ -506,9 +511,39 @@ def write_network(case: Case) -> None:
     np.savez_compressed(FOLDER / "resnet_cifar10.npz", inputs=x.transpose(0, 3, 1, 2), logits=y)
 
 
+def evaluations() -> dict[str, dict[str, Any]]:
+    """Returns how torchvision and timm evaluate their networks, by their names."""
+    from timm import list_models
+    from timm.models import get_pretrained_cfg
+    from torchvision import models
+
+    found: dict[str, dict[str, Any]] = {"torchvision": {}, "timm": {}}
+    for name in filter(FAMILIES.fullmatch, models.list_models(module=models)):
+        seen = next(iter(models.get_model_weights(name))).transforms()
+        found["torchvision"][name] = {
+            "resized": seen.resize_size[0],
+            "size": seen.crop_size[0],
+            "interpolation": seen.interpolation.value,
+            "mean": seen.mean,
+            "std": seen.std,
+        }
+    for name in filter(FAMILIES.fullmatch, list_models()):
+        seen = get_pretrained_cfg(name)
+        found["timm"][name] = {
+            # As timm.data.transforms_factory has it.
+            "resized": int(seen.input_size[1] / seen.crop_pct),
+            "size": seen.input_size[1],
+            "interpolation": seen.interpolation,
+            "mean": seen.mean,
+            "std": seen.std,
+        }
+    return found
+
+
 def main() -> None:
     """Writes the files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    (FOLDER / "evaluation.json").write_text(json.dumps(evaluations(), separators=(",", ":")) + "\n")
     write_files()
     for cases in (torchvision_cases, timm_cases, cifar_cases, keras_cases):
         for case in cases():

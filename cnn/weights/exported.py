@@ -21,6 +21,8 @@ from cnn.foreign.layouts.layout import Path as OurPath
 _COUNTER = "num_batches_tracked"
 # Of the metadata: the fields of the config that the network was built and fed with.
 FIELDS = "fields"
+# What decides which pixels the network sees.
+_SEEN = ("data.image_size", "data.crop_ratio", "data.interpolation")
 
 
 def export(
@@ -91,5 +93,6 @@ def _fields(config: ConfigDict) -> dict[str, Any]:
     return {
         name: value
         for name, value in leaves(config)
-        if name.startswith("model.") and name != "model.name" and value != default[name]
+        if (name.startswith("model.") and name != "model.name") or name in _SEEN
+        if value != default[name]
     }

@@ -1,5 +1,7 @@
 """Imports, lists and exports from the command line."""
 
+from ml_collections import ConfigDict
+
 from cnn.config.errors import UserError
 from cnn.foreign.fitting import without_prefix
 from cnn.foreign.imported import Imported, Request, bring, choose, own_fields
@@ -38,15 +40,27 @@ def import_weights(
 
 def _report(imported: Imported) -> list[str]:
     candidate, origin = imported.candidate, imported.origin
-    normalised = {name: tuple(candidate.config.data[name]) for name in ("mean", "std")}
+    data = candidate.config.data
+    normalised = {name: tuple(data[name]) for name in ("mean", "std")}
     return [
         f"{origin['file']}: {origin['form']}, as {origin['source_model']} of {origin['layout']} "
         f"({LAYOUTS[candidate.layout].about})",
         *imported.notes,
         *(f"sets {text}" for text in candidate.set_fields),
+        *_resize(data),
         f"input: pixels / 255, minus {normalised['mean']}, over {normalised['std']}",
         f"{len(candidate.fit.taken)} tensors taken, {candidate.num_classes} classes",
         *(f"as the network is born: {leaf.name}" for leaf in imported.born),
+    ]
+
+
+def _resize(data: ConfigDict) -> list[str]:
+    if not data.image_size:
+        return []
+    side = round(data.image_size / data.crop_ratio)
+    return [
+        f"evaluated on the centre {data.image_size} of images whose shorter side is resized to "
+        f"{side} ({data.interpolation})"
     ]
 
 

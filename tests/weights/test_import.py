@@ -12,7 +12,9 @@ import safetensors.numpy
 
 from benchmarks.golden_weights import FOLDER
 from cnn.config.errors import UserError
+from cnn.evaluation.checkpointed_run import open_run
 from cnn.foreign.imported import Request, bring
+from cnn.foreign.layouts import LAYOUTS
 from cnn.training.run_folder import RunFolder
 from cnn.weights.__main__ import main
 from cnn.weights.completed import completed
@@ -183,8 +185,6 @@ def test_values_that_no_network_has_are_refused(tmp_path, tensors, bad):
 
 
 def test_averages_are_set_where_the_config_keeps_them(tmp_path):
-    from cnn.evaluation.checkpointed_run import open_run
-
     workdir = tmp_path / "run"
     run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}", "--config.train.ema_decay=0.9")
     found = open_run(str(workdir)).variables["params"]["head"]["classifier"]["kernel"]
@@ -226,3 +226,49 @@ def test_names_of_older_files_are_those_of_today():
     }
     assert "features.denseblock1.denselayer1.norm.1.weight" in older
     assert set(golden.layout.renamed(older)) == set(golden.tensors)
+
+
+@pytest.mark.parametrize("layout", ["torchvision", "timm"])
+def test_images_are_prepared_as_the_library_says(layout):
+    """What torchvision's transforms and timm's configs state (benchmarks/golden_weights.py)."""
+    stated = json.loads((FOLDER / "evaluation.json").read_text())[layout]
+    for name, network in LAYOUTS[layout].networks.items():
+        fields, wanted = network.fields, stated[network.name]
+        resized = round(fields["data.image_size"] / fields["data.crop_ratio"])
+        assert (resized, fields["data.image_size"]) == (wanted["resized"], wanted["size"]), name
+        assert fields["data.interpolation"] == wanted["interpolation"], name
+        assert list(fields["data.mean"]) == wanted["mean"], name
+        assert list(fields["data.std"]) == wanted["std"], name
+
+
+def test_an_import_is_evaluated_on_the_pixels_of_its_library(tmp_path, capsys):
+    """From Resize(256) and CenterCrop(224) of a JPEG, as torchvision makes them, 2 levels of 255.
+
+    The decoder is another build of the same library, so here no pixel differs.
+    """
+    with np.load(FOLDER.parent / "augmentations.npz") as golden:
+        jpeg, seen = golden["imagenet/jpeg"].tobytes(), golden["imagenet/seen"]
+    for name in "abcdefg":
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "test" / name / "one.jpg").write_bytes(jpeg)
+    golden = read_golden(FOLDER / "torchvision-vgg11_bn.json")
+    file = saved(tmp_path / "vgg.safetensors", golden.tensors)
+    arguments = ["--model=vgg11_bn", "--layout=torchvision", f"--from={file}"]
+    arguments += ["--config.model.features=8,8,12,12,16", f"--config.data.path={tmp_path}"]
+    arguments += ["--config.model.head=flatten(hidden=(24, 20), grid=7)"]
+    run(*arguments, "--config.data.source=folder", f"--workdir={tmp_path / 'run'}")
+    said = capsys.readouterr().out
+    assert "sets data.crop_ratio=0.875" in said
+    assert "evaluated on the centre 224 of images whose shorter side is resized to 256" in said
+    data = RunFolder(tmp_path / "run").config().data
+    assert (data.image_size, data.crop_ratio, data.interpolation) == (224, 0.875, "bilinear")
+    images, _ = open_run(str(tmp_path / "run")).split("test").read(np.arange(7))
+    assert np.abs(images[3, ::4, ::4].astype(int) - seen).max() <= 2
+
+
+def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
+    golden = read_golden(FOLDER / "torchvision-resnet18.json")
+    file = saved(tmp_path / "w.safetensors", golden.tensors)
+    request = Request("resnet18", str(file), overrides=("model.depths=2,1,1,1",))
+    with pytest.raises(UserError, match=r"--layout: is missing: .* fits .*torchvision.*, which"):
+        bring(request)

@@ -125,40 +125,39 @@ _RESNET = IMAGENET | _CAFFE | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}
 _DENSENET = IMAGENET | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}
 _VGG = IMAGENET | _CAFFE | _TORCH_PADDED
 _MOBILENET = IMAGENET | _HALVES | {"model.padding": "SAME", "model.norm_epsilon": 1e-3}
+_CROP = (
+    "Keras states a centre crop and not the resize before it; set is that of torchvision, 256 and "
+    "bilinear: --config.data.crop_ratio and --config.data.interpolation change it"
+)
 _EVEN = (
     "Keras pads the strided convolutions of MobileNet at the end only, so logits are equal where "
     "every map is even, as at 224 pixels, and not elsewhere"
 )
+
+
+def _networks() -> Iterator[tuple[str, Counterpart]]:
+    for depth in (50, 101, 152):
+        yield f"resnet{depth}_v1", Counterpart(f"ResNet{depth}", _resnet, _RESNET, (_CROP,))
+    for depth in (121, 169, 201):
+        yield f"densenet{depth}", Counterpart(f"DenseNet{depth}", _densenet, _DENSENET, (_CROP,))
+    for depth in (16, 19):
+        yield f"vgg{depth}", Counterpart(f"VGG{depth}", _vgg, _VGG, (_CROP,))
+    fields = _MOBILENET | {"model.norm_momentum": 0.99}
+    yield "mobilenet_v1", Counterpart("MobileNet", _mobilenet_v1, fields, (_CROP, _EVEN))
+    fields = _MOBILENET | {"model.norm_momentum": 0.999}
+    yield "mobilenet_v2", Counterpart("MobileNetV2", _mobilenet_v2, fields, (_CROP,))
+    fields = IMAGENET | {"model.padding": "torch"} | GELU
+    for size in ("tiny", "small"):
+        sites = partial(_convnext, root=f"convnext_{size}")
+        yield f"convnext_{size[0]}", Counterpart(f"ConvNeXt{size.title()}", sites, fields, (_CROP,))
+
 
 LAYOUTS.add(
     "keras",
     Layout(
         about="keras.applications, of Keras 2 and 3",
         dialect=KERAS,
-        networks={
-            **{
-                f"resnet{n}_v1": Counterpart(f"ResNet{n}", _resnet, _RESNET) for n in (50, 101, 152)
-            },
-            **{
-                f"densenet{n}": Counterpart(f"DenseNet{n}", _densenet, _DENSENET)
-                for n in (121, 169, 201)
-            },
-            **{f"vgg{n}": Counterpart(f"VGG{n}", _vgg, _VGG) for n in (16, 19)},
-            "mobilenet_v1": Counterpart(
-                "MobileNet", _mobilenet_v1, _MOBILENET | {"model.norm_momentum": 0.99}, (_EVEN,)
-            ),
-            "mobilenet_v2": Counterpart(
-                "MobileNetV2", _mobilenet_v2, _MOBILENET | {"model.norm_momentum": 0.999}
-            ),
-            **{
-                f"convnext_{size[0]}": Counterpart(
-                    f"ConvNeXt{size.title()}",
-                    partial(_convnext, root=f"convnext_{size}"),
-                    IMAGENET | {"model.padding": "torch"} | GELU,
-                )
-                for size in ("tiny", "small")
-            },
-        },
+        networks=dict(_networks()),
         unused=("seed_generator_state",),
     ),
 )

@@ -219,10 +219,28 @@ class Own(Layout):
 LAYOUTS: Registry[Layout] = Registry("layout")
 LAYOUTS.add("own", Own(about="paths of this project", dialect=KERAS, networks={}, exports=True))
 
+
+def evaluated(
+    resized: int = 256, size: int = 224, interpolation: str = "bilinear"
+) -> dict[str, Any]:
+    """Returns the fields of an evaluation on the centre of resized images.
+
+    Args:
+      resized: what the shorter side is resized to.
+      size: of the square that is kept.
+      interpolation: of the resize, Pillow's.
+    """
+    return {
+        "data.image_size": size,
+        "data.crop_ratio": size / resized,
+        "data.interpolation": interpolation,
+    }
+
+
 IMAGENET = {
     "data.name": "imagenet2012",
     "data.test_split": "validation",
-    "data.image_size": 224,
+    **evaluated(),
     "data.channels": 3,
     "data.mean": (0.485, 0.456, 0.406),
     "data.std": (0.229, 0.224, 0.225),

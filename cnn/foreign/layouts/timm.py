@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from cnn.foreign.layouts.families import blocks_of, conv_and_norm, convnext, densenet, resnet, vgg
 from cnn.foreign.layouts.layout import (
@@ -12,6 +13,8 @@ from cnn.foreign.layouts.layout import (
     Counterpart,
     Layout,
     Site,
+    Sites,
+    evaluated,
 )
 from cnn.foreign.layouts.torchvision import DENSE, GELU, VGG_HEAD, WIDE
 from cnn.foreign.tensor_form import conv_of_linear
@@ -72,28 +75,51 @@ def _convnext(network: ConvNeXt) -> Iterator[Site]:
     )
 
 
-def _networks() -> Iterator[tuple[str, Counterpart]]:
+_TAGS = (
+    "timm states resize and interpolation for each tag of a network; set are those of its default "
+    "tag, so give --config.data.crop_ratio and --config.data.interpolation for another",
+)
+
+
+def _evaluated(name: str) -> dict[str, Any]:
+    """Returns how timm evaluates the default tag of a network."""
+    tagged = (
+        *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "seresnet50"),
+        *("resnetv2_50", "resnetv2_101", "resnext50_32x4d", "resnext101_64x4d"),
+        *("convnext_tiny", "convnext_small"),
+    )
+    if name in tagged:
+        return evaluated(235, interpolation="bicubic")
+    if name in ("resnetv2_18", "resnetv2_34"):
+        return evaluated(248, interpolation="bicubic")
+    if name in ("resnet101d", "resnet152d"):
+        return evaluated(269, 256, "bicubic")
+    if name in ("resnext101_32x8d", "wide_resnet101_2") or name.startswith("vgg"):
+        return evaluated(256, interpolation="bilinear")
+    return evaluated(256, interpolation="bicubic")
+
+
+def _networks() -> Iterator[tuple[str, str, Sites, dict[str, Any]]]:
+    """Yields our name, timm's, the sites and the fields besides those of all."""
     averaged = partial(resnet, stem=_DEEP, shortcut=("downsample.1", "downsample.2"))
     for depth in (18, 34, 50, 101, 152):
-        yield f"resnet{depth}", Counterpart(f"resnet{depth}", resnet, _BASE)
-        yield f"se_resnet{depth}", Counterpart(f"seresnet{depth}", resnet, _BASE)
-        pre = Counterpart(f"resnetv2_{depth}", _preactivated, _BASE | _HALVES)
-        yield f"preact_resnet{depth}", pre
-        yield f"resnet{depth}d", Counterpart(f"resnet{depth}d", averaged, _BASE | _AVERAGED)
+        yield f"resnet{depth}", f"resnet{depth}", resnet, {}
+        yield f"se_resnet{depth}", f"seresnet{depth}", resnet, {}
+        yield f"preact_resnet{depth}", f"resnetv2_{depth}", _preactivated, _HALVES
+        yield f"resnet{depth}d", f"resnet{depth}d", averaged, _AVERAGED
     for name in WIDE:
-        yield name, Counterpart(name, resnet, _BASE)
+        yield name, name, resnet, {}
     for name in DENSE:
-        yield name, Counterpart(name, densenet, _BASE)
+        yield name, name, densenet, {}
     for depth in (50, 101, 152):
-        yield f"resnet{depth}c", Counterpart(f"resnet{depth}c", partial(resnet, stem=_DEEP), _BASE)
+        yield f"resnet{depth}c", f"resnet{depth}c", partial(resnet, stem=_DEEP), {}
     for depth in (11, 13, 16, 19):
         for suffix in ("", "_bn"):
-            name = f"vgg{depth}{suffix}"
-            yield name, Counterpart(name, _vgg, _BASE | VGG_HEAD)
-    yield "mobilenet_v1", Counterpart("mobilenetv1_100", _mobilenet, _BASE | _HALVES)
-    yield "mobilenet_v2", Counterpart("mobilenetv2_100", _mobilenet, _BASE)
-    yield "convnext_t", Counterpart("convnext_tiny", _convnext, _BASE | GELU)
-    yield "convnext_s", Counterpart("convnext_small", _convnext, _BASE | GELU)
+            yield f"vgg{depth}{suffix}", f"vgg{depth}{suffix}", _vgg, VGG_HEAD
+    yield "mobilenet_v1", "mobilenetv1_100", _mobilenet, _HALVES
+    yield "mobilenet_v2", "mobilenetv2_100", _mobilenet, {}
+    yield "convnext_t", "convnext_tiny", _convnext, GELU
+    yield "convnext_s", "convnext_small", _convnext, GELU
 
 
 LAYOUTS.add(
@@ -101,7 +127,10 @@ LAYOUTS.add(
     Layout(
         about="PyTorch Image Models (timm)",
         dialect=TORCH,
-        networks=dict(_networks()),
+        networks={
+            ours: Counterpart(name, sites, _BASE | fields | _evaluated(name), _TAGS)
+            for ours, name, sites, fields in _networks()
+        },
         unused=("num_batches_tracked",),
         exports=True,
     ),

@@ -12,6 +12,7 @@ from cnn.foreign.layouts.layout import (
     Counterpart,
     Layout,
     Site,
+    evaluated,
 )
 from cnn.foreign.tensor_form import Shape, TensorForm, same
 from cnn.models.convnext import ConvNeXt
@@ -65,18 +66,25 @@ WIDE = (
 )
 DENSE = tuple(f"densenet{depth}" for depth in (121, 161, 169, 201))
 _BASE = TORCH_MODEL | IMAGENET
+# Fields are those of IMAGENET1K_V1.
+_V2 = (
+    "weights of torchvision called V2 were made for images resized to 232: "
+    f"--config.data.crop_ratio={224 / 232}",
+)
 _NETWORKS = {
-    **{f"resnet{n}": Counterpart(f"resnet{n}", resnet, _BASE) for n in (18, 34, 50, 101, 152)},
-    **{name: Counterpart(name, resnet, _BASE) for name in WIDE},
+    **{f"resnet{n}": Counterpart(f"resnet{n}", resnet, _BASE) for n in (18, 34)},
+    **{f"resnet{n}": Counterpart(f"resnet{n}", resnet, _BASE, _V2) for n in (50, 101, 152)},
+    **{name: Counterpart(name, resnet, _BASE, _V2) for name in WIDE},
+    "resnext101_64x4d": Counterpart("resnext101_64x4d", resnet, _BASE | evaluated(232)),
     **{name: Counterpart(name, densenet, _BASE) for name in DENSE},
     **{
         f"vgg{n}{suffix}": Counterpart(f"vgg{n}{suffix}", _vgg, _BASE | VGG_HEAD)
         for n in (11, 13, 16, 19)
         for suffix in ("", "_bn")
     },
-    "mobilenet_v2": Counterpart("mobilenet_v2", _mobilenet_v2, _BASE),
-    "convnext_t": Counterpart("convnext_tiny", _convnext, _BASE | GELU),
-    "convnext_s": Counterpart("convnext_small", _convnext, _BASE | GELU),
+    "mobilenet_v2": Counterpart("mobilenet_v2", _mobilenet_v2, _BASE, _V2),
+    "convnext_t": Counterpart("convnext_tiny", _convnext, _BASE | GELU | evaluated(236)),
+    "convnext_s": Counterpart("convnext_small", _convnext, _BASE | GELU | evaluated(230)),
 }
 
 LAYOUTS.add(
