@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.analysis.study_results import Arm
 from cnn.ablation.planning.factors import Factors, factors_of
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.load import load
@@ -29,10 +30,15 @@ def baseline() -> Factors:
         (("model.downsample=max",), ()),
         (("seed=3", "log.every=3 steps"), ()),
         (("model.downsample=avg",), ("maximum",)),
-        (("model.downsample=aps",), ("maximum",)),
+        (("model.downsample=aps",), ("maximum", "sampling")),
+        (("model.downsample=lps",), ("parameters", "MACs", "non-linearities", "maximum", "sampling")),
         (("model.downsample=max_blur(taps=4)",), ("MACs", "receptive field")),
         (("model.downsample=strided_conv",), ("MACs", "receptive field", "maximum")),
-        (("model.downsample=none",), ("MACs", "receptive field", "maximum")),
+        (
+            ("model.downsample=conv_pool",),
+            ("parameters", "MACs", "receptive field", "normalization", "non-linearities"),
+        ),
+        (("model.downsample=none",), ("MACs", "maximum", "sampling")),
         (("model.features=16,16",), ("parameters", "MACs")),
         (("model.activation=gelu",), ()),
         (("model.norm=none",), ("normalization",)),
@@ -48,9 +54,35 @@ def test_what_differs_is_named(baseline, overrides, marks):
         assert found == marks
 
 
-def test_the_published_form_of_polyphase_sampling_keeps_the_maximum(baseline):
-    # Which of the phases is taken is not known, so the field is theirs together.
-    assert factors("model.downsample=max_aps").differing(baseline) == ("receptive field",)
+@pytest.mark.parametrize(
+    ("operator", "confounded"),
+    [
+        ("aps", True),
+        ("max_aps", False),
+        ("avg", False),
+        ("strided_conv", True),
+        ("conv_pool", True),
+    ],
+)
+def test_an_operator_that_samples_otherwise_and_drops_the_maximum_is_confounded(
+    baseline, operator, confounded
+):
+    differs = factors(f"model.downsample={operator}").differing(baseline)
+    assert Arm("arm", differs=differs).confounded == confounded
+    # Chaman and Dokmanic keep the maximum, at strides 1, and change the sampling alone.
+    if operator == "max_aps":
+        assert differs == ("sampling",)
+
+
+def test_a_shortcut_that_keeps_what_its_block_picks_is_no_further_site():
+    def residual(*overrides):
+        texts = ("model.name=resnet20", "model.features=4,8,8", "model.depths=1,1,1", *overrides)
+        return factors_of(load("configs/base.py", texts).config, (16, 16, 3), 5)
+
+    both = "model.downsample=max_aps", "model.shortcut_downsample=aps"
+    other = "model.downsample=max_aps", "model.shortcut_downsample=avg"
+    assert residual(*both).differing(residual("model.downsample=max")) == ("sampling",)
+    assert "sites" in residual(*other).differing(residual("model.downsample=max"))
 
 
 def test_a_verdict_says_what_it_is_confounded_with():

@@ -15,6 +15,7 @@ from cnn.config.record import FREE_FIELDS
 from cnn.cost.count import count
 from cnn.evaluation.receptive_field.theoretical import receptive_fields
 from cnn.layers import NORMS
+from cnn.layers.downsample import DOWNSAMPLERS, operator_of
 from cnn.layers.style import ACTIVATIONS
 
 # Relative: smaller differences of parameters and multiply-accumulates are no factor.
@@ -36,6 +37,8 @@ class Factors:
       norms: layers that normalize.
       activations: non-linearities between layers.
       maxima: whether anything takes a maximum over pixels.
+      sampling: which positions are kept where the resolution drops: of every operator that is
+        there, whether it picks the polyphase component itself, and whether it keeps all positions.
       sites: the fields that say what stands where the resolution drops.
       recipe: every field outside `model` that decides a result, but for the seed.
     """
@@ -46,6 +49,7 @@ class Factors:
     norms: int
     activations: int
     maxima: bool
+    sampling: tuple[tuple[bool, bool], ...]
     sites: tuple[tuple[str, str], ...]
     recipe: tuple[tuple[str, Any], ...]
 
@@ -53,16 +57,20 @@ class Factors:
         """Names the factors in which this arm differs from its baseline.
 
         That another operator stands at one site is what an arm is about; at two sites it is a
-        factor.
+        factor. What the operator aggregates (a maximum or not) and which positions it keeps are two
+        factors, as each can be changed alone. Of an operator that keeps other positions, the
+        receptive field is other for that reason, so it is no further factor.
         """
+        sampled = self.sampling != baseline.sampling
         moved = sum(a != b for a, b in zip(self.sites, baseline.sites, strict=True))
         marks = {
             "parameters": _apart(self.parameters, baseline.parameters),
             "MACs": _apart(self.macs, baseline.macs),
-            "receptive field": self.receptive_field != baseline.receptive_field,
+            "receptive field": not sampled and self.receptive_field != baseline.receptive_field,
             "normalization": self.norms != baseline.norms,
             "non-linearities": self.activations != baseline.activations,
             "maximum": self.maxima != baseline.maxima,
+            "sampling": sampled,
             "sites": moved > 1,
             "recipe": self.recipe != baseline.recipe,
         }
@@ -94,13 +102,29 @@ def factors_of(config: ConfigDict, input_shape: tuple[int, ...], num_classes: in
         norms=norms,
         activations=sum(name in ACTIVATIONS for name, _ in seen),
         maxima=any(name in _MAXIMA and arrays for name, arrays in seen),
-        sites=tuple((site, str(config.model.get(site, ""))) for site in SITES),
+        sampling=_sampling(models.resolve(config.model)),
+        sites=_sites(config.model),
         recipe=tuple(
             (name, value)
             for name, value in leaves(config)
             if not name.startswith(("model.", "log.", "seed")) and name not in FREE_FIELDS
         ),
     )
+
+
+def _sites(model: ConfigDict) -> tuple[tuple[str, str], ...]:
+    """Returns what stands at each site, but for a shortcut that keeps what its block picks."""
+    named = {site: str(model.get(site, "")) for site in SITES}
+    main, shortcut = named["downsample"], named["shortcut_downsample"]
+    if main and shortcut and operator_of(main).shares_phase and operator_of(shortcut).shares_phase:
+        named["shortcut_downsample"] = ""
+    return tuple(named.items())
+
+
+def _sampling(model: ConfigDict) -> tuple[tuple[bool, bool], ...]:
+    named = (model.get(field.removeprefix("model.")) for field in DOWNSAMPLERS.fields)
+    operators = [operator_of(text) for text in named if text]
+    return tuple(sorted({(one.shares_phase, one.keeps_resolution) for one in operators}))
 
 
 def _receptive_field(model: nn.Module, input_shape: tuple[int, ...]) -> int | None:

@@ -368,7 +368,7 @@ def rule(analysis: Analysis) -> list[str]:
         f"{_pairing(analysis)}",
         "Confounded: beside the operator that it is about, an arm differs from the baseline in "
         "more than one of parameters, MACs, receptive field, normalization, non-linearities, "
-        "whether a maximum is taken, further sites, and the training recipe.",
+        "whether a maximum is taken, the sampling, further sites, and the training recipe.",
         "Differences that are reported because they are significant are too large on average; "
         "corrected estimates (report.csv) take that out.",
     ]
