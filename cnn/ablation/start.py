@@ -148,8 +148,11 @@ def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
     from cnn.ablation.report.verification import verify_report
 
     folder = StudyFolder(Path(workdir).absolute())
-    files = verify_report(analyze(collect(folder)), folder.path)
-    print(f"verified: {', '.join(file.name for file in files)} are what the runs give")
+    analysis = analyze(collect(folder))
+    files = ", ".join(file.name for file in verify_report(analysis, folder.path))
+    kept = "per-example outcomes" if analysis.examples else "results"
+    besides = "" if analysis.examples else "; outcomes of single examples were not kept"
+    print(f"verified: {files} are what the {kept} of the runs give{besides}")
 
 
 def _engine(

@@ -31,7 +31,10 @@ def baseline() -> Factors:
         (("seed=3", "log.every=3 steps"), ()),
         (("model.downsample=avg",), ("maximum",)),
         (("model.downsample=aps",), ("maximum", "sampling")),
-        (("model.downsample=lps",), ("parameters", "MACs", "non-linearities", "maximum", "sampling")),
+        (
+            ("model.downsample=lps",),
+            ("parameters", "MACs", "non-linearities", "maximum", "sampling"),
+        ),
         (("model.downsample=max_blur(taps=4)",), ("MACs", "receptive field")),
         (("model.downsample=strided_conv",), ("MACs", "receptive field", "maximum")),
         (

@@ -1,0 +1,23 @@
+"""The reports of all committed studies are what their runs give, byte by byte."""
+
+import pytest
+
+from cnn.ablation import start
+from tests.conftest import REPOSITORY
+
+STUDIES = sorted(
+    str(f.parent.relative_to(REPOSITORY)) for f in REPOSITORY.glob("results/**/study.json")
+)
+
+
+@pytest.mark.parametrize("workdir", STUDIES)
+def test_a_committed_study_is_verified(workdir, monkeypatch, capsys):
+    monkeypatch.chdir(REPOSITORY)
+    start.verify(workdir)
+    told = capsys.readouterr().out
+    assert told.startswith("verified: report.html, report.md, report.csv, report.tex")
+    assert ("per-example outcomes" in told) == (workdir != "results/shift")
+
+
+def test_there_are_committed_studies():
+    assert {"results/pooling", "results/shift"} <= set(STUDIES)
