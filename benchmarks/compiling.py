@@ -26,7 +26,7 @@ from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.mesh import batch_sharding, count_cores_as_devices
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from configs import base
 
 DEEPEST = (
@@ -70,7 +70,9 @@ def lower_step(config: ConfigDict) -> jax.stages.Lowered:
     """Returns the program of one update as `train.py` makes it, before XLA compiles it."""
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), evaluator.mesh.size))
+    trainer = make_trainer(
+        evaluator, make_training_plan(config, len(dataset.train), evaluator.mesh.size)
+    )
     size, sharding = config.train.batch_size, batch_sharding(evaluator.mesh)
     batch = {
         "input": jax.ShapeDtypeStruct((size, *dataset.input_shape), jnp.uint8, sharding=sharding),

@@ -33,8 +33,8 @@ from cnn.ablation.analysis.statistics.difference import (
     welch,
 )
 from cnn.ablation.analysis.statistics.power import planned, power, seeds_needed
-from cnn.ablation.analysis.statistics.sequential import Schedule
-from cnn.ablation.analysis.statistics.verdict import Look, Verdict, judge
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
+from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, Verdict, judge
 from cnn.ablation.analysis.study_analysis import kinds
 from cnn.ablation.analysis.study_results import Arm as StudyArm
 from cnn.ablation.analysis.study_results import SeedRun, Status
@@ -197,13 +197,13 @@ def compare(
     ]
 
 
-def once(seeds: int) -> Look:
+def once(seeds: int) -> InterimAnalysis:
     """The only analysis of a study."""
-    return Look(0, Schedule((seeds,)))
+    return InterimAnalysis(0, AnalysisSchedule((seeds,)))
 
 
 def decide(
-    differences: list[Difference | None], look: Look, margin: float = MARGIN
+    differences: list[Difference | None], look: InterimAnalysis, margin: float = MARGIN
 ) -> list[Verdict]:
     """The verdicts on a family."""
     return judge(differences, margin, look=look)
@@ -292,7 +292,7 @@ def seeds_added(seeds: int, most: int) -> Study:
     def study(rng: np.random.Generator) -> bool:
         tables, analyses = draw(rng, arms, most), [seeds]
         while True:
-            look = Look(len(analyses) - 1, Schedule(tuple(analyses)))
+            look = InterimAnalysis(len(analyses) - 1, AnalysisSchedule(tuple(analyses)))
             now = [table[: analyses[-1]] for table in tables]
             found = decide(compare(now), look)
             if false(found):
@@ -315,9 +315,9 @@ def planned_analyses(looks: tuple[int, ...]) -> Study:
 
     def study(rng: np.random.Generator) -> bool:
         tables = draw(rng, arms, looks[-1])
-        schedule = Schedule(looks, planned=len(looks))
+        schedule = AnalysisSchedule(looks, planned=len(looks))
         return any(
-            false(decide(compare([t[:n] for t in tables]), Look(i, schedule)))
+            false(decide(compare([t[:n] for t in tables]), InterimAnalysis(i, schedule)))
             for i, n in enumerate(looks)
         )
 

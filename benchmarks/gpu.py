@@ -41,7 +41,7 @@ from cnn.data import EvalFeed, open_dataset
 from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_trainer
 from cnn.training.evaluate import evaluate
 from cnn.training.mesh import replicated
-from cnn.training.plan import Plan, resolve
+from cnn.training.plan import TrainingPlan, make_training_plan
 from cnn.training.state import TrainState
 from configs import airbench, base
 
@@ -189,7 +189,7 @@ def _time_to_train(request: Request, downsample: str) -> dict[str, Any]:
         config.train.batch_size = config.evaluation.batch_size = 16
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=1)
-    plan = resolve(config, len(dataset.train), 1)
+    plan = make_training_plan(config, len(dataset.train), 1)
     trainer, feed = make_trainer(evaluator, plan), evaluator.feed(dataset.test)
     init = jax.jit(trainer.init, out_shardings=replicated(evaluator.mesh))
     run = partial(_train_once, evaluator, init, trainer, plan, feed)
@@ -210,7 +210,7 @@ def _train_once(
     evaluator: Evaluator,
     init: Callable[..., TrainState],
     trainer: Trainer,
-    plan: Plan,
+    plan: TrainingPlan,
     test: EvalFeed,
     seed: int,
 ) -> tuple[float, float, float]:

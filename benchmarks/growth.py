@@ -32,7 +32,7 @@ from cnn.cost.timing import seconds_in_turns
 from cnn.data import open_dataset
 from cnn.training.assembly import Trainer, make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from configs import base
 
 Sizes = dict[int, Callable[[], Any]]  # size -> what is timed
@@ -53,7 +53,7 @@ def trainer_of(config: ConfigDict, devices: int = 1) -> Trainer:
     """Returns what trains the network of a config."""
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=devices)
-    return make_trainer(evaluator, resolve(config, len(dataset.train), devices))
+    return make_trainer(evaluator, make_training_plan(config, len(dataset.train), devices))
 
 
 def step_of(config: ConfigDict, devices: int = 1) -> Callable[[], Any]:
@@ -86,7 +86,7 @@ def examples_loaded(folder: Path) -> Sizes:
         config = config_of(16, count)
         config.data.synthetic_shape = (8, 8, 3)
         evaluator = make_evaluator(config, open_dataset(config.data), devices=1)
-        plan = resolve(config, count, 1)
+        plan = make_training_plan(config, count, 1)
         return lambda: make_trainer(evaluator, plan).feed.arrays
 
     return {count: loading(count) for count in (2_000, 20_000)}
@@ -99,7 +99,7 @@ def examples_stepped(folder: Path) -> Sizes:
         config = config_of(16, count)
         config.data.synthetic_shape = (8, 8, 3)
         evaluator = make_evaluator(config, open_dataset(config.data), devices=1)
-        feed = make_trainer(evaluator, resolve(config, count, 1)).feed
+        feed = make_trainer(evaluator, make_training_plan(config, count, 1)).feed
         # The order of an epoch is made once, at its start.
         return lambda: list(feed.batches(1, 101))
 

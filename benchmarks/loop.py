@@ -37,7 +37,7 @@ from cnn.training.console import Display
 from cnn.training.interruption import Interruption
 from cnn.training.loop import run
 from cnn.training.mesh import count_cores_as_devices
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
 from cnn.training.start import use_compilation_cache
@@ -103,7 +103,7 @@ class Both:
     def __init__(self, config: ConfigDict, workdir: str, steps: int):
         dataset = open_dataset(config.data)
         evaluator = make_evaluator(config, dataset)
-        plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+        plan = make_training_plan(config, len(dataset.train), evaluator.mesh.size)
         self._trainer = make_trainer(evaluator, plan)
         start = self._trainer.start
         self._record = RunRecord(RunFolder(workdir), Display(), evaluator, plan, start)

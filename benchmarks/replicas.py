@@ -27,10 +27,10 @@ from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.cost.timing import seconds_in_turns
 from cnn.data import open_dataset
-from cnn.training.assembly import make_evaluator, make_feed, make_trainer
+from cnn.training.assembly import make_evaluator, make_trainer, make_training_feed
 from cnn.training.mesh import replicated
-from cnn.training.plan import resolve
-from cnn.training.replicas import Group
+from cnn.training.plan import make_training_plan
+from cnn.training.replicas import ReplicaGroup
 from cnn.training.steps import make_train_step
 from configs import base
 
@@ -54,7 +54,7 @@ def single_step(config: ConfigDict) -> Callable[[], Any]:
     """Returns a function that makes one step of a run on one device."""
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=1)
-    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
+    trainer = make_trainer(evaluator, make_training_plan(config, len(dataset.train), 1))
     state, batches = trainer.new_state(), trainer.feed.batches(0, STEPS)
 
     def step() -> Any:
@@ -69,7 +69,7 @@ def group_step(configs: list[ConfigDict]) -> Callable[[], Any]:
     """Returns a function that makes one step of all replicas."""
     dataset = open_dataset(configs[0].data)
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
-    group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
+    group = ReplicaGroup(evaluators, make_training_plan(configs[0], len(dataset.train), 1))
     state, rows = group.stack({}), list(range(len(configs)))
     feeds = [feed.values(0, STEPS) for feed in group.feeds]
 
@@ -93,10 +93,10 @@ def one_device_step(
     dataset = open_dataset(configs[0].data)
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     first, whole = evaluators[0], replicated(evaluators[0].mesh)
-    feed = make_feed(first, whole, whole)
+    feed = make_training_feed(first, whole, whole)
     seeds = [Seeds.of(config) for config in configs]
     feeds = [feed.reseeded(own.order, own.augment).values(0, STEPS) for own in seeds]
-    plan = resolve(configs[0], len(dataset.train), 1)
+    plan = make_training_plan(configs[0], len(dataset.train), 1)
     trainers = [make_trainer(evaluator, plan) for evaluator in evaluators]
     step = make_train_step(trainers[0].recipe)
     update = jax.jit(spread(step), donate_argnums=0, out_shardings=whole)

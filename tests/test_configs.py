@@ -13,7 +13,7 @@ from cnn.data import open_dataset
 from cnn.data.features import Features
 from cnn.layers import STYLE_FIELDS
 from cnn.training.assembly import make_evaluator, make_trainer
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import REPOSITORY
 
 CONFIGS = sorted(
@@ -50,7 +50,7 @@ def test_every_config_takes_a_step(path):
     config = load_small(path)
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
+    trainer = make_trainer(evaluator, make_training_plan(config, len(dataset.train), 1))
     state = trainer.new_state()
     before = jax.device_get(state.params)
     (batch,) = trainer.feed.batches(0, 1)

@@ -18,7 +18,7 @@ from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.mesh import make_mesh
 from cnn.training.metrics import summarize
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import REPOSITORY, tiny_config
 
 # float32 sums of another order; measured differences are a tenth of these.
@@ -39,7 +39,7 @@ def assemble(*overrides):
     config = tiny_config(*overrides)
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+    plan = make_training_plan(config, len(dataset.train), evaluator.mesh.size)
     return evaluator, make_trainer(evaluator, plan)
 
 

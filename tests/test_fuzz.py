@@ -15,7 +15,7 @@ from cnn.config.errors import UserError
 from cnn.config.load import load
 from cnn.config.registry import registries
 from cnn.data import open_dataset
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import REPOSITORY
 
 ROUNDS = int(os.environ.get("FUZZ", "100"))
@@ -82,7 +82,7 @@ def try_overrides(config, overrides):
     """Loads, resolves and builds; returns the sentence with which that is refused, or ""."""
     try:
         config = load(str(REPOSITORY / "configs" / f"{config}.py"), overrides).config
-        resolve(config, 50_000, 1)
+        make_training_plan(config, 50_000, 1)
         shape = (32, 32, 3)
         if config.data.source == "synthetic":
             shape = open_dataset(config.data).input_shape

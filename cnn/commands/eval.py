@@ -31,10 +31,10 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(rest)
     load_plugins(given.plugin)
 
-    from cnn.evaluation.start import Request, start
+    from cnn.evaluation.start import EvaluationRequest, start
 
     start(
-        Request(
+        EvaluationRequest(
             workdirs=tuple(given.workdir),
             checkpoint=given.checkpoint,
             step=given.step,

@@ -15,10 +15,10 @@ from cnn.config.fields import (
     choice,
     duration,
     flag,
+    prefixed,
     real,
-    section,
     several,
-    share,
+    split_share,
     text,
     whole,
 )
@@ -47,14 +47,14 @@ FIELDS: dict[str, Field] = {
         "its length, or at the middle frame only",
         later=True,
     ),
-    **section(
+    **prefixed(
         "seeds",
         init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),
         order=whole(-1, _SEED, "likewise"),
         augment=whole(-1, _SEED, "likewise"),
         dropout=whole(-1, _SEED, "likewise"),
     ),
-    **section(
+    **prefixed(
         "data",
         signal=text("image", "what examples are; see cnn/data/signals", later=True),
         source=text("tfds", "where they come from; see cnn/data/sources"),
@@ -68,7 +68,9 @@ FIELDS: dict[str, Field] = {
         # its files' paths below it have to contain.
         train_split=text("train", "what is trained on"),
         test_split=text("test", "read by the final evaluation and eval.py only"),
-        validation=share("0%", 'carved out of train whatever the seed: "10%", "5000 examples"'),
+        validation=split_share(
+            "0%", 'carved out of train whatever the seed: "10%", "5000 examples"'
+        ),
         validation_split=text(
             "", 'a ready-made split in its place, such as "val"; "": none', later=True
         ),
@@ -118,7 +120,7 @@ FIELDS: dict[str, Field] = {
             real(1.0, "(0, inf)", "likewise; sound: per band of the features, or one for waves")
         ),
     ),
-    **section(
+    **prefixed(
         "data.video",
         frames=whole(16, _SIZE, "of a clip"),
         sampling=choice(
@@ -128,7 +130,7 @@ FIELDS: dict[str, Field] = {
         random=flag(True, "in training: the start, or for uniform each place in its part"),
         short=choice(("loop", "hold", "refuse"), "videos of too few frames; hold: the last one"),
     ),
-    **section(
+    **prefixed(
         "data.sound",
         rate=whole(16000, "[1, 2147483647]", "samples per second of all clips"),
         other_rates=choice(("resample", "refuse"), "folder, tfds: sounds of another rate"),
@@ -165,7 +167,7 @@ FIELDS: dict[str, Field] = {
             ("train", "clip", "none"), "by mean and std of the training part, or of each clip"
         ),
     ),
-    **section(
+    **prefixed(
         "augment",
         flip=flag(False, "left-right, with probability one half"),
         pad=whole(0, "[0, 65536]", "pixels padded on each side before a random crop back to size"),
@@ -197,7 +199,7 @@ FIELDS: dict[str, Field] = {
         color_ops=whole(0, "[0, 100]", "RandAugment-style colour operations per image; 0: off"),
         color_magnitude=real(9.0, "[0, 30]", "as in the RandAugment paper"),
     ),
-    **section(
+    **prefixed(
         "model",
         name=text("plain", "the network: python -m cnn.models lists them"),
         features=several(whole(1, _SIZE, "width of each stage")),
@@ -240,7 +242,7 @@ FIELDS: dict[str, Field] = {
         ),
         dtype=choice(("float32", "bfloat16"), "of the computation; parameters stay float32"),
     ),
-    **section(
+    **prefixed(
         "train",
         duration=duration("10 epochs", "of the whole training"),
         batch_size=whole(128, _BATCH, "global: over all devices, hosts and accumulation steps"),
@@ -250,7 +252,7 @@ FIELDS: dict[str, Field] = {
         ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
         clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
     ),
-    **section(
+    **prefixed(
         "optimizer",
         name=text("sgd", "see cnn/training/optimizer.py"),
         learning_rate=real(0.1, "[0, inf)", "the peak, for a batch of 256 examples"),
@@ -273,7 +275,7 @@ FIELDS: dict[str, Field] = {
             text("", "parameters trained otherwise: 'REGEX: rate=0.1 weight_decay=0'", later=True)
         ),
     ),
-    **section(
+    **prefixed(
         "schedule",
         name=text("cosine", "see cnn/training/optimizer.py"),
         warmup=duration("0 steps", "linear, from zero"),
@@ -281,7 +283,7 @@ FIELDS: dict[str, Field] = {
         factor=real(0.1, "[0, 1]", "of the rate, at each boundary"),
         final=real(0.0, "[0, 1]", "last rate as a share of the peak"),
     ),
-    **section(
+    **prefixed(
         "evaluation",
         every=duration("1 epochs", "on the validation part, when there is one"),
         # Sums are made in the order of the examples, so any size gives the same metrics but for the
@@ -292,7 +294,7 @@ FIELDS: dict[str, Field] = {
             "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
         ),
     ),
-    **section(
+    **prefixed(
         "checkpoint",
         every=duration("1 epochs", "between two", free=True),
         keep=whole(
@@ -307,7 +309,7 @@ FIELDS: dict[str, Field] = {
             later=True,
         ),
     ),
-    **section(
+    **prefixed(
         "log",
         every=duration("50 steps", "what the metrics of one line are averages over"),
         trackers=text(
@@ -316,7 +318,7 @@ FIELDS: dict[str, Field] = {
             free=True,
         ),
     ),
-    **section(
+    **prefixed(
         "mesh",
         # 0: all accelerators, or as many cores of a CPU as get 32 examples each.
         devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),

@@ -151,7 +151,7 @@ def duration(default: str, meaning: str, **more: Any) -> Field:
     return Field(str, default, meaning, read=parse_duration, **more)
 
 
-def share(default: str, meaning: str, **more: Any) -> Field:
+def split_share(default: str, meaning: str, **more: Any) -> Field:
     """A part of a split."""
     return Field(str, default, meaning, read=parse_share, **more)
 
@@ -161,7 +161,7 @@ def several(one: Field, *default: Any, **more: Any) -> Field:
     return replace(one, default=default, **more)
 
 
-def section(name: str, /, **fields: Field) -> dict[str, Field]:
+def prefixed(name: str, /, **fields: Field) -> dict[str, Field]:
     """Returns the fields of a section by their dotted names."""
     return {f"{name}.{short}": field for short, field in fields.items()}
 

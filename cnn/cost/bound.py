@@ -25,7 +25,7 @@ from cnn.training.assembly import (
     make_update,
 )
 from cnn.training.mesh import batch_sharding
-from cnn.training.plan import Plan, resolve
+from cnn.training.plan import TrainingPlan, make_training_plan
 from cnn.training.provenance import provenance
 from cnn.training.steps import Recipe
 from cnn.training.streams import stream_key
@@ -55,7 +55,7 @@ def measure_bound(
     """
     dataset = dataset or data.open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+    plan = make_training_plan(config, len(dataset.train), evaluator.mesh.size)
     chosen = make_trainer(evaluator, plan)
     found = {}
     for placement in PLACEMENTS:
@@ -88,7 +88,7 @@ def _placed(config: ConfigDict, placement: str) -> ConfigDict:
 
 
 def bound(
-    evaluator: Evaluator, plan: Plan, trainer: Trainer, steps: int, repeats: int
+    evaluator: Evaluator, plan: TrainingPlan, trainer: Trainer, steps: int, repeats: int
 ) -> dict[str, Any]:
     """Times four things in turns of some steps each.
 

@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 from cnn.config.seeds import Seeds
 from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.slices import Chip, Slice
-from cnn.training.assembly import Evaluator, make_feed, make_recipe, make_update
+from cnn.training.assembly import Evaluator, make_recipe, make_training_feed, make_update
 from cnn.training.mesh import abstract_state, batch_sharding, replicated
 from cnn.training.optimizer import make_schedule
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
       UserError: the config, the data and the mesh do not go together.
     """
     config, evaluator = here.config, replace(here, mesh=mesh)
-    plan = resolve(config, len(here.dataset.train), mesh.size)
+    plan = make_training_plan(config, len(here.dataset.train), mesh.size)
     # Any batch tells what a batch looks like.
     small = replace(here, config=with_batch_size(config, 1))
-    feed = make_feed(small, batch_sharding(here.mesh), replicated(here.mesh))
+    feed = make_training_feed(small, batch_sharding(here.mesh), replicated(here.mesh))
     (one,) = feed.batches(0, 1)
     recipe = make_recipe(evaluator, make_schedule(config.schedule, plan), feed.cropped)
     size = config.train.batch_size

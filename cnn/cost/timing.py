@@ -71,7 +71,7 @@ def seconds_of(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def sample(
+def time_calls(
     function: Callable[[], object], least: int = 30, most: int = 300, budget: float = 10.0
 ) -> list[float]:
     """Times calls one after the other, after two untimed ones.

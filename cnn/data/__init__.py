@@ -3,7 +3,7 @@
 from cnn.data import policies
 from cnn.data.augmentation import check_augment, make_augment, normalize
 from cnn.data.dataset import Dataset, identity_differences, open_dataset
-from cnn.data.feed import EvalFeed, Feed, load, make_eval_feed, make_feed
+from cnn.data.feed import EvalFeed, Feed, load_batch, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 from cnn.data.signals import SIGNALS, Signal
 from cnn.data.sources import SOURCES
@@ -22,7 +22,7 @@ __all__ = [
     "batch_indices",
     "check_augment",
     "identity_differences",
-    "load",
+    "load_batch",
     "make_augment",
     "make_eval_feed",
     "make_feed",

@@ -5,7 +5,7 @@ from pathlib import Path
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError, did_you_mean
 from cnn.data.files import shown
-from cnn.data.prepare.archives import gather
+from cnn.data.prepare.archives import collect_archives
 from cnn.data.prepare.own import own_set
 from cnn.data.prepare.recipes import RECIPES, Recipe
 from cnn.data.prepare.writer import PreparedSet, write
@@ -50,7 +50,7 @@ def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
             raise UserError(f"--from: there is no {shown(path)}")
     if name in RECIPES and not _is_extracted(RECIPES[name], given):
         recipe = RECIPES[name]
-        return recipe.sets(gather(recipe.archives, given, root / "downloads"))
+        return recipe.sets(collect_archives(recipe.archives, given, root / "downloads"))
     if len(given) != 1:
         raise UserError(
             f"'{name}' is no data set with official archives: {did_you_mean(name, RECIPES)}; of "

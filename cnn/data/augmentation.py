@@ -23,10 +23,10 @@ Augment = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array
 
 
 # (key, uint8 images) -> uint8 images.
-Operation = Callable[[jax.Array, jax.Array], jax.Array]
+PixelOperation = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def _on_images(operation: Operation, key: jax.Array, images: jax.Array) -> jax.Array:
+def _on_images(operation: PixelOperation, key: jax.Array, images: jax.Array) -> jax.Array:
     return operation(key, images)
 
 
@@ -43,7 +43,7 @@ def make_augment(
     std: tuple[float, ...],
     *,
     cropped: bool = False,
-    each: Callable[[Operation, jax.Array, jax.Array], jax.Array] = _on_images,
+    each: Callable[[PixelOperation, jax.Array, jax.Array], jax.Array] = _on_images,
 ) -> Augment:
     """Builds the augmentation of a training batch.
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from cnn.config.durations import to_examples
 from cnn.config.errors import UserError
 from cnn.data.order import random_bits
-from cnn.data.signals import SIGNALS, Kind, Signal
+from cnn.data.signals import SIGNALS, Signal, SignalKind
 from cnn.data.sources import SOURCES, Reader
 from cnn.data.split import Relabelled, Split, Subset
 
@@ -251,7 +251,7 @@ def _carve(train: Split, data: ConfigDict) -> tuple[Split, Split | None]:
     )
 
 
-def _open_signal(data: ConfigDict, kind: Kind, train: Split | None, shown: Split) -> Signal:
+def _open_signal(data: ConfigDict, kind: SignalKind, train: Split | None, shown: Split) -> Signal:
     """Opens the signal with the statistics of the config, or else of train."""
     example = jax.ShapeDtypeStruct(shown.shape, shown.dtype)
     count = kind.count(data, example)

@@ -231,7 +231,7 @@ def make_eval_feed(
     return replace(feed, _held=tuple(feed.batches())) if resident else feed
 
 
-def load(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def load_batch(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """Returns what a batch of a feed stands for; to be traced inside the jitted step.
 
     Args:

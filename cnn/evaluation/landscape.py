@@ -12,7 +12,7 @@ from markupsafe import Markup
 from cnn.config.fields import Interval
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import sample
-from cnn.evaluation.suite import Count, MeasuredRun, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, MeasuredRun, Progress, Results, Suite
 from cnn.pages import page
 from cnn.training.evaluate import evaluate
 
@@ -31,7 +31,7 @@ def measure_landscape(
     split: str,
     progress: Progress,
     *,
-    images: Count = 256,
+    images: ExampleCount = 256,
     points: Annotated[int, Interval("[1, 101]")] = 9,
     radius: Annotated[float, Interval("(0, 100]")] = 1.0,
 ) -> Results:

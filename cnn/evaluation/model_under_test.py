@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from cnn.data import EvalFeed, Split, Subset, load
+from cnn.data import EvalFeed, Split, Subset, load_batch
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.training.steps import infer, make_forward
 
@@ -33,7 +33,7 @@ class ModelUnderTest:
     @property
     def forward(self) -> Callable[[Any, Any, Any], tuple[Array, Array]]:
         """Returns (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`, to be traced."""
-        return make_forward(self.logits, load, self.normalize)
+        return make_forward(self.logits, load_batch, self.normalize)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from cnn.training.start import use_compilation_cache
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What the command line asks for.
 
     Attributes:
@@ -74,7 +74,7 @@ def locate(
     return (str(run),), path.name
 
 
-def start(request: Request) -> None:
+def start(request: EvaluationRequest) -> None:
     """Measures every run by every suite, writes the page, and prints one JSON line last."""
     suites = chosen(request.suite)
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
@@ -109,7 +109,7 @@ def _check_names(names: Sequence[str], runs: int) -> None:
         )
 
 
-def _measure(run: CheckpointedRun, request: Request, suite: Asked, several: bool) -> None:
+def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, several: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if several:
         console.print(f"{suite.name} of {run.folder.path}", markup=False)

@@ -14,7 +14,7 @@ from cnn.data import SIGNALS
 
 Results = dict[str, Any]
 # A number of examples; 0: all, or none.
-Count = Annotated[int, Interval("[0, 2147483647]")]
+ExampleCount = Annotated[int, Interval("[0, 2147483647]")]
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from cnn.ops.padding import Padding, Size, per_axis
 Apply = Callable[..., Any]
 
 # Options: elements of a window along an axis; features, or groups of them.
-Window = Annotated[int, Interval("[1, 32]")]
-Features = Annotated[int, Interval("[1, 65536]")]
+WindowSize = Annotated[int, Interval("[1, 32]")]
+FeatureCount = Annotated[int, Interval("[1, 65536]")]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from jax import Array
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
 from cnn.config.registry import Registry
-from cnn.layers.downsample import Card, Features, Operator
+from cnn.layers.downsample import Card, FeatureCount, Operator
 from cnn.layers.norms import NORMS
 from cnn.layers.style import Style
 from cnn.layers.work import Count, Site, Work, per_element
@@ -219,7 +219,7 @@ def _cost_of_simpool(s: Site) -> Work:
     cost=_cost_of_attention,
 )
 def _attention(
-    layer: Head, x: Array, train: bool, *, heads: Features = 8, positions: bool = True
+    layer: Head, x: Array, train: bool, *, heads: FeatureCount = 8, positions: bool = True
 ) -> Array:
     channels = x.shape[-1]
     start = nn.initializers.normal(channels**-0.5)

@@ -25,7 +25,7 @@ from cnn.training.mesh import (
     shardings_of,
 )
 from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
-from cnn.training.plan import Plan
+from cnn.training.plan import TrainingPlan
 from cnn.training.state import ModelState, TrainState, init_model
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
@@ -96,7 +96,7 @@ def make_evaluator(
     asked = config.mesh.devices if devices is None else devices
     mesh = make_mesh(asked, examples, config.mesh.fsdp)
     model = models.build(config.model, dataset.num_classes)
-    outcomes = make_eval_step(model, data.load, dataset.signal.prepare)
+    outcomes = make_eval_step(model, data.load_batch, dataset.signal.prepare)
     step = jax.jit(outcomes, out_shardings=batch_sharding(mesh))
     return Evaluator(config=config, dataset=dataset, mesh=mesh, model=model, step=step)
 
@@ -116,7 +116,7 @@ class Trainer:
     """
 
     evaluator: Evaluator
-    plan: Plan
+    plan: TrainingPlan
     recipe: Recipe
     feed: data.Feed
     seeds: Seeds
@@ -141,7 +141,7 @@ class Trainer:
         return self.update(state, self.seeds, self.feed.arrays, batch)
 
 
-def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
+def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
     """Builds what trains the evaluator's network.
 
     Raises:
@@ -149,7 +149,7 @@ def make_trainer(evaluator: Evaluator, plan: Plan) -> Trainer:
         to start from the network.
     """
     mesh = evaluator.mesh
-    feed = make_feed(evaluator, batch_sharding(mesh), replicated(mesh))
+    feed = make_training_feed(evaluator, batch_sharding(mesh), replicated(mesh))
     schedule = make_schedule(evaluator.config.schedule, plan)
     recipe = make_recipe(evaluator, schedule, feed.cropped)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
@@ -174,7 +174,9 @@ def make_update(
     return jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=places)
 
 
-def make_feed(evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding) -> data.Feed:
+def make_training_feed(
+    evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding
+) -> data.Feed:
     """Returns the training batches, the batch axis and a resident split placed as given.
 
     Raises:
@@ -202,7 +204,7 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
     return Recipe(
         model=evaluator.model,
         tx=make_optimizer(config.optimizer, config.train.clip_norm, schedule),
-        load=data.load,
+        load=data.load_batch,
         augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
         accumulation=config.train.accumulation,
         loss=make_loss(config.train),

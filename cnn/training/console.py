@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from cnn.data import SIGNALS
-from cnn.training.plan import Plan
+from cnn.training.plan import TrainingPlan
 from cnn.training.run_folder import RunFolder
 
 _REFRESHES = 1  # of the progress bar, a second
@@ -48,7 +48,7 @@ class Display:
         table.add_row("total", "", f"{total:,}")
         self.console.print(table)
 
-    def plan(self, plan: Plan, mesh: Mesh) -> None:
+    def plan(self, plan: TrainingPlan, mesh: Mesh) -> None:
         """Prints the values that were resolved from the config."""
         scaled = "scaled" if plan.scaling == "linear" else "not scaled"
         self.say(

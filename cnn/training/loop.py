@@ -14,7 +14,7 @@ from cnn.training.evaluate import evaluate
 from cnn.training.hosts import gather, is_first
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.memory import memory_told
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
 
@@ -58,7 +58,7 @@ def train(
         return result
     dataset = dataset or open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    plan = resolve(config, len(dataset.train), evaluator.mesh.size)
+    plan = make_training_plan(config, len(dataset.train), evaluator.mesh.size)
     trainer = make_trainer(evaluator, plan)
     for instrument in instruments:
         trainer = instrument(trainer)

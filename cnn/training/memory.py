@@ -29,10 +29,10 @@ def memory_told(config: ConfigDict) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        raise OutOfMemoryError(explain(str(error), config, _free_bytes())) from error
+        raise OutOfMemoryError(describe_shortage(str(error), config, _free_bytes())) from error
 
 
-def explain(message: str, config: ConfigDict, free: int | None) -> str:
+def describe_shortage(message: str, config: ConfigDict, free: int | None) -> str:
     """Returns the sentence.
 
     Args:

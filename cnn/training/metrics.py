@@ -17,7 +17,7 @@ class NonFiniteLossError(UserError):
     """The loss of a step is NaN or infinite."""
 
 
-class Window:
+class RunningMetrics:
     """Sums over the steps since the last report.
 
     Steps hand in device scalars, which are fetched only when somebody asks, so that the device

@@ -17,7 +17,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.fields import Interval, real
 from cnn.config.registry import Registry
 from cnn.training.layer_decay import scale_by_layer
-from cnn.training.plan import Plan
+from cnn.training.plan import TrainingPlan
 
 Schedule = Callable[[jax.Array | int], jax.Array]
 
@@ -33,7 +33,9 @@ _GROUP_FIELDS = {"rate": real(1.0, "[0, inf)", "factor of the learning rate")} |
         *("beta1", "beta2", "epsilon", "weight_decay"),
     )
 }
-SCHEDULES: Registry[Callable[[ConfigDict, Plan], Schedule]] = Registry("schedule", "schedule.name")
+SCHEDULES: Registry[Callable[[ConfigDict, TrainingPlan], Schedule]] = Registry(
+    "schedule", "schedule.name"
+)
 
 
 def decay_mask(params: dict) -> dict:
@@ -279,7 +281,7 @@ def _hidden_matrices(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(matrix, params)
 
 
-def make_schedule(schedule: ConfigDict, plan: Plan) -> Schedule:
+def make_schedule(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
     """Returns step -> learning rate, for steps 0 to `plan.total_steps` - 1.
 
     Warm-up of W steps is linear: the first update uses peak / W and the W-th the peak, so no update
@@ -300,25 +302,25 @@ def make_schedule(schedule: ConfigDict, plan: Plan) -> Schedule:
 
 
 @SCHEDULES.register("constant")
-def _constant(schedule: ConfigDict, plan: Plan) -> Schedule:
+def _constant(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
     return optax.constant_schedule(plan.learning_rate)
 
 
 @SCHEDULES.register("cosine", reads=("final",))
 @SCHEDULES.register("one_cycle", reads=("final",))
-def _cosine(schedule: ConfigDict, plan: Plan) -> Schedule:
+def _cosine(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
     steps = plan.total_steps - plan.warmup_steps
     return optax.cosine_decay_schedule(plan.learning_rate, steps, alpha=schedule.final)
 
 
 @SCHEDULES.register("linear", reads=("final",))
-def _linear(schedule: ConfigDict, plan: Plan) -> Schedule:
+def _linear(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
     steps = plan.total_steps - plan.warmup_steps
     return optax.linear_schedule(plan.learning_rate, plan.learning_rate * schedule.final, steps)
 
 
 @SCHEDULES.register("step", reads=("boundaries", "factor"))
-def _step(schedule: ConfigDict, plan: Plan) -> Schedule:
+def _step(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
     def rate(count: jax.Array | int) -> jax.Array:
         passed = sum(jnp.where(count + plan.warmup_steps >= b, 1, 0) for b in plan.boundaries)
         return plan.learning_rate * schedule.factor**passed

@@ -10,7 +10,7 @@ from cnn.config.errors import UserError
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a config means for one data set: every duration in steps, the rate for this batch."""
 
     total_steps: int
@@ -24,7 +24,7 @@ class Plan:
     train_examples: int
 
 
-def resolve(config: ConfigDict, train_examples: int, devices: int) -> Plan:
+def make_training_plan(config: ConfigDict, train_examples: int, devices: int) -> TrainingPlan:
     """Resolves durations and the learning rate, and refuses what cannot be trained.
 
     Args:
@@ -46,7 +46,7 @@ def resolve(config: ConfigDict, train_examples: int, devices: int) -> Plan:
     def steps(section: str, name: str) -> int:
         return to_steps(config[section][name], f"{section}.{name}", **sizes)
 
-    plan = Plan(
+    plan = TrainingPlan(
         total_steps=total,
         warmup_steps=steps("schedule", "warmup"),
         boundaries=tuple(
@@ -83,7 +83,7 @@ def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int
         )
 
 
-def _check_schedule(config: ConfigDict, plan: Plan) -> None:
+def _check_schedule(config: ConfigDict, plan: TrainingPlan) -> None:
     total = plan.total_steps
     if plan.warmup_steps >= total:
         raise UserError(

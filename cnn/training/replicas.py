@@ -22,14 +22,14 @@ from cnn.config.durations import is_due
 from cnn.config.errors import UserError
 from cnn.config.record import differences
 from cnn.config.seeds import Seeds
-from cnn.training.assembly import Evaluator, make_evaluator, make_feed, make_recipe
+from cnn.training.assembly import Evaluator, make_evaluator, make_recipe, make_training_feed
 from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.initial import started, starting_weights
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.mesh import REPLICA_AXIS, abstract_state, make_replica_mesh, replicated
 from cnn.training.optimizer import make_schedule
-from cnn.training.plan import Plan, resolve
+from cnn.training.plan import TrainingPlan, make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
 from cnn.training.state import TrainState
@@ -94,7 +94,7 @@ def _train(
     alive: Callable[[], None],
 ) -> list[Ending]:
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
-    group = Group(evaluators, resolve(configs[0], len(dataset.train), 1))
+    group = ReplicaGroup(evaluators, make_training_plan(configs[0], len(dataset.train), 1))
     # Traced before anything is written, which finds what does not fit.
     group.abstract_state()
     with Interruption() as interruption, ExitStack() as opened:
@@ -114,7 +114,7 @@ class Loop:
       opened: closes what they open.
     """
 
-    def __init__(self, group: "Group", folders: Sequence[RunFolder], opened: ExitStack):
+    def __init__(self, group: "ReplicaGroup", folders: Sequence[RunFolder], opened: ExitStack):
         self._group, self._opened = group, opened
         self._records = [
             RunRecord(folder, Display(quiet=True), evaluator, group.plan, group.start, row)
@@ -217,7 +217,7 @@ class Loop:
         return [self._endings[row] for row in rows]
 
 
-class Group:
+class ReplicaGroup:
     """Replicas on a mesh: states stacked along its axis, as many on each device.
 
     Args:
@@ -230,14 +230,14 @@ class Group:
       start: the weights that all start from.
     """
 
-    def __init__(self, evaluators: Sequence[Evaluator], plan: Plan):
+    def __init__(self, evaluators: Sequence[Evaluator], plan: TrainingPlan):
         first, count = evaluators[0], len(evaluators)
         mesh = make_replica_mesh(count)
         self.evaluators, self.plan, self.dataset = evaluators, plan, first.dataset
         self.start = starting_weights(first.config, first.abstract_state())
         self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
-        feed = make_feed(first, self._whole, self._whole)
+        feed = make_training_feed(first, self._whole, self._whole)
         seeds = [Seeds.of(evaluator.config) for evaluator in evaluators]
         self.feeds = [feed.reseeded(own.order, own.augment) for own in seeds]
         self._seeds = jax.device_put(
@@ -252,7 +252,7 @@ class Group:
         self._init = jax.jit(each(self._init_one, (own,), own))
         update = each(_held_back(step), (own, own, all_, own, own), own)
         self._update = jax.jit(update, donate_argnums=0)
-        outcome = make_eval_step(first.model, data.load, first.dataset.signal.prepare)
+        outcome = make_eval_step(first.model, data.load_batch, first.dataset.signal.prepare)
         # The examples come first, as `evaluate` lays batches end to end.
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))

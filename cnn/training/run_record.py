@@ -24,8 +24,7 @@ from cnn.training.evaluate import Outcomes
 from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.initial import Start
 from cnn.training.logs import MetricLog, figures_at
-from cnn.training.metrics import NonFiniteLossError, Window, summarize
-from cnn.training.plan import Plan
+from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
@@ -51,7 +50,7 @@ class RunRecord:
         folder: RunFolder,
         display: Display,
         evaluator: Evaluator,
-        plan: Plan,
+        plan: TrainingPlan,
         start: Start,
         row: Any = (),
     ):
@@ -59,7 +58,7 @@ class RunRecord:
         self._folder, self._display, self._plan = folder, display, plan
         self._evaluator, self._start, self._row = evaluator, start, row
         self._fingerprint = fingerprint(self._config, start.content)
-        self._window = Window(row=row)
+        self._window = RunningMetrics(row=row)
         self._saved: int | None = None
         self._metric = _best_metric(self._config, self._dataset)
         # (step, score): of that metric, turned so that larger is better.
@@ -190,7 +189,7 @@ class RunRecord:
         state, start = None, 0
         if found:
             state, meta = found
-            self._window = Window(meta["window"], self._row)
+            self._window = RunningMetrics(meta["window"], self._row)
             self._earlier = meta["seconds"]
             self._saved = start = int(state.step)
             self._display.say(f"continuing after step {start}")

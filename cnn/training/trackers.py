@@ -114,7 +114,7 @@ class TensorBoard:
 
 
 @TRACKERS.register("csv")
-class Tables:
+class CsvTables:
     """`metrics_<split>.csv` in the run folder: one row per step, one column per metric."""
 
     def __init__(self, folder: RunFolder, config: dict[str, Any], step: int):

@@ -12,7 +12,7 @@ from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
 from cnn.foreign.imported import Imported
 from cnn.training.checkpoint import Checkpoints
-from cnn.training.metrics import Window
+from cnn.training.metrics import RunningMetrics
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.state import ModelState
@@ -75,7 +75,7 @@ def _meta(imported: Imported) -> dict[str, Any]:
         "step": 0,
         "config": to_plain(config),
         "fingerprint": fingerprint(config),
-        "window": Window().totals(),
+        "window": RunningMetrics().totals(),
         "best": None,
         "seconds": 0.0,
         "versions": provenance()["versions"],

@@ -17,7 +17,7 @@ import pytest
 
 from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.statistics.sequential import Schedule
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.execution import worker
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.watchdog import HUNG
@@ -215,7 +215,7 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
 
     monkeypatch.setattr(worker, "train", train)
     arms = arms_of(load_study(STUDY), tmp_path)
-    assert worker.work(worker.interleave(arms)) == 0
+    assert worker.work(worker.seed_by_seed(arms)) == 0
     failures = {
         r.folder: worker.failure_file(r.folder).exists() for rs in arms.values() for r in rs
     }
@@ -447,7 +447,7 @@ def test_before_the_first_result_a_study_may_be_changed(tmp_path):
     folder.begin(load_study(STUDY), STUDY, [])
     folder.begin(replace(load_study(STUDY), margin=3.0, seeds=range(5)), STUDY, [])
     assert folder.plan().margin == 3.0
-    assert folder.schedule() == Schedule((5,), 1)
+    assert folder.schedule() == AnalysisSchedule((5,), 1)
 
 
 def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
@@ -455,13 +455,13 @@ def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
     arms = {"max": (), "strided": plan.arms["strided"], "avg": ("model.downsample=avg",)}
     for _ in range(2):  # the same command again changes nothing
         folder.begin(replace(plan, seeds=range(8), arms=arms), STUDY, [])
-        assert folder.schedule() == Schedule((3, 8), 1)
+        assert folder.schedule() == AnalysisSchedule((3, 8), 1)
         assert folder.changes() == (
             "arm 'avg' was added after the first results",
             "arm 'diverges' was left out after the first results",
         )
     folder.begin(replace(plan, seeds=range(9)), STUDY, [])
-    assert folder.schedule() == Schedule((3, 8, 9), 1)
+    assert folder.schedule() == AnalysisSchedule((3, 8, 9), 1)
 
 
 def test_verify_finds_one_flipped_outcome(finished, tmp_path, capsys):

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cnn.ablation.analysis.statistics.sequential import SPENT, Schedule
+from cnn.ablation.analysis.statistics.sequential import SPENT, AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
@@ -198,7 +198,7 @@ def test_a_report_over_unfinished_runs_is_interim_and_has_no_verdicts():
 
 
 def test_planned_analyses_judge_only_their_seeds():
-    twice = Schedule((3, 5), planned=2)
+    twice = AnalysisSchedule((3, 5), planned=2)
     arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.7})
     early = analyze(study(unfinished(arms, "blur", 2), schedule=twice))
     assert early.interim
@@ -212,7 +212,7 @@ def test_planned_analyses_judge_only_their_seeds():
 
 def test_seeds_that_were_added_are_one_more_analysis():
     arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.3}, seeds=range(5))
-    once, added = study(arms), study(arms, schedule=Schedule((3, 5), planned=1))
+    once, added = study(arms), study(arms, schedule=AnalysisSchedule((3, 5), planned=1))
     one, more = (analyze(s).comparisons["", "blur"].verdict for s in (once, added))
     assert (one.p, one.difference) == (more.p, more.difference)
     assert more.adjusted_p > one.adjusted_p  # 3.5 % were spent at 3 seeds

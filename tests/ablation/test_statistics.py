@@ -34,7 +34,7 @@ from cnn.ablation.analysis.statistics.power import (
 )
 from cnn.ablation.analysis.statistics.sequential import (
     SPENT,
-    Schedule,
+    AnalysisSchedule,
     sequential_p,
     spending_levels,
 )
@@ -289,16 +289,16 @@ def test_dunnett_without_variation():
 
 def test_spending_levels_are_the_published_boundaries():
     # Five equal analyses at a two-sided 5 %; the values of Lan and DeMets' own program.
-    schedule = Schedule((2, 4, 6, 8, 10), planned=5)
+    schedule = AnalysisSchedule((2, 4, 6, 8, 10), planned=5)
     expected = [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]
     found = -stats.norm.ppf(np.array(spending_levels(schedule, 0.05 / SPENT)) / 2)
     assert found == pytest.approx(expected, abs=2e-4)
 
 
 def test_what_is_kept_for_seeds_that_are_added():
-    assert Schedule((10,)).cumulative(0.05) == pytest.approx([0.035])
-    assert spending_levels(Schedule((10,)))[0] == pytest.approx(0.035, abs=1e-9)
-    extended = Schedule((10, 25, 60))
+    assert AnalysisSchedule((10,)).cumulative(0.05) == pytest.approx([0.035])
+    assert spending_levels(AnalysisSchedule((10,)))[0] == pytest.approx(0.035, abs=1e-9)
+    extended = AnalysisSchedule((10, 25, 60))
     assert extended.cumulative(0.05) == pytest.approx([0.035, 0.0455, 0.04865])
     levels = np.array(spending_levels(extended))
     # Brownian motion at 10, 25 and 60: crossing anywhere has the probability that was spent.
@@ -310,11 +310,11 @@ def test_what_is_kept_for_seeds_that_are_added():
 
 
 def test_sequential_p_inverts_the_boundary():
-    schedule = Schedule((3, 6, 10), planned=3)
+    schedule = AnalysisSchedule((3, 6, 10), planned=3)
     level = spending_levels(schedule, 0.02)[1]
     assert sequential_p(level, 1, schedule) == pytest.approx(0.02, rel=1e-5)
     assert sequential_p(0.9, 0, schedule) == 1.0
-    assert sequential_p(0.01, 0, Schedule((7,))) == pytest.approx(0.01 / SPENT)
+    assert sequential_p(0.01, 0, AnalysisSchedule((7,))) == pytest.approx(0.01 / SPENT)
 
 
 def test_bca_is_scipys():

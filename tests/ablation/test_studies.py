@@ -11,7 +11,7 @@ from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.layers import DOWNSAMPLERS, HEADS
 from cnn.training.assembly import make_evaluator
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from configs import base
 from configs.ablations.downsamplers import SAME
 from tests.conftest import REPOSITORY
@@ -47,7 +47,7 @@ def test_every_arm_fits_the_examples(name, monkeypatch):
         config = runs[0].load().config
         dataset = dataset or opened(config.data)
         evaluator = make_evaluator(config, dataset)
-        resolve(config, len(dataset.train), evaluator.mesh.size)
+        make_training_plan(config, len(dataset.train), evaluator.mesh.size)
         image = jax.ShapeDtypeStruct((2, *dataset.input_shape), "float32")
         state = evaluator.abstract_state()
         shapes[arm] = jax.eval_shape(

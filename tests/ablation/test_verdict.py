@@ -17,9 +17,9 @@ from cnn.ablation.analysis.statistics.power import (
     power,
     seeds_needed,
 )
-from cnn.ablation.analysis.statistics.sequential import Schedule, spending_levels
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule, spending_levels
 from cnn.ablation.analysis.statistics.significance import holm
-from cnn.ablation.analysis.statistics.verdict import Look, Verdict, verdict, verdicts
+from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, Verdict, verdict, verdicts
 
 EASE, GAIN, SEED, ARM = 1.5, 0.35, 0.15, 0.5  # logits: sd of examples, a gain, sds of effects
 
@@ -143,14 +143,14 @@ def test_several_analyses_cost_nothing_if_planned_and_much_if_not():
     values = rng.normal(0, 1, (studies, 3, seeds[-1]))
     p = np.stack([stats.ttest_1samp(values[..., :n], 0, axis=2).pvalue for n in seeds], axis=2)
     # Holm's first step is what can err first when no arm differs. The last seeds were added later.
-    levels = np.array(spending_levels(Schedule(seeds, planned=3), 0.05 / 3))
+    levels = np.array(spending_levels(AnalysisSchedule(seeds, planned=3), 0.05 / 3))
     assert (p <= levels).any(axis=(1, 2)).mean() <= most(0.05, studies)
     assert (p <= 0.05 / 3).any(axis=(1, 2)).mean() > 0.07
 
 
 def test_an_analysis_uses_its_own_level():
-    schedule = Schedule((6, 12, 18), planned=3)
-    first = Look(0, schedule)
+    schedule = AnalysisSchedule((6, 12, 18), planned=3)
+    first = InterimAnalysis(0, schedule)
     level = spending_levels(schedule, 0.05)[0]
     just = stats.t.isf(0.49 * level, 5)  # a little beyond the boundary of the first analysis
     view = Difference(just * np.sqrt(1 / 6), (1.0,), (6,))

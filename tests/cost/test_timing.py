@@ -2,7 +2,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.cost import timing
-from cnn.cost.timing import sample, seconds_in_turns, turn_ratio
+from cnn.cost.timing import seconds_in_turns, time_calls, turn_ratio
 
 
 class Clock:
@@ -50,9 +50,9 @@ def test_refuses_zero_repeats():
 
 
 def test_sample_leaves_out_the_first_two_and_stops_at_the_budget(clock):
-    assert sample(clock.task("a", 9, 9, 1, 2, 3), least=2, most=5, budget=6) == [1, 2, 3]
-    assert sample(clock.task("a", 9, 9, 5, 5), least=2, most=5, budget=1) == [5, 5]
-    assert sample(clock.task("a", *range(9)), least=2, most=4, budget=1e9) == [2, 3, 4, 5]
+    assert time_calls(clock.task("a", 9, 9, 1, 2, 3), least=2, most=5, budget=6) == [1, 2, 3]
+    assert time_calls(clock.task("a", 9, 9, 5, 5), least=2, most=5, budget=1) == [5, 5]
+    assert time_calls(clock.task("a", *range(9)), least=2, most=4, budget=1e9) == [2, 3, 4, 5]
 
 
 def test_a_machine_that_slows_down_between_turns_divides_out():

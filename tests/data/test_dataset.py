@@ -7,7 +7,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.data import ArraySplit, identity_differences, open_dataset
-from cnn.data.signals.image import measure
+from cnn.data.signals.image import channel_statistics
 from cnn.data.sources import SOURCES
 from cnn.data.sources.source import SliceReader
 
@@ -126,14 +126,14 @@ def test_statistics_are_those_of_the_training_part(data, numbered):
 
 def test_statistics_of_a_large_split_are_of_evenly_spaced_examples():
     images = (np.arange(25_000) // 200).astype(np.uint8)[:, None, None]
-    mean, std = measure(ArraySplit(images, np.zeros(25_000, np.int32), ("a",)))
+    mean, std = channel_statistics(ArraySplit(images, np.zeros(25_000, np.int32), ("a",)))
     chosen = images[np.arange(10_000) * 25_000 // 10_000] / 255
     np.testing.assert_allclose([mean[0], std[0]], [chosen.mean(), chosen.std()], rtol=1e-12)
 
 
 def test_a_constant_channel_is_not_divided_by_zero():
     split = ArraySplit(np.full((3, 2, 2), 51, np.uint8), np.zeros(3, np.int32), ("a",))
-    np.testing.assert_allclose(measure(split), ((0.2,), (1.0,)))
+    np.testing.assert_allclose(channel_statistics(split), ((0.2,), (1.0,)))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.data import ArraySplit, load, make_eval_feed, make_feed
+from cnn.data import ArraySplit, load_batch, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 
 STEPS = 9  # at 16 examples, more than two epochs of 53
 
-loaded = jax.jit(load)
+loaded = jax.jit(load_batch)
 
 
 def train_batches(split, data, shardings, devices=1, start=0, **changes):

@@ -437,20 +437,20 @@ def test_a_download_goes_on_where_it_stopped_and_is_verified(tmp_path, server):
     sha256 = hashlib.sha256(handler.content).hexdigest()
     archive = archives.Archive(address, 5000, sha256)
     with pytest.raises(UserError, match=r"cannot be downloaded: the connection ended early; th"):
-        archives.gather([archive], (), tmp_path)
+        archives.collect_archives([archive], (), tmp_path)
     assert not (tmp_path / "x.bin").exists()
-    found = archives.gather([archive], (), tmp_path)
+    found = archives.collect_archives([archive], (), tmp_path)
     assert found["x.bin"].read_bytes() == handler.content
     assert handler.asked == [0, 3000]
-    archives.gather([archive], (), tmp_path)
+    archives.collect_archives([archive], (), tmp_path)
     assert len(handler.asked) == 2  # it is there
     (tmp_path / "x.bin").unlink()
     handler.most = 5000
     with pytest.raises(UserError, match=r"its SHA-256 is"):
-        archives.gather([replace(archive, sha256="0" * 64)], (), tmp_path)
+        archives.collect_archives([replace(archive, sha256="0" * 64)], (), tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UserError, match=r"cannot be downloaded: .*; the same command goes on, or"):
-        archives.gather([replace(archive, url="http://localhost:1/x.bin")], (), tmp_path)
+        archives.collect_archives([replace(archive, url="http://localhost:1/x.bin")], (), tmp_path)
 
 
 def test_what_its_owner_has_to_be_asked_for_is_never_downloaded(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
 from cnn.config.errors import UserError
-from cnn.data import load, make_eval_feed, make_feed, open_dataset
+from cnn.data import load_batch, make_eval_feed, make_feed, open_dataset
 from cnn.data.clips import Sampling, draw_picks, views
 from cnn.data.frames import images_in
 from cnn.data.sources.moving import MOTIONS
@@ -143,7 +143,7 @@ def test_views_are_spread_and_their_logits_averaged(videos, shardings):
             mean = x.mean((1, 2, 3, 4))
             return jax.numpy.stack([mean, 2 * mean**2], -1)
 
-    step = quick(make_eval_step(Model, load, lambda x: x / 255))
+    step = quick(make_eval_step(Model, load_batch, lambda x: x / 255))
     found, seen = [], 0
     for batch in feed.batches():
         assert batch["views"].shape == (3, 3, 4, SIDE, SIDE, 3)

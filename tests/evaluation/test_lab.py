@@ -9,7 +9,7 @@ from cnn.evaluation.calibration.section import calibration_section
 from cnn.evaluation.calibration.suite import measure_calibration
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.results import ResultFile, read_record
-from cnn.evaluation.start import Request, start
+from cnn.evaluation.start import EvaluationRequest, start
 from cnn.evaluation.suite import MeasuredRun, Progress
 from cnn.evaluation.suites import chosen
 from cnn.training.loop import train
@@ -32,7 +32,7 @@ def run(tmp_path_factory):
 
 def measured(run, suite, overrides=()):
     """Returns the results in the result file, and the page."""
-    start(Request((str(run),), None, None, "test", suite, None, None, overrides))
+    start(EvaluationRequest((str(run),), None, None, "test", suite, None, None, overrides))
     [asked] = chosen(suite)
     record = read_record(ResultFile.of(RunFolder(run), asked, 3, "test").path)
     assert record["complete"]

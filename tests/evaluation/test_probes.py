@@ -7,10 +7,10 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.evaluation.probes.linear import fit
+from cnn.evaluation.probes.linear import fit_linear
 from cnn.evaluation.probes.neighbors import nearest_classes
 from cnn.evaluation.probes.pooled import pooled_features
-from cnn.evaluation.start import Request, start
+from cnn.evaluation.start import EvaluationRequest, start
 from cnn.evaluation.suite import Progress
 from cnn.training.loop import train
 from tests.conftest import tiny_config
@@ -41,7 +41,7 @@ def test_one_neighbour_is_the_example_itself():
 @pytest.mark.parametrize("l2", [1e-2, 1.0])
 def test_the_linear_classifier_is_at_the_optimum(l2):
     x, labels = examples(80, 6, 3, 3)
-    kernel, bias, converged = fit(x, labels, 3, l2, 500)
+    kernel, bias, converged = fit_linear(x, labels, 3, l2, 500)
     assert converged
     logits = x.astype(np.float64) @ kernel + bias
     p = np.exp(logits - logits.max(1, keepdims=True))
@@ -55,7 +55,7 @@ def test_separable_classes_are_separated():
     rng = np.random.default_rng(4)
     labels = np.arange(60) % 3
     x = np.float32(np.eye(3)[labels] * 4 + rng.normal(size=(60, 3)) * 0.2)
-    kernel, bias, _ = fit(x, labels, 3, 1e-4, 200)
+    kernel, bias, _ = fit_linear(x, labels, 3, 1e-4, 200)
     np.testing.assert_array_equal((x @ kernel + bias).argmax(1), labels)
 
 
@@ -79,7 +79,7 @@ def test_features_are_what_the_classifier_sees(workdir):
 
 def test_both_are_suites(workdir):
     suite = "knn(k=3),linear_probe(iterations=50)"
-    start(Request((str(workdir),), None, None, "test", suite, None, None, ()))
+    start(EvaluationRequest((str(workdir),), None, None, "test", suite, None, None, ()))
     for name, metric in (("knn", "knn_accuracy"), ("linear_probe", "linear_probe_accuracy")):
         [file] = (workdir / "evaluation" / name).glob("*.json")
         record = json.loads(file.read_text())
@@ -91,4 +91,4 @@ def test_both_are_suites(workdir):
     assert "k-nearest neighbours" in page
     assert "Linear probe" in page
     with pytest.raises(UserError, match="k=500 of 'knn' is more than 62 examples"):
-        start(Request((str(workdir),), None, None, "test", "knn(k=500)", None, None, ()))
+        start(EvaluationRequest((str(workdir),), None, None, "test", "knn(k=500)", None, None, ()))

@@ -14,7 +14,7 @@ from cnn.config.metric import METRICS
 from cnn.evaluation import suites
 from cnn.evaluation.__main__ import main
 from cnn.evaluation.results import ResultFile, read_record, result_files
-from cnn.evaluation.start import Request, start
+from cnn.evaluation.start import EvaluationRequest, start
 from cnn.evaluation.suite import Asked, Suite
 from cnn.pages import page
 from cnn.training.loop import train
@@ -24,7 +24,7 @@ from tests.conftest import tiny_config
 
 def request(*workdirs, suite="accuracy", **fields):
     defaults = dict(checkpoint=None, step=None, split="test", out=None, page=None, overrides=())
-    return Request(tuple(map(str, workdirs)), suite=suite, **(defaults | fields))
+    return EvaluationRequest(tuple(map(str, workdirs)), suite=suite, **(defaults | fields))
 
 
 def result(workdir, suite):

@@ -9,7 +9,7 @@ from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.loop import train
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from cnn.training.stored_weights import read_weights
 from tests.conftest import tiny_config
 
@@ -38,7 +38,7 @@ def variables_of_clips(name, source, *overrides):
     )
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
-    trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
+    trainer = make_trainer(evaluator, make_training_plan(config, len(dataset.train), 1))
     return evaluator, trainer.new_state().variables(), trainer.start
 
 

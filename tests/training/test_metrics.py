@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cnn.training.metrics import NonFiniteLossError, Window, summarize
+from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
 
 
 def sums(loss, correct=1.0, count=4.0):
@@ -10,7 +10,7 @@ def sums(loss, correct=1.0, count=4.0):
 
 
 def test_a_window_is_a_mean_over_examples_not_over_steps():
-    window = Window()
+    window = RunningMetrics()
     window.add(1, sums(8.0, correct=4, count=8))
     window.add(2, sums(1.0, correct=0, count=2))
     assert window.take() == {"loss": 0.9, "accuracy": 0.4}
@@ -19,11 +19,11 @@ def test_a_window_is_a_mean_over_examples_not_over_steps():
 
 
 def test_a_window_goes_on_from_its_totals():
-    straight, first = Window(), Window()
+    straight, first = RunningMetrics(), RunningMetrics()
     for window in (straight, first):
         for step in range(3):
             window.add(step, sums(0.1 * step))
-    second = Window(first.totals())
+    second = RunningMetrics(first.totals())
     for window in (straight, second):
         window.add(3, sums(0.7))
     assert straight.take() == second.take()
@@ -31,7 +31,7 @@ def test_a_window_goes_on_from_its_totals():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_the_first_step_without_a_finite_loss_is_named(bad):
-    window = Window()
+    window = RunningMetrics()
     for step, loss in enumerate([1.0, bad, bad], 5):
         window.add(step, sums(loss))
     with pytest.raises(NonFiniteLossError, match="at step 6"):

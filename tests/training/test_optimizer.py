@@ -8,7 +8,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.training.optimizer import OPTIMIZERS, decay_mask, make_optimizer, make_schedule
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import tiny_config
 
 PEAK = 0.1 * 16 / 256
@@ -17,7 +17,7 @@ TOTAL = 12
 
 def rates(*overrides):
     config = tiny_config(*overrides)
-    schedule = jax.jit(make_schedule(config.schedule, resolve(config, 100, 1)))
+    schedule = jax.jit(make_schedule(config.schedule, make_training_plan(config, 100, 1)))
     return np.array([schedule(step) for step in range(TOTAL)], np.float64)
 
 
@@ -200,7 +200,7 @@ def test_groups_that_cannot_be_are_refused(group, words):
 
 @pytest.mark.parametrize(("scaling", "peak"), [("linear", 0.1 * 16 / 256), ("none", 0.1)])
 def test_the_peak_is_scaled_with_the_batch_or_not(scaling, peak):
-    plan = resolve(tiny_config(f"optimizer.scaling={scaling}"), 100, 1)
+    plan = make_training_plan(tiny_config(f"optimizer.scaling={scaling}"), 100, 1)
     assert (plan.learning_rate, plan.scaling) == (peak, scaling)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import tiny_config
 
 
@@ -17,7 +17,7 @@ def test_values_are_resolved_after_the_overrides():
         "log.every=7 steps",
         "optimizer.learning_rate=0.2",
     )
-    plan = resolve(config, train_examples=1000, devices=1)
+    plan = make_training_plan(config, train_examples=1000, devices=1)
     assert plan.total_steps == 200
     assert plan.warmup_steps == 20
     assert plan.boundaries == (100, 180)
@@ -47,5 +47,5 @@ def test_values_are_resolved_after_the_overrides():
 def test_what_cannot_be_trained_is_refused_with_what_can(overrides, words):
     config = tiny_config(*overrides)
     with pytest.raises(UserError) as error:
-        resolve(config, train_examples=100, devices=8)
+        make_training_plan(config, train_examples=100, devices=8)
     assert all(word in str(error.value) for word in words), str(error.value)

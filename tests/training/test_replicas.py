@@ -19,7 +19,7 @@ from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from cnn.training.replicas import train_replicas
 from cnn.training.run_folder import RunFolder
 from cnn.training.steps import Recipe
@@ -43,7 +43,9 @@ def left_by(workdir):
     config = folder.config()
     dataset = open_dataset(config.data)
     evaluator = make_evaluator(config, dataset, devices=1)
-    like = make_trainer(evaluator, resolve(config, len(dataset.train), 1)).abstract_state()
+    like = make_trainer(
+        evaluator, make_training_plan(config, len(dataset.train), 1)
+    ).abstract_state()
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     states = [checkpoints.restore(step, like)[0] for step in checkpoints.steps()]
     checkpoints.close()

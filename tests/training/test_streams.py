@@ -5,7 +5,7 @@ import pytest
 from cnn.config.seeds import Seeds
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from tests.conftest import tiny_config
 
 ONE = {"augment": ("augment.flip=true",), "dropout": ("model.dropout=0.5",)}
@@ -18,7 +18,9 @@ def effects():
     made = {}
     for stream, overrides in ONE.items():
         evaluator = make_evaluator(tiny_config(*overrides), dataset)
-        trainer = make_trainer(evaluator, resolve(evaluator.config, len(dataset.train), 1))
+        trainer = make_trainer(
+            evaluator, make_training_plan(evaluator.config, len(dataset.train), 1)
+        )
         step = jax.jit(trainer.update.__wrapped__)
         made[stream] = step, trainer.new_state(), next(trainer.feed.batches(0, 1)), trainer.feed
 
@@ -26,7 +28,7 @@ def effects():
         config = tiny_config(*overrides)
         seeds = Seeds(*map(np.uint32, Seeds.of(config)))
         evaluator = make_evaluator(config, dataset)
-        trainer = make_trainer(evaluator, resolve(config, len(dataset.train), 1))
+        trainer = make_trainer(evaluator, make_training_plan(config, len(dataset.train), 1))
         seen = {
             "init": [
                 x.tobytes() for x in jax.tree.leaves(jax.device_get(evaluator.new_state().params))

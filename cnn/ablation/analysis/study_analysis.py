@@ -27,9 +27,9 @@ from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_diffe
 from cnn.ablation.analysis.statistics.significance import dunnett
 from cnn.ablation.analysis.statistics.verdict import (
     FEWEST_SEEDS,
-    Kind,
-    Look,
+    InterimAnalysis,
     Verdict,
+    VerdictKind,
     judge,
     verdicts,
 )
@@ -103,7 +103,7 @@ class AcrossNetworks:
 
 
 @dataclass(frozen=True)
-class Order:
+class RankStability:
     """How stable the order of the arms of one network is.
 
     Attributes:
@@ -141,11 +141,11 @@ class Analysis:
     population: Population
     summaries: dict[Key, Summary]
     comparisons: dict[Key, Comparison]
-    look: Look | None
+    look: InterimAnalysis | None
     examples: int | None
     noise_floor: dict[str, float]
     resolvable: dict[str, float]
-    orders: dict[str, Order]
+    orders: dict[str, RankStability]
     across: tuple[AcrossNetworks, ...]
     mixed: tuple[str, ...]
 
@@ -200,7 +200,7 @@ def analyze(study: Study) -> Analysis:
     )
 
 
-def kinds(study: Study) -> dict[Key, Kind]:
+def kinds(study: Study) -> dict[Key, VerdictKind]:
     """The verdicts of `analyze` in a word each, without intervals, advice and checks."""
     look, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
@@ -209,7 +209,7 @@ def kinds(study: Study) -> dict[Key, Kind]:
     return {key: verdict.kind for key, verdict in found.items()}
 
 
-def _summarized(study: Study) -> tuple[Look | None, int | None, dict[Key, Summary]]:
+def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[Key, Summary]]:
     """Returns the analysis that is due, the size of the test set, and the runs that count."""
     look = _current_look(study)
     seeds = look.seeds if look else None
@@ -239,7 +239,7 @@ def mixed_provenance(study: Study) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _current_look(study: Study) -> Look | None:
+def _current_look(study: Study) -> InterimAnalysis | None:
     """Returns the last analysis whose seeds have all ended, in every arm; None before the first."""
     schedule = study.analyses
 
@@ -247,7 +247,7 @@ def _current_look(study: Study) -> Look | None:
         return all(run.ended for arm in study.arms for run in arm.seeds[:seeds])
 
     reached = [i for i, seeds in enumerate(schedule.seeds) if ended(seeds)]
-    return Look(reached[-1], schedule) if reached else None
+    return InterimAnalysis(reached[-1], schedule) if reached else None
 
 
 def _finite(arm: Arm, metric: str, seeds: int | None) -> tuple[SeedRun, ...]:
@@ -310,7 +310,7 @@ def _examples(study: Study, seeds: int | None) -> int | None:
 def _compare(
     study: Study,
     summaries: dict[Key, Summary],
-    look: Look | None,
+    look: InterimAnalysis | None,
     by_example: bool,
     with_outcomes: bool,
 ) -> dict[Key, Comparison]:
@@ -333,7 +333,7 @@ def _judged(
     study: Study,
     summaries: dict[Key, Summary],
     pairs: dict[Key, Pair],
-    look: Look | None,
+    look: InterimAnalysis | None,
     by_example: bool,
     rule: Callable[..., list[Verdict]],
 ) -> dict[Key, Verdict]:
@@ -363,7 +363,7 @@ def _possible(found: Verdict) -> Verdict:
     return replace(found, interval=interval, family_interval=family_interval)
 
 
-def _unjudged(summary: Summary, look: Look | None) -> Kind:
+def _unjudged(summary: Summary, look: InterimAnalysis | None) -> VerdictKind:
     """What an arm is that cannot be judged, or whose baseline cannot."""
     if summary.diverged:
         return "unstable"
@@ -441,7 +441,7 @@ def _resolvable(study: Study, comparisons: dict[Key, Comparison]) -> dict[str, f
     return resolvable
 
 
-def _orders(study: Study, summaries: dict[Key, Summary]) -> dict[str, Order]:
+def _orders(study: Study, summaries: dict[Key, Summary]) -> dict[str, RankStability]:
     orders = {}
     sign = 1 if study.higher_is_better else -1
     for network in study.networks:
@@ -455,7 +455,7 @@ def _orders(study: Study, summaries: dict[Key, Summary]) -> dict[str, Order]:
         agreement = None
         if len(common) >= 3 and len(ranked) >= 3:
             agreement = kendalls_w(np.array([[v[seed] for seed in common] for v in by_seed]))
-        orders[network] = Order(
+        orders[network] = RankStability(
             tuple(s.arm.name for s in ranked),
             rank_distribution([s.values * sign for s in ranked]),
             agreement,

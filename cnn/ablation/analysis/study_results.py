@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.sequential import Schedule
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.metric import METRICS, Metric
 
@@ -125,7 +125,7 @@ class Study:
     population: Population = "seeds and examples"
     unit: str = ""
     units: np.ndarray | None = None
-    schedule: Schedule | None = None
+    schedule: AnalysisSchedule | None = None
     registered: str = ""
     changed: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -145,9 +145,9 @@ class Study:
             raise UserError(f"population: unknown '{self.population}': {near}")
 
     @property
-    def analyses(self) -> Schedule:
+    def analyses(self) -> AnalysisSchedule:
         """When the study is analyzed."""
-        return self.schedule or Schedule((max(len(arm.seeds) for arm in self.arms),))
+        return self.schedule or AnalysisSchedule((max(len(arm.seeds) for arm in self.arms),))
 
     @property
     def described(self) -> Metric:

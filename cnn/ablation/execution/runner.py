@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.task import Task
-from cnn.ablation.execution.worker import interleave, is_open
+from cnn.ablation.execution.worker import is_open, seed_by_seed
 from cnn.ablation.planning.study_plan import Run, arms_of
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption
@@ -43,7 +43,7 @@ def run_study(
       The signal that stopped it, if one did.
     """
     plan = folder.plan()
-    runs = interleave(arms_of(plan, folder.path))
+    runs = seed_by_seed(arms_of(plan, folder.path))
     for run in task.share(runs):
         failure_file(run.folder).unlink(missing_ok=True)
     console = Console(highlight=False)

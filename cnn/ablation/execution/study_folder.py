@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.sequential import Schedule
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.planning.units import unit_names
 from cnn.config.errors import UserError
@@ -134,10 +134,10 @@ class StudyFolder:
             for run in runs
         )
 
-    def schedule(self) -> Schedule:
+    def schedule(self) -> AnalysisSchedule:
         """Returns when the study is analyzed: as planned, and at the seeds that were added."""
         said = self.description()
-        return Schedule(tuple(said["analyses"]), said["planned"])
+        return AnalysisSchedule(tuple(said["analyses"]), said["planned"])
 
     def changes(self) -> tuple[str, ...]:
         """Says what the study has become that it was not when its first result was in."""

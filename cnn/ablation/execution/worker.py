@@ -160,7 +160,7 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def interleave(arms: dict[str, list[Run]]) -> list[Run]:
+def seed_by_seed(arms: dict[str, list[Run]]) -> list[Run]:
     """Orders runs seed by seed, so that an unfinished study has every arm at about equal seeds."""
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
@@ -187,7 +187,7 @@ def main(workdir: str, task: str, replicas: str, patience: str) -> int:
     if int(replicas):
         jax.config.update("jax_num_cpu_devices", int(replicas))
     folder = StudyFolder(Path(workdir))
-    runs = parse_task(task).order(interleave(arms_of(folder.plan(), folder.path)))
+    runs = parse_task(task).order(seed_by_seed(arms_of(folder.plan(), folder.path)))
     accelerators = 1 if jax.default_backend() == "cpu" else jax.device_count()
     return work(runs, int(replicas) or accelerators, float(patience))
 

@@ -18,7 +18,7 @@ from cnn.ablation.analysis.statistics.power import (
     resolvable_difference,
     seeds_needed,
 )
-from cnn.ablation.analysis.statistics.sequential import Schedule, spending_levels
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule, spending_levels
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.factors import factors_of
@@ -138,7 +138,7 @@ class Forecast:
     def level(self) -> float:
         """The level of Holm's first step at the planned end."""
         analyses = self.plan.analyses
-        schedule = Schedule(analyses, planned=len(analyses))
+        schedule = AnalysisSchedule(analyses, planned=len(analyses))
         return spending_levels(schedule, ALPHA / max(1, self.comparisons))[-1]
 
     @property

@@ -13,7 +13,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded
 from cnn.cost.count import macs
 from cnn.data import Dataset, open_dataset
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 
 TOLERANCE = 0.02  # relative
 FIELDS = ("width", "epochs", "time")
@@ -61,7 +61,7 @@ def _changed(plan: StudyPlan, texts: Mapping[str, str]) -> StudyPlan:
 def _match_times(plan: StudyPlan, examples: int) -> dict[str, str]:
     twice = measure_apart(plan)
     baseline = plan.load((*plan.shared, *plan.arms[plan.baseline])).config
-    wanted = resolve(baseline, examples, 1).total_steps
+    wanted = make_training_plan(baseline, examples, 1).total_steps
     return {
         name: _steps_in_time(
             name, [seconds[plan.baseline] / seconds[name] for seconds in twice], wanted
@@ -119,7 +119,7 @@ def _match_epochs(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) ->
         return _macs(config.model, dataset) * config.train.batch_size
 
     def steps(config: ConfigDict) -> int:
-        return resolve(config, len(dataset.train), 1).total_steps
+        return make_training_plan(config, len(dataset.train), 1).total_steps
 
     wanted = an_epoch(baseline.config) * steps(baseline.config)
     found = max(1, round(wanted / an_epoch(arm.config)))

@@ -18,7 +18,7 @@ from cnn.cost.timing import seconds_in_turns
 from cnn.data import Dataset
 from cnn.training.assembly import Evaluator, Trainer, make_evaluator, make_trainer
 from cnn.training.mesh import replicated
-from cnn.training.plan import Plan, resolve
+from cnn.training.plan import TrainingPlan, make_training_plan
 from cnn.training.state import TrainState
 
 REPEATS = 5  # timed steps of each arm
@@ -38,7 +38,7 @@ class Probe:
         self.config = loaded.config
         self.evaluator: Evaluator = make_evaluator(loaded.config, dataset)
         mesh = self.evaluator.mesh
-        self.plan: Plan = resolve(loaded.config, len(dataset.train), mesh.size)
+        self.plan: TrainingPlan = make_training_plan(loaded.config, len(dataset.train), mesh.size)
         self.trainer: Trainer = make_trainer(self.evaluator, self.plan)
         self._batch = next(iter(self.trainer.feed.batches(0, 1)))
         self._held_out = self.evaluator.feed(dataset.validation or dataset.train)

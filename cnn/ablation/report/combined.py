@@ -14,7 +14,7 @@ from cnn.ablation.report.words import NONE, SYMBOLS, unit_of
 from cnn.config.errors import UserError
 from cnn.training.run_folder import write_atomically
 
-Cell = tuple[
+VerdictCell = tuple[
     str, str, str
 ]  # mean, difference from the baseline ("" of a baseline), kind of verdict
 
@@ -80,14 +80,14 @@ def _heads(analyses: Sequence[Analysis]) -> list[str]:
     return heads
 
 
-def _rows(analyses: Sequence[Analysis]) -> list[tuple[str, list[Cell | None]]]:
+def _rows(analyses: Sequence[Analysis]) -> list[tuple[str, list[VerdictCell | None]]]:
     """Every arm of any study with its cell in each column, None where the study has no such arm."""
     names = dict.fromkeys(arm.name for analysis in analyses for arm in analysis.study.arms)
     places = [(a, network) for a in analyses for network in a.study.networks]
     return [(name, [_cell(a, (network, name)) for a, network in places]) for name in names]
 
 
-def _cell(analysis: Analysis, key: tuple[str, str]) -> Cell | None:
+def _cell(analysis: Analysis, key: tuple[str, str]) -> VerdictCell | None:
     summary, unit = analysis.summaries.get(key), unit_of(analysis.study.metric)
     if summary is None:
         return None
@@ -99,14 +99,14 @@ def _cell(analysis: Analysis, key: tuple[str, str]) -> Cell | None:
     return unit.bare(summary.mean), difference, verdict.kind
 
 
-def _text(cell: Cell | None) -> str:
+def _text(cell: VerdictCell | None) -> str:
     if cell is None:
         return ""
     mean, difference, kind = cell
     return f"{mean} {SYMBOLS[kind]}" if not difference else f"{mean} ({difference} {SYMBOLS[kind]})"
 
 
-def _latex(cell: Cell | None) -> str:
+def _latex(cell: VerdictCell | None) -> str:
     if cell is None:
         return ""
     mean, difference, kind = cell

@@ -23,7 +23,7 @@ HEIGHT = 34
 
 
 @dataclass(frozen=True)
-class Row:
+class ForestRow:
     """One arm of a forest plot, in words and marks.
 
     Attributes:
@@ -62,7 +62,7 @@ class Forest:
       margin, width: place and width of the equivalence margin.
     """
 
-    rows: list[Row]
+    rows: list[ForestRow]
     height: int
     ticks: list[tuple[float, str]]
     label: str
@@ -120,7 +120,9 @@ def _extent(analysis: Analysis, summary: Summary, baseline: Summary) -> tuple[fl
     return min(finite), max(finite)
 
 
-def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit) -> Row:
+def _row(
+    analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit: Unit
+) -> ForestRow:
     arm = summary.arm
     comparison = analysis.comparisons.get((arm.network, arm.name))
     kind, number, words, hint = "baseline", unit.value(summary.mean), "baseline", ""
@@ -130,7 +132,7 @@ def _row(analysis: Analysis, summary: Summary, baseline: Summary, x: Scale, unit
         if verdict.judged:
             number = unit.difference(verdict.difference.estimate)
             hint = f"{unit.interval(verdict.interval)}, adjusted p {p_value(verdict.adjusted_p)}"
-    return Row(
+    return ForestRow(
         name=arm.name,
         is_control=arm.name == analysis.study.aa_arm,
         kind=kind,

@@ -27,7 +27,7 @@ ESCAPES = {
     "\N{EN DASH}": "--",
     "\N{INFINITY}": r"$\infty$",
 }
-Column = tuple[str, str, Sequence[str]]  # name, unit, cells
+LatexColumn = tuple[str, str, Sequence[str]]  # name, unit, cells
 # Beside a difference; the caption says what they mean.
 MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": "$=$"}
 LEGEND = r"$\uparrow$ better, $\downarrow$ worse, $=$ equivalent"
@@ -94,7 +94,7 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[Column]) -> str:
+def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[LatexColumn]) -> str:
     """The arms with their differences and some more columns."""
     unit, study = words.unit_of(analysis.study.metric), analysis.study
     short = unit.metric.short[:1].upper() + unit.metric.short[1:]
@@ -151,31 +151,31 @@ def _verdict(analysis: Analysis, key: Key) -> Verdict | None:
     return comparison.verdict if ranked else None
 
 
-def _p(analysis: Analysis) -> Column:
+def _p(analysis: Analysis) -> LatexColumn:
     verdicts = (_verdict(analysis, key) for key in analysis.summaries)
     shown = [NONE if verdict is None else words.p_value(verdict.adjusted_p) for verdict in verdicts]
     return "adj. $p$", "", [escape_latex(text) for text in shown]
 
 
-def _seeds(analysis: Analysis) -> Column:
+def _seeds(analysis: Analysis) -> LatexColumn:
     counts = [(len(s.runs), len(s.arm.seeds)) for s in analysis.summaries.values()]
     return "Seeds", "", [f"{n}" if n == planned else f"{n}/{planned}" for n, planned in counts]
 
 
-def _params(analysis: Analysis) -> Column:
+def _params(analysis: Analysis) -> LatexColumn:
     return _scaled("Params", [s.arm.params for s in analysis.summaries.values()])
 
 
-def _macs(analysis: Analysis) -> Column:
+def _macs(analysis: Analysis) -> LatexColumn:
     return _scaled("MACs", [s.arm.macs for s in analysis.summaries.values()])
 
 
-def _step(analysis: Analysis) -> Column:
+def _step(analysis: Analysis) -> LatexColumn:
     times = (summary.arm.step_time_ms for summary in analysis.summaries.values())
     return "Step", "(ms)", ["--" if time is None else words.digits(time) for time in times]
 
 
-def _scaled(head: str, numbers: list[int | None]) -> Column:
+def _scaled(head: str, numbers: list[int | None]) -> LatexColumn:
     """Large numbers in one unit, that of their median: k, M, G or none."""
     known = sorted(number for number in numbers if number)
     size, suffix = words.magnitude(known[len(known) // 2] if known else 0)

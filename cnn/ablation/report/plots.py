@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from markupsafe import Markup
 
-from cnn.ablation.analysis.study_analysis import Analysis, Order, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, RankStability, Summary
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
@@ -236,7 +236,7 @@ def _places(steps: np.ndarray, values: np.ndarray, x: Scale, y: Scale) -> list[t
     return [(x(float(s)), 100 - y(float(v))) for s, v in zip(steps, values, strict=True)]
 
 
-def rank_table(order: Order) -> Markup:
+def rank_table(order: RankStability) -> Markup:
     """How often each arm takes each rank, in percent: the darker, the more often."""
     ranks = [str(rank + 1) for rank in range(len(order.names))]
     rows = [

@@ -41,7 +41,9 @@ class Archive:
         return Path(urlparse(self.url).path).name
 
 
-def gather(archives: Sequence[Archive], given: Sequence[Path], downloads: Path) -> dict[str, Path]:
+def collect_archives(
+    archives: Sequence[Archive], given: Sequence[Path], downloads: Path
+) -> dict[str, Path]:
     """Returns the verified file of each archive by name.
 
     Args:

@@ -16,7 +16,15 @@ from cnn.data.augmentation import Augment, check_augment, make_augment, normaliz
 from cnn.data.crop import decode_crops
 from cnn.data.decode import IMAGE_SUFFIXES, ImageForm, decode_image, look_at_image
 from cnn.data.files import shown
-from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.signals.signal import (
+    OF_PICTURES,
+    SIGNALS,
+    Codec,
+    FileInfo,
+    Signal,
+    SignalKind,
+    StoredShape,
+)
 from cnn.data.split import IMAGES, DrawCrops, Split
 
 _MEASURED = 10_000  # examples that the statistics are measured on, at most
@@ -30,7 +38,7 @@ class ImageCodec(Codec):
     data: ConfigDict
     feature = "Image"
 
-    def look_at(self, path: Path, thorough: bool) -> Look:
+    def look_at(self, path: Path, thorough: bool) -> FileInfo:
         """Reads the header and looks for damage that shows without decoding; see `look_at_image`.
 
         Raises:
@@ -42,14 +50,14 @@ class ImageCodec(Codec):
             shape = look_at_image(file, shown(path))
         if thorough:
             decode_image(path.read_bytes(), 3, shown(path))
-        return Look(shape)
+        return FileInfo(shape)
 
-    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> FileInfo:
         """See `look_at`."""
         shape = look_at_image(io.BytesIO(content), where)
         if thorough:
             decode_image(content, 3, where)
-        return Look(shape)
+        return FileInfo(shape)
 
     def stored_shape(self, feature: Any) -> StoredShape:
         """Returns height, width and channels of an `Image` feature of bytes."""
@@ -110,7 +118,7 @@ class ImageSignal(Signal):
         return partial(decode_crops, area=area) if area and varying else None
 
 
-def measure(
+def channel_statistics(
     split: Split, most: int = _MEASURED, at_once: int = _CHUNK
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of the pixels / 255, per channel.
@@ -140,12 +148,12 @@ def channels_of(data: ConfigDict, example: jax.ShapeDtypeStruct) -> int:
 
 SIGNALS.add(
     "image",
-    Kind(
+    SignalKind(
         about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
         reads=OF_PICTURES | {"interpolation", "crop_ratio"},
         stored=IMAGES,
         codec=ImageCodec,
-        measure=lambda data, split: measure(split),
+        measure=lambda data, split: channel_statistics(split),
         count=channels_of,
         open=lambda data, example, mean, std: ImageSignal(example, tuple(mean), tuple(std)),
     ),

@@ -23,7 +23,7 @@ StoredShape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
-class Look:
+class FileInfo:
     """What a look at an example's file says.
 
     Attributes:
@@ -79,7 +79,7 @@ class Codec(ABC):
         return files_below(folder)
 
     @abstractmethod
-    def look_at(self, path: Path, thorough: bool) -> Look:
+    def look_at(self, path: Path, thorough: bool) -> FileInfo:
         """Finds shape and defects of an example's file.
 
         Args:
@@ -90,7 +90,7 @@ class Codec(ABC):
           UserError: it is broken.
         """
 
-    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> FileInfo:
         """Finds shape and defects of an example that lies within another file; see `look_at`.
 
         Raises:
@@ -185,7 +185,7 @@ class Signal(ABC):
 
 
 @dataclass(frozen=True)
-class Kind:
+class SignalKind:
     """One entry of the registry.
 
     Attributes:
@@ -228,4 +228,4 @@ OF_PICTURES = frozenset(
     }
 )
 
-SIGNALS: Registry[Kind] = Registry("signal", "data.signal")
+SIGNALS: Registry[SignalKind] = Registry("signal", "data.signal")

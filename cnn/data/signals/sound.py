@@ -16,7 +16,7 @@ from cnn.data.augmentation import Augment
 from cnn.data.features import Features, check_features
 from cnn.data.files import shown
 from cnn.data.mixing import mix
-from cnn.data.signals.signal import SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.signals.signal import SIGNALS, Codec, FileInfo, Signal, SignalKind, StoredShape
 from cnn.data.sound_augmentation import (
     add_noise,
     check_sound_augment,
@@ -39,15 +39,15 @@ class SoundCodec(Codec):
     data: ConfigDict
     feature = "Audio"
 
-    def look_at(self, path: Path, thorough: bool) -> Look:
+    def look_at(self, path: Path, thorough: bool) -> FileInfo:
         """Decodes all of the file, whether thorough or not: headers hide most damage."""
         if path.suffix.lower() not in _SUFFIXES:
             raise UserError(f"{shown(path)}: not named {', '.join(_SUFFIXES)}")
         return self.look_at_content(path.read_bytes(), shown(path), thorough)
 
-    def look_at_content(self, content: bytes, where: str, thorough: bool) -> Look:
+    def look_at_content(self, content: bytes, where: str, thorough: bool) -> FileInfo:
         """See `look_at`."""
-        return Look(look_at_wave(content, where))
+        return FileInfo(look_at_wave(content, where))
 
     def refused(self, shape: StoredShape) -> str:
         """Returns why the data section does not take such a sound, or ""."""
@@ -175,7 +175,7 @@ def scaled(stored: Array) -> Array:
     return stored.astype(jnp.float32) * (1.0 / 32768.0)
 
 
-def measure(data: ConfigDict, split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def band_statistics(data: ConfigDict, split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of the features, per band, or one for waves.
 
     Over all clips, or 10,000 evenly spaced ones when there are more. A band without any variation
@@ -214,7 +214,7 @@ def _open(data: ConfigDict, example: jax.ShapeDtypeStruct, mean: Any, std: Any) 
 
 SIGNALS.add(
     "sound",
-    Kind(
+    SignalKind(
         about="int16 [T, C] from WAV and FLAC; as a wave, log-mel spectrogram or MFCC",
         reads=frozenset(
             {
@@ -228,7 +228,7 @@ SIGNALS.add(
         ),
         stored=SOUNDS,
         codec=SoundCodec,
-        measure=measure,
+        measure=band_statistics,
         count=lambda data, example: Features.of(data.sound).bands,
         open=_open,
     ),

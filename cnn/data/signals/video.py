@@ -12,12 +12,20 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.augmentation import Augment, Operation, check_augment, make_augment, normalize
+from cnn.data.augmentation import Augment, PixelOperation, check_augment, make_augment, normalize
 from cnn.data.clips import ClipForm, Sampling, draw_picks, views
 from cnn.data.files import entries, shown
 from cnn.data.frames import IMAGE_SUFFIXES, SUFFIXES, VideoFile, open_frames
-from cnn.data.signals.image import channels_of, measure
-from cnn.data.signals.signal import OF_PICTURES, SIGNALS, Codec, Kind, Look, Signal, StoredShape
+from cnn.data.signals.image import channel_statistics, channels_of
+from cnn.data.signals.signal import (
+    OF_PICTURES,
+    SIGNALS,
+    Codec,
+    FileInfo,
+    Signal,
+    SignalKind,
+    StoredShape,
+)
 from cnn.data.split import CLIPS, DrawCrops
 
 _MEASURED = 1000  # clips that the statistics are measured on, at most
@@ -46,7 +54,7 @@ class VideoCodec(Codec):
             else:
                 yield from self.examples(entry.path)
 
-    def look_at(self, path: Path, thorough: bool) -> Look:
+    def look_at(self, path: Path, thorough: bool) -> FileInfo:
         """Counts the frames, of a file by decoding all of it; thorough: decodes every frame."""
         if path.is_file() and path.suffix.lower() not in SUFFIXES:
             raise UserError(
@@ -54,7 +62,7 @@ class VideoCodec(Codec):
             )
         frames = open_frames(VideoFile(path, None), 3, shown(path))
         first = frames.take(range(frames.count) if thorough else [0])[0]
-        return Look((frames.count, *first.shape[:2], None))
+        return FileInfo((frames.count, *first.shape[:2], None))
 
     def refused(self, shape: StoredShape) -> str:
         """Returns why the data section does not take a video of so many frames, or ""."""
@@ -162,7 +170,7 @@ def _channels_as_frames(images: Array, frames: int) -> Array:
     return jnp.moveaxis(images.reshape(*images.shape[:3], frames, -1), 3, 1)
 
 
-def _each_frame(frames: int, operation: Operation, key: Array, images: Array) -> Array:
+def _each_frame(frames: int, operation: PixelOperation, key: Array, images: Array) -> Array:
     # The same key for all frames draws the same operations.
     each = jax.vmap(partial(operation, key), 1, 1)
     return _frames_as_channels(each(_channels_as_frames(images, frames)))
@@ -174,7 +182,7 @@ def _open(data: ConfigDict, example: jax.ShapeDtypeStruct, mean: Any, std: Any) 
 
 SIGNALS.add(
     "video",
-    Kind(
+    SignalKind(
         about="uint8 [T, H, W, C] from folders of frames and video files, normalised by channel",
         reads=OF_PICTURES
         | {
@@ -186,7 +194,7 @@ SIGNALS.add(
         },
         stored=CLIPS,
         codec=VideoCodec,
-        measure=lambda data, split: measure(split, _MEASURED, _CHUNK),
+        measure=lambda data, split: channel_statistics(split, _MEASURED, _CHUNK),
         count=channels_of,
         open=_open,
     ),

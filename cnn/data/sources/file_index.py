@@ -17,7 +17,7 @@ from rich.progress import track
 
 from cnn.config.errors import UserError
 from cnn.data.files import shown, why_unreadable
-from cnn.data.signals import Codec, Look
+from cnn.data.signals import Codec, FileInfo
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _VERSION = 1  # of what a look finds; another one is made anew
 
 def look_at_files(
     folder: Path, names: Sequence[str], codec: Codec, thorough: bool, workers: int
-) -> list[Look]:
+) -> list[FileInfo]:
     """Returns what each file holds, its size and whether it is broken.
 
     Only files that are new or changed (by size and time) since the index was written are opened;
@@ -59,7 +59,7 @@ def look_at_files(
     return [looks[name] for name in names]
 
 
-def _is_current(folder: Path, name: str, known: Mapping[str, Look], thorough: bool) -> bool:
+def _is_current(folder: Path, name: str, known: Mapping[str, FileInfo], thorough: bool) -> bool:
     look = known.get(name)
     if look is None or look.thorough < thorough:
         return False
@@ -85,17 +85,17 @@ def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _look_at(path: str, codec: Codec, thorough: bool) -> Look:
+def _look_at(path: str, codec: Codec, thorough: bool) -> FileInfo:
     if defect := why_unreadable(path):
-        return Look(defect=defect)
+        return FileInfo(defect=defect)
     try:
         status = os.stat(path)
         found = codec.look_at(Path(path), thorough)
     except UserError as error:
         defect = str(error).removeprefix(f"{shown(path)}: ")
-        found = Look(defect=defect.removesuffix("; replace or remove it"))
+        found = FileInfo(defect=defect.removesuffix("; replace or remove it"))
     except OSError as error:
-        return Look(defect=f"cannot be read: {error.strerror or error}")
+        return FileInfo(defect=f"cannot be read: {error.strerror or error}")
     return replace(found, stamp=_stamp(status), thorough=thorough)
 
 
@@ -118,18 +118,18 @@ class _Index:
         named = f"{_VERSION} {kind} ".encode() + os.fsencode(folder.resolve())
         self._file = cache_folder() / f"{hashlib.sha256(named).hexdigest()[:24]}.json"
 
-    def read(self) -> dict[str, Look]:
+    def read(self) -> dict[str, FileInfo]:
         """Returns the looks by file name; none where the index is missing or damaged."""
         try:
             stored = json.loads(self._file.read_text())
             return {
-                name: Look(tuple(shape), defect, tuple(stamp), thorough)
+                name: FileInfo(tuple(shape), defect, tuple(stamp), thorough)
                 for name, (shape, defect, stamp, thorough) in stored.items()
             }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def write(self, looks: dict[str, Look]) -> None:
+    def write(self, looks: dict[str, FileInfo]) -> None:
         """Replaces the index; without a cache folder that can be written to there is none."""
         plain = {
             name: (look.shape, look.defect, look.stamp, look.thorough)

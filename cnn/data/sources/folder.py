@@ -15,7 +15,7 @@ from cnn.data.sources.file_index import look_at_files
 from cnn.data.sources.listed import (
     ListedFile,
     common_shape,
-    fingerprint,
+    files_fingerprint,
     in_mixed_order,
     without_broken,
 )
@@ -70,7 +70,7 @@ class FolderReader(SliceReader):
             num_examples=len(files),
             form=codec.form(common_shape(shapes), shown(folder)),
             fetch=fetch,
-            fingerprint=fingerprint(files, names),
+            fingerprint=files_fingerprint(files, names),
             names=[file.name for file in files],
             skipped=skipped,
             remarks=codec.remarks(shapes),

@@ -61,7 +61,7 @@ def in_mixed_order(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=keys.__getitem__)
 
 
-def fingerprint(files: Sequence[ListedFile], names: Sequence[str]) -> str:
+def files_fingerprint(files: Sequence[ListedFile], names: Sequence[str]) -> str:
     """Returns a hash of each file's name, class, size and shape."""
     digest = hashlib.sha256("\n".join(names).encode())
     for file in files:

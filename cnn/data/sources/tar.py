@@ -19,13 +19,13 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
 from cnn.data.files import is_hidden, shown
-from cnn.data.signals import SIGNALS, Codec, Look
+from cnn.data.signals import SIGNALS, Codec, FileInfo
 from cnn.data.signals.signal import StoredShape
 from cnn.data.sources.file_index import cache_folder, pool_of, with_bar, write_cache
 from cnn.data.sources.listed import (
     ListedFile,
     common_shape,
-    fingerprint,
+    files_fingerprint,
     in_mixed_order,
     without_broken,
 )
@@ -89,7 +89,7 @@ class TarReader(SliceReader):
             num_examples=len(files),
             form=self._codec.form(common_shape(shapes), name),
             fetch=fetch,
-            fingerprint=fingerprint(files, classes),
+            fingerprint=files_fingerprint(files, classes),
             names=[file.name for file in files],
             skipped=skipped,
             remarks=self._codec.remarks(shapes),
@@ -187,7 +187,7 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
 
 def _looked_at(codec: Codec, content: bytes, where: str, thorough: bool) -> tuple[StoredShape, str]:
     try:
-        look: Look = codec.look_at_content(content, where, thorough)
+        look: FileInfo = codec.look_at_content(content, where, thorough)
     except UserError as error:
         defect = str(error).removeprefix(f"{where}: ")
         return (), defect.removesuffix("; replace or remove it")

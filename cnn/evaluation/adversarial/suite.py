@@ -10,12 +10,12 @@ from jax import Array
 
 from cnn.config.fields import Interval
 from cnn.config.metric import share
-from cnn.data import load
+from cnn.data import load_batch
 from cnn.evaluation.adversarial.attacks import Attack, fgsm, pgd
 from cnn.evaluation.adversarial.section import adversarial_section
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test, sample
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 
 def measure_adversarial(
@@ -23,7 +23,7 @@ def measure_adversarial(
     split: str,
     progress: Progress,
     *,
-    images: Count = 1000,
+    images: ExampleCount = 1000,
     epsilon: Annotated[float, Interval("(0, 255]")] = 8.0,
     steps: int = 20,
 ) -> Results:
@@ -74,7 +74,7 @@ def _outcome(
     model: ModelUnderTest, attacks: Mapping[str, Attack]
 ) -> Callable[..., dict[str, Array]]:
     def outcome(variables: Any, arrays: Any, batch: Any, places: Array) -> dict[str, Array]:
-        data = load(arrays, batch)
+        data = load_batch(arrays, batch)
         images, labels = data["input"].astype(jnp.float32), data["label"]
         moved = {"clean": images} | {
             name: attack(variables, images, labels, places) for name, attack in attacks.items()

@@ -29,7 +29,7 @@ from cnn.evaluation.corruption.corruptions import (
 from cnn.evaluation.corruption.parameters import table_for
 from cnn.evaluation.corruption.section import corruption_section
 from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test, places
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 IMAGENET_CLASSES = 1000
 METRICS = (
@@ -52,7 +52,7 @@ def measure_corruption(
     split: str,
     progress: Progress,
     *,
-    images: Count = 2000,
+    images: ExampleCount = 2000,
     severities: tuple[int, ...] = SEVERITIES,
     jpeg: bool = True,
 ) -> Results:

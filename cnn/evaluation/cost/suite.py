@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from cnn.config.metric import Metric
 from cnn.cost.count import count
-from cnn.cost.measure import measure_speed
+from cnn.cost.speed import measure_speed
 from cnn.cost.table import QUANTITIES
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.cost.section import cost_section
@@ -51,7 +51,7 @@ METRICS = (
 
 
 def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Counts the network, then measures it; see `cnn.cost.count` and `cnn.cost.measure`.
+    """Counts the network, then measures it; see `cnn.cost.count` and `cnn.cost.speed`.
 
     The split is not read: costs do not depend on it.
     """

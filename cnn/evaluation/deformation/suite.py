@@ -14,7 +14,7 @@ from cnn.evaluation.deformation.bending import bent, spline_weights
 from cnn.evaluation.deformation.section import deformation_section
 from cnn.evaluation.feature_maps import feature_maps
 from cnn.evaluation.model_under_test import model_under_test, places
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 LEAST_IMAGES = 2
 
@@ -24,7 +24,7 @@ def measure_deformation(
     split: str,
     progress: Progress,
     *,
-    images: Count = 256,
+    images: ExampleCount = 256,
     points: Annotated[int, Interval("[1, 32]")] = 3,
     displacement: Annotated[float, Interval("(0, 1000]")] = 1.0,
 ) -> Results:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from cnn.data import load
+from cnn.data import load_batch
 from cnn.evaluation.feature_maps import Maps
 from cnn.evaluation.model_under_test import ModelUnderTest
 from cnn.evaluation.shift.moves import fourier_shift, roll
@@ -91,7 +91,7 @@ def make_errors(
     """
 
     def errors(variables: Any, arrays: Any, batch: Any, d: Array) -> dict[str, Array]:
-        images = model.normalize(load(arrays, batch)["input"])
+        images = model.normalize(load_batch(arrays, batch)["input"])
         offsets = jnp.full(2, d)
         # One pass over both: batch statistics are the running ones, so images do not interact.
         together = maps(variables, jnp.concatenate([images, roll(images, offsets)]))

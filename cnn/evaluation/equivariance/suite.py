@@ -6,11 +6,11 @@ from cnn.evaluation.equivariance.errors import equivariance_errors, strides_of
 from cnn.evaluation.equivariance.section import equivariance_section
 from cnn.evaluation.feature_maps import feature_maps
 from cnn.evaluation.model_under_test import model_under_test, sample
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 
 def measure_equivariance(
-    run: CheckpointedRun, split: str, progress: Progress, *, images: Count = 1024
+    run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 1024
 ) -> Results:
     """Measures the equivariance error of every layer directly below the network.
 

@@ -24,7 +24,7 @@ from cnn.evaluation.features.pictures import (
 )
 from cnn.evaluation.features.section import features_section
 from cnn.evaluation.model_under_test import places
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 from cnn.pages.drawing import Drawing
 
 PAIRS, EXAMPLES = 5, 6
@@ -36,7 +36,7 @@ def draw_features(
     split: str,
     progress: Progress,
     *,
-    images: Count = 4,
+    images: ExampleCount = 4,
     examples: tuple[int, ...] = (),
     channels: int = 8,
 ) -> Results:

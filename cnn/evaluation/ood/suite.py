@@ -14,13 +14,18 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import model_under_test, sample
 from cnn.evaluation.ood.scores import SCORES, auroc, false_positive_rate
 from cnn.evaluation.ood.section import NAMES, SHORT, ood_section
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 SEED = 0
 
 
 def measure_ood(
-    run: CheckpointedRun, split: str, progress: Progress, *, images: Count = 2000, path: str = ""
+    run: CheckpointedRun,
+    split: str,
+    progress: Progress,
+    *,
+    images: ExampleCount = 2000,
+    path: str = "",
 ) -> Results:
     """Measures how well two scores tell a split from noise, and from other data.
 

@@ -12,7 +12,7 @@ from cnn.config.metric import share
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.probes.pooled import pooled_features
 from cnn.evaluation.probes.section import probe_section
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 _EPSILON = 1e-6
 
@@ -24,7 +24,7 @@ def measure_linear_probe(
     *,
     l2: float = 1e-3,
     iterations: int = 500,
-    train_images: Count = 0,
+    train_images: ExampleCount = 0,
 ) -> Results:
     """Measures multinomial logistic regression on the pooled features, fitted by L-BFGS.
 
@@ -40,7 +40,7 @@ def measure_linear_probe(
     mean, std = train.features.mean(0), train.features.std(0) + _EPSILON
     x, shown = ((part.features - mean) / std for part in (train, test))
     classes = run.evaluator.dataset.num_classes
-    kernel, bias, converged = fit(x, train.labels, classes, l2, iterations)
+    kernel, bias, converged = fit_linear(x, train.labels, classes, l2, iterations)
 
     def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
         return float(((features @ kernel + bias).argmax(-1) == labels).mean())
@@ -56,7 +56,7 @@ def measure_linear_probe(
     }
 
 
-def fit(
+def fit_linear(
     x: np.ndarray, labels: np.ndarray, classes: int, l2: float, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Minimises the mean cross-entropy + l2 / 2 |kernel|^2.

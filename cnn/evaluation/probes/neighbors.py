@@ -11,7 +11,7 @@ from cnn.config.metric import share
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.probes.pooled import pooled_features
 from cnn.evaluation.probes.section import probe_section
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 _BATCH = 256
 
@@ -23,7 +23,7 @@ def measure_knn(
     *,
     k: int = 20,
     temperature: float = 0.07,
-    train_images: Count = 0,
+    train_images: ExampleCount = 0,
 ) -> Results:
     """Measures weighted k-nearest neighbours on the pooled features (Wu et al., CVPR 2018).
 

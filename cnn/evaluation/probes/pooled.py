@@ -11,7 +11,7 @@ from jax import Array
 
 from cnn import models
 from cnn.config.errors import UserError
-from cnn.data import Split, load, open_dataset
+from cnn.data import Split, load_batch, open_dataset
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import sample
 from cnn.evaluation.suite import Progress
@@ -69,7 +69,7 @@ def _features(run: CheckpointedRun, part: Split, show: Callable[[int], None]) ->
     def headless(variables: Any, inputs: Array) -> Array:
         return infer(network, variables, inputs).astype(jnp.float32)
 
-    step = jax.jit(make_forward(headless, load, prepare))
+    step = jax.jit(make_forward(headless, load_batch, prepare))
     feed, features, labels = run.evaluator.feed(part), [], []
     for batch in feed.batches():
         mask = np.asarray(batch["mask"]).astype(bool)

@@ -24,7 +24,7 @@ def reduced(function: np.ufunc, array: np.ndarray, axes: Sequence[int]) -> np.nd
     return np.broadcast_to(function.reduce(array[core], axes), shape)
 
 
-def joined(
+def concatenated(
     put: Callable[[list[np.ndarray], int], np.ndarray], arrays: Sequence[np.ndarray], axis: int
 ) -> np.ndarray:
     """Returns `np.concatenate` or `np.stack` of arrays along an axis."""

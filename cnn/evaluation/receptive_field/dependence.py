@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.evaluation.receptive_field.constant_axes import combined, joined, padded, reduced
+from cnn.evaluation.receptive_field.constant_axes import combined, concatenated, padded, reduced
 
 Low, High = np.inf, -np.inf
 
@@ -231,7 +231,7 @@ def _side_by_side(put: Any, axis: int, equation: Any, operands: Sequence[Value])
     known = [o for o in operands if o is not None]
     skew = min(o.skew[0] for o in known), max(o.skew[1] for o in known)
     low, high = (
-        joined(put, ends, axis) for ends in ([p.low for p in parts], [p.high for p in parts])
+        concatenated(put, ends, axis) for ends in ([p.low for p in parts], [p.high for p in parts])
     )
     return InputRange(low, high, skew)
 

@@ -18,8 +18,8 @@ from cnn.evaluation.model_under_test import sample
 from cnn.evaluation.receptive_field.effective import effective_field, field_size
 from cnn.evaluation.receptive_field.pictures import field_over_image
 from cnn.evaluation.receptive_field.section import receptive_field_section
-from cnn.evaluation.receptive_field.theoretical import Field, fields_of_axes
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.receptive_field.theoretical import ReceptiveField, fields_of_axes
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 from cnn.pages.drawing import Drawing
 
 BATCH = 16
@@ -38,7 +38,7 @@ METRICS = tuple(
 
 
 def measure_receptive_field(
-    run: CheckpointedRun, split: str, progress: Progress, *, images: Count = 64
+    run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 64
 ) -> Results:
     """Measures fields of the network and, on some images of a split, of the checkpoint.
 
@@ -140,7 +140,7 @@ def _renamed(names: str, signal: data.Signal) -> str:
     return names.replace("height", "time").replace("width", "bands")
 
 
-def _last_block(fields: Sequence[Field]) -> str:
+def _last_block(fields: Sequence[ReceptiveField]) -> str:
     blocks = [field.layer for field in fields if "/" not in field.layer]
     if not blocks:
         raise UserError("--suite: receptive_field needs a network whose layers keep positions")

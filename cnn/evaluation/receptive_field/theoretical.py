@@ -24,7 +24,7 @@ _POINTWISE = (nn.Dropout, *(norm for norm in NORMS.values() if isinstance(norm, 
 
 
 @dataclass(frozen=True)
-class Field:
+class ReceptiveField:
     """The receptive field of one layer along one axis, in pixels of the input.
 
     Attributes:
@@ -49,7 +49,7 @@ class Field:
 
 def receptive_fields(
     model: nn.Module, input_shape: tuple[int, ...], axis: int = 0
-) -> tuple[Field, ...]:
+) -> tuple[ReceptiveField, ...]:
     """Returns the field of every convolution, operator and block of a network, in order.
 
     After Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks"
@@ -72,7 +72,7 @@ def receptive_fields(
         raise UserError(f"axis: {axis} is none of the {len(input_shape) - 1} spatial axes")
     length = input_shape[axis] + _MORE
     shape, program = _fitting_program(model, input_shape, axis, length)
-    fields: dict[str, Field] = {}
+    fields: dict[str, ReceptiveField] = {}
 
     def mark(params: dict[str, Any], operands: Sequence[Value]) -> Value:
         y, x = operands
@@ -90,13 +90,15 @@ def receptive_fields(
     return tuple(fields.values())
 
 
-def fields_of_axes(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, tuple[Field, ...]]:
+def fields_of_axes(
+    model: nn.Module, input_shape: tuple[int, ...]
+) -> dict[str, tuple[ReceptiveField, ...]]:
     """Returns `receptive_fields` along every axis, by the names of the axes that agree.
 
     A network that treats its axes alike has one entry, such as "height and width".
     """
     names = AXES[len(input_shape) - 1]
-    found: dict[tuple[Field, ...], list[str]] = {}
+    found: dict[tuple[ReceptiveField, ...], list[str]] = {}
     for axis, name in enumerate(names):
         found.setdefault(receptive_fields(model, input_shape, axis), []).append(name)
     return {" and ".join(axes): fields for fields, axes in found.items()}
@@ -146,17 +148,17 @@ def _program(model: nn.Module, shape: tuple[int, ...]) -> Any:
     return jax.make_jaxpr(run)(image).jaxpr
 
 
-def _field(name: str, range_: InputRange, axis: int, length: int) -> Field:
+def _field(name: str, range_: InputRange, axis: int, length: int) -> ReceptiveField:
     others = tuple(i for i in range(range_.low.ndim) if i != axis)
     low, high = range_.least(others)
     unit = low.size // 2
     if low.size < 4 or low[unit] <= 0 or high[unit] >= length - 1:
-        return Field(name, whole=True)
+        return ReceptiveField(name, whole=True)
     quarter = low.size // 4
     steps = np.diff(low[quarter : low.size - quarter])
     size, stride = int(high[unit] - low[unit] + 1), float(np.median(steps))
     padding = unit * stride - float(low[unit])
-    return Field(
+    return ReceptiveField(
         name,
         whole=False,
         size=size,

@@ -9,20 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from cnn.data import load
+from cnn.data import load_batch
 from cnn.evaluation.model_under_test import ModelUnderTest
 from cnn.evaluation.shift.protocols import Protocol
 from cnn.evaluation.shift.scores import clustered, grid_scores, pair_scores, path_scores, wilson
 from cnn.training.metrics import STEPS_IN_FLIGHT
 
-Probe = Callable[..., dict[str, Array]]
+ShiftedOutcomes = Callable[..., dict[str, Array]]
 # Offsets -> predictions and probabilities `[S, B]`, and labels `[B]`.
-Tables = tuple[np.ndarray, np.ndarray, np.ndarray]
-Predict = Callable[[np.ndarray], Tables]
-Group = dict[str, Protocol]  # that move images in the same way, so share a compiled function
+ShiftTables = tuple[np.ndarray, np.ndarray, np.ndarray]
+Predict = Callable[[np.ndarray], ShiftTables]
+ProtocolGroup = dict[
+    str, Protocol
+]  # that move images in the same way, so share a compiled function
 
 
-def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> Probe:
+def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> ShiftedOutcomes:
     """Returns jitted (variables, arrays, batch, offsets) -> outcomes of moved images.
 
     Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
@@ -31,7 +33,7 @@ def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> 
     """
 
     def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
-        data = load(arrays, batch)
+        data = load_batch(arrays, batch)
         images = move(model.normalize(data["input"]), offsets)
         logits = model.logits(variables, images)
         own = jnp.take_along_axis(jax.nn.softmax(logits), data["label"][:, None], axis=1)[:, 0]
@@ -126,7 +128,7 @@ def measure_shifts(
 
 
 def run_offsets(
-    probe: Probe, model: ModelUnderTest, batch: Any, offsets: np.ndarray
+    probe: ShiftedOutcomes, model: ModelUnderTest, batch: Any, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns predictions and probabilities `[S, B]` at offsets, and the labels `[B]`.
 
@@ -142,13 +144,15 @@ def run_offsets(
     return tables[0], tables[1], rows[0]["label"]
 
 
-def _way(group: Group) -> Callable[..., Iterator[tuple[str, Tables]]]:
+def _way(group: ProtocolGroup) -> Callable[..., Iterator[tuple[str, ShiftTables]]]:
     """Returns what takes the fewest passes over the images."""
     passes = sum(len(protocol.offsets(0, 1)) for protocol in group.values())
     return _look_up if len(_shifts(group)) <= passes else _predict_each
 
 
-def _look_up(predict: Predict, group: Group, seen: int, rows: int) -> Iterator[tuple[str, Tables]]:
+def _look_up(
+    predict: Predict, group: ProtocolGroup, seen: int, rows: int
+) -> Iterator[tuple[str, ShiftTables]]:
     """Predicts every shift of the protocols once, and looks up those that each image gets."""
     shifts = _shifts(group)
     predictions, probabilities, labels = predict(shifts)
@@ -161,23 +165,23 @@ def _look_up(predict: Predict, group: Group, seen: int, rows: int) -> Iterator[t
 
 
 def _predict_each(
-    predict: Predict, group: Group, seen: int, rows: int
-) -> Iterator[tuple[str, Tables]]:
+    predict: Predict, group: ProtocolGroup, seen: int, rows: int
+) -> Iterator[tuple[str, ShiftTables]]:
     """Predicts the shifts of each protocol by itself."""
     for name, protocol in group.items():
         offsets = protocol.offsets(seen, rows)
         yield name, predict(offsets[:, 0] if protocol.same_for_all else offsets)
 
 
-def _shifts(group: Group) -> np.ndarray:
+def _shifts(group: ProtocolGroup) -> np.ndarray:
     """Returns the distinct shifts `[D, 2]` of some protocols."""
     every = np.concatenate([protocol.shifts() for protocol in group.values()])
     dtype = next(iter(group.values())).offsets(0, 1).dtype
     return np.unique(every, axis=0).astype(dtype)
 
 
-def _groups(protocols: Mapping[str, Protocol]) -> list[Group]:
-    groups: dict[Any, Group] = {}
+def _groups(protocols: Mapping[str, Protocol]) -> list[ProtocolGroup]:
+    groups: dict[Any, ProtocolGroup] = {}
     for name, protocol in protocols.items():
         groups.setdefault(_identity(protocol.move), {})[name] = protocol
     return list(groups.values())

@@ -22,7 +22,7 @@ from cnn.evaluation.shift.protocols import (
 )
 from cnn.evaluation.shift.section import COLUMNS, NAMES, shift_section
 from cnn.evaluation.shift.time import frame_protocols, on_waves, time_protocols
-from cnn.evaluation.suite import Count, Progress, Results, Suite
+from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 
 GRIDS = ("circular_grid", "all_shifts", "fractional_grid")
 PATHS = ("diagonal", "time_path")
@@ -50,8 +50,8 @@ def measure_shift(
     split: str,
     progress: Progress,
     *,
-    images: Count = 2000,
-    exhaustive: Count = 32,
+    images: ExampleCount = 2000,
+    exhaustive: ExampleCount = 32,
     budget: int = 2**16,
     max_shift: int = 0,
     parts: int = 4,

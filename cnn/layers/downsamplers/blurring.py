@@ -12,9 +12,9 @@ from cnn.layers.downsample import (
     BeforeConv,
     Card,
     Downsample,
-    Features,
+    FeatureCount,
     Operator,
-    Window,
+    WindowSize,
     register,
 )
 from cnn.layers.work import Site, Work, blurred
@@ -106,7 +106,7 @@ def _max_blur(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     taps: Annotated[int, Interval("[2, 7]")] = 4,
     dialect: str = "",
 ):
@@ -163,8 +163,8 @@ def _ddac(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 3,
-    groups: Features = 8,
+    window: WindowSize = 3,
+    groups: FeatureCount = 8,
 ):
     channels, size = x.shape[-1], per_axis(layer.along(window), x.ndim - 2, "window")
     groups = next(g for g in range(groups, 0, -1) if channels % g == 0)
@@ -202,9 +202,9 @@ def _max_ddac(
     train: bool,
     phase: Array | None,
     *,
-    pool: Window = 2,
-    window: Window = 3,
-    groups: Features = 8,
+    pool: WindowSize = 2,
+    window: WindowSize = 3,
+    groups: FeatureCount = 8,
 ):
     dense = max_pool(x, layer.along(pool), 1, layer.style.padding)
     return _ddac(layer, dense, train, phase, window=window, groups=groups)

@@ -3,7 +3,7 @@
 from jax import Array
 
 from cnn.layers.conv import Conv, ConvBlock
-from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, Window, register
+from cnn.layers.downsample import DOWNSAMPLERS, Card, Downsample, Operator, WindowSize, register
 from cnn.layers.work import nothing, windowed
 from cnn.ops.average import avg_pool
 from cnn.ops.max_pool import max_pool
@@ -41,7 +41,9 @@ DOWNSAMPLERS.add(
     ),
     cost=nothing,
 )
-def _all_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
+def _all_conv(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 3
+):
     block = ConvBlock(
         x.shape[-1], layer.along(window), layer.style, strides=layer.strides, name="block"
     )
@@ -67,8 +69,8 @@ def _conv_pool(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 3,
-    pool: Window = 2,
+    window: WindowSize = 3,
+    pool: WindowSize = 2,
 ):
     x = ConvBlock(x.shape[-1], layer.along(window), layer.style, name="block")(x, train)
     return max_pool(x, layer.along(pool), layer.strides, layer.style.padding)
@@ -87,7 +89,9 @@ def _conv_pool(
     ),
     cost=windowed(),
 )
-def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
+def _avg_conv(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 2
+):
     x = avg_pool(x, layer.along(window), layer.strides, layer.style.padding)
     return Conv(x.shape[-1], 1, layer.style, name="conv")(x)
 
@@ -105,6 +109,8 @@ def _avg_conv(layer: Downsample, x: Array, train: bool, phase: Array | None, *, 
     ),
     cost=windowed(),
 )
-def _conv_avg(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
+def _conv_avg(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 2
+):
     x = Conv(x.shape[-1], 1, layer.style, name="conv")(x)
     return avg_pool(x, layer.along(window), layer.strides, layer.style.padding)

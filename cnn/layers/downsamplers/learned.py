@@ -10,7 +10,7 @@ from jax import Array
 
 from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import Card, Downsample, Window, register
+from cnn.layers.downsample import Card, Downsample, WindowSize, register
 from cnn.layers.norms import NORMS
 from cnn.layers.work import Site, Work, windowed
 from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
@@ -38,7 +38,7 @@ def _gem(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     p: float = 3.0,
 ):
     check_power(p, "gem")
@@ -67,7 +67,7 @@ def _lip(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 3,
+    window: WindowSize = 3,
     bottleneck: Annotated[int, Interval("[0, 65536]")] = 0,
 ):
     y = x
@@ -97,7 +97,9 @@ _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
     ),
     cost=windowed(2),
 )
-def _mixed(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
+def _mixed(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 3
+):
     share = layer.param("share", nn.initializers.constant(0.5), (), jnp.float32)
     return mixed_pool(x, layer.along(window), layer.strides, layer.style.padding, share=share)
 
@@ -126,7 +128,9 @@ def _cost_of_tree(s: Site) -> Work:
     ),
     cost=_cost_of_gated,
 )
-def _gated(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
+def _gated(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 3
+):
     shape = per_axis(layer.along(window), x.ndim - 2, "window")
     gate = layer.param("gate", nn.initializers.zeros, shape, jnp.float32)
     return gated_pool(x, gate, layer.strides, layer.style.padding)
@@ -151,7 +155,7 @@ def _tree(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 3,
+    window: WindowSize = 3,
     levels: Annotated[int, Interval("[1, 6]")] = 1,
 ):
     size = per_axis(layer.along(window), x.ndim - 2, "window")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from jax import Array
 
-from cnn.layers.downsample import Card, Downsample, Window, register
+from cnn.layers.downsample import Card, Downsample, WindowSize, register
 from cnn.layers.work import Work, nothing, windowed
 from cnn.ops.average import avg_pool, subsample
 from cnn.ops.max_pool import max_pool
@@ -27,7 +27,7 @@ from cnn.ops.weighted import lp_pool, soft_pool
     ),
     cost=windowed(),
 )
-def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
+def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 2):
     return max_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 
@@ -51,7 +51,7 @@ def _avg(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     count_padding: bool = False,
     padding: Literal["", "SAME", "torch", "VALID", "CIRCULAR", "REFLECT"] = "",
 ):
@@ -71,7 +71,9 @@ def _avg(
     ),
     cost=lambda s: Work(operations=s.window() ** 2 * math.prod(s.after)),
 )
-def _median(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3):
+def _median(
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 3
+):
     return median_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 
@@ -94,7 +96,7 @@ def _lp(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     p: float = 2.0,
 ):
     return lp_pool(x, layer.along(window), layer.strides, layer.style.padding, p=p)
@@ -113,7 +115,7 @@ def _lp(
     ),
     cost=windowed(2),
 )
-def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 2):
+def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 2):
     return soft_pool(x, layer.along(window), layer.strides, layer.style.padding)
 
 

@@ -7,7 +7,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
-from cnn.layers.downsample import Card, Downsample, Window, on_reduced_axes, register
+from cnn.layers.downsample import Card, Downsample, WindowSize, on_reduced_axes, register
 from cnn.layers.work import Site, Work, windowed
 from cnn.ops.padding import Size
 from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
@@ -28,7 +28,7 @@ from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
     stochastic=True,
 )
 def _stochastic(
-    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 3
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 3
 ):
     key = layer.key(train)
     return stochastic_pool(
@@ -56,7 +56,7 @@ def _s3(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     grid: Annotated[int, Interval("[0, 65536]")] = 0,
 ):
     return s3_pool(

@@ -9,7 +9,7 @@ from jax import Array
 
 from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
-from cnn.layers.downsample import Card, Downsample, Window, register
+from cnn.layers.downsample import Card, Downsample, WindowSize, register
 from cnn.layers.norms import NORMS
 from cnn.layers.work import Site, Work, nothing
 from cnn.ops.blur import blur
@@ -133,7 +133,7 @@ def _max_aps(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     norm: Literal["l2", "l1", "linf"] = "l2",
     taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
@@ -162,7 +162,7 @@ def _max_lps(
     train: bool,
     phase: Array | None,
     *,
-    window: Window = 2,
+    window: WindowSize = 2,
     temperature: float = 1.0,
     taps: Annotated[int, Interval("[0, 7]")] = 0,
 ):
@@ -185,7 +185,7 @@ def _max_lps(
     cost=nothing,
 )
 def _space_to_depth(
-    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: Window = 1
+    layer: Downsample, x: Array, train: bool, phase: Array | None, *, window: WindowSize = 1
 ):
     y = space_to_depth(x, layer.strides, layer.style.padding)
     return Conv(x.shape[-1], layer.along(window), layer.style, name="conv")(y)

@@ -20,7 +20,7 @@ SPENT = 0.7  # share of what is left of alpha that the planned end, and each ext
 
 
 @dataclass(frozen=True)
-class Schedule:
+class AnalysisSchedule:
     """When a study is analyzed.
 
     Attributes:
@@ -41,7 +41,7 @@ class Schedule:
 
 
 @lru_cache(maxsize=4096)
-def spending_levels(schedule: Schedule, alpha: float = 0.05) -> tuple[float, ...]:
+def spending_levels(schedule: AnalysisSchedule, alpha: float = 0.05) -> tuple[float, ...]:
     """The nominal two-sided level of every analysis, which together spend at most alpha."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     levels = []
@@ -71,7 +71,7 @@ def _boundary(
     return optimize.brentq(excess, 0.0, 40 * scale, xtol=1e-12)
 
 
-def sequential_p(p_value: float, analysis: int, schedule: Schedule) -> float:
+def sequential_p(p_value: float, analysis: int, schedule: AnalysisSchedule) -> float:
     """The smallest alpha at which the p of this analysis would decide.
 
     Valid at whichever of the analyses it is read: P(any of them <= a) <= a without a difference.

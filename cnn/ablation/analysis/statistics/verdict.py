@@ -35,17 +35,23 @@ from scipy import optimize, special
 
 from cnn.ablation.analysis.statistics.difference import Difference
 from cnn.ablation.analysis.statistics.power import examples_needed, seeds_needed
-from cnn.ablation.analysis.statistics.sequential import Schedule, sequential_p, spending_levels
+from cnn.ablation.analysis.statistics.sequential import (
+    AnalysisSchedule,
+    sequential_p,
+    spending_levels,
+)
 from cnn.ablation.analysis.statistics.significance import holm, holm_levels
 
 FEWEST_SEEDS = 3
 JUDGED = ("better", "worse", "equivalent", "undecided")
-Kind = Literal["better", "worse", "equivalent", "undecided", "unstable", "interim", "unranked"]
+VerdictKind = Literal[
+    "better", "worse", "equivalent", "undecided", "unstable", "interim", "unranked"
+]
 EVERYTHING = (float("-inf"), float("inf"))
 
 
 @dataclass(frozen=True)
-class Look:
+class InterimAnalysis:
     """The analysis of a study that is due, or was the last.
 
     Attributes:
@@ -54,7 +60,7 @@ class Look:
     """
 
     index: int
-    schedule: Schedule
+    schedule: AnalysisSchedule
 
     @property
     def seeds(self) -> int:
@@ -92,7 +98,7 @@ class Verdict:
         (or units) that would, with `seeds_wanted` seeds, up to four times as many as there are.
     """
 
-    kind: Kind
+    kind: VerdictKind
     difference: Difference | None = None
     p: float = 1.0
     adjusted_p: float = 1.0
@@ -121,7 +127,7 @@ def verdicts(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: Look | None = None,
+    look: InterimAnalysis | None = None,
     power_wanted: float = 0.8,
 ) -> list[Verdict]:
     """The verdicts on a family of comparisons with a baseline; the rule is the module's docstring.
@@ -149,7 +155,7 @@ def judge(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: Look | None = None,
+    look: InterimAnalysis | None = None,
 ) -> list[Verdict]:
     """The kinds and p of a family alone, without intervals and advice; see `verdicts`."""
     judged = [d if d is not None and min(d.seeds) >= FEWEST_SEEDS else None for d in differences]
@@ -181,7 +187,7 @@ def _in_full(
     alpha: float,
     holm_level: float,
     family: int,
-    look: Look | None,
+    look: InterimAnalysis | None,
     power_wanted: float,
 ) -> Verdict:
     """Adds intervals, the correction of what was selected, and what would decide the rest."""
@@ -233,7 +239,7 @@ def unselected(difference: Difference, level: float) -> float:
 
 def _kind(
     difference: Difference, adjusted: float, equivalence: float, alpha: float, higher: bool
-) -> Kind:
+) -> VerdictKind:
     if equivalence <= alpha:
         return "equivalent"
     if adjusted > alpha:
@@ -241,9 +247,9 @@ def _kind(
     return "better" if (difference.estimate > 0) == higher else "worse"
 
 
-def _over(p_value: float, look: Look | None) -> float:
+def _over(p_value: float, look: InterimAnalysis | None) -> float:
     return p_value if look is None else look.p(p_value)
 
 
-def _nominal(alpha: float, look: Look | None) -> float:
+def _nominal(alpha: float, look: InterimAnalysis | None) -> float:
     return alpha if look is None else look.level(alpha)

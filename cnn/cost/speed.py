@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cnn.config.seeds import Seeds
-from cnn.cost.timing import sample
+from cnn.cost.timing import time_calls
 from cnn.training.assembly import Evaluator, make_recipe
 from cnn.training.steps import infer, make_train_step
 
@@ -36,14 +36,14 @@ def measure_speed(
     held = jax.device_put(variables, device)
     evaluation = -(-config.evaluation.batch_size // devices)
     many, planned = _inference(evaluator, held, evaluation)
-    seconds = sample(many)
+    seconds = time_calls(many)
     show(1, total)
     one, _ = _inference(evaluator, held, 1)
-    latency = _summary(sample(one))
+    latency = _summary(time_calls(one))
     show(2, total)
     batch_size = config.train.batch_size // devices
     step, planned_training = _training(evaluator, batch_size)
-    training = _summary(sample(step))
+    training = _summary(time_calls(step))
     show(3, total)
     return {
         "device": device.device_kind,

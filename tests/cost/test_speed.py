@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cnn.cost import measure as measuring
+from cnn.cost import speed
 from cnn.cost.timing import seconds_of
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator
@@ -23,11 +23,11 @@ def figures(monkeypatch):
         assert seconds_of(function) > 0
         return list(np.arange(1, 102) * 10.0 ** next(scale))
 
-    monkeypatch.setattr(measuring, "sample", sample)
+    monkeypatch.setattr(speed, "time_calls", sample)
     config = tiny_config("mesh.devices=2", "train.ema_decay=0.9")
     evaluator = make_evaluator(config, open_dataset(config.data))
     told = []
-    found = measuring.measure_speed(
+    found = speed.measure_speed(
         evaluator, evaluator.new_state().variables(), lambda *done: told.append(done)
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
