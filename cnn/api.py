@@ -205,17 +205,19 @@ def open_run(
     Args:
       workdir: the folder that `train` wrote.
       step: "last", "best" (on the validation part) or a number.
-      overrides: "field=value" for where things are, such as "data.data_dir=DIR": the data set has
-        to be there, though no example of it is read.
+      overrides: "field=value" for where things are, such as "data.data_dir=DIR".
+
+    The run's data set need not be present: class names, input shape and normalisation are stored in
+    the run folder.
 
     Raises:
-      UserError: there is no such run or checkpoint, or a plugin or the data set is missing.
+      UserError: there is no such run or checkpoint, or a plugin is missing.
     """
     log = logging.getLogger("absl")
     level = log.level
     log.setLevel(logging.ERROR)  # Orbax warns of folders that are only read.
     try:
-        return TrainedRun(checkpointed_run.open_run(str(workdir), step, overrides=overrides))
+        return TrainedRun(checkpointed_run.open_run(str(workdir), step, None, overrides))
     finally:
         log.setLevel(level)
 

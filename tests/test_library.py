@@ -1,9 +1,12 @@
 """The library: importing it costs nothing, and it answers as the commands do."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,14 +15,23 @@ from PIL import Image
 import cnn
 from cnn import api
 from cnn.config.errors import UserError
+from cnn.data import open_dataset
+from cnn.export.__main__ import main as export_main
 from cnn.training.loop import train
 from tests.conftest import REPOSITORY, tiny_config
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    """A run on a file beside it."""
     folder = tmp_path_factory.mktemp("library") / "run"
-    train(tiny_config("log.trackers="), str(folder), quiet=True)
+    made = open_dataset(tiny_config().data)
+    arrays = {"class_names": made.class_names}
+    for name, split in (("train", made.train), ("test", made.test)):
+        arrays[f"{name}_image"], arrays[f"{name}_label"] = split.read(np.arange(len(split)))
+    np.savez(folder.with_name("data.npz"), **arrays)
+    path = f"data.path={folder.with_name('data.npz')}"
+    train(tiny_config("log.trackers=", "data.source=npz", path), str(folder), quiet=True)
     return folder
 
 
@@ -64,6 +76,31 @@ def test_predictions_are_those_of_the_run(run, folder, images):
     assert list(predicted.labels) == names
     log_p = np.log(predicted.probabilities[np.arange(37), stored["label"]])
     np.testing.assert_allclose(-log_p, stored["loss"], rtol=1e-4)
+
+
+def test_without_its_data_set_a_run_opens_predicts_and_is_exported(run, folder, images, tmp_path):
+    data = folder.with_name("data.npz")
+    data.rename(folder.with_name("elsewhere.npz"))
+    try:
+        alone = cnn.open_run(folder)
+        assert alone.class_names == run.class_names == tuple(f"class {k}" for k in range(7))
+        np.testing.assert_array_equal(alone.predict(images).logits, run.predict(images).logits)
+        export_main([f"--workdir={folder}", f"--to={tmp_path / 'exported'}"])
+        assert (tmp_path / "exported" / "export.json").is_file()
+        with pytest.raises(UserError, match=r"data\.npz"):
+            alone.checkpoint.split("test")
+    finally:
+        folder.with_name("elsewhere.npz").rename(data)
+
+
+def test_a_damaged_record_of_the_examples_is_one_sentence(folder, tmp_path):
+    copy = Path(shutil.copytree(folder, tmp_path / "run")) / "config.json"
+    for example in ({"shape": "8"}, {"shape": [8, 8, 3], "dtype": "rubbish"}):
+        record = json.loads(copy.read_text())
+        record["resolved"]["example"] = example
+        copy.write_text(json.dumps(record))
+        with pytest.raises(UserError, match=r"resolved\.example.*restore the file from a copy"):
+            cnn.open_run(copy.parent)
 
 
 def test_files_and_arrays_of_other_sizes_go_the_same_way(run, images, tmp_path):

@@ -2,7 +2,7 @@
 
 from cnn.data import policies
 from cnn.data.augmentation import check_augment, make_augment, normalize
-from cnn.data.dataset import Dataset, identity_differences, open_dataset
+from cnn.data.dataset import Dataset, identity_differences, open_dataset, recorded_dataset
 from cnn.data.feed import EvalFeed, Feed, load_batch, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 from cnn.data.signals import SIGNALS, Signal
@@ -29,4 +29,5 @@ __all__ = [
     "normalize",
     "open_dataset",
     "policies",
+    "recorded_dataset",
 ]

@@ -51,6 +51,12 @@ class Dataset:
         """Likewise."""
         return self.signal.std
 
+    @property
+    def example(self) -> dict[str, Any]:
+        """Shape and dtype of a stored example, as JSON values."""
+        stored = self.signal.example
+        return {"shape": list(stored.shape), "dtype": str(stored.dtype)}
+
     @cached_property
     def test(self) -> Split | None:
         """The test split, opened at the first look at it and not before."""
@@ -155,6 +161,32 @@ def open_dataset(
         num_classes=shown.num_classes,
         class_names=shown.class_names,
         signal=_open_signal(data, kind, train, shown),
+        _open_test=open_test,
+    )
+
+
+def recorded_dataset(
+    data: ConfigDict, recorded: Mapping[str, Any], open_test: Callable[[], Split]
+) -> Dataset:
+    """Returns the data set of a run from what the run recorded of it; its files are not opened.
+
+    Args:
+      data: the data section of a config, mean and std given.
+      recorded: {"identity": `Dataset.identity`, "example": `Dataset.example`}.
+      open_test: opens the test split, when it is asked for.
+
+    Raises:
+      UserError: a field does not fit the examples.
+    """
+    kind = SIGNALS.look_up(data.signal, "data.signal")
+    shape, dtype = recorded["example"]["shape"], recorded["example"]["dtype"]
+    names = tuple(recorded["identity"]["class_names"])
+    return Dataset(
+        train=None,
+        validation=None,
+        num_classes=len(names),
+        class_names=names,
+        signal=kind.open(data, jax.ShapeDtypeStruct(tuple(shape), dtype), data.mean, data.std),
         _open_test=open_test,
     )
 

@@ -1,7 +1,8 @@
 """A run folder -> the network it trained, with the variables of one of its checkpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from cnn.config.fields import leaves
 from cnn.config.load import apply_override
 from cnn.config.plugin import check_plugins
 from cnn.config.record import FREE_FIELDS
-from cnn.data import Dataset, Split, identity_differences, open_dataset
+from cnn.data import Dataset, Split, identity_differences, open_dataset, recorded_dataset
 from cnn.training.assembly import Evaluator, make_evaluator
 from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
@@ -92,20 +93,22 @@ class CheckpointedRun:
 
 
 def open_run(
-    workdir: str, step: str = "last", split: str = "test", overrides: Sequence[str] = ()
+    workdir: str, step: str = "last", split: str | None = "test", overrides: Sequence[str] = ()
 ) -> CheckpointedRun:
     """Reads a checkpoint of a run folder, which needs to hold nothing else than train.py wrote.
 
     Args:
       workdir: the run folder.
       step: "last", "best" (on the validation part) or a number.
-      split: the one that will be evaluated; the others stay closed.
+      split: the one that will be evaluated; the others stay closed. None: none, so that the data
+        set need not be present (the test split is opened if it is asked for after all). Run folders
+        of versions that did not record the shape of the examples need it all the same.
       overrides: "field=value", of `EVALUATION_FIELDS`, such as data.data_dir.
 
     Raises:
       UserError: no run, no such checkpoint, a damaged one, or a field that cannot be changed.
     """
-    if split not in SPLITS:
+    if split not in (*SPLITS, None):
         raise UserError(f"--split: unknown '{split}'; allowed: {', '.join(SPLITS)}")
     folder = RunFolder(workdir)
     record, config = folder.record(), folder.config()
@@ -114,10 +117,12 @@ def open_run(
     checkpoints = _open_checkpoints(folder)
     # Asked for now, so that a wrong number is told before data are opened.
     _choose(checkpoints, step)
-    dataset = _open_data(config, record["resolved"], changes, split)
-    given = {text.partition("=")[0] for text in overrides}
-    intended = bool(given & DATA_FIELDS)
-    remarks = _check_data(config.data, record["resolved"], dataset, split, intended)
+    intended = any(text.partition("=")[0] in DATA_FIELDS for text in overrides)
+    opened = partial(_open_checked, config, record["resolved"], changes, intended)
+    if split is None and "example" in record["resolved"]:
+        dataset, remarks = _recorded_data(folder, config, record["resolved"], changes, opened), ()
+    else:
+        dataset, remarks = opened(split or "test")
     evaluator = make_evaluator(config, dataset)
     try:
         number, state = _restore(checkpoints, step, evaluator)
@@ -194,19 +199,54 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _open_data(
-    config: ConfigDict, resolved: Mapping[str, Any], changes: Mapping[str, Any], split: str
+def _recorded_data(
+    folder: RunFolder,
+    config: ConfigDict,
+    resolved: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    opened: Callable[[str], tuple[Dataset, tuple[str, ...]]],
 ) -> Dataset:
-    """Opens the one split, with the class names of the training, and its mean and std unless given.
+    """Returns the data set as the run recorded it, its files unopened."""
+    section = _normalized_as_trained(config, resolved, changes)
+    try:
+        return recorded_dataset(section, resolved, lambda: opened("test")[0].test)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder.config_file}: the field 'resolved.example' is not as train.py wrote it "
+            f"({str(error).splitlines()[0]}); restore the file from a copy"
+        ) from error
 
-    Raises:
-      UserError: the split has other classes, or there is no such data.
-    """
+
+def _open_checked(
+    config: ConfigDict,
+    resolved: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    intended: bool,
+    split: str,
+) -> tuple[Dataset, tuple[str, ...]]:
+    """Opens a split and compares it with the run's; returns remarks on the differences."""
+    dataset = _open_data(_normalized_as_trained(config, resolved, changes), resolved, split)
+    return dataset, _check_data(config.data, resolved, dataset, split, intended)
+
+
+def _normalized_as_trained(
+    config: ConfigDict, resolved: Mapping[str, Any], changes: Mapping[str, Any]
+) -> ConfigDict:
+    """Returns the data section with the mean and std of the training, unless others are given."""
     section = config.data.copy_and_resolve_references()
     with section.unlocked():
         for name in ("mean", "std"):
             if f"data.{name}" not in changes:
                 section[name] = tuple(resolved[name])
+    return section
+
+
+def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> Dataset:
+    """Opens the one split, with the class names of the training.
+
+    Raises:
+      UserError: the split has other classes, or there is no such data.
+    """
     stored = resolved.get("identity")
     names = stored and stored["class_names"]
     try:

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     for name in platforms:
         if name not in PLATFORMS:
             raise UserError(f"--platform: unknown '{name}': {did_you_mean(name, PLATFORMS)}")
-    run = open_run(options.workdir, options.step, overrides=overrides)
+    run = open_run(options.workdir, options.step, None, overrides)
     folder = options.to or run.folder.path / "export"
     print(export_run(run, folder, batch=options.batch, platforms=platforms))
 

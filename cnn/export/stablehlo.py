@@ -42,9 +42,9 @@ def export_run(
     Raises:
       UserError: the network cannot be exported so, or the folder cannot be written.
     """
-    folder, split = Path(folder), run.evaluator.dataset.test
+    folder, stored = Path(folder), run.evaluator.dataset.signal.example
     size = batch if batch else export.symbolic_shape("b")[0]
-    example = jax.ShapeDtypeStruct((size, *split.shape), split.dtype)
+    example = jax.ShapeDtypeStruct((size, *stored.shape), stored.dtype)
 
     def logits(examples: Array) -> Array:
         prepared = run.evaluator.dataset.signal.prepare(examples)
@@ -57,7 +57,7 @@ def export_run(
             f"--batch, --platform: {run.folder.path} cannot be exported with them "
             f"({str(error).splitlines()[0]}); try a fixed --batch, or one platform"
         ) from error
-    inputs = _random_examples((batch or GOLDEN_EXAMPLES, *split.shape), split.dtype)
+    inputs = _random_examples((batch or GOLDEN_EXAMPLES, *stored.shape), stored.dtype)
     description = _describe(run, batch, platforms) | {"sha256": hashlib.sha256(program).hexdigest()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +85,8 @@ def _describe(run: CheckpointedRun, batch: int | None, platforms: Sequence[str])
         "network": config.model.name,
         "signal": config.data.signal,
         "input": {
-            "shape": [batch, *dataset.test.shape],
-            "dtype": np.dtype(dataset.test.dtype).name,
+            "shape": [batch, *dataset.signal.example.shape],
+            "dtype": np.dtype(dataset.signal.example.dtype).name,
             "image_size": config.data.image_size,
         },
         "normalisation": {"mean": list(dataset.mean), "std": list(dataset.std), "inside": True},

@@ -26,6 +26,11 @@ _RECORD = {
     "resolved.mean": list,
     "resolved.std": list,
 }
+_EXAMPLE = {
+    "resolved.example.shape": list,
+    "resolved.example.dtype": str,
+    "resolved.identity.class_names": list,
+}
 _RESULT = {
     "step": int,
     "test": dict,
@@ -69,6 +74,8 @@ class RunFolder:
                     f"{self.config_file}: the field 'resolved.{name}' holds no numbers; "
                     "restore the file from a copy"
                 )
+        if "example" in record["resolved"]:
+            read_json(self.config_file, _EXAMPLE)
         return record
 
     def config(self) -> ConfigDict:
