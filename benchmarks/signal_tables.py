@@ -20,17 +20,17 @@ STREAMS = ROOT / "benchmarks" / "results" / "streams.json"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Returns a Markdown table whose columns but the first are figures."""
+    """Returns a Markdown table, its columns right-aligned but for the first."""
     head = list(head)
     align = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, align, *rows))
 
 
 def spoken_digits() -> str:
-    """Returns what the two ways to split the spoken digits reached, over the seeds of each."""
+    """Returns the accuracy on both splits of the spoken digits, over the seeds of each."""
     about = {
         "recordings": "recordings 0 to 4 of each digit and speaker",
-        "speakers": "two speakers who were not heard in training",
+        "speakers": "two speakers unseen in training",
     }
     results = {name: _results(SPOKEN_DIGITS, f"{name}-*.json") for name in about}
     rows = []
@@ -42,16 +42,16 @@ def spoken_digits() -> str:
         count, steps = f"{one['test']['count']:,}", str(one["step"])
         mean = f"{statistics.mean(accuracies):.4f}"
         rows.append((words, count, mean, listed, steps, f"{seconds:.0f}"))
-    head = ("tested on", "recordings", "accuracy", "of each seed", "steps", "seconds a run")
+    head = ("test set", "recordings", "accuracy", "per seed", "steps", "seconds per run")
     return f"{table(head, rows)}\n\n{_made(results['recordings'][0], SPOKEN_DIGITS)}"
 
 
 def held_out_speakers() -> str:
-    """Returns what each variant reached on training speakers that were held out in turn."""
+    """Returns the accuracy of each variant on held-out training speakers."""
     variants = {
         "as_before": '`normalize="train"`',
         "clip": '`normalize="clip"`',
-        "clip_noise": "the same, white noise at 5 to 30 dB, and wider masks",
+        "clip_noise": "the same, with white noise at 5 to 30 dB SNR and wider masks",
         "clip_range": '`normalize="clip"` and `dynamic_range=40`, the config',
     }
     speakers = ("lucas", "nicolas")
@@ -62,12 +62,12 @@ def held_out_speakers() -> str:
         listed = (f"{a:.4f}" for a in (*accuracies, statistics.mean(accuracies)))
         rows.append((words, *listed))
     head = ("fields", *(f"{speaker} held out" for speaker in speakers), "mean")
-    said = f"One run each with seed {each[0]['seed']} and {each[0]['step']} steps."
+    said = f"One run each, with seed {each[0]['seed']} and {each[0]['step']} steps."
     return f"{table(head, rows)}\n\n{said}\n{_made(each[0], HELD_OUT)}"
 
 
 def moving_fashion() -> str:
-    """Returns what a network of clips and one of frames reach where motion alone tells."""
+    """Returns the accuracy of a clip and a frame network where only motion is informative."""
     networks = {
         "clips": "`plain3d`: 3x3x3 convolutions",
         "frames": "`plain` on each frame, averaged over the frames",
@@ -93,30 +93,30 @@ def _results(folder: Path, pattern: str) -> list[dict[str, Any]]:
 def _made(one: dict[str, Any], folder: Path) -> str:
     place = folder.relative_to(ROOT)
     return (
-        f"On {one['cores']} cores of an {one['cpu']} that other work used too (jax "
+        f"On {one['cores']} cores of an {one['cpu']} shared with other work (jax "
         f"{one['versions']['jax']}, Python {one['versions']['python']};\n[{place}](../{place}))."
     )
 
 
 def study(name: str) -> str:
-    """Returns the arms of a study under results, its verdicts, and where its report is."""
+    """Returns the arms of a study under results, its verdicts, and a link to its report."""
     analysis = analyze(collect(StudyFolder(ROOT / "results" / name)))
     found, place = analysis.study, f"../results/{name}"
     rows = []
     for (_, arm), summary in analysis.summaries.items():
         values = 100 * summary.values
         rows.append((arm, str(len(values)), f"{values.mean():.2f}", f"{values.std(ddof=1):.2f}"))
-    head = ("arm", "seeds", "mean, percent", "standard deviation")
+    head = ("arm", "seeds", "mean (%)", "standard deviation")
     verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(analysis))
     about = (
         f"{found.name}, on {found.hardware}, jax {found.versions['jax']}.\n`{found.command}`\n"
-        f"made the [report]({place}/report.md)."
+        f"produced the [report]({place}/report.md)."
     )
     return f"{table(head, rows)}\n\n" + "\n".join(verdicts) + f"\n\n{about}"
 
 
 def streams() -> str:
-    """Returns whether decoding keeps up with the step, and what memory it takes."""
+    """Returns whether decoding keeps up with the training step, and its memory."""
     result = json.loads(STREAMS.read_text())
     rows, said = [], []
     for name, found in result["signals"].items():
@@ -126,14 +126,14 @@ def streams() -> str:
             said.append(f"- {name}, {placement}: {row['verdict']}.")
         memory = found["memory_mib"]
         said.append(
-            f"- {name}: a process that streams {memory['examples']:,.0f} of them over and over "
-            f"holds {memory['after_a_fifth']:.0f} MiB after a fifth, {memory['at_the_end']:.0f} "
-            "MiB at the end (resident set)."
+            f"- {name}: resident memory while streaming {memory['examples']:,.0f} examples: "
+            f"{memory['after_a_fifth']:.0f} MiB after 20 %, {memory['at_the_end']:.0f} MiB at the "
+            "end."
         )
-    head = ("examples a second", "data only", "compute only", "both", "both, not augmented")
+    head = ("examples/s", "data only", "compute only", "both", "both, no augmentation")
     made = result["conditions"]
     about = (
-        f"{made['cores']} cores of an {made['cpu']}, medians of {made['repeats']} turns of "
+        f"{made['cores']} cores of an {made['cpu']}, medians of {made['repeats']} repeats of "
         f"{made['steps']} steps, load {made['load_at_start']} at the start, "
         f"jax {made['versions']['jax']}."
     )

@@ -1,4 +1,4 @@
-"""Writes the numbers of README.md and the pages under docs from committed result files.
+"""Fills the tables of README.md and docs from committed result files.
 
 python benchmarks/tables.py
 """
@@ -53,18 +53,18 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def first_run() -> str:
-    """Returns what `make train` reached: one sentence over the seeds' result files."""
+    """Returns the test accuracy and duration of `make train`, over the committed seeds."""
     results = [json.loads(p.read_text()) for p in sorted(FIRST_RUN.glob("seed-*.json"))]
     accuracies = [r["test"]["accuracy"] for r in results]
     seconds = sorted(r["seconds"] for r in results)
     versions, one = results[0]["versions"], results[0]
     listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
     return (
-        f"Test accuracy {statistics.mean(accuracies):.4f} as the mean of {len(results)} seeds "
-        f"({listed}).\n"
-        f"On {one['cores']} cores of an {one['cpu']} a run took {seconds[0]:.0f} to "
-        f"{seconds[-1]:.0f} seconds, the longest with everything to\n"
-        f"compile (jax {versions['jax']}, Python {versions['python']}; "
+        f"Test accuracy: {statistics.mean(accuracies):.4f} (mean of {len(results)} seeds: "
+        f"{listed}).\n"
+        f"A run took {seconds[0]:.0f} to {seconds[-1]:.0f} seconds on {one['cores']} cores of an "
+        f"{one['cpu']}, the longest including\n"
+        f"compilation (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
     )
 
@@ -84,22 +84,22 @@ def pooling() -> str:
             "\n".join(verdicts),
             escape_markdown(control(analysis)),
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
-            f"{about}\nmade the [report]({place}/report.md) (download "
+            f"{about}\nproduced the [report]({place}/report.md) (download "
             f"[report.html]({place}/report.html) for curves, costs and every seed).",
         )
     )
 
 
 def shift() -> str:
-    """Returns the consistency of each arm of results/shift by each protocol, over its seeds."""
+    """Returns the consistency of each arm of results/shift under each protocol, over its seeds."""
     study = StudyFolder(SHIFT)
     plan = study.plan()
     names = [name for name in plan.arms if name != plan.baseline]
     arms = {n: _runs_of(SHIFT / folder_name(n)) for n in (plan.baseline, *names)}
     some = next(iter(arms.values()))[0]
 
-    def row(title: str, figure: Callable[[dict[str, Any]], float]) -> list[str]:
-        found = [[100 * figure(run) for run in runs] for runs in arms.values()]
+    def row(title: str, metric: Callable[[dict[str, Any]], float]) -> list[str]:
+        found = [[100 * metric(run) for run in runs] for runs in arms.values()]
         return [title, *(f"{statistics.mean(f):.2f} ± {statistics.stdev(f):.2f}" for f in found)]
 
     rows = [
@@ -112,14 +112,14 @@ def shift() -> str:
     seeds = len(next(iter(arms.values())))
     about = (
         f"{plan.name}: mean ± standard deviation of {seeds} seeds,\n{count:,} test images "
-        f"({shifted} for all shifts).\n`{study.command()}`\nmade the "
+        f"({shifted} for all shifts).\n`{study.command()}`\nproduced the "
         "[report](../results/shift/report.md), whose metric is the consistency."
     )
-    return f"{table(['consistency, percent', *arms], rows)}\n\n{about}"
+    return f"{table(['consistency (%)', *arms], rows)}\n\n{about}"
 
 
 def _runs_of(arm: Path) -> list[dict[str, Any]]:
-    """Reads the test figures and the shift suite of every seed of an arm."""
+    """Reads the test metrics and the shift suite of every seed of an arm."""
     return [
         {
             "test": json.loads((seed / "result.json").read_text())["test"],
@@ -130,7 +130,7 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
 
 
 def training() -> str:
-    """Returns images a second of training steps beside stock flax, a table a machine."""
+    """Returns the training throughput next to stock flax and PyTorch, one table per machine."""
     files = sorted(path.name for path in RESULTS.glob("training*.json"))
     return "\n\n".join(_training(_read(name)) for name in files)
 
@@ -138,10 +138,10 @@ def training() -> str:
 def _training(result: dict[str, Any]) -> str:
     columns = {
         "ours_images_per_second": ("images/s", ".0f"),
-        "stock_images_per_second": ("stock flax, images/s", ".0f"),
-        "stock_over_ours": ("over stock", ".2f"),
-        "torch_images_per_second": ("PyTorch, images/s", ".0f"),
-        "torch_over_ours": ("over PyTorch", ".2f"),
+        "stock_images_per_second": ("stock flax (images/s)", ".0f"),
+        "stock_over_ours": ("speed-up over stock", ".2f"),
+        "torch_images_per_second": ("PyTorch (images/s)", ".0f"),
+        "torch_over_ours": ("speed-up over PyTorch", ".2f"),
     }
     measured = next(iter(result["networks"].values()))
     shown = {key: column for key, column in columns.items() if key in measured}
@@ -154,7 +154,7 @@ def _training(result: dict[str, Any]) -> str:
 
 
 def speed() -> str:
-    """Returns the range of training speeds over stock flax and PyTorch, in one sentence."""
+    """Returns the range of speed-ups over stock flax and PyTorch, in one sentence."""
     results = [_read(path.name) for path in sorted(RESULTS.glob("training*.json"))]
     rows = [row for result in results for row in result["networks"].values()]
     stock, torch = (sorted(row[f"{peer}_over_ours"] for row in rows) for peer in ("stock", "torch"))
@@ -166,15 +166,15 @@ def speed() -> str:
 
 
 def operators() -> str:
-    """Returns the cost of every operator, in units of 2x2 average pooling and beside stock."""
+    """Returns the time of every operator, relative to 2x2 average pooling and to stock flax."""
     result = _read("operators_cpu.json")
 
     def row(name: str, passes: dict[str, dict[str, float]]) -> Iterable[str]:
         yield name
-        for figures in passes.values():
-            yield f"{figures['milliseconds']:.3g}"
-            yield f"{figures['times_avg_2x2']:.2g}"
-            yield f"{figures['stock_over_ours']:.2f}" if "stock_over_ours" in figures else ""
+        for times in passes.values():
+            yield f"{times['milliseconds']:.3g}"
+            yield f"{times['times_avg_2x2']:.2g}"
+            yield f"{times['stock_over_ours']:.2f}" if "stock_over_ours" in times else ""
 
     head = ("operator", "ms", "times avg", "stock/ours", "ms", "times avg", "stock/ours")
     rows = (tuple(row(*item)) for item in result["operators"].items())
@@ -182,7 +182,7 @@ def operators() -> str:
 
 
 def planning() -> str:
-    """Returns what a training step of ResNet-50 takes on slices of TPU chips, as compiled."""
+    """Returns compile-time estimates of a ResNet-50 training step on TPU slices."""
     result = _read("planning.json")
     made = result["conditions"]
     names = {
@@ -194,16 +194,16 @@ def planning() -> str:
     ((name, stock),) = result["stock"].items()
     ours, cut = (result[side][name] for side in ("ours", "cut"))
     said = (
-        f"On {name} ours moves {ours['bytes'] / stock['bytes']:.2f} of the bytes of stock flax in "
-        f"main memory ({ours['counted_bytes'] / stock['counted_bytes']:.2f} as XLA counts), in "
-        f"micro-batches {cut['bytes'] / stock['bytes']:.2f}. "
+        f"On {name}, ours moves {ours['bytes'] / stock['bytes']:.2f} times the main-memory bytes "
+        f"of stock flax ({ours['counted_bytes'] / stock['counted_bytes']:.2f} by XLA's count), and "
+        f"{cut['bytes'] / stock['bytes']:.2f} times with micro-batches. "
     )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
     return f"{table(('network', *COLUMNS), rows)}\n\n{said}{about}"
 
 
 def loop() -> str:
-    """Returns what the training loop adds to its compiled step."""
+    """Returns the overhead of the training loop over the bare compiled step."""
     result = _read("loop.json")
     rows = (
         (
@@ -217,13 +217,13 @@ def loop() -> str:
         )
         for name, row in result["runs"].items()
     )
-    head = ("run", "bare step, ms", "loop, ms", "loop/bare", "in CPU time")
-    head += ("turn by turn", "added a step, us")
+    head = ("run", "bare step (ms)", "loop (ms)", "loop/bare", "loop/bare (CPU time)")
+    head += ("range over repeats", "overhead per step (µs)")
     return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def reading() -> str:
-    """Returns images a second of loaders of encoded images, and the memory of streaming."""
+    """Returns the throughput of loaders of encoded images, and the memory of streaming."""
     result = _read("input.json")
     ending = "_images_per_second"
     rows = (
@@ -233,11 +233,11 @@ def reading() -> str:
         if name.endswith(ending)
         for ratio in [row.get(name.replace(ending, "_over_ours"))]
     )
-    head = ("files", "loader", "images/s", "its time over ours")
+    head = ("files", "loader", "images/s", "time relative to ours")
     memory, skipped = result["memory_mib"], result["conditions"].get("skipped")
     streamed = (
-        f"Memory of a process that streams {memory['images']:.0f} of the JPEG files: "
-        f"{memory['after_a_fifth']:.0f} MiB after a fifth, {memory['at_the_end']:.0f} MiB at the "
+        f"Resident memory while streaming {memory['images']:.0f} of the JPEG files: "
+        f"{memory['after_a_fifth']:.0f} MiB after 20 %, {memory['at_the_end']:.0f} MiB at the "
         "end."
     )
     said = f" Skipped: {skipped}." if skipped else ""
@@ -245,27 +245,27 @@ def reading() -> str:
 
 
 def bound() -> str:
-    """Returns what bounds the first run, as `python -m cnn.cost.bench` says it."""
+    """Returns whether the first run is compute- or input-bound, by `python -m cnn.cost.bench`."""
     result = _read("bound.json")
     rows = (
         (placement, *(f"{speed:,.0f}" for speed in row["images_per_second"].values()))
         for placement, row in result["placements"].items()
     )
-    head = ("placement", "data only", "compute only", "both", "both, not augmented")
+    head = ("images/s", "data only", "compute only", "both", "both, no augmentation")
     said = "\n".join(f"- {name}: {row['verdict']}." for name, row in result["placements"].items())
     made = result | {"load_at_start": result["load"]}
     return f"{table(head, rows)}\n\n{said}\n\n{_machine(made)}"
 
 
 def startup() -> str:
-    """Returns how long starts take."""
+    """Returns start-up times."""
     result = _read("startup.json")
     found, made = result["starts"], result["conditions"]
     names = {
         "help_seconds": "`train.py --help`",
-        "mistake_seconds": "a mistake in the config",
-        "cold_seconds": f"{made['network']} to its first step, nothing compiled before",
-        "warm_seconds": "the same again",
+        "mistake_seconds": "an error in the config",
+        "cold_seconds": f"{made['network']} until the first step, cold compilation cache",
+        "warm_seconds": "the same, warm compilation cache",
     }
     rows = ((text, f"{found[name]:.2f}") for name, text in names.items())
     said = f"Warm over cold: {found['warm_over_cold']:.2f}."
@@ -273,19 +273,19 @@ def startup() -> str:
 
 
 def compiling() -> str:
-    """Returns how long the training step of each network takes to compile."""
+    """Returns the compilation time of each network's training step."""
     result = _read("compiling.json")
     rows = (
         (name, form, f"{row['compile_cpu_seconds']:.0f}", f"{row['compile_seconds']:.0f}")
         for name, forms in result["networks"].items()
         for form, row in forms.items()
     )
-    head = ("network", "form", "CPU seconds", "seconds")
+    head = ("network", "form", "CPU time (s)", "wall time (s)")
     return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def growth() -> str:
-    """Returns how costs grow with what they depend on."""
+    """Returns how costs scale with problem size."""
     result = _read("growth.json")
     rows = (
         (
@@ -297,12 +297,12 @@ def growth() -> str:
         )
         for name, row in result["costs"].items()
     )
-    head = ("cost", "sizes", "seconds", "times the first", "exponent")
+    head = ("cost", "sizes", "seconds", "relative to the first", "exponent")
     return f"{table(head, rows)}\n\n{_machine(result['conditions'])}"
 
 
 def _machine(made: dict[str, Any]) -> str:
-    repeats = f", medians of {made['repeats']} in turns" if "repeats" in made else ""
+    repeats = f", medians of {made['repeats']} interleaved repeats" if "repeats" in made else ""
     return (
         f"{made['cores']} cores of an {made['cpu']}{repeats}, load "
         f"{made['load_at_start']} at the start, jax {made['versions']['jax']}."
@@ -310,7 +310,7 @@ def _machine(made: dict[str, Any]) -> str:
 
 
 def replicas() -> str:
-    """Returns what two seeds of a network gain over one after another, by the way they train."""
+    """Returns the speed-up of training two seeds at once over one after another."""
     result = _read("replicas.json")
     ways = {
         "processes": "two processes",
@@ -326,7 +326,7 @@ def replicas() -> str:
         )
         for name, row in result["networks"].items()
     )
-    head = ("network", "one after another, images/s", *ways.values())
+    head = ("network", "sequential (images/s)", *ways.values())
     return f"{table(head, rows)}\n\n{_conditions(result['conditions'])}"
 
 
@@ -338,22 +338,22 @@ def _conditions(made: dict[str, Any]) -> str:
     what = f"images {made['shape']}" if "shape" in made else f"batch {made['batch']}"
     return (
         f"{made['cores']} cores of an {made['cpu']}, {what}, {made['dtype']}, medians of "
-        f"{made['repeats']} in turns, load {made['load_at_start']} at the start, "
+        f"{made['repeats']} interleaved repeats, load {made['load_at_start']} at the start, "
         f"jax {made['versions']['jax']}, flax {made['versions']['flax']}, {made['date']}."
     )
 
 
 def error_rates() -> str:
-    """Returns how often simulated studies had a false verdict, a row a setting."""
+    """Returns the error rates of simulated studies, one row per setting."""
     found = _read("error_rates.json")
     rows = ((r["name"], r["error"], f"{100 * r['rate']:.1f}") for r in found["errors"])
-    head = ("setting", "false verdict", "percent of studies")
+    head = ("setting", "false verdict", "error rate (%)")
     return (
         f"{table(head, rows)}\n\n{found['studies']} studies per row (ten times as many for "
-        "this test set alone), with outcomes like those of "
-        "results/pooling (2,000 test examples unless\nsaid otherwise, an A/A control in each), by "
-        "`python benchmarks/error_rates.py`; a true rate of 5 % would show as\nup to "
-        f"{100 * _upper(found['studies']):.1f} % in 95 of 100 rows. Nominal: 5 %."
+        "this test set alone), with outcomes modelled on results/pooling\n"
+        "(2,000 test examples unless stated otherwise, an A/A control in each), by "
+        "`python benchmarks/error_rates.py`.\nNominal level: 5 %; at that true rate, 95 of 100 "
+        f"rows would show at most {100 * _upper(found['studies']):.1f} %."
     )
 
 
@@ -362,7 +362,7 @@ def _upper(studies: int) -> float:
 
 
 def simulated_power() -> str:
-    """Returns the power that plans promise, and what simulated studies of one arm reach."""
+    """Returns planned power next to the power of simulated studies with one arm."""
     found = _read("error_rates.json")["power"]
     rows = (
         (
@@ -374,7 +374,7 @@ def simulated_power() -> str:
         )
         for r in found
     )
-    head = ("true difference", "seeds", "test examples", "promised, percent", "reached, percent")
+    head = ("true difference", "seeds", "test examples", "planned power (%)", "power (%)")
     return table(head, rows)
 
 
@@ -389,14 +389,14 @@ def simulated_deciding() -> str:
         )
         for r in _read("error_rates.json")["deciding"]
     )
-    return table(("seeds", "true difference", "the rule, percent", "the oracle, percent"), rows)
+    return table(("seeds", "true difference", "rule (%)", "oracle (%)"), rows)
 
 
 def simulated_coverage() -> str:
-    """Returns how often 95 % intervals held the truth."""
+    """Returns the coverage of the 95 % intervals."""
     found = _read("error_rates.json")["coverage"]
     rows = ((r["of"], str(r["seeds"]), f"{100 * r['coverage']:.1f}") for r in found)
-    return table(("95 % interval of", "seeds", "holds the truth, percent"), rows)
+    return table(("95 % interval of", "seeds", "coverage (%)"), rows)
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
@@ -429,7 +429,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
 
 
 def fill(text: str) -> str:
-    """Replaces what stands between the markers of every section that a page has."""
+    """Replaces the text between the markers of every section of a page."""
     for name, render in SECTIONS.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
         if begin in text:

@@ -19,12 +19,12 @@ COLUMNS = (
     "GiB/chip",
     "GMACs/example",
     "MB/example",
-    "as XLA counts",
+    "MB/example (XLA)",
     "collectives",
     "MB sent",
-    "ms at least",
+    "ms (lower bound)",
     "bound by",
-    "examples/s at most",
+    "examples/s (upper bound)",
 )
 
 

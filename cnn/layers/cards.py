@@ -24,64 +24,64 @@ SECTIONS = (
 INTRODUCTION = """\
 # Operators
 
-What can be written in each downsampling field, as `name` or `name(option=value)`. The list is made
+Values of the downsampling fields, written `name` or `name(option=value)`. This page is generated
 from the registries by `python -m cnn.layers --markdown`; `python -m cnn.layers NAME` prints one
-card. C is the number of channels, n of spatial axes, K of classes; a window is counted in elements
-per axis, costs are of the operator alone.
+card. C is the number of channels, n the number of spatial axes and K the number of classes. Window
+sizes are per axis, and costs are those of the operator alone.
 
 ## Sites
 
-| field | what the operator gets |
+| field | input of the operator |
 | --- | --- |
 | `model.stem_downsample` | the stem's output |
-| `model.downsample` | the site's convolution, norm and activation, at full resolution |
-| `model.shortcut_downsample` | the block's input, before a projection or zero channels widen it |
-| `model.temporal_downsample` | networks of clips: as `model.downsample`, which leaves time alone |
-| `model.shortcut_temporal_downsample` | networks of clips: likewise on the shortcut |
-| `model.head` | the last activations; what it returns goes to the classifier |
-| `model.temporal_head` | clips: what `model.head` returns of each frame, in the frames' order |
+| `model.downsample` | the output of convolution, norm and activation, at full resolution |
+| `model.shortcut_downsample` | the block's input, before its projection or channel padding |
+| `model.temporal_downsample` | video: as `model.downsample`, but along time |
+| `model.shortcut_temporal_downsample` | video: the same on the shortcut |
+| `model.head` | the last feature map; its output goes to the classifier |
+| `model.temporal_head` | video: the output of `model.head` per frame, in temporal order |
 
-Every downsampling site halves each spatial axis, n to ceil(n / 2), but for entries whose card says
-otherwise. In networks of clips it halves either height and width or time, and windows, norms of
-phases and Fourier transforms are then along those axes alone. An entry with "the site's convolution
-takes the strides" comes in front of that convolution, which then works at half the resolution; on a
-shortcut that needs a projection, after a stem it is refused. Windows are padded by
-`model.padding`, but where the card names other borders. `aps` and `lps` on a shortcut take the
-component that the main path picked. Random operators draw while training only. Weight decay shrinks
-the kernels of convolutions and of linear maps, and no other parameter here.
+A site halves each spatial axis, n to ceil(n / 2), unless the card says otherwise. In video networks
+it reduces either height and width or time, and windows, phase norms and Fourier transforms are
+taken along those axes only. An entry marked "the site's convolution takes the strides" is applied
+before that convolution, which then runs at half resolution; such entries are refused after a stem
+and on a shortcut that needs a projection. Windows are padded as `model.padding` says unless the
+card names other borders. On a shortcut, `aps` and `lps` select the component that the main path
+selected. Stochastic operators sample during training only. Weight decay applies to the kernels of
+convolutions and linear maps and to no other parameter here.
 
-## One function by two names
+## Equivalent operators
 
-Arms of both sides compare a network with itself, which is of use as an A/A control only. In 2-D, on
-sizes that are even:
+Arms that use both sides compare a network with itself, which is useful only as an A/A control. In
+2-D, for even sizes:
 
-| one | other |
+| operator | equals |
 | --- | --- |
 | `conv_blur`, `avg_blur` | `blur` |
 | `blur(taps=2)` | `avg` |
 | `max(window=1)` | `subsample` |
 | `avg_conv` | `conv_avg`, with the same parameters |
-| `space_to_depth(window=k)` | a convolution of window 2 k with strides 2 |
+| `space_to_depth(window=k)` | a convolution of size 2 k with stride 2 |
 | `lp(p=q)` | a constant times `gem` of window 2 with p = q, on positive input |
 | `wavelet(wavelet='haar')` | 2 times `avg` |
 | `s3` in evaluation | `max_blur(taps=2)` |
-| `lip` as it starts | `avg(window=3)` |
-| `gated` as it starts | `mixed` as it starts |"""
+| `lip` at initialisation | `avg(window=3)` |
+| `gated` at initialisation | `mixed` at initialisation |"""
 
 
 def card_lines(entry: Operator) -> Iterator[tuple[str, str]]:
-    """Yields what the card says, as (label, text)."""
+    """Yields the lines of a card as (label, text)."""
     card = entry.card
     yield "formula", card.formula
     yield "reference", card.reference
-    yield "published", card.site
-    yield "adds", f"parameters: {card.parameters}; operations: {card.macs}"
+    yield "used", card.site
+    yield "cost", f"parameters: {card.parameters}; operations: {card.macs}"
     properties = {
         "the site's convolution takes the strides": entry.on_conv,
         "keeps the resolution": entry.keeps_resolution,
         "dilates later convolutions": entry.dilates,
-        "shares its phase with the shortcut": entry.shares_phase,
-        "random while training": entry.stochastic,
+        "selects the same phase on the shortcut": entry.shares_phase,
+        "stochastic during training": entry.stochastic,
     }
     held = "; ".join(text for text, holds in properties.items() if holds)
     if held:
@@ -105,7 +105,7 @@ def tables() -> Iterator[Table]:
 
 
 def text(name: str) -> str:
-    """Returns the cards of a name, which an operator and a head may share.
+    """Returns the cards of a name, which both an operator and a head may have.
 
     Raises:
       UserError: neither has it.

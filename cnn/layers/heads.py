@@ -111,7 +111,8 @@ class _Projection(nn.Module):
         formula="y = mean over all positions",
         reference="Lin et al., ICLR 2014",
         oracle=("global_avg",),
-        pitfalls="invariant to circular shifts only: borders and padding leak the position.",
+        pitfalls="invariant to circular shifts only: borders and padding leak position "
+        "information.",
     ),
     cost=per_element(),
 )
@@ -138,7 +139,7 @@ def _max(layer: Head, x: Array, train: bool) -> Array:
         formula="y = (mean + maximum) / 2",
         reference="timm",
         oracle=("global_avg_max",),
-        pitfalls="some sum the two.",
+        pitfalls="some implementations sum the two.",
     ),
     cost=per_element(2),
 )
@@ -149,10 +150,10 @@ def _avg_max(layer: Head, x: Array, train: bool) -> Array:
 @register_head(
     "cat_avg_max",
     Card(
-        formula="y = mean and maximum side by side",
+        formula="y = mean and maximum, concatenated",
         reference="timm",
         oracle=("global_cat_avg_max",),
-        parameters="C K: the classifier sees twice the features",
+        parameters="C K: the classifier has twice as many inputs",
         macs="C K",
     ),
     cost=per_element(2),
@@ -168,7 +169,7 @@ def _cat_avg_max(layer: Head, x: Array, train: bool) -> Array:
         reference="Radenovic et al., TPAMI 2018",
         oracle=("global_gem",),
         parameters="1",
-        pitfalls="negative elements get neither value nor gradient: use it after a ReLU.",
+        pitfalls="negative elements contribute neither value nor gradient: use it after a ReLU.",
     ),
     cost=per_element(),
 )
@@ -208,13 +209,14 @@ def _cost_of_simpool(s: Site) -> Work:
 @register_head(
     "attention",
     Card(
-        formula="multi-head attention over all positions, the mean as query, with positions",
+        formula="multi-head attention over all positions with the mean as query and position "
+        "embeddings",
         reference="CLIP, Radford et al., ICML 2021",
         oracle=("attention_pool",),
         parameters="4 C**2 + 4 C + (1 + positions) C",
         macs="about 2 C**2 per position",
-        pitfalls="learned positions tie the network to one image size; without them "
-        "(positions=False) the order of the positions does not matter.",
+        pitfalls="learned position embeddings tie the network to one image size; without them "
+        "(positions=False) the head is permutation-invariant.",
     ),
     cost=_cost_of_attention,
 )
@@ -233,13 +235,14 @@ def _attention(
 @register_head(
     "simpool",
     Card(
-        formula="attention of one head, the mean as query, positive values in a power mean",
+        formula="single-head attention with the mean as query, and a power mean over positive "
+        "values",
         reference="SimPool, Psomas et al., ICCV 2023",
         oracle=("sim_pool",),
         parameters="2 C**2 + 2 C",
         macs="about C**2 per position",
-        pitfalls="gamma 2 is for convolutional networks. Implementations differ in the minimum "
-        "that makes values positive; see cnn/ops/heads.py.",
+        pitfalls="gamma=2 is the authors' choice for convolutional networks. Implementations "
+        "differ in the minimum subtracted to make values positive; see cnn/ops/heads.py.",
     ),
     cost=_cost_of_simpool,
 )
@@ -257,13 +260,13 @@ def _cost_of_flatten(s: Site) -> Work:
 @register_head(
     "flatten",
     Card(
-        formula="y = all positions and channels, through fully connected hidden layers",
+        formula="y = all positions and channels, followed by fully connected hidden layers",
         reference="LeCun et al. 1998; VGG of Simonyan & Zisserman, ICLR 2015",
         oracle=("adaptive_avg",),
-        parameters="positions C hidden[0] + ..., with biases",
+        parameters="positions C hidden[0] + ..., plus biases",
         macs="as many as parameters",
-        pitfalls="ties the network to one image size, unless grid averages to grid positions along "
-        "each axis first, as torchvision's VGG does with 7. PyTorch flattens channels first.",
+        pitfalls="ties the network to one image size, unless grid > 0 first averages to that many "
+        "positions per axis (7 in torchvision's VGG). PyTorch flattens channels-first.",
     ),
     cost=_cost_of_flatten,
 )

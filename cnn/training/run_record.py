@@ -106,7 +106,8 @@ class RunRecord:
                 "now; the same command shows its result"
             )
         self._folder.sweep()
-        own = {name: getattr(self._dataset, name) for name in ("mean", "std", "example", "identity")}
+        kept = ("mean", "std", "example", "identity")
+        own = {name: getattr(self._dataset, name) for name in kept}
         own |= {"init": dict(self._start.origin)} if self._start.origin else {}
         self._folder.claim(self._config, asdict(self._plan) | own, self._start.content)
 

@@ -35,14 +35,15 @@ def _borders(layer: Downsample | BeforeConv, dialect: str) -> Padding:
 @register(
     "blur",
     Card(
-        formula="y = subsample(x * b), b binomial with as many taps per axis",
+        formula="y = subsample(x * b), b a binomial filter with taps taps per axis",
         reference=f"{_ZHANG}: BlurPool",
-        site="after a dense convolution and ReLU, in place of its strides; in place of an average",
+        site="after a stride-1 convolution and ReLU, replacing its stride; or replacing average "
+        "pooling",
         oracle=("blur",),
         macs="taps**n per output and channel",
-        pitfalls="what goes by the name differs: dialects adobe (the paper's; the default, but in "
-        "circular networks circular), timm, composer, ffcv; see cnn/ops/blur.py. 2 taps are the "
-        "2x2 average.",
+        pitfalls="implementations differ: dialects adobe (the paper's code, and the default "
+        "except in circular networks, where borders are circular), timm, composer and ffcv; see "
+        "cnn/ops/blur.py. With 2 taps it is 2x2 average pooling.",
     ),
     cost=blurred,
 )
@@ -65,9 +66,9 @@ def _add_names() -> None:
             "conv_blur",
             "y = blur(activation(norm(conv(x, stride 1))))",
             "ConvBlurPool",
-            "after a dense convolution and ReLU, in place of its strides",
+            "after a stride-1 convolution and ReLU, replacing its stride",
         ),
-        ("avg_blur", "y = blur(x)", "AvgBlurPool", "in place of average pooling"),
+        ("avg_blur", "y = blur(x)", "AvgBlurPool", "replacing average pooling"),
     ):
         card = Card(
             formula=formula,
@@ -75,8 +76,8 @@ def _add_names() -> None:
             site=site,
             oracle=("blur",),
             macs="taps**n per output and channel",
-            pitfalls="blur by its name at this site, so an arm of each is an A/A comparison. "
-            "blur_conv is another operator: it blurs before the convolution.",
+            pitfalls="an alias of blur, so arms with both are an A/A comparison. Not to be "
+            "confused with blur_conv, which blurs before the convolution.",
         )
         DOWNSAMPLERS.add(name, Operator(_blur, card, cost=blurred))
 
@@ -93,10 +94,10 @@ def _cost_of_max_blur(s: Site) -> Work:
     Card(
         formula="y = blur(max(x, window, stride 1))",
         reference=f"{_ZHANG}: MaxBlurPool",
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("max_pool", "blur"),
-        macs="window comparisons per position of the input, taps**n per output and channel",
-        pitfalls="see blur. The maximum works at full resolution.",
+        macs="window comparisons per input position, taps**n per output and channel",
+        pitfalls="see blur. The maximum is computed at full resolution.",
     ),
     cost=_cost_of_max_blur,
 )
@@ -117,13 +118,14 @@ def _max_blur(
 @register(
     "blur_conv",
     Card(
-        formula="y = conv(x * b, strides), b binomial with as many taps per axis",
+        formula="y = conv(x * b, strides), b a binomial filter with taps taps per axis",
         reference="ffcv-imagenet (2022), and Composer's BlurPool recipe",
         site="before the strided convolutions of ResNet",
         oracle=("blur", "conv"),
-        macs="taps**n per position of the input and channel",
-        pitfalls="blurs before the convolution and its nonlinearity, where Zhang blurs after "
-        "both; one larger strided convolution. ffcv pads with zeros, so borders darken.",
+        macs="taps**n per input position and channel",
+        pitfalls="blurs before the convolution and its nonlinearity, whereas Zhang blurs after "
+        "both; it is equivalent to one larger strided convolution. ffcv pads with zeros, which "
+        "darkens the borders.",
     ),
     cost=blurred,
     on_conv=True,
@@ -143,17 +145,17 @@ def _blur_conv(
 @register(
     "ddac",
     Card(
-        formula="y = sum softmax(l)_i x_i, a filter l = norm(conv(x)) per position and group",
+        formula="y = sum_i softmax(l)_i x_i, with a filter l = norm(conv(x)) per position and "
+        "group",
         reference="Zou et al., BMVC 2020",
-        site="after a dense convolution, in place of its strides; after a dense max: max_ddac",
+        site="after a stride-1 convolution, replacing its stride; after a stride-1 max: max_ddac",
         oracle=("adaptive_blur", "conv", "subsample"),
-        parameters="window**(2 n) C groups, and the norm's",
-        macs="window**(2 n) C groups per position of the input",
-        pitfalls="costs a convolution at full resolution. A softmax a group, as the paper has it: "
-        "the authors' code takes one over the taps of all groups together, so that its filters "
-        "do not sum to 1. Where `groups` does not divide the "
-        "channels the next smaller number that does is taken. Mirrored borders, as published, but "
-        "circular in circular networks.",
+        parameters="window**(2 n) C groups, plus the norm's",
+        macs="window**(2 n) C groups per input position",
+        pitfalls="costs a convolution at full resolution. One softmax per group, as in the paper; "
+        "the authors' code takes a single softmax over the taps of all groups, so its filters do "
+        "not sum to 1. If `groups` does not divide the channels, the next smaller divisor is "
+        "used. Borders are reflected, as published, or circular in circular networks.",
     ),
     cost=lambda s: Work(macs=s.window() * math.prod(s.after)),
 )
@@ -188,11 +190,11 @@ def _cost_of_max_ddac(s: Site) -> Work:
     Card(
         formula="y = ddac(max(x, pool, stride 1))",
         reference="Zou et al., BMVC 2020",
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("max_pool", "adaptive_blur", "conv", "subsample"),
-        parameters="those of ddac",
-        macs="pool comparisons per position of the input, and ddac",
-        pitfalls="see ddac, which without the maximum drops a non-linearity.",
+        parameters="as ddac",
+        macs="pool comparisons per input position, plus ddac",
+        pitfalls="see ddac, which removes a nonlinearity when it replaces max pooling.",
     ),
     cost=_cost_of_max_ddac,
 )

@@ -15,13 +15,13 @@ DOWNSAMPLERS.add(
         on_conv=True,
         cost=nothing,
         card=Card(
-            formula="the convolution of the site takes the strides: y = subsample(conv(x))",
+            formula="the site's convolution is strided: y = subsample(conv(x))",
             reference="LeCun et al. 1998; Strided-CNN of Springenberg et al., ICLR-W 2015",
-            site="in place of max pooling: the convolution before it takes the strides",
+            site="replacing max pooling: the convolution before it becomes strided",
             oracle=("conv",),
-            macs="strides**2 times fewer in the convolution of the site",
-            pitfalls="a strided 1x1 convolution never sees 3/4 of its input; whether a bottleneck "
-            "strides its 1x1 (v1) or its 3x3 (v1.5) is a silent variable.",
+            macs="strides**n times fewer in the site's convolution",
+            pitfalls="a strided 1x1 convolution ignores 3/4 of its input. Whether a bottleneck "
+            "puts the stride in its 1x1 (v1) or its 3x3 (v1.5) is often left unstated.",
         ),
     ),
 )
@@ -32,12 +32,12 @@ DOWNSAMPLERS.add(
     Card(
         formula="y = activation(norm(conv(x, window, strides))), equal channels",
         reference="All-CNN of Springenberg et al., ICLR-W 2015",
-        site="in place of max pooling, as a layer of its own",
+        site="replacing max pooling, as a separate layer",
         oracle=("conv",),
-        parameters="window**n * C**2, and the norm's",
+        parameters="window**n * C**2, plus the norm's",
         macs="window**n * C**2 per output",
-        pitfalls="it adds a layer: conv_pool is the control with as many parameters. Ports that "
-        "drop its activation fall short of the paper.",
+        pitfalls="adds a layer: conv_pool is the control with equal parameters. Ports that omit "
+        "the activation do not reach the paper's accuracy.",
     ),
     cost=nothing,
 )
@@ -55,11 +55,11 @@ def _all_conv(
     Card(
         formula="y = max(activation(norm(conv(x, window)))), equal channels",
         reference="ConvPool-CNN of Springenberg et al., ICLR-W 2015",
-        site="before max pooling, as the control of all_conv",
+        site="before max pooling, as the control for all_conv",
         oracle=("conv", "max_pool"),
-        parameters="window**n * C**2, and the norm's",
-        macs="window**n * C**2 per position of the input",
-        pitfalls="the control of all_conv: as many parameters, strides**n times its operations.",
+        parameters="window**n * C**2, plus the norm's",
+        macs="window**n * C**2 per input position",
+        pitfalls="the control for all_conv: equal parameters, strides**n times the operations.",
     ),
     cost=windowed(option="pool"),
 )
@@ -80,12 +80,13 @@ def _conv_pool(
     "avg_conv",
     Card(
         formula="y = conv1x1(avg(x)), equal channels",
-        reference="the shortcut of ResNet-D, He et al., CVPR 2019",
-        site="on shortcuts, in place of the strided 1x1 convolution",
+        reference="the ResNet-D shortcut, He et al., CVPR 2019",
+        site="on shortcuts, replacing the strided 1x1 convolution",
         oracle=("avg_pool", "conv"),
         parameters="C**2",
         macs="C**2 per output",
-        pitfalls="commutes with conv_avg to the same function for a quarter of its operations.",
+        pitfalls="the same function as conv_avg (the two operations commute) for a quarter of the "
+        "cost.",
     ),
     cost=windowed(),
 )
@@ -100,12 +101,12 @@ def _avg_conv(
     "conv_avg",
     Card(
         formula="y = avg(conv1x1(x)), equal channels",
-        reference="the transition of DenseNet, Huang et al., CVPR 2017",
+        reference="the DenseNet transition layer, Huang et al., CVPR 2017",
         site="between dense blocks",
         oracle=("conv", "avg_pool"),
         parameters="C**2",
-        macs="C**2 per position of the input",
-        pitfalls="the same function as avg_conv: an arm of both is an A/A comparison.",
+        macs="C**2 per input position",
+        pitfalls="the same function as avg_conv: arms with both are an A/A comparison.",
     ),
     cost=windowed(),
 )

@@ -23,12 +23,13 @@ from cnn.ops.weighted import check_power, gem_pool, lip
     Card(
         formula="y = (mean max(x, 1e-6)**p) ** (1 / p), p learned",
         reference="Radenovic et al., TPAMI 2018",
-        site="as the head of retrieval networks, in place of global max; a reduction only here",
+        site="as the head of retrieval networks, replacing global max pooling; as a local "
+        "reduction only here",
         oracle=("gem_pool",),
         parameters="1",
         macs="window powers per output",
-        pitfalls="negative elements get neither value nor gradient: use it after a ReLU. Others "
-        "overflow in half precision.",
+        pitfalls="negative elements contribute neither value nor gradient: use it after a ReLU. "
+        "Other implementations overflow in half precision.",
     ),
     cost=windowed(),
 )
@@ -50,14 +51,15 @@ def _gem(
     "lip",
     Card(
         formula="y = sum x exp(l) / sum exp(l), l = 12 sigmoid(instance_norm(conv3x3(x)))",
-        reference="Gao et al., ICCV 2019: simplified; bottleneck=128 in ResNet's blocks",
-        site="in place of the max pooling and strides of ResNet and DenseNet",
+        reference="Gao et al., ICCV 2019: the simplified variant; bottleneck=128 in ResNet blocks",
+        site="replacing max pooling and strides in ResNet and DenseNet",
         oracle=("lip", "conv"),
         parameters="9 C**2 + 2 C in 2-D; bottleneck r: 2 r C + 9 r**2 + 4 r + 2 C",
-        macs="9 C**2 per position of the input in 2-D; bottleneck r: 2 r C + 9 r**2",
+        macs="9 C**2 per input position in 2-D; bottleneck r: 2 r C + 9 r**2",
         pitfalls="costs as much as a convolution at full resolution: compare at equal compute. "
-        "The last convolution starts at zero, so it starts as the average. The bottleneck's "
-        "conv1x1, conv3x3, conv1x1 read the operator's input here, the block's as published.",
+        "The last convolution is initialised to zero, so the operator starts as average pooling. "
+        "The bottleneck (conv1x1, conv3x3, conv1x1) reads the operator's input here, and the "
+        "block's input as published.",
     ),
     cost=windowed(2),
 )
@@ -87,13 +89,14 @@ _LEE = "Lee, Gallagher & Tu, AISTATS 2016"
 @register(
     "mixed",
     Card(
-        formula="y = a max + (1 - a) avg, a learned from 1/2 on",
+        formula="y = a max + (1 - a) avg, a learned, initialised to 1/2",
         reference=_LEE,
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("mixed_pool",),
         parameters="1",
         macs="2 window operations per output",
-        pitfalls="Yu et al. (RSKT 2014) call a random choice of the two mixed pooling.",
+        pitfalls="Yu et al. (RSKT 2014) use the name mixed pooling for a random choice between "
+        "the two.",
     ),
     cost=windowed(2),
 )
@@ -117,14 +120,14 @@ def _cost_of_tree(s: Site) -> Work:
 @register(
     "gated",
     Card(
-        formula="y = a max + (1 - a) avg, a = sigmoid(sum w x) of each window, w from 0 on",
+        formula="y = a max + (1 - a) avg, a = sigmoid(sum w x) per window, w initialised to 0",
         reference=_LEE,
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("gated_pool",),
         parameters="window**n",
         macs="3 window operations per output",
-        pitfalls="one filter for all channels, as published; dense convolutions as gates mix the "
-        "channels and have C**2 times the parameters.",
+        pitfalls="one filter shared by all channels, as published; gates made of full "
+        "convolutions mix channels and have C**2 times the parameters.",
     ),
     cost=_cost_of_gated,
 )
@@ -141,11 +144,12 @@ def _gated(
     Card(
         formula="leaves sum v x; nodes a left + (1 - a) right, a = sigmoid(sum w x)",
         reference=_LEE,
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("tree_pool",),
-        parameters="(2**(levels + 1) - 1) window**n, for the paper's tree 27",
+        parameters="(2**(levels + 1) - 1) window**n; 27 for the paper's tree",
         macs="(2**(levels + 1) - 1) window per output",
-        pitfalls="linear but for the gates: with constant ones a depthwise strided convolution.",
+        pitfalls="linear except for the gates: with constant gates it is a depthwise strided "
+        "convolution.",
     ),
     cost=_cost_of_tree,
 )

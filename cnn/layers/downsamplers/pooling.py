@@ -18,12 +18,12 @@ from cnn.ops.weighted import lp_pool, soft_pool
     Card(
         formula="y = max of the window",
         reference="Riesenhuber & Poggio, Nature Neuroscience 1999; Scherer et al., ICANN 2010",
-        site="after convolutions, in place of subsampling",
+        site="after convolutions, replacing subsampling",
         oracle=("max_pool",),
         macs="window comparisons per output",
-        pitfalls="XLA's own gradient has no deterministic form on a GPU; ours is made of slices. "
-        "Gradients of jnp.max split ties, select-and-scatter (and ours) do not. SAME and torch "
-        "padding sample other positions for window 3, strides 2 on even sizes.",
+        pitfalls="XLA's built-in gradient is not deterministic on GPUs; ours is built from "
+        "slices. The gradient of jnp.max splits ties; select-and-scatter and ours do not. With "
+        "window 3 and stride 2 on even sizes, SAME and torch padding sample different positions.",
     ),
     cost=windowed(),
 )
@@ -34,14 +34,14 @@ def _max(layer: Downsample, x: Array, train: bool, phase: Array | None, *, windo
 @register(
     "avg",
     Card(
-        formula="y = mean of the window, of the elements inside the input",
-        reference="LeCun et al., NIPS 1990 (there with a learned gain and bias)",
+        formula="y = mean of the window's elements inside the input",
+        reference="LeCun et al., NIPS 1990 (with a learned gain and bias)",
         site="after convolutions, as the only reduction",
         oracle=("avg_pool",),
         macs="window additions per output",
-        pitfalls="flax and PyTorch count the padding unless told otherwise, TensorFlow and this "
-        "operator do not; count_padding=True does. padding='SAME' averages the part of a "
-        "window at the end of odd sizes too, as the shortcuts of timm's ResNet-D do.",
+        pitfalls="by default flax and PyTorch include the padding in the average, TensorFlow and "
+        "this operator do not; count_padding=True includes it. padding='SAME' also averages the "
+        "partial window at the end of odd sizes, as the ResNet-D shortcuts in timm do.",
     ),
     cost=windowed(),
 )
@@ -62,12 +62,13 @@ def _avg(
 @register(
     "median",
     Card(
-        formula="y = median of the window, of the elements inside the input",
+        formula="y = median of the window's elements inside the input",
         reference="Tukey 1971",
-        site="none in a network that we know of: stands in place of max",
+        site="no published network that we know of; a replacement for max",
         oracle=("median_pool",),
         macs="window**2 comparisons per output",
-        pitfalls="the mean of the middle two for an even window; others take the lower one.",
+        pitfalls="for an even window, the mean of the two middle elements; other implementations "
+        "take the lower one.",
     ),
     cost=lambda s: Work(operations=s.window() ** 2 * math.prod(s.after)),
 )
@@ -82,11 +83,11 @@ def _median(
     Card(
         formula="y = (sum |x|**p) ** (1 / p)",
         reference="Sermanet et al., ICPR 2012",
-        site="after convolutions, in place of average or max pooling",
+        site="after convolutions, replacing average or max pooling",
         oracle=("lp_pool",),
         macs="window powers per output",
-        pitfalls="sums, as PyTorch's LPPool, where gem averages: they differ by "
-        "window ** (n / p). PyTorch's gradient in a window of zeros is NaN.",
+        pitfalls="a sum, as in PyTorch's LPPool, whereas gem is a mean: they differ by a factor "
+        "of window ** (n / p). PyTorch's gradient is NaN in an all-zero window.",
     ),
     cost=windowed(),
 )
@@ -105,13 +106,13 @@ def _lp(
 @register(
     "soft",
     Card(
-        formula="y = sum x exp(x) / sum exp(x), each channel alone",
+        formula="y = sum x exp(x) / sum exp(x), per channel",
         reference="SoftPool, Stergiou et al., ICCV 2021",
-        site="in place of the pooling of ResNet, DenseNet, ResNeXt and Inception",
+        site="replacing pooling in ResNet, DenseNet, ResNeXt and Inception",
         oracle=("soft_pool",),
         macs="window exponentials per output",
-        pitfalls="the published path without CUDA sums exp over the channels and clamps below "
-        "zero, which is another operator and was copied on.",
+        pitfalls="the authors' non-CUDA path sums exp over the channels and clamps negative "
+        "values, which is a different operator that has been copied by others.",
     ),
     cost=windowed(2),
 )
@@ -123,11 +124,11 @@ def _soft(layer: Downsample, x: Array, train: bool, phase: Array | None, *, wind
     "subsample",
     Card(
         formula="y = every stride-th element",
-        reference="the shortcut of option A in He et al., CVPR 2016",
+        reference="the option A shortcut of He et al., CVPR 2016",
         site="on identity shortcuts where the resolution drops",
         oracle=("subsample",),
-        pitfalls="aliases. A 1x1 convolution after it is a strided 1x1 convolution: it sees a "
-        "quarter of the input.",
+        pitfalls="aliases. Followed by a 1x1 convolution it is a strided 1x1 convolution, which "
+        "sees a quarter of the input.",
     ),
     cost=nothing,
 )
@@ -139,10 +140,10 @@ def _subsample(layer: Downsample, x: Array, train: bool, phase: Array | None):
     "none",
     Card(
         formula="y = x",
-        reference="the dense control: an upper bound of resolution and of cost",
-        site="a control: in place of any reduction",
-        macs="everything after it works at strides**n times the positions",
-        pitfalls="main path and shortcut have to agree on it.",
+        reference="the dense control: an upper bound on resolution and cost",
+        site="a control: replacing any reduction",
+        macs="all later layers run at strides**n times as many positions",
+        pitfalls="the main path and the shortcut must both use it.",
     ),
     cost=nothing,
     keeps_resolution=True,
@@ -156,10 +157,10 @@ def _none(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = x, and every later convolution is dilated by the stride",
         reference="Yu & Koltun, ICLR 2016; dilated residual networks, Yu et al., CVPR 2017",
-        site="in place of the strides of the last stages",
-        macs="everything after it works at strides**n times the positions",
-        pitfalls="keeps the receptive field of the strided network, which none does not. The "
-        "shortcut needs none or dilated. Windows of pooling heads are not dilated.",
+        site="replacing the strides of the last stages",
+        macs="all later layers run at strides**n times as many positions",
+        pitfalls="keeps the receptive field of the strided network, unlike none. The shortcut "
+        "must be none or dilated. Windows of pooling heads are not dilated.",
     ),
     cost=nothing,
     keeps_resolution=True,

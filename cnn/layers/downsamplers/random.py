@@ -18,11 +18,11 @@ from cnn.ops.stochastic import fractional_max_pool, s3_pool, stochastic_pool
     Card(
         formula="training: x_l with probability x_l / sum x; evaluation: sum x**2 / sum x",
         reference="Zeiler & Fergus, ICLR 2013",
-        site="in place of max and average pooling",
+        site="replacing max and average pooling",
         oracle=("stochastic_pool",),
         macs="window operations per output",
-        pitfalls="negative elements are never drawn: use it after a ReLU. It regularises: compare "
-        "arms with the same dropout and augmentation.",
+        pitfalls="negative elements are never sampled: use it after a ReLU. It regularises: "
+        "compare arms at equal dropout and augmentation.",
     ),
     cost=windowed(2),
     stochastic=True,
@@ -39,13 +39,14 @@ def _stochastic(
 @register(
     "s3",
     Card(
-        formula="max at stride 1, then random rows and columns; evaluation: their average",
+        formula="max at stride 1, then randomly sampled rows and columns; evaluation: their "
+        "average",
         reference="S3Pool, Zhai et al., CVPR 2017",
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("s3_pool",),
-        macs="window comparisons per position of the input",
-        pitfalls="grid is how long the stretches are that rows are drawn from (0: the strides; "
-        "the authors take 16 and 8): a hyper-parameter of its own.",
+        macs="window comparisons per input position",
+        pitfalls="grid is the length of the segments from which rows are sampled (0: the stride; "
+        "the authors use 16 and 8), an additional hyperparameter.",
     ),
     cost=lambda s: Work(operations=s.window() * math.prod(s.before)),
     stochastic=True,
@@ -80,11 +81,11 @@ def _cost_of_fractional(s: Site) -> Work:
     Card(
         formula="max over regions of random length; n becomes floor(n / ratio)",
         reference="Graham 2014 (arXiv 1412.6071), pseudo-random and overlapping",
-        site="in place of max pooling, more often because each reduces less",
+        site="replacing max pooling, applied more often since each reduces less",
         oracle=("fractional_max_pool",),
         macs="about (ratio + 1)**n comparisons per output",
-        pitfalls="does not reduce by 2: other sizes, costs and depths, and a shortcut has to use "
-        "it too. PyTorch's regions have a constant size instead.",
+        pitfalls="does not reduce by a factor of 2, so sizes, costs and depths differ, and a "
+        "shortcut has to use it too. PyTorch uses regions of constant size instead.",
     ),
     cost=_cost_of_fractional,
     stochastic=True,

@@ -39,13 +39,13 @@ def _cost_of_phase(s: Site) -> Work:
 @register(
     "aps",
     Card(
-        formula="y = phase_i of blur(x), i = argmax over the phases of their norm",
+        formula="y = phase_i of blur(x), i = argmax of the phases' norms",
         reference="adaptive polyphase sampling, Chaman & Dokmanic, CVPR 2021",
-        site="after a dense convolution, in place of its strides; after a dense max: max_aps",
+        site="after a stride-1 convolution, replacing its stride; after a stride-1 max: max_aps",
         oracle=("select_phase", "take_phase", "blur"),
-        macs="one per position of the input and channel; taps**n more with a blur",
-        pitfalls="shift invariant with circular padding everywhere, even sizes at each stage, a "
-        "global head, and aps on the shortcut too, which then shares the index.",
+        macs="one per input position and channel; taps**n more with a blur",
+        pitfalls="shift-invariant only with circular padding everywhere, even sizes at every "
+        "stage, a global head, and aps on the shortcut too (which then uses the same index).",
     ),
     cost=_cost_of_phase,
     shares_phase=True,
@@ -68,15 +68,15 @@ def _aps(
 @register(
     "lps",
     Card(
-        formula="y = sum of phases weighted by gumbel-softmax(l); evaluation: the one of largest l;"
-        " l = mean conv3x3(relu(conv3x3(phase)))",
+        formula="y = sum of phases weighted by gumbel-softmax(l); evaluation: the phase of "
+        "largest l; l = mean conv3x3(relu(conv3x3(phase)))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
-        site="after a dense convolution, in place of its strides; after a dense max: max_lps",
+        site="after a stride-1 convolution, replacing its stride; after a stride-1 max: max_lps",
         oracle=("split_phases", "phase_weights", "take_phase", "conv"),
         parameters="18 C**2 + C in 2-D",
-        macs="18 C**2 per position of the input in 2-D",
-        pitfalls="trains on mixtures and evaluates a hard choice; the authors anneal the "
-        "temperature, here it is fixed. The conditions of aps hold.",
+        macs="18 C**2 per input position in 2-D",
+        pitfalls="trains on soft mixtures but evaluates a hard choice; the authors anneal the "
+        "temperature, which is fixed here. The conditions of aps apply.",
     ),
     cost=_cost_of_phase,
     shares_phase=True,
@@ -116,13 +116,14 @@ def _dense_max(layer: Downsample, x: Array, window: int) -> Array:
 @register(
     "max_aps",
     Card(
-        formula="y = phase_i of blur(z), z = max(x, window, stride 1), i = argmax of their norm",
+        formula="y = phase_i of blur(z), z = max(x, window, stride 1), i = argmax of the phases' "
+        "norms",
         reference="adaptive polyphase sampling, Chaman & Dokmanic, CVPR 2021",
-        site="in place of max pooling, such as the one after ResNet's stem",
+        site="replacing max pooling, such as the one after the ResNet stem",
         oracle=("max_pool", "select_phase", "take_phase", "blur"),
-        macs="window comparisons per position of the input, and aps",
-        pitfalls="aps without the maximum, in the place of max pooling, drops a non-linearity. The "
-        "conditions of aps hold.",
+        macs="window comparisons per input position, plus aps",
+        pitfalls="plain aps in place of max pooling would also remove a nonlinearity. The "
+        "conditions of aps apply.",
     ),
     cost=_cost_of_max_phase,
     shares_phase=True,
@@ -145,12 +146,12 @@ def _max_aps(
     Card(
         formula="y = lps(max(x, window, stride 1))",
         reference="learnable polyphase sampling, Rojas-Gomez et al., NeurIPS 2022",
-        site="in place of max pooling, such as the one after ResNet's stem",
+        site="replacing max pooling, such as the one after the ResNet stem",
         oracle=("max_pool", "split_phases", "phase_weights", "take_phase", "conv"),
         parameters="18 C**2 + C in 2-D",
-        macs="window comparisons per position of the input, and lps",
-        pitfalls="lps without the maximum, in the place of max pooling, drops a non-linearity. The "
-        "conditions of aps hold.",
+        macs="window comparisons per input position, plus lps",
+        pitfalls="plain lps in place of max pooling would also remove a nonlinearity. The "
+        "conditions of aps apply.",
     ),
     cost=_cost_of_max_phase,
     shares_phase=True,
@@ -175,12 +176,12 @@ def _max_lps(
     Card(
         formula="y = conv(all phases stacked, window), equal channels",
         reference="SPD-Conv, Sunkara & Luo, ECML-PKDD 2022; pixel-unshuffle, TResNet, WACV 2021",
-        site="after a dense convolution, in place of its strides or of pooling",
+        site="after a stride-1 convolution, replacing its stride or pooling",
         oracle=("space_to_depth", "conv"),
         parameters="(strides window)**n C**2",
         macs="(strides window)**n C**2 per output",
-        pitfalls="with window 1 exactly a 2x2 convolution of strides 2, with window k of 2k: "
-        "compare with those at equal cost.",
+        pitfalls="with window 1 it is exactly a 2x2 convolution with stride 2, with window k one "
+        "of size 2k: compare at equal cost.",
     ),
     cost=nothing,
 )
@@ -195,12 +196,12 @@ def _space_to_depth(
     "patch_merging",
     Card(
         formula="y = conv1x1(layer_norm(all phases stacked)), equal channels",
-        reference="Swin, Liu et al., ICCV 2021 (there the convolution doubles the channels)",
+        reference="Swin, Liu et al., ICCV 2021 (whose projection doubles the channels)",
         site="between the stages of a transformer",
         oracle=("space_to_depth", "conv"),
         parameters="strides**n (C**2 + 2 C)",
         macs="strides**n C**2 per output",
-        pitfalls="the norm is over the stacked channels of one position.",
+        pitfalls="the norm is over the stacked channels of each position.",
     ),
     cost=nothing,
 )

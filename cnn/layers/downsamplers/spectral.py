@@ -21,11 +21,11 @@ _FFT = "two Fourier transforms"
     Card(
         formula="y = inverse DFT of the low frequencies, the two Nyquist bins halved",
         reference="Rippel et al., NeurIPS 2015",
-        site="in place of max pooling",
+        site="replacing max pooling",
         oracle=("spectral_pool",),
         macs=_FFT,
-        pitfalls="rings at edges, across the border too. Keeping one Nyquist bin makes the output "
-        "complex, which others hide.",
+        pitfalls="rings at edges, also across the circular border. Keeping only one of the two "
+        "Nyquist bins makes the output complex, which other implementations hide.",
     ),
     cost=fourier,
 )
@@ -38,10 +38,10 @@ def _spectral(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = real part of the inverse DFT of the low frequencies -m/2 <= k < m/2",
         reference="FrequencyLowCut pooling, Grabinski et al., ECCV 2022",
-        site="after a dense convolution, in place of its strides",
+        site="after a stride-1 convolution, replacing its stride",
         oracle=("flc_pool",),
         macs=_FFT,
-        pitfalls="an earlier release takes the modulus, which folds negative values.",
+        pitfalls="an earlier release takes the modulus, which flips the sign of negative values.",
     ),
     cost=fourier,
 )
@@ -54,11 +54,11 @@ def _flc(layer: Downsample, x: Array, train: bool, phase: Array | None):
     Card(
         formula="y = spectral pooling with bins weighted by sqrt(0.54 + 0.46 cos(2 pi k / n))",
         reference="Grabinski et al. 2023 (arXiv 2307.09804)",
-        site="after a dense convolution, in place of its strides",
+        site="after a stride-1 convolution, replacing its stride",
         oracle=("asap",),
         macs=_FFT,
-        pitfalls="the authors' window is centred between two bins and cached for the first size "
-        "seen; here constants are kept.",
+        pitfalls="the authors' window is centred between two bins and cached for the first input "
+        "size; here it is centred on bin 0, so constants are preserved.",
     ),
     cost=fourier,
 )
@@ -69,14 +69,14 @@ def _asap(layer: Downsample, x: Array, train: bool, phase: Array | None):
 @register(
     "diff_stride",
     Card(
-        formula="y = spectral pooling with a ramp whose place is a learned stride, from 2 on",
+        formula="y = spectral pooling with a soft cutoff at a learned stride, initialised to 2",
         reference="DiffStride, Riad et al., ICLR 2022, with a fixed output size",
-        site="after a dense convolution, in place of its strides, on both paths of residual blocks",
+        site="after a stride-1 convolution, replacing its stride, on both paths of residual blocks",
         oracle=("diffstride",),
         parameters="n",
         macs=_FFT,
         pitfalls="the published output size depends on the learned stride and cannot be compiled; "
-        "here the size is that of the site, and the stride decides how much of it passes.",
+        "here the output size is fixed and the learned stride sets the cutoff frequency.",
     ),
     cost=fourier,
 )
@@ -104,10 +104,10 @@ def _cost_of_wavelet(s: Site) -> Work:
     Card(
         formula="y = low-pass band of an orthonormal wavelet transform: haar or db2",
         reference="Williams & Li, ICLR 2018; WaveCNet, Li et al., CVPR 2020",
-        site="in place of pooling; after a dense convolution, in place of its strides",
+        site="replacing pooling; or after a stride-1 convolution, replacing its stride",
         oracle=("wavelet_pool",),
         macs="taps per axis and output: 2 (haar), 4 (db2)",
-        pitfalls="multiplies constants by 2 in 2-D; haar is twice the 2x2 average.",
+        pitfalls="scales constants by 2 in 2-D: haar is twice 2x2 average pooling.",
     ),
     cost=_cost_of_wavelet,
 )
