@@ -25,6 +25,7 @@ from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.initial import Start
 from cnn.training.logs import MetricLog, figures_at
 from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
+from cnn.training.plan import TrainingPlan
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
