@@ -54,8 +54,8 @@ test: $(VENV)/installed-test $(VENV)/libtpu
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Random overrides, none of which may end in a traceback.
-fuzz: $(VENV)/installed-test
-	FUZZ=10000 $(RUN) -m pytest tests/test_fuzz.py $(ARGS)
+fuzz: $(INSTALLED)
+	$(RUN) benchmarks/fuzz.py --tries=10000 --out=benchmarks/results/fuzz.json $(ARGS)
 
 lint: $(VENV)/installed-test
 	$(VENV)/bin/ruff check .

@@ -106,7 +106,13 @@ def soak(folder: Path, minutes: float, readings: int = 120) -> dict[str, Any]:
         "steps": max(row["step"] for row in metrics),
         "evaluations": sum(r["split"] == "validation" and r["name"] == "loss" for r in metrics),
     }
-    return {"minutes": minutes, **counts, "code": process.returncode, **flatness(rows), "rows": rows}
+    return {
+        "minutes": minutes,
+        **counts,
+        "code": process.returncode,
+        **flatness(rows),
+        "rows": rows,
+    }
 
 
 def main(arguments: list[str]) -> None:
