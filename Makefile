@@ -42,9 +42,10 @@ bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/planning.py --out=benchmarks/results/planning.json
 	$(RUN) benchmarks/tables.py
 
-# Kills, damages, fills and soaks real runs for hours; ARGS="--times=3 --minutes=2" for less.
+# Kills, damages, fills and soaks real runs for hours, and goes on where it was stopped;
+# ARGS="--times=3 --minutes=2" for less.
 reliability: $(INSTALLED)
-	$(RUN) benchmarks/reliability.py --every --out=benchmarks/results/reliability.json $(ARGS)
+	$(RUN) benchmarks/reliability.py --out=benchmarks/results/reliability.json $(ARGS)
 	$(RUN) benchmarks/reliability.py --page
 
 # Compiles for TPUs that are not there: python -m cnn.cost.plan.

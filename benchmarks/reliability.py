@@ -1,12 +1,14 @@
 """What is lost when a run is killed, damaged, crowded out or left alone: nothing, as tried here.
 
-    python benchmarks/reliability.py [--times=20] [--minutes=120] [--only=kill] [--out=FILE]
+    python benchmarks/reliability.py --out=FILE [--times=20] [--minutes=120] [--only=hosts]
     python benchmarks/reliability.py --page
 
 Every fault is really done to runs of a small network in processes of their own, which are then
 gone on with by the same command. What they leave is compared with a run that nothing happened to:
-state, metrics, predictions and result have to be equal to the last bit. `--page` writes
-docs/reliability.md from the committed result file.
+state, metrics, predictions and result have to be equal to the last bit. Every try is written down
+as soon as it has ended, and the same command makes those that are missing: of all faults, or of
+those whose names contain `--only`. `--page` writes docs/reliability.md from the committed result
+file.
 """
 
 import json
@@ -21,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +59,10 @@ CONFIG = (
     "mesh.devices=1",
 )
 SHORT = ("train.duration=12 steps", "evaluation.every=4 steps", "checkpoint.every=3 steps")
-# Ends the process before its so-manieth file operation below a folder, as Python announces them.
+# Ends a command before its so-manieth file operation below a folder, as Python announces them.
 KILL_AT = """
-import os, signal, sys
-place, folder = int(sys.argv[1]), sys.argv[2]
+import importlib, os, signal, sys
+place, folder, name = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 left = place
 def count(event, arguments):
     global left
@@ -72,7 +75,7 @@ EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "
 sys.addaudithook(count)
 sys.argv = sys.argv[3:]
 sys.path.insert(0, ".")
-from cnn.commands.train import main
+main = importlib.import_module(f"cnn.commands.{name.removesuffix('.py')}").main
 from cnn.config.entry import run_command
 def counted(arguments):
     try:
@@ -81,6 +84,38 @@ def counted(arguments):
         print("operations", place - left, flush=True)
 run_command(counted)
 """
+LIVES_ON = 120.0  # seconds after which a process that should have ended counts as lost
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one try.
+
+    Attributes:
+      seconds: until the same command had made its first new step or, where it makes none, its end;
+        of hosts and orphans until they had ended.
+      lost: what was not as promised, in words; "" for nothing.
+    """
+
+    seconds: float
+    lost: str = ""
+
+
+# (folder of the try, its random numbers, its number) -> what became of it.
+Try = Callable[[Path, random.Random, int], Outcome]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault that can be tried again and again.
+
+    Attributes:
+      attempt: does it once.
+      most: how many different tries there are; 0 for any number.
+    """
+
+    attempt: Try
+    most: int = 0
 
 
 def command(workdir: Path, *overrides: str) -> list[str]:
@@ -132,46 +167,49 @@ def content(workdir: Path) -> dict[str, Any]:
     }
 
 
-class Trial:
-    """Tries of one fault: what each left, beside a run that nothing happened to.
+class Undisturbed:
+    """A run that nothing happened to, beside which others are laid.
 
     Args:
-      folder: for the runs.
-      overrides: of the run.
+      folder: of the run.
+      overrides: of it and of those.
     """
 
     def __init__(self, folder: Path, *overrides: str):
         self._overrides = overrides
-        finish(folder / "undisturbed", *overrides)
-        self._wanted = content(folder / "undisturbed")
-        self._seconds: list[float] = []
-        self._lost: list[str] = []
-        self.said: dict[str, int] = {}
+        finish(folder, *overrides)
+        self._wanted = content(folder)
+        self._logged = (folder / "metrics.jsonl").stat().st_size
 
-    def note(self, workdir: Path, what: str) -> None:
-        """Goes on with a run, and notes whether it ends as the other did."""
+    def goes_on(self, workdir: Path, what: str, wrong: str = "") -> Outcome:
+        """Goes on with a run, and says whether it ends as this one did.
+
+        Args:
+          workdir: of the run.
+          what: was done to it.
+          wrong: what was already not as promised.
+        """
         try:
             seconds, _ = finish(workdir, *self._overrides)
         except RuntimeError as error:
-            self._lost.append(f"{what}: {error}")
-            return
-        self._seconds.append(seconds)
+            return Outcome(0.0, f"{what}: {wrong}{error}")
         found = content(workdir)
-        if differing := [name for name in self._wanted if found[name] != self._wanted[name]]:
-            self._lost.append(f"{what}: other {', '.join(differing)}")
+        differing = [name for name in self._wanted if found[name] != self._wanted[name]]
+        if differing:
+            wrong += f"other {', '.join(differing)}"
+        return Outcome(seconds, f"{what}: {wrong}" if wrong else "")
 
-    def wrong(self, what: str) -> None:
-        """Notes an ending that is not as promised."""
-        self._lost.append(what)
-
-    def row(self) -> dict[str, Any]:
-        """Returns what is kept of the tries."""
-        tried = len(self._seconds) + len(self._lost)
-        return {
-            "tried": tried,
-            "lost": self._lost,
-            "seconds_to_go_on": round(float(np.median(self._seconds)), 1) if self._seconds else 0,
-        }
+    def wait(self, process: subprocess.Popen, workdir: Path, chance: random.Random) -> None:
+        """Waits for a moment of a run: one in four while it starts, else anywhere on its way."""
+        if chance.random() < 0.25:
+            # Python itself takes some milliseconds before it can say anything.
+            wait_until(process, chance.uniform(0.3, 5.0))
+            return
+        file = workdir / "metrics.jsonl"
+        size = chance.uniform(file.stat().st_size if file.exists() else 0, self._logged)
+        while process.poll() is None and not (file.exists() and file.stat().st_size >= size):
+            time.sleep(0.002)
+        wait_until(process, chance.uniform(0.0, 0.1))
 
 
 def wait_until(process: subprocess.Popen, seconds: float) -> None:
@@ -181,71 +219,103 @@ def wait_until(process: subprocess.Popen, seconds: float) -> None:
         time.sleep(0.005)
 
 
-def kills(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
+def killed(process: subprocess.Popen) -> None:
+    """Sends SIGKILL, and waits for the end."""
+    process.kill()
+    process.communicate()
+
+
+def kills(folder: Path) -> Fault:
     """SIGKILL at random moments, three times a run."""
-    trial = Trial(folder)
-    for i in range(times):
-        workdir = folder / f"run-{i}"
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
         for _ in range(3):
             process = start(*command(workdir))
-            wait_until(process, chance.uniform(0.0, 8.0))
-            process.kill()
-            process.communicate()
-        trial.note(workdir, f"run {i}")
-    return trial.row()
+            calm.wait(process, workdir, chance)
+            killed(process)
+        return calm.goes_on(workdir, f"try {number}")
+
+    return Fault(attempt)
 
 
-def signals(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
-    """SIGINT or SIGTERM at random moments; code and words have to be right too."""
-    trial = Trial(folder)
-    for i in range(times):
-        workdir, number = folder / f"run-{i}", chance.choice([signal.SIGINT, signal.SIGTERM])
+def final_evaluation(folder: Path) -> Fault:
+    """SIGKILL once the last step is saved, so that evaluation and result are missing."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
         process = start(*command(workdir))
-        # Python itself takes some milliseconds before it can say anything.
-        wait_until(process, chance.uniform(0.3, 8.0))
-        process.send_signal(number)
+        last = workdir / "checkpoints" / "300"
+        while process.poll() is None and not last.exists():
+            time.sleep(0.001)
+        wait_until(process, chance.uniform(0.0, 1.0))
+        killed(process)
+        return calm.goes_on(workdir, f"try {number}")
+
+    return Fault(attempt)
+
+
+def signals(folder: Path) -> Fault:
+    """SIGINT or SIGTERM at random moments; code and words have to be right too."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        chosen = chance.choice([signal.SIGINT, signal.SIGTERM])
+        process = start(*command(workdir))
+        calm.wait(process, workdir, chance)
+        process.send_signal(chosen)
         output, errors = process.communicate()
         stopped = errors == "stopped\n" or "the same command continues" in output
-        if process.returncode and not (process.returncode == 128 + number and stopped):
-            trial.wrong(f"run {i}: code {process.returncode}, {errors[-300:]}")
-        trial.note(workdir, f"run {i}")
-    return trial.row()
+        wrong = ""
+        if process.returncode and not (process.returncode == 128 + chosen and stopped):
+            wrong = f"code {process.returncode}, {errors[-300:]}; "
+        return calm.goes_on(workdir, f"try {number}", wrong)
+
+    return Fault(attempt)
 
 
-def operations(folder: Path) -> int:
-    """Returns the number of file operations of a short run."""
-    workdir = folder / "counted"
-    output, errors = start(
-        "-c", KILL_AT, str(10**9), str(workdir), *command(workdir, *SHORT)
-    ).communicate()
+def operations(folder: Path, arguments: list[str]) -> int:
+    """Returns the number of file operations of a command below a folder."""
+    output, errors = start("-c", KILL_AT, str(10**9), str(folder), *arguments).communicate()
     found = re.search(r"operations (\d+)", output)
     if not found:
         raise RuntimeError(errors)
     return int(found[1])
 
 
-def kill_at_operations(
-    folder: Path, times: int, chance: random.Random, every: bool = False
-) -> dict[str, Any]:
-    """SIGKILL before a file operation of a short run: some of them, or every one."""
-    trial, count = Trial(folder, *SHORT), operations(folder)
-    places = range(1, count + 1)
-    for place in places if every else sorted(chance.sample(places, min(times, count))):
-        workdir = folder / f"place-{place}"
-        arguments = ["-c", KILL_AT, str(place), str(workdir), *command(workdir, *SHORT)]
-        process = start(*arguments)
-        process.communicate()
-        if process.returncode not in (-signal.SIGKILL, 0):
-            trial.wrong(f"operation {place}: code {process.returncode}")
-        trial.note(workdir, f"operation {place}")
-    return trial.row() | {"operations": count}
+def killed_before(place: int, folder: Path, arguments: list[str]) -> str:
+    """Kills a command before one of its file operations; returns what went wrong with that."""
+    process = start("-c", KILL_AT, str(place), str(folder), *arguments)
+    _, errors = process.communicate()
+    if process.returncode in (-signal.SIGKILL, 0):
+        return ""
+    return f"code {process.returncode}, {errors[-300:]}; "
 
 
-def damage(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
+def in_some_order(count: int) -> list[int]:
+    """Returns the numbers from 1 on in an order that is always the same."""
+    return random.Random(count).sample(range(1, count + 1), count)
+
+
+def kill_at_operations(folder: Path) -> Fault:
+    """SIGKILL before a file operation of a short run, each time another one."""
+    calm = Undisturbed(folder / "undisturbed", *SHORT)
+    counted = folder / "counted"
+    places = in_some_order(operations(counted, command(counted, *SHORT)))
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        place = places[number]
+        wrong = killed_before(place, workdir, command(workdir, *SHORT))
+        return calm.goes_on(workdir, f"operation {place}", wrong)
+
+    return Fault(attempt, len(places))
+
+
+def damage(folder: Path) -> Fault:
     """A byte of the newest checkpoint changed, a file of it cut or removed."""
-    trial = Trial(folder)
-    for i in range(times):
-        workdir = folder / f"run-{i}"
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
         shutil.copytree(folder / "undisturbed", workdir)
         (workdir / "result.json").unlink()
         newest = max((workdir / "checkpoints").iterdir(), key=lambda path: int(path.name))
@@ -259,58 +329,61 @@ def damage(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
             file.write_bytes(text[: chance.randrange(len(text))])
         else:
             file.unlink()
-        trial.note(workdir, f"{kind} {file.relative_to(newest)}")
-    return trial.row()
+        return calm.goes_on(workdir, f"{kind} {file.relative_to(newest)}")
+
+    return Fault(attempt)
 
 
-def small_files(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
+def refused(process: subprocess.Popen) -> str:
+    """Waits for a process that may end well or in one sentence; returns what else it did."""
+    _, errors = process.communicate()
+    lines = errors.splitlines()
+    told = process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: ")
+    return "" if told or not process.returncode else f"code {process.returncode}, {errors[-300:]}; "
+
+
+def small_files(folder: Path) -> Fault:
     """No file may grow beyond a limit, as on a full disk, at limits from nothing to enough."""
-    trial = Trial(folder)
-    for i in range(times):
-        workdir, limit = folder / f"run-{i}", int(10 ** chance.uniform(0, 5))
+    calm = Undisturbed(folder / "undisturbed")
 
-        def crowd(limit: int = limit) -> None:
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        limit = int(10 ** chance.uniform(0, 5))
+
+        def crowd() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-        process = start(*command(workdir), preexec_fn=crowd)
-        _, errors = process.communicate()
-        lines = errors.splitlines()
-        if process.returncode and not (
-            process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: ")
-        ):
-            trial.wrong(f"{limit} bytes: code {process.returncode}, {errors[-300:]}")
-        trial.note(workdir, f"{limit} bytes")
-    return trial.row()
+        wrong = refused(start(*command(workdir), preexec_fn=crowd))
+        return calm.goes_on(workdir, f"{limit} bytes", wrong)
+
+    return Fault(attempt)
 
 
-def full_disk(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
-    """A disk that is full, of sizes from nothing to enough; needs the right to mount one."""
-    trial, disk = Trial(folder), folder / "disk"
+def full_disk(folder: Path) -> Fault | None:
+    """A disk that is full, of sizes from nothing to enough; None without the right to mount one."""
+    disk = folder / "disk"
     disk.mkdir()
-    for i in range(times):
+    mount = ["mount", "-t", "tmpfs", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        return None
+    subprocess.run(["umount", str(disk)], check=True)
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
         size = int(10 ** chance.uniform(3.7, 6.2))
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
-        if subprocess.run(mount, capture_output=True, check=False).returncode:
-            return {"tried": 0, "lost": [], "seconds_to_go_on": 0, "note": "no right to mount"}
+        subprocess.run([*mount, "-o", f"size={size}"], check=True)
         try:
-            process = start(*command(disk / "run"))
-            _, errors = process.communicate()
-            lines = errors.splitlines()
-            if process.returncode and not (
-                process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: ")
-            ):
-                trial.wrong(f"{size} bytes: code {process.returncode}, {errors[-300:]}")
-            workdir = folder / f"run-{i}"
+            wrong = refused(start(*command(disk / "run")))
             if (disk / "run").exists():
                 shutil.copytree(disk / "run", workdir)
         finally:
             subprocess.run(["umount", str(disk)], check=True)
-        trial.note(workdir, f"{size} bytes")
-    return trial.row()
+        return calm.goes_on(workdir, f"{size} bytes", wrong)
+
+    return Fault(attempt)
 
 
-def hosts(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
-    """One of two processes of a run killed, or asked to stop, at random moments."""
+def hosts(folder: Path) -> Fault:
+    """One of two processes of a run killed, or asked to stop, at a random step."""
 
     def both(workdir: Path) -> list[subprocess.Popen]:
         with socket.socket() as free:
@@ -327,98 +400,149 @@ def hosts(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
         ]
 
     def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[str]]:
-        told = [process.communicate()[1] for process in processes]
+        told = [process.communicate(timeout=LIVES_ON)[1] for process in processes]
         return [process.returncode for process in processes], told
 
     end(both(folder / "undisturbed"))
-    wanted, lost, seconds = content(folder / "undisturbed"), [], []
-    for i in range(times):
-        workdir, host = folder / f"run-{i}", chance.randrange(2)
-        number = chance.choice([signal.SIGKILL, signal.SIGTERM])
+    wanted = content(folder / "undisturbed")
+    logged = (folder / "undisturbed" / "metrics.jsonl").stat().st_size
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        host, chosen = number % 2, (signal.SIGKILL, signal.SIGTERM)[number // 2 % 2]
+        file, size = workdir / "metrics.jsonl", chance.uniform(0.0, 0.9 * logged)
         processes = both(workdir)
-        wait_until(processes[host], chance.uniform(0.5, 15.0))
-        processes[host].send_signal(number)
+        while processes[host].poll() is None and not (
+            file.exists() and file.stat().st_size >= size
+        ):
+            time.sleep(0.002)
+        processes[host].send_signal(chosen)
         begun = time.monotonic()
         codes, told = end(processes)
-        seconds.append(time.monotonic() - begun)
-        right = 3 if number == signal.SIGKILL else 143
-        if codes[1 - host] not in (right, 0, 2 if number == signal.SIGKILL else right):
-            lost.append(f"run {i}: {number.name} to host {host}: {codes} {told[1 - host][-300:]}")
+        seconds, lost = time.monotonic() - begun, []
+        # A lost host is told by code 3, and a signal to one is obeyed by both.
+        promised = 3 if chosen == signal.SIGKILL else 128 + chosen
+        if codes[1 - host] != promised:
+            lost.append(f"{chosen.name} to host {host}: codes {codes} {told[1 - host][-300:]}")
         codes, told = end(both(workdir))
         if codes != [0, 0]:
-            lost.append(f"run {i}: {codes} {told}")
+            lost.append(f"{codes} {told}")
         elif content(workdir) != wanted:
-            lost.append(f"run {i}: other content")
-    return {"tried": times, "lost": lost, "seconds_to_end": round(float(np.median(seconds)), 1)}
+            lost.append("other content")
+        return Outcome(seconds, f"try {number}: {'; '.join(lost)}" if lost else "")
+
+    return Fault(attempt)
 
 
-def evaluations(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
-    """SIGKILL to eval.py at a random moment; the same command then says the same."""
-    workdir, lost, seconds = folder / "run", [], []
-    finish(workdir, *SHORT)
-    arguments = ["eval.py", f"--workdir={workdir}", "--suite=accuracy,calibration"]
+def results_of(folder: Path) -> dict[str, str]:
+    """Returns what eval.py has found for a run, by file."""
+    files = sorted((folder / "evaluation").rglob("*.json"))
+    return {str(file.relative_to(folder)): file.read_text() for file in files}
 
-    def found() -> str:
+
+def evaluations(folder: Path) -> Fault:
+    """SIGKILL to eval.py before a file operation, each time another one."""
+    calm, counted = folder / "undisturbed", folder / "counted"
+    finish(calm, *SHORT)
+    shutil.copytree(calm, counted)
+
+    def arguments(workdir: Path) -> list[str]:
+        return ["eval.py", f"--workdir={workdir}", "--suite=accuracy,calibration"]
+
+    places = in_some_order(operations(counted, arguments(counted)))
+    wanted = results_of(counted)
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        shutil.copytree(calm, workdir)
+        wrong = killed_before(places[number], workdir, arguments(workdir))
         begun = time.monotonic()
-        process = start(*arguments)
-        _, errors = process.communicate()
-        seconds.append(time.monotonic() - begun)
-        files = sorted((workdir / "evaluation").rglob("*.json"))
-        return errors + "".join(file.read_text() for file in files)
+        again = start(*arguments(workdir))
+        _, errors = again.communicate()
+        if again.returncode or results_of(workdir) != wanted:
+            wrong += f"code {again.returncode}, {errors[-300:]}, or other results"
+        what = f"operation {places[number]}: "
+        return Outcome(time.monotonic() - begun, what + wrong if wrong else "")
 
-    wanted = found()
-    for i in range(times):
-        shutil.rmtree(workdir / "evaluation", ignore_errors=True)
-        process = start(*arguments)
-        wait_until(process, chance.uniform(0.0, 8.0))
-        process.kill()
-        process.communicate()
-        if found() != wanted:
-            lost.append(f"try {i}: other results")
+    return Fault(attempt, len(places))
+
+
+def study(workdir: Path) -> list[str]:
+    """Returns what runs a small study, of which one arm diverges."""
+    chosen = ["ablate.py", "run", "--config=tests/ablation/study_tiny.py", "--workers=2"]
+    return [*chosen, f"--workdir={workdir}"]
+
+
+def report_of(workdir: Path) -> dict[str, list[str]]:
+    """Returns the rows of a study's report, but for times."""
+    rows = (workdir / "report.csv").read_text().splitlines()
+    place = rows[0].split(",").index("step_time_ms")
     return {
-        "tried": times,
-        "lost": lost,
-        "seconds_to_go_on": round(float(np.median(seconds)), 1),
+        "report.csv": [
+            ",".join(v for i, v in enumerate(row.split(",")) if i != place) for row in rows
+        ]
     }
 
 
-def studies(folder: Path, times: int, chance: random.Random) -> dict[str, Any]:
+def studies(folder: Path) -> Fault:
     """SIGKILL to a worker of a study, to its runner, or to both, at a random moment."""
+    start(*study(folder / "undisturbed")).communicate()
+    wanted = report_of(folder / "undisturbed")
 
-    def arguments(workdir: Path) -> list[str]:
-        study = ["ablate.py", "run", "--config=tests/ablation/study_tiny.py", "--workers=2"]
-        return [*study, f"--workdir={workdir}"]
-
-    def table(workdir: Path) -> list[str]:
-        rows = (workdir / "report.csv").read_text().splitlines()
-        place = rows[0].split(",").index("step_time_ms")
-        return [",".join(v for i, v in enumerate(r.split(",")) if i != place) for r in rows]
-
-    start(*arguments(folder / "undisturbed")).communicate()
-    wanted, lost, seconds = table(folder / "undisturbed"), [], []
-    for i in range(times):
-        workdir, whom = folder / f"study-{i}", chance.choice(["worker", "runner", "both"])
-        runner = start(*arguments(workdir))
-        wait_until(runner, chance.uniform(2.0, 20.0))
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        whom = ("worker", "runner", "both")[number % 3]
+        runner, ended = start(*study(workdir)), chance.randrange(6)
+        while runner.poll() is None and len(list(workdir.glob("*/*/result.json"))) < ended:
+            time.sleep(0.01)
+        wait_until(runner, chance.uniform(0.0, 3.0))
         children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children")
         workers = [int(p) for p in children.read_text().split()] if children.exists() else []
         for pid in {"worker": workers[:1], "runner": [], "both": workers}[whom]:
             os.kill(pid, signal.SIGKILL)
         if whom != "worker":
             runner.kill()
-        runner.communicate()
+        wrong = ""
+        try:
+            # Workers hold the pipes of their runner: this waits for orphans too.
+            runner.communicate(timeout=LIVES_ON)
+        except subprocess.TimeoutExpired:
+            wrong = "workers live on without their runner; "
         begun = time.monotonic()
         # A run that a killed worker held is reported as failed, and trained by the next command.
+        again = start(*study(workdir))
+        _, errors = again.communicate()
+        if again.returncode or report_of(workdir) != wanted:
+            wrong += f"code {again.returncode}, {errors[-300:]}, or another report"
+        lost = f"{whom} of try {number}: {wrong}" if wrong else ""
+        return Outcome(time.monotonic() - begun, lost)
+
+    return Fault(attempt)
+
+
+def reports(folder: Path) -> Fault:
+    """SIGKILL to `ablate.py report` before a file operation, each time another one."""
+    calm, counted = folder / "undisturbed", folder / "counted"
+    start(*study(calm)).communicate()
+    shutil.copytree(calm, counted)
+
+    def arguments(workdir: Path) -> list[str]:
+        return ["ablate.py", "report", f"--workdir={workdir}"]
+
+    places = in_some_order(operations(counted, arguments(counted)))
+    names = [file.name for file in sorted(counted.glob("report*"))]
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        shutil.copytree(calm, workdir)
+        wrong = killed_before(places[number], workdir, arguments(workdir))
+        begun = time.monotonic()
         again = start(*arguments(workdir))
         _, errors = again.communicate()
-        seconds.append(time.monotonic() - begun)
-        if again.returncode or table(workdir) != wanted:
-            lost.append(f"{whom} of study {i}: code {again.returncode}, {errors[-300:]}")
-    return {
-        "tried": times,
-        "lost": lost,
-        "seconds_to_end": round(float(np.median(seconds)), 1),
-    }
+        if again.returncode or report_of(workdir) != report_of(counted):
+            wrong += f"code {again.returncode}, {errors[-300:]}, or another report"
+        if missing := [name for name in names if not (workdir / name).is_file()]:
+            wrong += f"without {', '.join(missing)}"
+        what = f"operation {places[number]}: "
+        return Outcome(time.monotonic() - begun, what + wrong if wrong else "")
+
+    return Fault(attempt, len(places))
 
 
 def soak(folder: Path, minutes: float) -> dict[str, Any]:
@@ -442,15 +566,17 @@ def soak(folder: Path, minutes: float) -> dict[str, Any]:
     return {"minutes": minutes, "steps": max(steps), "rows": rows}
 
 
-FAULTS: dict[str, Callable[..., dict[str, Any]]] = {
+FAULTS: dict[str, Callable[[Path], Fault | None]] = {
     "SIGKILL at random moments, three times a run": kills,
-    "SIGINT or SIGTERM at a random moment": signals,
+    "SIGKILL in the final evaluation": final_evaluation,
     "SIGKILL before a file operation": kill_at_operations,
+    "SIGINT or SIGTERM at a random moment": signals,
     "Newest checkpoint damaged: a bit flipped, a file cut or removed": damage,
     "Files limited in size": small_files,
     "Disk full": full_disk,
-    "eval.py: SIGKILL at a random moment": evaluations,
+    "eval.py: SIGKILL before a file operation": evaluations,
     "Study: SIGKILL to worker, runner or both": studies,
+    "Report of a study: SIGKILL before a file operation": reports,
     "Two hosts: SIGKILL or SIGTERM to one": hosts,
 }
 
@@ -459,16 +585,12 @@ def page(result: dict[str, Any]) -> str:
     """Returns docs/reliability.md with the table of a result."""
     lines = ["| fault | tried | lost | seconds to go on |", "| --- | ---: | --- | ---: |"]
     for name, row in result["faults"].items():
-        if "tried" not in row:
-            continue
-        lost = f"{len(row['lost'])} of {row['tried']}" if row["lost"] else "nothing"
-        seconds = row.get("seconds_to_go_on", row.get("seconds_to_end", ""))
-        if "operations" in row:
-            name += f" (a short run has {row['operations']})"
-        if row["tried"]:
-            lines.append(f"| {name} | {row['tried']} | {lost} | {seconds} |")
-    soaked = result["faults"].get("soak")
-    if soaked:
+        if row["most"]:
+            name += f" (of {row['most']})"
+        lost = f"{len(row['lost'])}" if row["lost"] else "nothing"
+        seconds = round(float(np.median(row["seconds"])), 1)
+        lines.append(f"| {name} | {len(row['seconds'])} | {lost} | {seconds} |")
+    if soaked := result.get("soak"):
         first, last = soaked["rows"][len(soaked["rows"]) // 4], soaked["rows"][-1]
         lines += [
             "",
@@ -484,38 +606,52 @@ def page(result: dict[str, Any]) -> str:
     return f"{before}<!-- faults -->\n" + "\n".join(lines) + f"\n<!-- end faults -->{after}"
 
 
+def attempts(
+    make: Callable[[Path], Fault | None], name: str, row: dict[str, Any], times: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """Makes the tries of a fault that are missing; yields its row after each."""
+    with tempfile.TemporaryDirectory() as folder:
+        fault = make(Path(folder))
+        if fault is None:
+            print(f"{name}: not tried, without the right to mount", flush=True)
+            return
+        row["most"] = fault.most
+        for number in range(len(row["seconds"]), min(times, fault.most or times)):
+            chance = random.Random(f"{seed} {name} {number}")
+            outcome = fault.attempt(Path(folder) / f"try-{number}", chance, number)
+            row["seconds"].append(round(outcome.seconds, 2))
+            row["lost"] += [outcome.lost] if outcome.lost else []
+            print(f"{name}, try {number}: {outcome.lost or 'nothing lost'}", flush=True)
+            yield row
+
+
 def main(arguments: list[str]) -> None:
-    """Does the faults, prints a line for each and writes the JSON file; or writes the page."""
+    """Makes the tries that are missing and writes each down; or writes the page."""
     parser = Parser(prog="benchmarks/reliability.py", description=__doc__.split("\n")[0])
     parser.add_argument("--times", type=int, default=20, help="tries of each fault")
     parser.add_argument("--minutes", type=float, default=120.0, help="of the soak")
-    parser.add_argument("--every", action="store_true", help="a kill at every file operation")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
-    parser.add_argument("--only", default="", help="faults whose name contains this")
-    parser.add_argument("--out", default="", help="JSON file to write")
+    parser.add_argument("--only", default="", help="faults whose name contains this, or soak")
+    parser.add_argument("--out", default="", help="JSON file to write, or to add to")
     parser.add_argument("--page", action="store_true", help="write docs/reliability.md")
     flags = parser.parse_args(arguments)
     if flags.page:
         PAGE.write_text(page(json.loads(RESULT.read_text())))
         return
-    conditions = record.conditions(times=flags.times, seed=flags.seed)
-    # A part of the faults leaves the other rows of the file as they are.
-    kept = flags.only and Path(flags.out).is_file()
-    faults = json.loads(Path(flags.out).read_text())["faults"] if kept else {}
-    result: dict[str, Any] = {"conditions": conditions, "faults": faults}
-    for name, fault in FAULTS.items():
-        if flags.only not in name:
-            continue
-        more = {"every": True} if flags.every and fault is kill_at_operations else {}
-        with tempfile.TemporaryDirectory() as folder:
-            row = fault(Path(folder), flags.times, random.Random(flags.seed), **more)
-        result["faults"][name] = row
-        print(f"{name}: {row['tried']} tried, lost: {row['lost'] or 'nothing'}", flush=True)
-        record.write(flags.out, result)
+    there = Path(flags.out).is_file() if flags.out else False
+    result: dict[str, Any] = json.loads(Path(flags.out).read_text()) if there else {"faults": {}}
+    result["conditions"] = record.conditions(seed=flags.seed)
+    for name, make in FAULTS.items():
+        row = result["faults"].get(name, {"most": 0, "seconds": [], "lost": []})
+        wanted = min(flags.times, row["most"] or flags.times)
+        if flags.only in name and len(row["seconds"]) < wanted:
+            for made in attempts(make, name, row, flags.times, flags.seed):
+                result["faults"][name] = made
+                record.write(flags.out, result)
     if flags.minutes and flags.only in "soak":
         with tempfile.TemporaryDirectory() as folder:
-            result["faults"]["soak"] = soak(Path(folder), flags.minutes)
-        print(f"soak: {result['faults']['soak']['rows'][-1]}", flush=True)
+            result["soak"] = soak(Path(folder), flags.minutes)
+        print(f"soak: {result['soak']['rows'][-1]}", flush=True)
         record.write(flags.out, result)
 
 

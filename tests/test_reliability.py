@@ -1,5 +1,6 @@
 """A short form of `make reliability`: kills at file operations, and files that may not grow."""
 
+import json
 import os
 import random
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from benchmarks import reliability
+from benchmarks.reliability import Fault, Outcome
 
 
 @pytest.fixture
@@ -17,13 +19,32 @@ def chance():
 
 
 def test_a_kill_before_any_file_operation_loses_nothing(tmp_path, chance):
-    row = reliability.kill_at_operations(tmp_path, 3, chance)
-    assert row["lost"] == []
-    assert row["tried"] == 3
-    assert row["operations"] > 40
+    fault = reliability.kill_at_operations(tmp_path)
+    assert fault.most > 40
+    for number in chance.sample(range(fault.most), 3):
+        assert fault.attempt(tmp_path / str(number), chance, number).lost == ""
 
 
 def test_files_that_may_not_grow_are_told_and_the_same_command_goes_on(tmp_path, chance):
-    row = reliability.small_files(tmp_path, 2, chance)
-    assert row["lost"] == []
-    assert row["tried"] == 2
+    fault = reliability.small_files(tmp_path)
+    for number in range(2):
+        assert fault.attempt(tmp_path / str(number), chance, number).lost == ""
+
+
+def test_a_try_is_written_down_and_the_same_command_makes_those_that_are_missing(
+    tmp_path, monkeypatch, capsys
+):
+    def made(folder):
+        return Fault(lambda workdir, chance, number: Outcome(1.0, "a byte" * (number == 1)), 3)
+
+    def counted():
+        [row] = json.loads(out.read_text())["faults"].values()
+        return len(row["seconds"]), row["lost"], row["most"]
+
+    monkeypatch.setattr(reliability, "FAULTS", {"a fault": made})
+    out = tmp_path / "reliability.json"
+    for times, tries in ((1, 1), (2, 2), (2, 2), (20, 3)):
+        reliability.main([f"--times={times}", "--minutes=0", f"--out={out}"])
+        assert counted() == (tries, ["a byte"] * (tries > 1), 3)
+    assert capsys.readouterr().out.count("try 1: a byte") == 1
+    assert "| a fault (of 3) | 3 | 1 | 1.0 |" in reliability.page(json.loads(out.read_text()))

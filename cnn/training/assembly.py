@@ -16,6 +16,7 @@ from cnn import data, models
 from cnn.config.seeds import Seeds
 from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
+from cnn.training.memory import check_memory
 from cnn.training.mesh import (
     abstract_state,
     batch_sharding,
@@ -147,6 +148,7 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
     Raises:
       UserError: an augmentation does not fit the examples, a data field the split, or the weights
         to start from the network.
+      OutOfMemoryError: the state does not fit the memory.
     """
     mesh = evaluator.mesh
     feed = make_training_feed(evaluator, batch_sharding(mesh), replicated(mesh))
@@ -155,6 +157,7 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
     # Traced here, which finds what does not fit before anything is written.
     like = abstract_state(partial(recipe.init, input_shape=evaluator.dataset.input_shape), mesh)
+    check_memory(like)
     return Trainer(
         evaluator=evaluator,
         plan=plan,

@@ -1,9 +1,11 @@
 """A device that is out of memory, told with what was asked for and what would fit."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -30,6 +32,40 @@ def memory_told(config: ConfigDict) -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise OutOfMemoryError(describe_shortage(str(error), config, _free_bytes())) from error
+
+
+def check_memory(state: Any, copies: int = 1) -> None:
+    """Refuses a state that does not fit the memory that is free, with the gradients of a step.
+
+    Asked before anything is allocated, as XLA on CPUs may wait for ever for one result of a
+    program of which another was refused its memory.
+
+    Args:
+      state: an abstract training state, its shardings known.
+      copies: how many of it there will be.
+
+    Raises:
+      OutOfMemoryError: it does not fit.
+    """
+    free = _free_bytes()
+    # The devices of a CPU have one memory.
+    shared = jax.local_devices()[0].platform == "cpu"
+    need = copies * (_held(state, shared) + _held(state.params, shared))
+    if free is not None and need > free:
+        raise OutOfMemoryError(
+            "Out of memory: parameters, gradients, averages and optimizer state take "
+            f"{_gib(need)}, and {_gib(free)} are free; use a smaller network"
+        )
+
+
+def _held(arrays: Any, shared: bool) -> int:
+    """Returns the bytes of arrays on a device, or on all devices of this process together."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape))
+        * x.dtype.itemsize
+        * (len(x.sharding.addressable_devices) if shared else 1)
+        for x in jax.tree.leaves(arrays)
+    )
 
 
 def describe_shortage(message: str, config: ConfigDict, free: int | None) -> str:
@@ -79,9 +115,17 @@ def _free_bytes() -> int | None:
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
+    if device.platform != "cpu":
         return None
-    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
-    return int(found[1]) * 1024 if found and device.platform == "cpu" else None
+    limits = re.findall(r"(?:MemAvailable|SwapFree):\s+(\d+) kB", _text("/proc/meminfo"))
+    free = [1024 * sum(map(int, limits))] if limits else []
+    # What a container may have.
+    allowed = _text("/sys/fs/cgroup/memory.max").strip()
+    return min([*free, *([int(allowed)] if allowed.isdecimal() else [])], default=None)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

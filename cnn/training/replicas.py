@@ -27,6 +27,7 @@ from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.initial import started, starting_weights
 from cnn.training.interruption import InterruptedRun, Interruption
+from cnn.training.memory import check_memory
 from cnn.training.mesh import REPLICA_AXIS, abstract_state, make_replica_mesh, replicated
 from cnn.training.optimizer import make_schedule
 from cnn.training.plan import TrainingPlan, make_training_plan
@@ -96,7 +97,7 @@ def _train(
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     group = ReplicaGroup(evaluators, make_training_plan(configs[0], len(dataset.train), 1))
     # Traced before anything is written, which finds what does not fit.
-    group.abstract_state()
+    check_memory(group.abstract_state(), len(configs))
     with Interruption() as interruption, ExitStack() as opened:
         endings = Loop(group, folders, opened).run(interruption, alive)
     for ending in endings:

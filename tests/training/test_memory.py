@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from cnn.training.loop import train
 from cnn.training.memory import OutOfMemoryError, describe_shortage, memory_told
+from cnn.training.replicas import train_replicas
 from tests.conftest import tiny_config
 
 GIB = 2**30
@@ -38,6 +40,18 @@ def test_a_real_allocation_that_is_refused():
         memory_told(tiny_config()),
     ):
         jax.block_until_ready(jnp.zeros((2**44,), jnp.float32))
+
+
+def test_a_state_that_cannot_fit_is_refused_before_anything_is_written(tmp_path):
+    huge = tiny_config("model.features=65536,65536")
+    # 9 x 65536 x 65536 weights, their gradients and their momentum.
+    sentence = r"Out of memory: parameters, .* take 432 GiB, and .* GiB are free; use a smaller"
+    with pytest.raises(OutOfMemoryError, match=sentence):
+        train(huge, str(tmp_path / "run"), quiet=True)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(OutOfMemoryError, match=sentence):
+        train_replicas([huge], [tmp_path / "run"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_errors_pass():
