@@ -567,10 +567,10 @@ def soak(folder: Path, minutes: float) -> dict[str, Any]:
 
 
 FAULTS: dict[str, Callable[[Path], Fault | None]] = {
-    "SIGKILL at random moments, three times a run": kills,
-    "SIGKILL in the final evaluation": final_evaluation,
-    "SIGKILL before a file operation": kill_at_operations,
-    "SIGINT or SIGTERM at a random moment": signals,
+    "Training: SIGKILL at random moments, three times a run": kills,
+    "Training: SIGKILL in the final evaluation": final_evaluation,
+    "Training: SIGKILL before a file operation": kill_at_operations,
+    "Training: SIGINT or SIGTERM at a random moment": signals,
     "Newest checkpoint damaged: a bit flipped, a file cut or removed": damage,
     "Files limited in size": small_files,
     "Disk full": full_disk,
