@@ -1,4 +1,4 @@
-"""`python -m cnn COMMAND`: train, eval and ablate, from any folder."""
+"""`python -m cnn COMMAND`: train, eval and ablate, from any directory."""
 
 import importlib
 
@@ -6,21 +6,22 @@ from cnn.config.entry import run_command
 from cnn.config.errors import UserError, did_you_mean
 
 COMMANDS = {
-    "train": "trains a network",
-    "eval": "evaluates checkpoints",
-    "ablate": "plans, runs and reports a study",
+    "train": "train a network",
+    "eval": "evaluate checkpoints",
+    "ablate": "plan, run and report a study",
 }
 # With --help of their own: python -m cnn.NAME.
 OTHERS = {
-    "models": "every network",
-    "layers": "every downsampling operator and head",
-    "evaluation": "every suite of measurements",
-    "runs": "run folders listed, shown and compared",
-    "weights": "other people's weights in, ours out",
-    "export": "a checkpoint as a program",
-    "cost": "what a network takes, layer by layer",
-    "cost.plan": "what a run takes on a TPU slice",
-    "cost.bench": "what bounds a training run",
+    "models": "list networks",
+    "layers": "list downsampling operators and heads",
+    "evaluation": "list evaluation suites",
+    "data": "prepare data sets",
+    "runs": "list, show and compare runs",
+    "weights": "import and export weights",
+    "export": "export a checkpoint as StableHLO",
+    "cost": "count parameters and MACs per layer",
+    "cost.plan": "plan training on TPU slices, by compilation",
+    "cost.bench": "find the bottleneck of a training run",
 }
 
 

@@ -10,13 +10,17 @@ def main(arguments: list[str]) -> None:
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="ablate.py", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    plan = commands.add_parser("plan", help="expected time and statistical power of a study")
-    register = commands.add_parser("register", help="freeze a study before it is trained")
-    run = commands.add_parser("run", help="train what is not finished, and report")
-    report = commands.add_parser("report", help="render the report from the run folders alone")
-    verify = commands.add_parser("verify", help="make the report anew and compare it")
+    plan = commands.add_parser("plan", help="expected duration and statistical power of a study")
+    register = commands.add_parser("register", help="preregister a study before training")
+    run = commands.add_parser("run", help="train all unfinished runs, then report")
+    report = commands.add_parser("report", help="render the report from the run folders")
+    verify = commands.add_parser(
+        "verify", help="recompute the report and compare it with the stored one"
+    )
     for command in (plan, register, run):
-        command.add_argument("--config", required=True, help="study (--config.FIELD=X: every arm)")
+        command.add_argument(
+            "--config", required=True, help="study file (--config.FIELD=X applies to every arm)"
+        )
     for command in (plan, run):
         command.add_argument("--workers", type=int, help="worker processes (default: one per core)")
     for command in (plan, register, run, report, verify):
@@ -25,20 +29,29 @@ def main(arguments: list[str]) -> None:
         command.add_argument("--workdir", required=required, action="append", help=help_text)
         add_plugin_argument(command)
     for command in (run, report):
-        mixed = "refuse runs of several commits, hardware, or uncommitted changes"
+        mixed = "refuse runs from mixed commits or hardware, or with uncommitted changes"
         command.add_argument("--strict", action="store_true", help=mixed)
     add = run.add_argument
-    add("--task", help="i/n: index, from 0, and number of jobs that share the folder")
+    add("--task", help="i/n: index (from 0) and number of jobs sharing the folder")
     add("--engine", default="local", help="local | ray (the cluster of $RAY_ADDRESS)")
     add(
         "--replicas", type=int, help="seeds trained together in one process (default: 1 per device)"
     )
-    add("--patience", type=float, help="stop a run after N minutes without progress (default 30)")
+    add("--patience", type=float, help="stop a run after N minutes without progress (default: 30)")
     add("--gpus", type=float, help="Ray: GPUs per run, fractions allowed (default: 0)")
-    add("--retries", type=int, help="Ray: restarts of a run whose node died (default: 3)")
-    plan.add_argument("--delta", type=float, help="difference to detect, in pp (default: margin)")
-    plan.add_argument("--accuracy", type=float, default=90.0, help="assumed, in %% (default: 90)")
-    report.add_argument("--out", help="folder for the table of several studies (default: first)")
+    add("--retries", type=int, help="Ray: restarts of a run after a node failure (default: 3)")
+    plan.add_argument(
+        "--delta", type=float, help="effect to detect, in pp (default: the equivalence margin)"
+    )
+    plan.add_argument(
+        "--accuracy",
+        type=float,
+        default=90.0,
+        help="assumed baseline accuracy, in %% (default: 90)",
+    )
+    report.add_argument(
+        "--out", help="folder for the combined table of several studies (default: the first)"
+    )
     options = vars(parser.parse_args(rest))
     command, workdirs = options.pop("command"), options.pop("workdir")
     if command == "report":

@@ -1,4 +1,4 @@
-"""Evaluates checkpoints: python eval.py --workdir=DIR [--workdir=B ...] [--suite=A,B|all]."""
+"""Evaluate checkpoints: python eval.py --workdir=DIR [--workdir=B ...] [--suite=A,B|all]."""
 
 from cnn.config.entry import Parser, split_overrides
 from cnn.config.plugin import add_plugin_argument, load_plugins
@@ -9,24 +9,31 @@ def main(arguments: list[str]) -> None:
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="eval.py", description=__doc__)
     parser.add_argument(
-        "--workdir", action="append", default=[], help="run folder that train.py wrote; several"
+        "--workdir", action="append", default=[], help="run folder written by train.py; repeatable"
     )
-    parser.add_argument("--checkpoint", help="DIR/checkpoints/N, the same as --workdir and --step")
-    parser.add_argument("--step", help="last (the default), best on validation, or a number")
+    parser.add_argument("--checkpoint", help="DIR/checkpoints/N, short for --workdir=DIR --step=N")
+    parser.add_argument("--step", help="last (default), best (on validation), or a step number")
     parser.add_argument("--split", default="test", help="test, validation or train")
     parser.add_argument(
-        "--name", action="append", default=[], help="of a run on the page; one for each --workdir"
+        "--name",
+        action="append",
+        default=[],
+        help="display name of a run on the page; one per --workdir",
     )
     parser.add_argument(
         "--config.FIELD",
         metavar="VALUE",
-        help="where the data is, or other data, such as --config.data.path=DIR",
+        help="override a data field, e.g. --config.data.path=DIR",
     )
     parser.add_argument(
-        "--suite", default="accuracy", help="what to measure: python -m cnn.evaluation lists it"
+        "--suite",
+        default="accuracy",
+        help="suites to run (default: accuracy); python -m cnn.evaluation lists them",
     )
-    parser.add_argument("--out", help="file to write the JSON line to as well")
-    parser.add_argument("--page", help="the page; default: evaluation/eval.html in the first run")
+    parser.add_argument("--out", help="also write the JSON line to this file")
+    parser.add_argument(
+        "--page", help="output page (default: evaluation/eval.html in the first run folder)"
+    )
     add_plugin_argument(parser)
     given = parser.parse_args(rest)
     load_plugins(given.plugin)

@@ -25,7 +25,7 @@ def add_plugin_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="Python file that registers operators, networks, sources, ...; several",
+        help="Python file that registers operators, networks, sources, ...; repeatable",
     )
 
 

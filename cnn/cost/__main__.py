@@ -1,4 +1,4 @@
-"""`python -m cnn.cost --config.model.name=NAME`: what a network takes, layer by layer."""
+"""`python -m cnn.cost --config.model.name=NAME`: parameters and MACs of a network, layer by layer."""
 
 import sys
 
@@ -13,9 +13,13 @@ def main(arguments: list[str]) -> None:
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="python -m cnn.cost", description=__doc__)
     parser.add_argument("--config", default=base.__file__, help="config file")
-    parser.add_argument("--image", help="such as 224,224,3; default: what it was published for")
-    parser.add_argument("--classes", type=int, help="default: 10, or 1000 for ImageNet's networks")
-    parser.add_argument("--layers", action="store_true", help="every layer, not every block")
+    parser.add_argument("--image", help="input shape, e.g. 224,224,3 (default: the published one)")
+    parser.add_argument(
+        "--classes", type=int, help="number of classes (default: 10, or 1000 for ImageNet networks)"
+    )
+    parser.add_argument(
+        "--layers", action="store_true", help="list every layer instead of every block"
+    )
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
 

@@ -13,10 +13,12 @@ def main(arguments: list[str]) -> None:
     """Measures both placements of the data that the config permits, and prints a table."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="python -m cnn.cost.bench", description=__doc__)
-    parser.add_argument("--config", required=True, help="config file, with :arg if it takes one")
-    parser.add_argument("--steps", type=int, default=0, help="of a turn; 0: a second of them")
-    parser.add_argument("--repeats", type=int, default=7, help="turns of each kind")
-    parser.add_argument("--out", help="JSON file to write")
+    parser.add_argument("--config", required=True, help="config file, optionally with :arg")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="steps per repeat (default 0: one second's worth)"
+    )
+    parser.add_argument("--repeats", type=int, default=7, help="repeats per measurement")
+    parser.add_argument("--out", help="output JSON file")
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
     for name, least in (("steps", 0), ("repeats", 1)):

@@ -32,11 +32,20 @@ def main(arguments: list[str]) -> None:
     """Compiles the step for each slice and prints a table."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(prog="python -m cnn.cost.plan", description=__doc__.split("\n")[0])
-    parser.add_argument("--config", required=True, help="config file, with :arg if it takes one")
-    parser.add_argument("--topology", required=True, help="slices: v5e:1x1, or v5e:4x4,v5e:16x16")
-    parser.add_argument("--per-chip", type=int, default=0, help="examples; 0: train.batch_size")
-    parser.add_argument("--fit", action="store_true", help="find the most examples that fit")
-    parser.add_argument("--out", help="JSON file to write")
+    parser.add_argument("--config", required=True, help="config file, optionally with :arg")
+    parser.add_argument(
+        "--topology", required=True, help="TPU slices, e.g. v5e:1x1 or v5e:4x4,v5e:16x16"
+    )
+    parser.add_argument(
+        "--per-chip",
+        type=int,
+        default=0,
+        help="examples per chip (default 0: from train.batch_size)",
+    )
+    parser.add_argument(
+        "--fit", action="store_true", help="find the largest number of examples per chip that fits"
+    )
+    parser.add_argument("--out", help="output JSON file")
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
     if options.per_chip < 0 or (options.fit and options.per_chip):

@@ -1,4 +1,4 @@
-"""`python -m cnn.data prepare NAME --to=DIR`: makes a data set that `data.source=tfds` reads."""
+"""`python -m cnn.data prepare NAME --to=DIR`: prepare a data set for `data.source=tfds`."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cnn.data.prepare.writer import PreparedSet, write
 
 
 def main(arguments: list[str]) -> None:
-    """Prepares what was asked for and says how it is used."""
+    """Prepares the data set and prints how to use it."""
     parser = Parser(
         prog="python -m cnn.data",
         description=__doc__,
@@ -22,17 +22,15 @@ def main(arguments: list[str]) -> None:
         + "; any other name: --from is a folder of class folders or a CSV file",
     )
     parser.add_argument("command", choices=("prepare",))
-    parser.add_argument("name", help="of the data set")
-    parser.add_argument(
-        "--to", required=True, type=Path, help="folder of data sets (data.data_dir)"
-    )
+    parser.add_argument("name", help="name of the data set")
+    parser.add_argument("--to", required=True, type=Path, help="data set directory (data.data_dir)")
     parser.add_argument(
         "--from",
         dest="given",
         action="append",
         default=[],
         type=Path,
-        help="official archive, or folder with it (repeatable); without, it is downloaded",
+        help="official archive or its folder; repeatable (default: download)",
     )
     options = parser.parse_args(arguments)
     root = options.to.expanduser()

@@ -1,4 +1,4 @@
-"""`python -m cnn.evaluation`: what eval.py can measure, and the options of each suite."""
+"""`python -m cnn.evaluation`: the suites of eval.py and their options."""
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -15,7 +15,9 @@ from cnn.evaluation.suites import SUITES
 def main(arguments: list[str]) -> None:
     """Prints the list."""
     parser = Parser(prog="python -m cnn.evaluation", description=__doc__)
-    parser.add_argument("--markdown", action="store_true", help="their metrics too, as a page")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print docs/suites.md, with all metrics"
+    )
     add_plugin_argument(parser)
     given = parser.parse_args(arguments)
     load_plugins(given.plugin)
@@ -23,15 +25,16 @@ def main(arguments: list[str]) -> None:
         print(markdown(), end="")
         return
     table = Table(box=SIMPLE, title_justify="left")
-    for head in ("--suite=", "what it measures"):
+    for head in ("--suite=", "description"):
         table.add_column(head)
     for name, suite in SUITES.items():
         table.add_row(Text(signature(name, suite.defaults())), Text(suite.about))
     console = Console(highlight=False)
     console.print(table)
     console.print(
-        "Several: --suite='accuracy,shift(images=500)'; all: --suite=all. images=0: the whole "
-        "split, else that many, spread evenly over it. Their metrics: --markdown, docs/suites.md.",
+        "Several suites: --suite='accuracy,shift(images=500)'; all of them: --suite=all. "
+        "images=N uses N evenly spaced examples of the split, 0 all of them. Metrics: "
+        "--markdown, or docs/suites.md.",
         markup=False,
     )
 

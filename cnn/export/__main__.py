@@ -1,4 +1,4 @@
-"""`python -m cnn.export --workdir=DIR`: a checkpoint as a StableHLO program that jax alone runs."""
+"""`python -m cnn.export --workdir=DIR`: export a checkpoint as StableHLO, run with jax alone."""
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError, did_you_mean
@@ -18,14 +18,22 @@ def main(arguments: list[str]) -> None:
         description=__doc__,
         epilog="example: python -m cnn.export --workdir=runs/resnet20 --step=best --batch=1",
     )
-    parser.add_argument("--workdir", required=True, help="run folder that train.py wrote")
-    parser.add_argument("--step", default="last", help="last, best on validation, or a number")
-    parser.add_argument("--format", default="stablehlo", help="stablehlo")
+    parser.add_argument("--workdir", required=True, help="run folder written by train.py")
+    parser.add_argument(
+        "--step", default="last", help="last (default), best (on validation), or a step number"
+    )
+    parser.add_argument(
+        "--format",
+        default="output format (default: stablehlo)",
+        help="output format (default: stablehlo)",
+    )
     parser.add_argument("--batch", type=int, help="examples per call (default: any number)")
-    parser.add_argument("--platform", default="cpu", help="such as cpu,cuda (cpu, cuda, rocm, tpu)")
-    parser.add_argument("--to", help="folder to write (default: export in the run folder)")
+    parser.add_argument(
+        "--platform", default="cpu", help="comma-separated: cpu, cuda, rocm, tpu (default: cpu)"
+    )
+    parser.add_argument("--to", help="output folder (default: export/ in the run folder)")
     options = parser.parse_args(rest)
-    if options.format != "stablehlo":
+    if options.format != "output format (default: stablehlo)":
         why = ELSEWHERE.get(options.format, "allowed: stablehlo")
         raise UserError(f"--format: '{options.format}' cannot be written; {why}")
     if options.batch is not None and options.batch < 1:

@@ -1,4 +1,4 @@
-"""`python -m cnn.layers`: every downsampling operator and head, or the card of one."""
+"""`python -m cnn.layers`: list downsampling operators and heads, or print the card of one."""
 
 import sys
 
@@ -12,7 +12,7 @@ from cnn.layers.cards import markdown, tables, text
 def main(arguments: list[str]) -> None:
     """Prints the list, a card, or docs/operators.md."""
     parser = Parser(prog="python -m cnn.layers", description=__doc__)
-    parser.add_argument("name", nargs="?", help="print the whole card of this operator or head")
+    parser.add_argument("name", nargs="?", help="print the card of this operator or head")
     parser.add_argument("--markdown", action="store_true", help="print docs/operators.md")
     add_plugin_argument(parser)
     given = parser.parse_args(arguments)
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 300)
     for table in tables():
         console.print(table)
-    console.print("python -m cnn.layers NAME prints the whole card of one.", markup=False)
+    console.print("python -m cnn.layers NAME prints the full card.", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m cnn.models`: every network, its published choices and the fields that it reads."""
+"""`python -m cnn.models`: list networks, their published defaults and the fields they read."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,9 @@ def parameters(name: str, num_classes: int) -> int:
 def main(arguments: list[str]) -> None:
     """Prints the list."""
     parser = Parser(prog="python -m cnn.models", description=__doc__)
-    parser.add_argument("--count", action="store_true", help="count parameters (10, 1000 classes)")
+    parser.add_argument(
+        "--count", action="store_true", help="also count parameters, for 10 and 1000 classes"
+    )
     add_plugin_argument(parser)
     given = parser.parse_args(arguments)
     load_plugins(given.plugin)

@@ -1,4 +1,4 @@
-"""`python -m cnn.runs list|show|diff`: run folders at a glance, one in full, or what differs."""
+"""`python -m cnn.runs list|show|diff`: list runs, show one in full, or compare several."""
 
 import csv
 import json
@@ -16,15 +16,17 @@ def main(arguments: list[str]) -> None:
         epilog="example: python -m cnn.runs list runs --field=optimizer.learning_rate",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|diff")
-    listing = commands.add_parser("list", help="one row per run at or below the folders")
-    listing.add_argument("folders", nargs="*", default=["runs"], help="default: runs")
+    listing = commands.add_parser("list", help="one row per run in the given folders, recursively")
     listing.add_argument(
-        "--field", action="append", default=[], help="a config field to show as well; several"
+        "folders", nargs="*", default=["runs"], help="folders to search (default: runs)"
+    )
+    listing.add_argument(
+        "--field", action="append", default=[], help="also show this config field; repeatable"
     )
     show = commands.add_parser("show", help="config changes, metrics and provenance of one run")
     show.add_argument("folders", nargs=1, metavar="run", help="run folder")
-    diff = commands.add_parser("diff", help="fields, metrics and versions that differ")
-    diff.add_argument("folders", nargs="+", metavar="run", help="two run folders or more")
+    diff = commands.add_parser("diff", help="differing fields, metrics and versions")
+    diff.add_argument("folders", nargs="+", metavar="run", help="two or more run folders")
     for command in (listing, show, diff):
         command.add_argument("--format", choices=("table", "csv", "json"), default="table")
     options = parser.parse_args(arguments)
@@ -47,7 +49,7 @@ def _rows(options) -> list[dict]:
     if options.command == "show":
         return tables.show_rows(runs[0])
     if len(runs) < 2:
-        raise UserError("diff: give two run folders or more")
+        raise UserError("diff: give two or more run folders")
     return tables.difference_rows(runs)
 
 

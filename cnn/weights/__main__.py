@@ -1,4 +1,4 @@
-"""`python -m cnn.weights import|export|layouts`: other people's weights in, ours out."""
+"""`python -m cnn.weights import|export|layouts`: convert weights from and to other libraries."""
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     overrides, rest = split_overrides(arguments)
     command = rest[0] if rest else ""
     if command in ("-h", "--help"):
-        print(f"{__doc__}\n\neach has --help of its own: {', '.join(_COMMANDS)}")
+        print(f"{__doc__}\n\neach command has its own --help: {', '.join(_COMMANDS)}")
         return
     if command not in _COMMANDS:
         raise UserError(
@@ -34,23 +34,30 @@ def main(arguments: list[str]) -> None:
 def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     parser = Parser(
         prog="python -m cnn.weights import",
-        description="a weights file -> a run folder that eval.py, cost and fine-tuning take",
+        description="Convert a weights file to a run folder for eval.py, cost and fine-tuning.",
         epilog="example: python -m cnn.weights import --model=resnet50 --layout=torchvision "
         "--from=resnet50.pth --workdir=runs/resnet50 --check=reference.npz",
     )
-    parser.add_argument("--model", help="our name of the network; python -m cnn.models lists them")
-    parser.add_argument("--from", dest="source", required=True, help="the weights file")
-    parser.add_argument("--workdir", help="run folder to write")
-    parser.add_argument("--layout", help="whose weights they are (default: the one that fits)")
-    parser.add_argument("--check", help="file of inputs and of the source's logits for them")
-    parser.add_argument("--tolerance", type=float, help="of --check, relative (default 1e-4)")
-    parser.add_argument("--head", choices=("keep", "new"), default="keep", help="the classifier")
-    parser.add_argument("--classes", type=int, help="of --head=new")
+    parser.add_argument("--model", help="network name; python -m cnn.models lists them")
+    parser.add_argument("--from", dest="source", required=True, help="weights file")
+    parser.add_argument("--workdir", help="output run folder")
+    parser.add_argument("--layout", help="source layout (default: detected)")
+    parser.add_argument("--check", help="file with inputs and the reference logits")
     parser.add_argument(
-        "--skip", action="append", default=[], help="pattern of names to waive; several"
+        "--tolerance", type=float, help="relative tolerance of --check (default: 1e-4)"
     )
-    parser.add_argument("--config", help="config file; default: the default config")
-    parser.add_argument("--list", action="store_true", help="list the tensors; write nothing")
+    parser.add_argument(
+        "--head",
+        choices=("keep", "new"),
+        default="keep",
+        help="keep the classifier, or initialise a new one",
+    )
+    parser.add_argument("--classes", type=int, help="number of classes for --head=new")
+    parser.add_argument(
+        "--skip", action="append", default=[], help="pattern of tensor names to ignore; repeatable"
+    )
+    parser.add_argument("--config", help="config file (default: the default config)")
+    parser.add_argument("--list", action="store_true", help="list the tensors and exit")
     add_plugin_argument(parser)
     given = parser.parse_args(arguments)
     if not given.list and not (given.model and given.workdir):
@@ -81,14 +88,16 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
 def _export(arguments: list[str]) -> None:
     parser = Parser(
         prog="python -m cnn.weights export",
-        description="a checkpoint -> safetensors in the layout of torchvision, timm or our own",
+        description="Export a checkpoint as safetensors, named as in torchvision, timm or here.",
         epilog="example: python -m cnn.weights export --workdir=runs/resnet50 --layout=timm "
         "--to=resnet50.safetensors",
     )
     parser.add_argument("--workdir", required=True, help="run folder, or DIR/checkpoints/N")
-    parser.add_argument("--step", default="last", help="last, best on validation, or a number")
-    parser.add_argument("--layout", default="own", help="torchvision, timm or own (the default)")
-    parser.add_argument("--to", required=True, help="file to write")
+    parser.add_argument(
+        "--step", default="last", help="last (default), best (on validation), or a step number"
+    )
+    parser.add_argument("--layout", default="own", help="torchvision, timm or own (default)")
+    parser.add_argument("--to", required=True, help="output file")
     given = parser.parse_args(arguments)
 
     from cnn.weights import start
