@@ -1,4 +1,4 @@
-"""`python -m cnn.cost --config.model.name=NAME`: parameters and MACs of a network, layer by layer."""
+"""`python -m cnn.cost --config.model.name=NAME`: parameters and MACs, layer by layer."""
 
 import sys
 
