@@ -5,10 +5,13 @@ import re
 
 import pytest
 
-from benchmarks.tables import FIRST_RUN, PAGES, fill
+from benchmarks.first_run import accuracy_band, check, committed
+from benchmarks.tables import PAGES, fill
+from cnn.config.errors import UserError
 from cnn.config.fields import leaves
 from cnn.config.load import load
 from cnn.config.record import differences, from_plain
+from cnn.training.run_folder import RunFolder
 from configs import base
 from tests.conftest import REPOSITORY
 
@@ -24,12 +27,42 @@ def test_figures_are_those_of_the_result_files(page):
 
 
 def test_the_first_run_was_made_with_the_config_as_it_is():
-    results = [json.loads(p.read_text()) for p in sorted(FIRST_RUN.glob("seed-*.json"))]
+    results = committed()
     assert len(results) >= 3
     for result in results:
         config = load("configs/fashion_mnist_10k.py", [f"seed={result['seed']}"]).config
         assert not differences(from_plain(result["config"]), config)
     assert sum(r["test"]["accuracy"] for r in results) / len(results) >= 0.88
+
+
+def test_a_first_run_is_checked_against_the_committed_seeds(tmp_path):
+    low, high = accuracy_band()
+    accuracies = [result["test"]["accuracy"] for result in committed()]
+    mean, n = sum(accuracies) / len(accuracies), len(accuracies)
+    deviation = (sum((a - mean) ** 2 for a in accuracies) / (n - 1)) ** 0.5
+    assert n == 3  # t of 2 degrees of freedom, from a table
+    assert (low + high) / 2 == pytest.approx(mean)
+    assert (high - low) / 2 == pytest.approx(4.3027 * deviation * (1 + 1 / n) ** 0.5, rel=1e-4)
+    for accuracy, fields, words in (
+        (mean, {}, f"{mean:.4f} is within"),
+        (high, {"seed": 7}, "is within"),
+        (low - 0.001, {}, "is outside"),
+        (high + 0.001, {}, "is outside"),
+        (mean, {"train": {"duration": "1 epochs"}}, "train.duration"),
+    ):
+        result = committed()[0]
+        result["test"]["accuracy"] = accuracy
+        for name, value in fields.items():
+            old = result["config"][name]
+            result["config"][name] = old | value if isinstance(value, dict) else value
+        (tmp_path / "result.json").write_text(json.dumps(result))
+        try:
+            said = check(RunFolder(tmp_path))
+        except UserError as error:
+            said = str(error)
+        assert words in said
+    with pytest.raises(UserError, match="is not finished"):
+        check(RunFolder(tmp_path / "none"))
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.name)

@@ -50,9 +50,10 @@ GOLDEN = {
     "all_cnn_c_conv_pool": 1_369_738,
     "all_cnn_c": 1_369_738,
     "lenet5": 61_706,
-    # 3x3 kernels, scales and biases of norms, classifier.
+    # By hand: 3x3 kernels of 32, 64 and 128 features, scales and biases of norms, classifier.
     "plain": 9 * (3 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 129 * 10,
-    # 2x2 to twice as many channels as a patch has numbers, with biases; six 3x3; norms; classifier.
+    # By hand from Jordan (arXiv 2404.00498): a biased 2x2 convolution to twice as many channels as
+    # a patch has values; six 3x3; norms; classifier.
     "airbench": (4 * 3 + 1) * 24
     + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
     + 2 * 2 * (64 + 256 + 256)
@@ -81,6 +82,10 @@ KEYWORDS = {
 def test_parameters(name, count):
     classes = 1000 if MODELS[name].input_shape[0] == 224 else 10
     assert parameters(name, classes) == count
+
+
+def test_airbench_has_the_size_that_its_paper_states():
+    assert round(GOLDEN["airbench"] / 1e6, 2) == 1.97
 
 
 def dense(stem, depths, growth, middle, compression):
