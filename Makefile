@@ -42,8 +42,8 @@ bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/planning.py --out=benchmarks/results/planning.json
 	$(RUN) benchmarks/tables.py
 
-# Kills, damages, fills and soaks real runs for hours, and goes on where it was stopped;
-# ARGS="--times=3 --minutes=2" for less.
+# Kills, damages and fills real runs for hours, and goes on where it was stopped; ARGS="--times=3" for
+# less.
 reliability: $(INSTALLED)
 	$(RUN) benchmarks/reliability.py --out=benchmarks/results/reliability.json $(ARGS)
 	$(RUN) benchmarks/reliability.py --page

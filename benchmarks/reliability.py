@@ -1,6 +1,6 @@
-"""What is lost when a run is killed, damaged, crowded out or left alone: nothing, as tried here.
+"""What is lost when a run is killed, damaged or crowded out: nothing, as tried here.
 
-    python benchmarks/reliability.py --out=FILE [--times=20] [--minutes=120] [--only=hosts]
+    python benchmarks/reliability.py --out=FILE [--times=20] [--only=hosts]
     python benchmarks/reliability.py --page
 
 Every fault is really done to runs of a small network in processes of their own, which are then
@@ -38,6 +38,7 @@ from cnn.training.logs import read_metrics
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "reliability.json"
+SOAK = RESULT.with_name("soak.json")
 PAGE = ROOT / "docs" / "reliability.md"
 CONFIG = (
     "data.source=synthetic",
@@ -59,7 +60,7 @@ CONFIG = (
     "mesh.devices=1",
 )
 SHORT = ("train.duration=12 steps", "evaluation.every=4 steps", "checkpoint.every=3 steps")
-# Ends a command before its so-manieth file operation below a folder, as Python announces them.
+# Kills a command before its n-th file operation below a folder, as Python announces them.
 KILL_AT = """
 import importlib, os, signal, sys
 place, folder, name = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -545,27 +546,6 @@ def reports(folder: Path) -> Fault:
     return Fault(attempt, len(places))
 
 
-def soak(folder: Path, minutes: float) -> dict[str, Any]:
-    """Memory, open files and threads of one process that trains for long."""
-    process = start(*command(folder / "run", "train.duration=100000000 steps"))
-    rows, begun = [], time.monotonic()
-    while process.poll() is None and time.monotonic() - begun < 60 * minutes:
-        wait_until(process, max(5.0, 60 * minutes / 40))
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        rows.append(
-            {
-                "minutes": round((time.monotonic() - begun) / 60, 1),
-                "MB": round(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024),
-                "threads": int(re.search(r"Threads:\s+(\d+)", status)[1]),
-                "files": len(os.listdir(f"/proc/{process.pid}/fd")),
-            }
-        )
-    process.terminate()
-    process.communicate()
-    steps = [row["step"] for row in read_metrics(folder / "run" / "metrics.jsonl")]
-    return {"minutes": minutes, "steps": max(steps), "rows": rows}
-
-
 FAULTS: dict[str, Callable[[Path], Fault | None]] = {
     "Training: SIGKILL at random moments, three times a run": kills,
     "Training: SIGKILL in the final evaluation": final_evaluation,
@@ -590,17 +570,23 @@ def page(result: dict[str, Any]) -> str:
         lost = f"{len(row['lost'])}" if row["lost"] else "nothing"
         seconds = round(float(np.median(row["seconds"])), 1)
         lines.append(f"| {name} | {len(row['seconds'])} | {lost} | {seconds} |")
-    if soaked := result.get("soak"):
-        first, last = soaked["rows"][len(soaked["rows"]) // 4], soaked["rows"][-1]
+    if SOAK.is_file():
+        soaked = json.loads(SOAK.read_text())
+        first, last = soaked["first"], soaked["last"]
         lines += [
             "",
             f"One process that trained {soaked['steps']:,} steps in {soaked['minutes']:g} minutes "
-            f"held {first['MB']} MB, {first['threads']} threads and {first['files']} open files "
-            f"after a quarter of them, and {last['MB']}, {last['threads']} and {last['files']} at "
-            "the end.",
+            f"held {first['mib']} MiB, {first['threads']} threads and {first['files']} open files "
+            f"after a quarter of them, and {last['mib']}, {last['threads']} and {last['files']} at "
+            "the end (`benchmarks/soak.py`).",
         ]
     made = result["conditions"]
-    lines += ["", f"Made on {made['date']}, {made['cpu']}, jax {made['versions']['jax']}."]
+    lines += [
+        "",
+        f"Made by `make reliability` on {made['date']}, {made['cpu']}, jax "
+        f"{made['versions']['jax']}, commit {made['commit']}.",
+    ]
+    lines += [f"- {name}: {one}" for name, row in result["faults"].items() for one in row["lost"]]
     before, _, rest = PAGE.read_text().partition("<!-- faults -->\n")
     after = rest.partition("<!-- end faults -->")[2]
     return f"{before}<!-- faults -->\n" + "\n".join(lines) + f"\n<!-- end faults -->{after}"
@@ -629,9 +615,8 @@ def main(arguments: list[str]) -> None:
     """Makes the tries that are missing and writes each down; or writes the page."""
     parser = Parser(prog="benchmarks/reliability.py", description=__doc__.split("\n")[0])
     parser.add_argument("--times", type=int, default=20, help="tries of each fault")
-    parser.add_argument("--minutes", type=float, default=120.0, help="of the soak")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
-    parser.add_argument("--only", default="", help="faults whose name contains this, or soak")
+    parser.add_argument("--only", default="", help="faults whose name contains this")
     parser.add_argument("--out", default="", help="JSON file to write, or to add to")
     parser.add_argument("--page", action="store_true", help="write docs/reliability.md")
     flags = parser.parse_args(arguments)
@@ -648,11 +633,6 @@ def main(arguments: list[str]) -> None:
             for made in attempts(make, name, row, flags.times, flags.seed):
                 result["faults"][name] = made
                 record.write(flags.out, result)
-    if flags.minutes and flags.only in "soak":
-        with tempfile.TemporaryDirectory() as folder:
-            result["soak"] = soak(Path(folder), flags.minutes)
-        print(f"soak: {result['soak']['rows'][-1]}", flush=True)
-        record.write(flags.out, result)
 
 
 if __name__ == "__main__":

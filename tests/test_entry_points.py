@@ -50,7 +50,14 @@ def finished(tmp_path_factory):
 def test_train_shows_the_network_the_progress_and_where_everything_lies(finished):
     workdir, done = finished
     assert done.stderr == ""
-    for words in ("plain on 8x8x3 images", "step 12/12", "images/s", "left", "test: accuracy"):
+    for words in (
+        "plain on 8x8x3 images",
+        "peak learning rate 0.00625 (scaled with the batch)",
+        "step 12/12",
+        "images/s",
+        "left",
+        "test: accuracy",
+    ):
         assert words in done.stdout
     for name in ("config.json", "metrics.jsonl", "checkpoints", "result.json"):
         assert (workdir / name).exists()

@@ -14,6 +14,7 @@ from cnn.evaluation.checkpointed_run import open_run
 from cnn.training import loop, run_record
 from cnn.training.interruption import InterruptedRun
 from cnn.training.logs import read_metrics
+from cnn.training.metrics import NonFiniteLossError
 from cnn.training.run_folder import RunFolder
 from tests.conftest import tiny_config
 
@@ -145,3 +146,19 @@ def test_the_seconds_of_all_starts_count(tmp_path, monkeypatch):
         loop.train(config, folder, quiet=True, alive=tick(50))
     # Twelve steps of ten seconds each, in two starts.
     assert loop.train(config, folder, quiet=True, alive=tick(None))["seconds"] == 120
+
+
+@pytest.mark.parametrize(("part", "held_out"), [("validation", "10 examples"), ("test", "0%")])
+def test_a_network_that_is_not_finite_has_no_result(tmp_path, part, held_out):
+    config = tiny_config(
+        "train.duration=1 steps",
+        "optimizer.learning_rate=1e30",
+        "schedule.name=constant",
+        f"data.validation={held_out}",
+        "log.trackers=",
+    )
+    # The loss of the only step is still finite, and so is the state after it.
+    with pytest.raises(NonFiniteLossError, match=f"the {part} loss is (nan|inf)"):
+        loop.train(config, str(tmp_path / "run"), quiet=True)
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert not (tmp_path / "run" / "test_predictions.npz").exists()
