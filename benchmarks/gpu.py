@@ -8,7 +8,7 @@ Everything is bfloat16 with float32 parameters. Ceilings: a copy of 1 GiB and a 
 (channels_last, autocast, torch.compile). Seeds: one step of one to eight of them in one program.
 CIFAR-10: `configs/airbench.py`, seconds of training and of the evaluation after it, without
 compilation, for every downsampling operator of `DOWNSAMPLERS`. `--smoke` makes all of it so small
-that a CPU runs it, on synthetic images; such figures mean nothing.
+that a CPU runs it, on synthetic images; such timings mean nothing.
 """
 
 import json

@@ -278,7 +278,7 @@ def main(arguments: list[str]) -> None:
 
 
 def cells(row: dict[str, float]) -> str:
-    """Returns the figures of a pass as columns."""
+    """Returns the metrics of a pass as columns."""
     stock = f"{row['stock_over_ours']:11.2f}" if "stock_over_ours" in row else f"{'-':>11}"
     return f"{row['milliseconds']:8.2f} {row['times_avg_2x2']:7.1f} {stock}"
 

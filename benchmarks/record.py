@@ -1,4 +1,4 @@
-"""Result files of benchmarks: the figures, and what they were made with."""
+"""Result files of benchmarks: measurements and their conditions."""
 
 import datetime
 import json
@@ -10,7 +10,7 @@ from cnn.training.provenance import provenance
 
 
 def conditions(**own: Any) -> dict[str, Any]:
-    """Returns what figures were made with: settings of the benchmark, date, load, versions."""
+    """Returns the conditions of a measurement: settings, date, load, versions."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "dtype": "float32",
@@ -26,6 +26,6 @@ def write(out: str, result: dict[str, Any]) -> None:
         Path(out).write_text(json.dumps(result, indent=1) + "\n")
 
 
-def rounded(figures: dict[str, Any]) -> dict[str, Any]:
-    """Returns figures with three digits; whole numbers stay."""
-    return {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in figures.items()}
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Rounds floats to three significant digits."""
+    return {k: float(f"{v:.3g}") if isinstance(v, float) else v for k, v in row.items()}

@@ -224,8 +224,8 @@ def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str,
     speeds = {f"{side}_images_per_second": batch / taken for side, taken in seconds.items()}
     peers = [side for side in seconds if side != "ours"]
     ratios = {f"{side}_over_ours": seconds[side] / seconds["ours"] for side in peers}
-    figures = {"parameters": sizes["ours"], **speeds, **ratios, "goal": pair.goal}
-    return record.rounded(figures)
+    metrics = {"parameters": sizes["ours"], **speeds, **ratios, "goal": pair.goal}
+    return record.rounded(metrics)
 
 
 def main(arguments: list[str]) -> None:

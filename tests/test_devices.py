@@ -143,7 +143,7 @@ def one_by_one():
 @pytest.mark.parametrize("devices", [1, 8])
 @pytest.mark.parametrize("placement", ["device", "stream"])
 def test_an_evaluation_does_not_depend_on_how_it_is_cut(one_by_one, batch_size, devices, placement):
-    outcomes, figures = evaluation(
+    outcomes, metrics = evaluation(
         "test",
         f"evaluation.batch_size={batch_size}",
         f"mesh.devices={devices}",
@@ -152,9 +152,9 @@ def test_an_evaluation_does_not_depend_on_how_it_is_cut(one_by_one, batch_size, 
     wanted_outcomes, wanted = one_by_one
     np.testing.assert_array_equal(outcomes["label"], wanted_outcomes["label"])
     np.testing.assert_array_equal(outcomes["prediction"], wanted_outcomes["prediction"])
-    assert figures["count"] == 37
-    assert figures | {"loss": 0} == wanted | {"loss": 0}
-    assert figures["loss"] == pytest.approx(wanted["loss"], rel=1e-6)
+    assert metrics["count"] == 37
+    assert metrics | {"loss": 0} == wanted | {"loss": 0}
+    assert metrics["loss"] == pytest.approx(wanted["loss"], rel=1e-6)
 
 
 def test_an_evaluation_that_misses_an_example_fails():

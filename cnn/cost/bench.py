@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> None:
     # Pipes and files are as wide as it takes.
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(bound_table(result))
-    for placement, figures in result["placements"].items():
-        console.print(f"{placement}: {figures['verdict']}", markup=False, soft_wrap=True)
+    for placement, metrics in result["placements"].items():
+        console.print(f"{placement}: {metrics['verdict']}", markup=False, soft_wrap=True)
     if options.out:
         Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
 

@@ -47,8 +47,8 @@ def measure_bound(
       dataset: instead of the one that `config.data` describes.
 
     Returns:
-      `placements`: of each one the figures of `bound`, or `{"verdict"}` that says why it cannot be
-      had; `chosen`: the config's own; and what the figures were made with.
+      `placements`: for each one the result of `bound`, or `{"verdict"}` with the reason why it is
+      not possible; `chosen`: the config's own; and the conditions of the measurement.
 
     Raises:
       UserError: the config and its data do not go together.
@@ -120,7 +120,7 @@ def bound(
     finally:
         for each in batches.values():
             each.close()
-    return figures(seconds, steps * evaluator.config.train.batch_size) | {"steps": steps}
+    return summarize_turns(seconds, steps * evaluator.config.train.batch_size) | {"steps": steps}
 
 
 def _steps_of_a_second(compute: Callable[[int], Any]) -> int:
@@ -230,7 +230,7 @@ def _updates(evaluator: Evaluator, trainer: Trainer, recipe: Recipe) -> Callable
     return run
 
 
-def figures(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
+def summarize_turns(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
     """Returns what `bound` returns, from the seconds of each turn of so many images."""
     median = {name: statistics.median(each) for name, each in seconds.items()}
     slower = "data" if median["data"] > median["compute"] else "compute"
@@ -250,17 +250,17 @@ def figures(seconds: dict[str, list[float]], images: int) -> dict[str, Any]:
 
 def _verdict(found: dict[str, Any], repeats: int) -> str:
     speeds, slower = found["images_per_second"], found["bound"]
-    other = "compute" if slower == "data" else "data"
+    name, other = ("input", "compute") if slower == "data" else ("compute", "data")
     said = (
-        f"{slower} bounds the run: by itself it is {speeds[other] / speeds[slower]:.3g} times "
-        f"slower than {other}, slower in {found['turns']} of {repeats} turns (sign test, "
+        f"{name}-bound: {slower} alone takes {speeds[other] / speeds[slower]:.3g} times as long as "
+        f"{other} alone, longer in {found['turns']} of {repeats} repeats (sign test, "
         f"p = {found['p_value']:.2g}); "
     )
     share = found["input_share"]
     if share <= _NOTHING:
-        return said + f"the input costs nothing beside the step ({share:+.1%})"
+        return said + f"the input adds no measurable time to the step ({share:+.1%})"
     return (
-        said + f"the input makes a step {share:.1%} longer, of which the augmentation "
+        said + f"the input adds {share:.1%} to the step, of which augmentation "
         f"{found['augmentation_share']:.1%}"
     )
 
@@ -270,7 +270,7 @@ def bound_table(result: dict[str, Any]) -> Table:
     example = data.SIGNALS[result["config"]["data"]["signal"]].stored.name
     shown = Table(title=f"{example}s/s, batch {result['batch_size']}, {result['device']}")
     shown.add_column("placement")
-    for column in ("data only", "compute only", "both", "both, not augmented"):
+    for column in ("data only", "compute only", "both", "both, no augmentation"):
         shown.add_column(column, justify="right")
     for placement, found in result["placements"].items():
         name = placement + (" (the config's)" if placement == result["chosen"] else "")

@@ -1,4 +1,4 @@
-"""What a person sees of a run: the network, a progress bar, and where everything lies."""
+"""Terminal output of a run: the network, a progress bar and the results."""
 
 import sys
 import time
@@ -19,14 +19,14 @@ from cnn.data import SIGNALS
 from cnn.training.plan import TrainingPlan
 from cnn.training.run_folder import RunFolder
 
-_REFRESHES = 1  # of the progress bar, a second
+_REFRESHES = 1  # of the progress bar, per second
 
 
 class Display:
-    """Prints to the terminal, or plain lines where the output is no terminal; never both.
+    """Prints to a terminal, or plain lines if the output is redirected.
 
     Args:
-      quiet: print nothing (the other processes of a run on many hosts, studies).
+      quiet: print nothing (processes other than the first, and studies).
     """
 
     def __init__(self, *, quiet: bool = False):
@@ -49,7 +49,7 @@ class Display:
         self.console.print(table)
 
     def plan(self, plan: TrainingPlan, mesh: Mesh) -> None:
-        """Prints the values that were resolved from the config."""
+        """Prints the values resolved from the config."""
         scaled = "scaled" if plan.scaling == "linear" else "not scaled"
         self.say(
             f"{plan.total_steps:,} steps over {plan.train_examples:,} examples, peak learning rate "
@@ -67,7 +67,7 @@ class Display:
             TextColumn("{task.fields[status]}"),
         )
         quiet = not self.console.is_terminal
-        # The host may share its cores with the step, so what is drawn is drawn seldom.
+        # The host may share its cores with the step, so the bar is drawn rarely.
         with Progress(
             *columns, console=self.console, disable=quiet, refresh_per_second=_REFRESHES
         ) as bar:
@@ -75,25 +75,25 @@ class Display:
             yield StepProgress(self, bar, start, total, config.train.batch_size, examples)
 
     def result(self, folder: RunFolder, result: dict[str, Any]) -> None:
-        """Prints the exact figures of a finished run and where its files lie."""
-        self.figures("test", result["test"])
-        self.say(f"everything is in {folder.path}:")
+        """Prints the final metrics of a run and the location of its files."""
+        self.metrics("test", result["test"])
+        self.say(f"results in {folder.path}:")
         trackers = result["config"]["log"]["trackers"]
         events = f" (also in {trackers})" if trackers else ""
         for path, content in (
-            (folder.result_file, "the figures, per class too, and what they were made with"),
-            (folder.metrics_file, f"every metric over time{events}"),
+            (folder.result_file, "final metrics, accuracy per class, and provenance"),
+            (folder.metrics_file, f"metrics over time{events}"),
             (folder.checkpoints, f"evaluate with: python eval.py --workdir={folder.path}"),
         ):
             self.say(f"  {path.name:14} {content}")
 
-    def figures(self, split: str, figures: dict[str, Any]) -> None:
-        """Prints the main figures of a split."""
-        top5 = figures.get("top5_accuracy")
+    def metrics(self, split: str, metrics: dict[str, Any]) -> None:
+        """Prints the main metrics of a split."""
+        top5 = metrics.get("top5_accuracy")
         self.say(
-            f"{split}: accuracy {figures['accuracy']:.4f}, loss {figures['loss']:.4f}"
+            f"{split}: accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}"
             + (f", top-5 {top5:.4f}" if top5 is not None else "")
-            + f" ({figures['count']:,} examples, each once)"
+            + f" ({metrics['count']:,} examples, each once)"
         )
 
 
@@ -106,7 +106,7 @@ class StepProgress:
       start: first step.
       total: steps.
       batch_size: of a step.
-      examples: what they are called.
+      examples: their name, in the plural.
     """
 
     def __init__(
@@ -126,25 +126,25 @@ class StepProgress:
     def advance(self, step: int) -> None:
         """Moves the bar to a step."""
         if self._since is None:
-            # The first step carries the compilation, so the clock starts behind it.
+            # The first step includes compilation, so the clock starts after it.
             self._since, self._mark = time.perf_counter(), step
         self._bar.update(self._task, completed=step)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stops the clock for something that is not training."""
+        """Stops the clock during anything but training."""
         now = time.perf_counter()
         self._seconds += now - (self._since or now)
         yield
         if self._since is not None:
             self._since = time.perf_counter()
 
-    def report(self, step: int, figures: dict[str, float]) -> dict[str, float]:
-        """Shows the figures of the steps since the last report; returns their speed, once known."""
+    def report(self, step: int, metrics: dict[str, float]) -> dict[str, float]:
+        """Shows the metrics since the last report; returns the throughput, once known."""
         now = time.perf_counter()
         seconds, steps = self._seconds + now - (self._since or now), step - self._mark
         self._mark, self._seconds, self._since = step, 0.0, now
-        status = f"loss {figures['loss']:.4f}  accuracy {figures['accuracy']:.4f}"
+        status = f"loss {metrics['loss']:.4f}  accuracy {metrics['accuracy']:.4f}"
         speed = {}
         if steps and seconds:
             speed["images_per_second"] = steps * self._batch_size / seconds
@@ -162,7 +162,7 @@ def _examples(signal: str) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Returns a length of time as people say it: 42s, 3m07s, 2h05m."""
+    """Formats a duration: 42s, 3m07s, 2h05m."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole}s"
@@ -176,7 +176,7 @@ def network_rows(
 ) -> tuple[list[tuple[str, str, int]], int]:
     """Returns (module, output shape of one example, parameters) as called, and the total.
 
-    Nothing is computed: shapes alone are traced.
+    Nothing is computed: only shapes are traced.
     """
     outputs: dict[str, str] = {}
 

@@ -111,7 +111,7 @@ def _row(line: bytes) -> dict[str, Any] | None:
     return row if whole and all(is_kind(row[name], kind) for name, kind in kinds.items()) else None
 
 
-def figures_at(file: Path, step: int, split: str) -> dict[str, float]:
+def metrics_at(file: Path, step: int, split: str) -> dict[str, float]:
     """Returns the metrics of a split that a metrics.jsonl holds for a step."""
     rows = read_metrics(file)
     return {r["name"]: r["value"] for r in rows if r["step"] == step and r["split"] == split}

@@ -1,4 +1,4 @@
-"""Training figures: float64 sums over a window of steps, fetched late and checked to be finite."""
+"""Training metrics: float64 sums over a window of steps, fetched late and checked to be finite."""
 
 import math
 from typing import Any
@@ -22,11 +22,11 @@ class RunningMetrics:
 
     Steps hand in device scalars, which are fetched only when somebody asks, so that the device
     never waits for the host. The totals travel in the checkpoint, so that a resumed run reports
-    the same figures as one that was never interrupted.
+    the same metrics as one that was never interrupted.
 
     Args:
       totals: of a checkpoint.
-      row: where this run's figures lie in arrays that several runs share; () for scalars.
+      row: where this run's metrics lie in arrays that several runs share; () for scalars.
     """
 
     def __init__(self, totals: dict[str, float] | None = None, row: Any = ()):
@@ -66,7 +66,7 @@ class RunningMetrics:
 
 
 def summarize(outcomes: dict[str, np.ndarray], class_names: tuple[str, ...]) -> dict[str, Any]:
-    """Turns outcomes of every example into figures, in float64 and in the order of the examples.
+    """Turns outcomes of every example into metrics, in float64 and in the order of the examples.
 
     Args:
       outcomes: `loss`, `prediction`, `rank` and `label`, arrays [N].
@@ -86,11 +86,11 @@ def summarize(outcomes: dict[str, np.ndarray], class_names: tuple[str, ...]) -> 
         name: float(hits / total) if total else None
         for name, hits, total in zip(class_names, confusion.diagonal(), totals, strict=True)
     }
-    figures = {
+    metrics = {
         "count": int(label.size),
         "loss": float(outcomes["loss"].astype(np.float64).mean()),
         "accuracy": float((prediction == label).mean()),
     }
     if classes > 5:
-        figures["top5_accuracy"] = float((outcomes["rank"] < 5).mean())
-    return figures | {"accuracy_per_class": per_class, "confusion": confusion.tolist()}
+        metrics["top5_accuracy"] = float((outcomes["rank"] < 5).mean())
+    return metrics | {"accuracy_per_class": per_class, "confusion": confusion.tolist()}

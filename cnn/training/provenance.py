@@ -1,4 +1,4 @@
-"""What a figure was made with: library versions, hardware and the commit of the code."""
+"""What a result was made with: library versions, hardware and the commit of the code."""
 
 import hashlib
 import os

@@ -23,7 +23,7 @@ from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes
 from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.initial import Start
-from cnn.training.logs import MetricLog, figures_at
+from cnn.training.logs import MetricLog, metrics_at
 from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
 from cnn.training.plan import TrainingPlan
 from cnn.training.provenance import provenance
@@ -241,7 +241,7 @@ class RunRecord:
         """
         metrics = self._summarize(outcomes, "validation")
         self._scored = step, self._sign * metrics[self._metric.name]
-        self._display.figures(f"step {step}, validation", metrics)
+        self._display.metrics(f"step {step}, validation", metrics)
         scalars = {name: v for name, v in metrics.items() if isinstance(v, float)}
         self._log.write(step, "validation", scalars)
         if self._best is None or self._scored[1] > self._best[1]:
@@ -317,7 +317,7 @@ class RunRecord:
             "seed": self._config.seed,
             "input_shape": self._dataset.input_shape,
             "test": self._summarize(outcomes, "test"),
-            "validation": figures_at(self._folder.metrics_file, step, "validation"),
+            "validation": metrics_at(self._folder.metrics_file, step, "validation"),
             "best": self._best
             and {"step": self._best[0], self._metric.name: self._sign * self._best[1]},
             "skipped": self._dataset.skipped,

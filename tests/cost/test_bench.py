@@ -34,11 +34,12 @@ def test_both_placements_are_timed_and_written(tmp_path):
     assert result["config"]["augment"]["flip"]
     assert {"versions", "device", "cores", "load"} <= result.keys()
     assert set(result["placements"]) == {"device", "stream"}
-    for placement, figures in result["placements"].items():
-        speeds = figures["images_per_second"]
+    for placement, metrics in result["placements"].items():
+        speeds = metrics["images_per_second"]
         assert set(speeds) == {"data", "compute", "both", "plain"}
         assert min(speeds.values()) > 0
-        assert f"{placement}: {figures['bound']} bounds the run" in done.stdout
+        name = {"data": "input", "compute": "compute"}[metrics["bound"]]
+        assert f"{placement}: {name}-bound: {metrics['bound']} alone takes " in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -63,16 +64,19 @@ def test_no_repeat_is_refused_before_anything_is_opened():
 
 def test_the_slower_of_the_two_bounds_and_the_augmentation_is_told_apart():
     seconds = {"data": [2, 2, 9], "compute": [4, 4, 4], "both": [5, 5, 5], "plain": [4.5, 4.5, 1]}
-    figures = bound.figures(seconds, 8)
-    assert figures["images_per_second"] == {"data": 4, "compute": 2, "both": 1.6, "plain": 8 / 4.5}
-    assert (figures["bound"], figures["turns"]) == ("compute", 2)
-    assert figures["input_share"] == 0.25
-    assert figures["augmentation_share"] == 0.125
-    assert figures["p_value"] == 1.0  # two of three is what a coin does
-    assert "slower in 2 of 3 turns" in figures["verdict"]
-    assert "25.0% longer, of which the augmentation 12.5%" in figures["verdict"]
-    free = bound.figures(seconds | {"both": [4.04] * 3}, 8)["verdict"]
-    assert "costs nothing" in free
+    metrics = bound.summarize_turns(seconds, 8)
+    assert metrics["images_per_second"] == {"data": 4, "compute": 2, "both": 1.6, "plain": 8 / 4.5}
+    assert (metrics["bound"], metrics["turns"]) == ("compute", 2)
+    assert metrics["input_share"] == 0.25
+    assert metrics["augmentation_share"] == 0.125
+    assert metrics["p_value"] == 1.0  # two of three is what a coin does
+    assert (
+        "compute alone takes 2 times as long as data alone, longer in 2 of 3 repeats"
+        in metrics["verdict"]
+    )
+    assert "adds 25.0% to the step, of which augmentation 12.5%" in metrics["verdict"]
+    free = bound.summarize_turns(seconds | {"both": [4.04] * 3}, 8)["verdict"]
+    assert "adds no measurable time" in free
 
 
 def test_what_does_not_fit_the_device_is_measured_streaming_only():

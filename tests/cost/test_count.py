@@ -1,4 +1,4 @@
-"""Counts against published figures, against XLA's own where it is right, and against parameters."""
+"""Counts against published numbers, against XLA's own where it is right, and against parameters."""
 
 from dataclasses import replace
 from io import StringIO

@@ -41,9 +41,9 @@ def plan(*arguments):
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
 
 
-def program(examples, memory=0, **figures):
+def program(examples, memory=0, **fields):
     given = {"bytes": 0, "collectives": {}, "seconds": 0.0, "devices": 1, "counted_bytes": 0.0}
-    return Program(examples=examples, memory=memory, **given | figures)
+    return Program(examples=examples, memory=memory, **given | fields)
 
 
 TEXT = """HloModule jit_step

@@ -14,7 +14,7 @@ from tests.conftest import tiny_config
 
 
 @pytest.fixture
-def figures(monkeypatch):
+def metrics(monkeypatch):
     scale = itertools.count(1)
 
     def sample(function):
@@ -34,21 +34,21 @@ def figures(monkeypatch):
     return found
 
 
-def test_figures_are_of_one_device_and_of_the_config_s_batches(figures):
-    assert figures["throughput"] == {
+def test_metrics_are_of_one_device_and_of_the_config_s_batches(metrics):
+    assert metrics["throughput"] == {
         "images_per_second": 8 / 510,
         "batch_size": 8,
         "calls": 101,
     }
-    assert figures["latency"] == {"median": 5100, "p99": 10000, "calls": 101}
-    assert figures["train_step"] == {
+    assert metrics["latency"] == {"median": 5100, "p99": 10000, "calls": 101}
+    assert metrics["train_step"] == {
         "median": 51000,
         "p99": 100000,
         "calls": 101,
         "batch_size": 8,
     }
-    assert figures["device"] == jax.devices()[0].device_kind
+    assert metrics["device"] == jax.devices()[0].device_kind
     # At least the images and the parameters have to be somewhere.
-    assert figures["planned_bytes"]["training"] > 8 * 8 * 8 * 3
-    assert figures["planned_bytes"]["evaluation"] > 8 * 8 * 8 * 3
-    assert figures["peak_bytes"] is None or figures["peak_bytes"] > 0
+    assert metrics["planned_bytes"]["training"] > 8 * 8 * 8 * 3
+    assert metrics["planned_bytes"]["evaluation"] > 8 * 8 * 8 * 3
+    assert metrics["peak_bytes"] is None or metrics["peak_bytes"] > 0

@@ -15,7 +15,7 @@ def results(**measured):
     cost = network_cost(base.get_config().model, (28, 28, 1), 10)
     counted = {
         "input_shape": [28, 28, 1],
-        "total": {figure: cost.total(figure) for figure in QUANTITIES},
+        "total": {quantity: cost.total(quantity) for quantity in QUANTITIES},
         "layers": [asdict(layer) for layer in cost.layers],
     }
     return json.loads(json.dumps(counted | measured)), cost

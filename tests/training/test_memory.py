@@ -27,7 +27,7 @@ def test_what_can_never_fit_is_said():
     assert "one example at a time" in describe_shortage(CPU, tiny_config(), free=GIB // 4)
 
 
-def test_without_figures_the_next_number_of_micro_batches_is_advised():
+def test_without_numbers_the_next_number_of_micro_batches_is_advised():
     said = describe_shortage(
         "RESOURCE_EXHAUSTED: no room", tiny_config("train.batch_size=16"), None
     )

@@ -83,7 +83,7 @@ def together(tmp_path_factory):
 
 
 def assert_as_alone(left, alone):
-    """Rows, predictions and figures agree to the bit; states to rounding of the update."""
+    """Rows, predictions and metrics agree to the bit; states to rounding of the update."""
     record, rows, states, *rest = left
     wanted_record, wanted_rows, wanted_states, *wanted_rest = alone
     assert (record, rows, rest) == (wanted_record, wanted_rows, wanted_rest)

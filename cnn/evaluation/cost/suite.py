@@ -58,7 +58,7 @@ def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Result
     cost = count(run.evaluator.model, run.evaluator.dataset.input_shape)
     counted = {
         "input_shape": list(run.evaluator.dataset.input_shape),
-        "total": {figure: cost.total(figure) for figure in QUANTITIES},
+        "total": {quantity: cost.total(quantity) for quantity in QUANTITIES},
         "layers": [asdict(layer) for layer in cost.layers],
     }
     progress.keep(counted)
