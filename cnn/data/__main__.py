@@ -6,8 +6,8 @@ from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError, did_you_mean
 from cnn.data.files import shown
 from cnn.data.prepare.archives import collect_archives
+from cnn.data.prepare.builders import BUILDERS, Builder
 from cnn.data.prepare.own import own_set
-from cnn.data.prepare.recipes import RECIPES, Recipe
 from cnn.data.prepare.writer import PreparedSet, write
 
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
         description=__doc__,
         epilog="examples: python -m cnn.data prepare cifar10 --to=$HOME/tensorflow_datasets; "
         "python -m cnn.data prepare flowers --from=class_folders --to=sets. Names: "
-        + "; ".join(f"{name}: {recipe.about}" for name, recipe in RECIPES.items())
+        + "; ".join(f"{name}: {builder.about}" for name, builder in BUILDERS.items())
         + "; any other name: --from is a folder of class folders or a CSV file",
     )
     parser.add_argument("command", choices=("prepare",))
@@ -46,25 +46,25 @@ def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
     for path in given:
         if not path.exists():
             raise UserError(f"--from: there is no {shown(path)}")
-    if name in RECIPES and not _is_extracted(RECIPES[name], given):
-        recipe = RECIPES[name]
-        return recipe.sets(collect_archives(recipe.archives, given, root / "downloads"))
+    if name in BUILDERS and not _is_extracted(BUILDERS[name], given):
+        builder = BUILDERS[name]
+        return builder.sets(collect_archives(builder.archives, given, root / "downloads"))
     if len(given) != 1:
         raise UserError(
-            f"'{name}' is no data set with official archives: {did_you_mean(name, RECIPES)}; of "
+            f"'{name}' is no data set with official archives: {did_you_mean(name, BUILDERS)}; of "
             "your own files give one --from, a folder of class folders or a CSV file"
         )
     return [own_set(name, given[0])]
 
 
-def _is_extracted(recipe: Recipe, given: list[Path]) -> bool:
+def _is_extracted(builder: Builder, given: list[Path]) -> bool:
     """Whether a folder of class folders was given for archives that are often kept extracted."""
-    manual = all(archive.manual for archive in recipe.archives)
+    manual = all(archive.manual for archive in builder.archives)
     return (
         manual
         and len(given) == 1
         and given[0].is_dir()
-        and not any((given[0] / archive.name).exists() for archive in recipe.archives)
+        and not any((given[0] / archive.name).exists() for archive in builder.archives)
     )
 
 

@@ -29,7 +29,7 @@ from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.data.__main__ import main
 from cnn.data.prepare import archives, writer
-from cnn.data.prepare.recipes import RECIPES
+from cnn.data.prepare.builders import BUILDERS
 
 RNG = np.random.default_rng(0)
 
@@ -73,21 +73,21 @@ def wav(samples):
 
 @pytest.fixture
 def official(monkeypatch, tmp_path):
-    """Puts files into a folder as the official ones of a recipe."""
+    """Puts files into a folder as the official ones of a builder."""
 
     def put(name, files):
         folder = tmp_path / "official"
         folder.mkdir(exist_ok=True)
-        recipe = RECIPES[name]
+        builder = BUILDERS[name]
         changed = []
-        for archive in recipe.archives:
+        for archive in builder.archives:
             content = files.get(archive.name)
             if content is not None:
                 (folder / archive.name).write_bytes(content)
                 sha256 = hashlib.sha256(content).hexdigest()
                 archive = replace(archive, size=len(content), sha256=sha256)
             changed.append(archive)
-        monkeypatch.setitem(RECIPES._entries, name, replace(recipe, archives=tuple(changed)))
+        monkeypatch.setitem(BUILDERS._entries, name, replace(builder, archives=tuple(changed)))
         return folder
 
     return put
