@@ -147,7 +147,7 @@ class TrainedRun:
             section.channels = channels
             section.image_size = section.image_size or (height if height == width else 0)
         where = f"image {place}" if isinstance(image, np.ndarray) else str(image)
-        # Pixels go the way of files, losslessly, so that both are resized alike.
+        # Arrays are encoded losslessly and read like files, so that both are resized alike.
         encoded = _as_png(image, where) if isinstance(image, np.ndarray) else _read(Path(image))
         form = SIGNALS["image"].codec(section).form((None, None, channels), where)
         pixels = form.decode(encoded, where)

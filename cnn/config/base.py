@@ -248,7 +248,7 @@ FIELDS: dict[str, Field] = {
         batch_size=whole(128, _BATCH, "global: over all devices, hosts and accumulation steps"),
         accumulation=whole(1, _BATCH, "micro-batches per step"),
         loss=text("softmax_cross_entropy", "see cnn/training/losses.py", later=True),
-        label_smoothing=real(0.0, "[0, 1)", "share of each target spread over all classes"),
+        label_smoothing=real(0.0, "[0, 1)", "share of each target distributed over all classes"),
         ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
         clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
     ),
@@ -289,7 +289,7 @@ FIELDS: dict[str, Field] = {
         # Sums are made in the order of the examples, so any size gives the same metrics but for the
         # rounding inside the network: equal predictions, and losses to a relative 1e-6.
         batch_size=whole(256, _BATCH, "examples evaluated at once", free=True),
-        views=whole(1, "[1, 1024]", "clips spread over each example, whose logits are averaged"),
+        views=whole(1, "[1, 1024]", "evenly spaced clips per example, whose logits are averaged"),
         cifar_c=text(
             "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
         ),

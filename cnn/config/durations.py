@@ -36,7 +36,7 @@ def to_steps(
     Args:
       text: the duration.
       field: the config field it stands in, for messages.
-      batch_size: examples a step.
+      batch_size: examples per step.
       examples: examples an epoch.
       total: steps of the whole training, which "%" refers to; None where "%" makes no sense.
 

@@ -1,4 +1,4 @@
-"""How a command begins and ends: arguments, exit codes, and a mistake told in one sentence."""
+"""Entry and exit of a command: arguments, exit codes, and user errors in one sentence."""
 
 import argparse
 import ctypes

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave us, told in one sentence.
+    """An error in the user's input, described in one sentence.
 
     The sentence says what is wrong, where (file or field) and what to do. Entry points print it
     without a traceback and exit with code 2.

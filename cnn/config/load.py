@@ -39,7 +39,7 @@ def load(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) 
         that nothing reads.
     """
     for text in overrides:
-        field_of(text)  # Before anything imports jax: a misspelt field is told at once.
+        field_of(text)  # Before anything imports jax, so that a misspelt field is refused at once.
     found = load_plugins(plugins)
     config = _run_config_file(path)
     set_in_file = changed_fields(config, get_config())

@@ -14,7 +14,7 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 _ending = threading.Lock()
-# Called with the number before the process ends, where others have to be told.
+# Called with the signal number before the process ends, to notify others.
 tell: Callable[[int], None] | None = None
 
 

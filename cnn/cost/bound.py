@@ -31,7 +31,7 @@ from cnn.training.steps import Recipe
 from cnn.training.streams import stream_key
 
 PLACEMENTS = ("device", "stream")
-# Shares of a step below which the cost of the input is called nothing.
+# Shares of a step below which the cost of the input is negligible.
 _NOTHING = 0.02
 
 
@@ -42,7 +42,7 @@ def measure_bound(
 
     Args:
       config: a complete config.
-      steps: of one turn; 0: as many as take the network a second.
+      steps: per repeat; 0: about one second's worth.
       repeats: turns of each kind.
       dataset: instead of the one that `config.data` describes.
 

@@ -1,4 +1,4 @@
-"""What a network costs on this machine: speed, latency, time of a training step, memory."""
+"""Cost of a network on this machine: throughput, latency, time of a training step, memory."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ def measure_speed(
       `throughput` in images per second with its `batch_size`, from the median; `latency` of one
       image and `train_step`, each `{"median", "p99", "calls"}` in seconds, the step with its
       `batch_size`; `planned_bytes` of evaluation and training (arguments, results and temporaries
-      as XLA planned them); `peak_bytes` of the process where the backend tells, else None; and the
+      as XLA planned them); `peak_bytes` of the process, None if the backend has none; and the
       `device`.
     """
     device, devices = evaluator.mesh.devices.flat[0], evaluator.mesh.size

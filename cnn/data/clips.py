@@ -70,7 +70,7 @@ class Pick:
 
 
 def views(count: int, frames: int) -> Pick:
-    """Returns so many views of a video, evenly spread over it; of one, the middle."""
+    """Returns `count` evenly spaced views of a video; for one, the middle."""
     places = (np.arange(count) + 0.5) / count
     return Pick(np.broadcast_to(places[:, None], (count, frames)), stacked=count > 1)
 

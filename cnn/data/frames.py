@@ -100,7 +100,7 @@ class _Gif(Frames):
 
 @contextlib.contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Tells what Pillow raises over damaged files as our own sentence."""
+    """Context that turns what Pillow raises over damaged files into one sentence."""
     try:
         yield
     except (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:

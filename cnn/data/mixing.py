@@ -11,7 +11,7 @@ def mix(
 ) -> tuple[jax.Array, jax.Array]:
     """Mixes a batch by one of the two; with both on, a fair coin for each batch decides.
 
-    Mixup (Zhang et al. 2018): share * own + (1 - share) * other, images and targets alike.
+    Mixup (Zhang et al. 2018): share * own + (1 - share) * other, for both images and targets.
     CutMix (Yun et al. 2019): a box that holds 1 - share of the area shows the other image; cut off
     at the border, and the weight of the targets is the area really shown. The share is drawn for
     each example from Beta(alpha, alpha), and the others are a random permutation of the batch.

@@ -115,7 +115,7 @@ def open_run(
     check_plugins(config, str(folder.path))
     changes = _override(config, overrides)
     checkpoints = _open_checkpoints(folder)
-    # Asked for now, so that a wrong number is told before data are opened.
+    # Resolved before the data are opened, so that a wrong number is refused at once.
     _choose(checkpoints, step)
     intended = any(text.partition("=")[0] in DATA_FIELDS for text in overrides)
     opened = partial(_open_checked, config, record["resolved"], changes, intended)

@@ -84,7 +84,7 @@ def _results(
 
 
 def names_of(runs: Sequence[CheckpointedRun]) -> list[str]:
-    """Returns the folders' names, or as much of their paths as tells them apart."""
+    """Returns the folders' names, or as much of their paths as distinguishes them."""
     paths = [run.folder.path for run in runs]
     for depth in range(1, max(len(p.parts) for p in paths) + 1):
         names = ["/".join(p.parts[-depth:]) for p in paths]

@@ -35,7 +35,7 @@ def measure_flips(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each run.
+      progress: called after each run.
       against: the other run folder.
 
     Returns:

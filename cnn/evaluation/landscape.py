@@ -42,8 +42,8 @@ def measure_landscape(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each point.
-      images: examples, spread evenly over the split; 0: all.
+      progress: called after each point.
+      images: examples, evenly spaced over the split; 0: all.
       points: of the grid along each direction; an odd number has the network in the middle.
       radius: from the middle to the edge of the grid.
 

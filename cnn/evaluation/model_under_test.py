@@ -64,7 +64,7 @@ def model_under_test(run: CheckpointedRun, split: Split, views: int = 1) -> Mode
 
 
 def sample(split: Split, images: int) -> Split:
-    """Returns as many examples of a split, spread evenly over it; all of it for 0.
+    """Returns so many evenly spaced examples of a split; all of it for 0.
 
     The first ones would not do: class folders are read class by class.
     """

@@ -42,7 +42,7 @@ def called(runs: Sequence[MeasuredRun], plural: bool = True) -> str:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a measurement tells while it works.
+    """Progress of a measurement.
 
     Attributes:
       folder: for its pictures.

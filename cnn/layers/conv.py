@@ -28,7 +28,7 @@ class Conv(nn.Module):
       groups: of channels; as many as channels makes it depthwise (features equal channels).
       use_bias: whether to add a bias, zero at first.
       padding: instead of the style's.
-      kernel_init: initialiser of the kernel; He-normal with the fan-out unless told otherwise.
+      kernel_init: initialiser of the kernel; He-normal with fan-out by default.
     """
 
     features: int

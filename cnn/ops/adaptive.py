@@ -17,7 +17,7 @@ def adaptive_blur(
 
     y = sum_i softmax(logits)_i x_i over a window. `logits` are `[B, *out, groups, elements]`, for
     each output and each of the groups (8 there) of consecutive channels a filter, row-major over
-    the window: there a convolution of x as large as the window, with batch norm behind it, at
+    the window: there a convolution of x as large as the window, followed by batch norm, at
     stride 1 and then subsampled. Equal logits make the plain mean; a softmax cannot sharpen.
 
     Theirs is 3x3 with mirrored padding of 1 on both sides (the pads are zeros here unless `padding`

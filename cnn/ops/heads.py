@@ -1,7 +1,7 @@
 """Global pooling: `[B, *spatial, C]` -> `[B, features]` over all positions.
 
 All compute in float32 (or wider) and return the input's dtype. Each is invariant to circular shifts
-of its input and to nothing more: convolutions with padding tell the position to what comes behind.
+of its input and to nothing more: padded convolutions leak position to later layers.
 """
 
 import jax

@@ -20,7 +20,7 @@ def median_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Arra
     Pitfalls: SciPy's and timm's mirror the border; the lower of the middle two is another operator.
     """
     pool = make_pool(x, window, strides, padding)
-    # Padding sorts behind everything.
+    # Padding sorts last.
     seen = elements(widened(x), pool, np.inf)
     real = inside(x, pool)
     count = np.asarray(len(seen)) if real is None else real.sum(0)

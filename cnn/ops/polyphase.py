@@ -59,7 +59,7 @@ def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
 
     The first half of SPD-Conv (Sunkara & Luo, ECML-PKDD 2022), of patch merging (Liu et al., Swin,
     ICCV 2021) and of pixel-unshuffle stems (Ridnik et al., TResNet, WACV 2021). Nothing is lost,
-    nothing learned: with a k x k convolution behind it, it is one 2k x 2k convolution of strides 2.
+    nothing learned: followed by a k x k convolution, it is one 2k x 2k convolution of stride 2.
 
     The channels are in the order of `split_phases`, as in TensorFlow. Swin and SPD-Conv order the
     components column-major, PyTorch's pixel_unshuffle lets the component vary fastest: kernels from
@@ -82,7 +82,7 @@ def select_phase(
     """Adaptive polyphase sampling: keeps the component of the largest norm, per example.
 
     y = phase_i, i = argmax_p |phase_p|, over all positions and channels (Chaman & Dokmanic, CVPR
-    2021; l2 there unless told otherwise). With circular padding throughout and a global average at
+    2021; l2 by default). With circular padding throughout and a global average at
     the end, a network's output does not change at all when its input is shifted on a circle. On the
     way the output shifts by what the index hides, so a shortcut must take the same component
     (`take_phase`) or it is added in another place.

@@ -47,7 +47,7 @@ def mel_filters(
     """Returns triangular filters over the bins of a real FFT, float64 `[fft // 2 + 1, bands]`.
 
     Args:
-      rate: samples a second.
+      rate: samples per second.
       fft: samples of a transform.
       bands: number of filters.
       low, high: where the first begins and the last ends, in Hz.

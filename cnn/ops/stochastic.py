@@ -154,7 +154,7 @@ def fractional_max_pool(
     of several runs: that is `train=True` with several keys.
 
     Pitfalls: others take other regions. PyTorch's windows have a constant size, and each channel
-    its own places; TensorFlow shuffles the increments unless told otherwise, which the paper finds
+    its own places; TensorFlow shuffles the increments by default, which the paper finds
     to underfit beside dropout or augmentation. Parameters: none.
 
     Args:

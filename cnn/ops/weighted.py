@@ -98,7 +98,7 @@ def gem_pool(
     Radenović, Tolias & Chum, TPAMI 2018, there over all positions (`global_gem`), p learned from 3.
     p = 1 is the average of max(x, eps), large p the maximum.
 
-    It clamps: below eps there is neither value nor gradient, so it belongs behind a ReLU. x^p, as
+    It clamps: below eps there is neither value nor gradient, so use it after a ReLU. x^p, as
     others compute it, overflows in half precision: 41^3 is no float16. A learned p wants no weight
     decay, which pulls it to 0, where the formula ends.
 

@@ -153,7 +153,7 @@ class Channel:
             self.end(128 + self._asked, "stopped", "stopped")
 
     def end(self, code: int, sentence: str, shown: str | None = None) -> NoReturn:
-        """Tells every process why this one ends, and ends it with a code; so do they.
+        """Tells every process why this one ends, and exits with a code; so do they.
 
         Args:
           code: exit code of all.

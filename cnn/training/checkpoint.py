@@ -83,7 +83,7 @@ class Checkpoints:
         return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
 
     def is_gone(self, step: int) -> bool:
-        """Whether a training beside has deleted a step meanwhile; then `steps` looks anew."""
+        """Whether a concurrent training has deleted a step meanwhile; then `steps` reads anew."""
         if (self.directory / str(step)).is_dir():
             return False
         self._manager.reload()

@@ -86,7 +86,7 @@ class Claim:
 
     The owner touches its file every few seconds. A file that was not touched for a minute, or
     whose process is gone from this machine, was left by a dead process and is taken over. Ages are
-    told by the clock of the file system, so the clocks of hosts may differ. A process that was
+    measured by the clock of the file system, so the clocks of hosts may differ. A process that was
     only asleep finds its claim gone and ends at once.
 
     Attributes:

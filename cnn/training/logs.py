@@ -39,7 +39,7 @@ class MetricLog:
             return
         self.remark = _mend(folder.metrics_file, step)
         self._trackers = trackers and trackers()
-        # Unbuffered: what the disk refuses is told at once, and can be taken back.
+        # Unbuffered: a full disk raises at once, and the partial row can be removed.
         self._file = open(folder.metrics_file, "ab", buffering=0)  # noqa: SIM115 closed by close()
 
     def write(self, step: int, split: str, metrics: dict[str, float]) -> None:
@@ -118,7 +118,7 @@ def metrics_at(file: Path, step: int, split: str) -> dict[str, float]:
 
 
 def _mend(file: Path, step: int) -> str:
-    """Takes out rows after a step and lines that are no rows; says which of these, or ""."""
+    """Removes rows after a step and damaged lines; returns a description of the latter, or ""."""
     rows, others = _rows_and_others(file)
     remark = ""
     if others:

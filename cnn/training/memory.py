@@ -1,4 +1,4 @@
-"""A device that is out of memory, told with what was asked for and what would fit."""
+"""Out-of-memory errors in one sentence: what was requested and what would fit."""
 
 import math
 import re
@@ -21,7 +21,7 @@ class OutOfMemoryError(UserError):
 
 @contextmanager
 def memory_told(config: ConfigDict) -> Iterator[None]:
-    """Context in which a device that is out of memory is told in one sentence.
+    """Context that turns out-of-memory errors into one sentence.
 
     Raises:
       OutOfMemoryError: what was to be held at once, what there is, and which field to change.

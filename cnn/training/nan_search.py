@@ -1,4 +1,4 @@
-"""Where a step first stops being finite: the step again, layer by layer, outside jit."""
+"""Finds the first non-finite value of a step by running it again, layer by layer, outside jit."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Several seeds of one config in one program: spread over the devices, with nothing between them.
+"""Several seeds of one config in one program, distributed over the devices without communication.
 
 Every replica has a run folder of its own and an end of its own; they share the compiled update, the
 compiled evaluation and the images. Replicas may start at different steps: one that is ahead keeps

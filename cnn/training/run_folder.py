@@ -177,7 +177,7 @@ class RunFolder:
             ) from error
 
     def finish(self, result: dict[str, Any], outcomes: dict[str, np.ndarray]) -> None:
-        """Writes what every test example was taken for, and then the result, which ends the run."""
+        """Writes per-example test predictions and losses, then the result, which ends the run."""
         partial = self.predictions_file.with_suffix(".partial.npz")
         classes = np.uint8 if len(result["test"]["confusion"]) <= 256 else np.uint16
         np.savez_compressed(

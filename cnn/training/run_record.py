@@ -33,7 +33,7 @@ from cnn.training.trackers import Trackers
 
 
 class RunRecord:
-    """Context that writes everything a run leaves behind; on the way out it closes what it opened.
+    """Context that writes all files of a run; on exit it closes what it opened.
 
     Whoever drives the run makes the steps and hands in their sums, outcomes and states.
 

@@ -1,1 +1,1 @@
-"""Runs of a study: who trains them, where, and what happens when one fails."""
+"""Executes the runs of a study: workers, clusters and failures."""

@@ -1,4 +1,4 @@
-"""Which GPU a worker of this machine sees: JAX takes all that it sees, and most of their memory."""
+"""Assigns GPUs to workers: JAX takes all visible GPUs, and most of their memory."""
 
 import os
 from collections.abc import Mapping

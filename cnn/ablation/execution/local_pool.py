@@ -1,4 +1,4 @@
-"""Runs a study in processes of this machine."""
+"""Runs a study in local processes."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from cnn.training.provenance import usable_cores
 
 
 class LocalPool:
-    """Worker processes; one that dies of something else than a signal to stop is replaced."""
+    """Worker processes; one that dies of anything but a stop signal is replaced."""
 
     def __init__(
         self,
@@ -46,22 +46,22 @@ class LocalPool:
         return subprocess.Popen(self._command, stdin=pipe, env=environment, process_group=0)
 
     def poll(self) -> bool:
-        """Replaces dead workers; returns whether any is at work."""
+        """Replaces dead workers; returns whether any is running."""
         for i, process in enumerate(self._processes):
             if process.poll() not in (None, 0) and self._blame(process):
                 self._processes[i] = self._start(i)
         return any(process.poll() is None for process in self._processes)
 
     def _blame(self, process: subprocess.Popen) -> bool:
-        """Notes what the runs of a dead worker died of; returns whether it held any."""
+        """Records why the runs of a dead worker failed; returns whether it held any."""
         held = self._release(process)
-        # One that made no step has told so itself.
+        # A worker that made no progress has recorded this itself.
         if process.returncode != HUNG:
             blame(held, f"its process died {_of(process.returncode)}")
         return bool(held) or process.returncode == LOST
 
     def _release(self, process: subprocess.Popen) -> list[Run]:
-        """Gives back what a process held that has ended; returns it."""
+        """Releases the runs that an ended process held; returns them."""
         process.stdin.close()
         held = [run for run in self._runs if is_held_by(run.folder, process.pid)]
         for run in held:
@@ -69,7 +69,7 @@ class LocalPool:
         return held
 
     def stop(self) -> None:
-        """Asks every worker to stop after its step, and waits for it."""
+        """Asks every worker to stop after its current step, and waits for it."""
         for process in self._processes:
             if process.poll() is None:
                 process.terminate()
@@ -79,19 +79,19 @@ class LocalPool:
 
 
 def _of(code: int) -> str:
-    """Says what a process died of."""
+    """Describes how a process died."""
     if code == -signal.SIGKILL:
         return "of signal 9 (SIGKILL), which is what a machine sends that is out of memory"
     return f"of signal {-code}" if code < 0 else f"with exit code {code}"
 
 
 def workers_here(replicas: int | None = None) -> int:
-    """Returns how many workers this machine takes: one per GPU, else one per core or replica."""
+    """Returns the default number of workers: one per GPU, else one per core or replica."""
     return len(visible_gpus()) or max(1, usable_cores() // (replicas or 1))
 
 
 def threads(workers: int) -> dict[str, str]:
-    """Gives each of several workers one thread, so that they do not fight for the cores."""
+    """Limits each of several workers to one thread, so that they do not compete for cores."""
     if workers == 1:
         return {}
     flags = os.environ.get("XLA_FLAGS", "")

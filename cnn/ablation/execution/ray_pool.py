@@ -1,4 +1,4 @@
-"""Runs a study on a Ray cluster: one task per run, on any node that has room for it."""
+"""Runs a study on a Ray cluster: one task per run, on any node with free resources."""
 
 import os
 import time
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class RayPool:
-    """The open runs as Ray tasks; a task whose node dies is started again on another.
+    """The open runs as Ray tasks; a task whose node dies is restarted on another.
 
     The cluster is that of $RAY_ADDRESS, or the one that this host is part of, or else this host.
     All nodes see the code and the study's folder under the same paths.
@@ -53,7 +53,7 @@ class RayPool:
         self._pending = {train.remote(run, here, patience): run for run in runs if is_open(run)}
 
     def poll(self) -> bool:
-        """Notes what became of the runs; returns whether any is left."""
+        """Records finished and failed runs; returns whether any is left."""
         if not self._pending:
             return False
         done, _ = self._ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
@@ -67,14 +67,14 @@ class RayPool:
         return bool(self._pending)
 
     def stop(self) -> None:
-        """Ends the tasks that are left; what they have saved is gone on with."""
+        """Cancels the remaining tasks; their runs can be resumed."""
         for task in self._pending:
             self._ray.cancel(task, force=True)
         self._ray.shutdown()
 
 
 def _environment(gpus: float) -> dict[str, str]:
-    """What the processes that train need: the code, one thread each, and their share of a GPU."""
+    """Environment of the training processes: the code, one thread each, their share of a GPU."""
     variables = threads(workers=2) | {"PYTHONPATH": str(ROOT)}
     if 0 < gpus < 1:
         # JAX takes three quarters of a GPU's memory, whoever else is on it.

@@ -1,4 +1,4 @@
-"""A study that is registered before it is trained: what decides its verdicts, with a hash."""
+"""Preregistration: what decides the verdicts of a study, frozen before training, with a hash."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ FILE = "registration.json"
 
 
 def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides: list[str]) -> str:
-    """Begins a study and writes down what may not change; returns its SHA-256.
+    """Creates a study and records what may not change; returns its SHA-256.
 
     Raises:
       UserError: a run of the study has begun, or it is registered otherwise.
@@ -38,7 +38,7 @@ def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides:
 
 
 def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
-    """Returns the hash of a registered study, and what changed since; ("", ()) of another.
+    """Returns the hash of a registered study and the changes since; ("", ()) if unregistered.
 
     Raises:
       UserError: the registration itself was changed.
@@ -59,7 +59,7 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
 
 
 def _content(plan: StudyPlan) -> dict[str, Any]:
-    """What decides a study: its plan, and the config of every arm."""
+    """Returns what decides the verdicts: the plan, and the config of every arm."""
     configs = {
         name: fingerprint(runs[0].load().config) for name, runs in arms_of(plan, Path()).items()
     }

@@ -1,4 +1,4 @@
-"""Runs a study: starts a pool of workers, and shows how far they are and the time left."""
+"""Runs a study: starts a pool of workers, and shows progress and time left."""
 
 import time
 from collections.abc import Callable
@@ -21,16 +21,16 @@ class Pool(Protocol):
     """Workers that train the open runs of a study."""
 
     def poll(self) -> bool:
-        """Looks after the workers; returns whether any is at work."""
+        """Supervises the workers; returns whether any is running."""
 
     def stop(self) -> None:
-        """Ends them; what they have saved is gone on with."""
+        """Stops the workers; their runs can be resumed."""
 
 
 def run_study(
     folder: StudyFolder, start_pool: Callable[[list[Run]], Pool], task: Task
 ) -> int | None:
-    """Trains what is not finished; failed runs are tried again.
+    """Trains all unfinished runs; failed runs are retried.
 
     Any number of these may work on one folder at the same time, on one host or several.
 

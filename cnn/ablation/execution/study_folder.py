@@ -1,4 +1,4 @@
-"""A study's folder describes itself: what was asked for, beside the run folders."""
+"""The folder of a study: its plan, next to the run folders."""
 
 import json
 import shlex
@@ -17,7 +17,7 @@ from cnn.config.json_file import read_json
 from cnn.config.record import differences
 from cnn.training.run_folder import RunFolder, write_atomically
 
-# What decides a verdict: nobody may change it who has seen results.
+# What decides the verdicts may not change once there are results.
 FROZEN = (
     "baseline",
     "margin",
@@ -31,7 +31,7 @@ FROZEN = (
 
 
 def failure_file(folder: Path) -> Path:
-    """Returns where the failure of the run in a folder is told."""
+    """Returns the file that records the failure of the run in a folder."""
     return folder.with_name(folder.name + ".failure.json")
 
 
@@ -47,16 +47,16 @@ class StudyFolder:
 
     @property
     def file(self) -> Path:
-        """Where the description lies."""
+        """The description of the study."""
         return self.path / "study.json"
 
     @property
     def units_file(self) -> Path:
-        """Where the unit of each test example is told."""
+        """The independent unit of each test example."""
         return self.path / "units.json"
 
     def begin(self, plan: StudyPlan, config: str, overrides: Sequence[str]) -> None:
-        """Writes down what is asked for; arms and seeds may be added to a study that has begun.
+        """Records the plan; arms and seeds may be added to a study with results.
 
         Seeds that are added make one more analysis of the same study. From the first result on,
         what decides the verdicts is frozen.
@@ -140,7 +140,7 @@ class StudyFolder:
         return AnalysisSchedule(tuple(said["analyses"]), said["planned"])
 
     def changes(self) -> tuple[str, ...]:
-        """Says what the study has become that it was not when its first result was in."""
+        """Returns what changed in the arms of the study since its first result."""
         began, now = self.description()["began_with"], self.plan().arms
         changed = {name: "was added" for name in now if name not in began}
         changed |= {name: "was left out" for name in began if name not in now}
@@ -157,7 +157,7 @@ class StudyFolder:
     def matched(self, config: str, overrides: Sequence[str]) -> StudyPlan | None:
         """Returns the plan whose arms were matched by time here, if it is of the same study.
 
-        Measured again, they would come out a little different.
+        Measured again, the match would differ slightly.
         """
         if not self.file.is_file():
             return None
@@ -185,7 +185,7 @@ class StudyFolder:
         return StudyPlan(**self.description()["plan"])
 
     def command(self) -> str:
-        """Returns the command that made the study."""
+        """Returns the command that ran the study."""
         said = self.description()
         given = [f"--config.{text}" for text in said["overrides"]]
         here = Path.cwd()

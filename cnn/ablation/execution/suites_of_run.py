@@ -1,4 +1,4 @@
-"""What a study asks eval.py to measure on a run, beside its accuracy."""
+"""Evaluation suites that a study runs on every run, besides accuracy."""
 
 from collections.abc import Callable
 
@@ -14,13 +14,13 @@ SPLIT = "test"
 
 
 def missing(run: Run) -> list[Asked]:
-    """Returns the suites of a finished run that were not measured to their end as asked."""
+    """Returns the suites whose results a finished run lacks or has incompletely."""
     asked = [suite for text in run.suites for suite in chosen(text)]
     return [suite for suite in asked if not _is_there(run, suite)]
 
 
 def measure_missing(run: Run, alive: Callable[[], None]) -> None:
-    """Measures the rest of them, on the last checkpoint; `alive` is called on the way.
+    """Runs the missing suites on the last checkpoint, calling `alive` meanwhile.
 
     Raises:
       UserError: a suite does not fit the run.

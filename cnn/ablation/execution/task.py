@@ -1,4 +1,4 @@
-"""Which task of a job array this is, and where in the study it begins."""
+"""The task of a job array, and the runs it starts with."""
 
 import os
 import re
@@ -13,11 +13,11 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Task:
-    """One of several processes, maybe on other hosts, that share a study.
+    """One of several processes, possibly on several hosts, that share a study.
 
     Attributes:
       index: from 0.
-      count: of tasks; 0 where that is not known.
+      count: number of tasks; 0 if unknown.
     """
 
     index: int = 0
@@ -27,11 +27,11 @@ class Task:
         return f"{self.index}/{self.count}"
 
     def share(self, runs: Sequence[Item]) -> list[Item]:
-        """Returns the runs that this task begins with: every count-th; all if it is not known."""
+        """Returns the runs that this task starts with: every count-th; all if count is 0."""
         return list(runs[self.index :: self.count] if self.count else runs)
 
     def order(self, runs: Sequence[Item]) -> list[Item]:
-        """Returns all runs, its share first: whatever the other tasks leave is done too."""
+        """Returns all runs, those of its share first."""
         if not self.count:
             start = self.index % max(1, len(runs))
             return [*runs[start:], *runs[:start]]
@@ -40,7 +40,7 @@ class Task:
 
 
 def parse_task(text: str) -> Task:
-    """Reads "i/n", i from 0; n is 0 where the number of tasks is not known.
+    """Parses "i/n", i from 0; n is 0 if the number of tasks is unknown.
 
     Raises:
       UserError: not of that form, or no such task.
@@ -57,7 +57,7 @@ def parse_task(text: str) -> Task:
 def find_task(text: str | None, environment: Mapping[str, str] = os.environ) -> Task:
     """Returns the task that --task names, else that of a Slurm array or a Kubernetes indexed job.
 
-    Slurm tells the number of tasks; Kubernetes does not, and there every task begins elsewhere.
+    Slurm provides the number of tasks; Kubernetes does not: each task starts at another run.
 
     Raises:
       UserError: see `parse_task`.
@@ -69,7 +69,7 @@ def find_task(text: str | None, environment: Mapping[str, str] = os.environ) -> 
             int(environment.get(f"SLURM_ARRAY_TASK_{name}", default))
             for name, default in (("ID", 0), ("MIN", 0), ("STEP", 1), ("COUNT", 0))
         )
-        # Ids may have gaps, as in --array=1,5,9: then where a task begins is approximate.
+        # Ids may have gaps, as in --array=1,5,9: then the starting point is approximate.
         index = (number - first) // step
         return Task(index % count if count else index, count)
     if "JOB_COMPLETION_INDEX" in environment:

@@ -1,4 +1,4 @@
-"""Ends a worker that makes no step any more, which a sign of life from a thread would hide."""
+"""Ends a worker that makes no progress, which a heartbeat thread would hide."""
 
 import os
 import sys
@@ -6,17 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 
-PATIENCE = 30 * 60.0  # seconds; the compilation of a large network is no step either
-HUNG = 70  # exit code of a worker that made no step, as sysexits.h calls "internal error"
+PATIENCE = 30 * 60.0  # seconds; compiling a large network takes minutes without a step
+HUNG = 70  # exit code of a hung worker: "internal error" in sysexits.h
 
 
 class Watchdog:
-    """Context in which `alive` has to be called again and again.
+    """Context in which `alive` has to be called regularly.
 
     Args:
-      patience: seconds without a call after which the process is given up.
-      give_up: told before the process ends, with a sentence that says why.
-      end: ends the process; os._exit, as nothing else ends one whose main thread hangs.
+      patience: seconds without a call after which the process is ended.
+      give_up: called with the reason before the process ends.
+      end: ends the process; os._exit by default, since nothing else works if the main thread hangs.
     """
 
     def __init__(
@@ -30,16 +30,16 @@ class Watchdog:
         self._stop = threading.Event()
 
     def __enter__(self) -> "Watchdog":
-        """Begins to watch."""
+        """Starts watching."""
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Watches no longer."""
+        """Stops watching."""
         self._stop.set()
 
     def alive(self) -> None:
-        """Says that a step was made."""
+        """Reports progress."""
         self._last = time.monotonic()
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""Trains and measures the runs of a study that nobody else does, one or a few seeds at a time."""
+"""Trains and evaluates the unclaimed runs of a study, one or a few seeds at a time."""
 
 import json
 import os
@@ -30,21 +30,21 @@ from cnn.training.start import use_compilation_cache
 
 
 def record_failure(run: Run, sentence: str, *, diverged: bool = False) -> None:
-    """Notes that a run failed, and why, for the report; divergence counts against its arm."""
+    """Records that and why a run failed, for the report; divergence counts against its arm."""
     failure = {"error": sentence, "diverged": diverged}
     write_atomically(failure_file(run.folder), json.dumps(failure) + "\n")
 
 
 def alone_file(folder: Path) -> Path:
-    """Returns the file that says that a run is not to be trained together with others."""
+    """Returns the file that marks a run to be trained alone, not in a group of replicas."""
     return folder.with_name(folder.name + ".alone")
 
 
 def blame(runs: list[Run], sentence: str) -> None:
-    """Notes what ended the worker that held some runs.
+    """Records why the worker that held some runs ended.
 
-    A single one has failed. Of several, any may be to blame: each is to be trained alone, which
-    shows whose it was and lets the others finish.
+    A single run has failed. Of several, any may be the cause: each is then trained alone, which
+    identifies it and lets the others finish.
     """
     for run in runs:
         if len(runs) > 1:
@@ -54,14 +54,14 @@ def blame(runs: list[Run], sentence: str) -> None:
 
 
 def is_open(run: Run) -> bool:
-    """Whether a run has not failed, and is not finished and measured either."""
+    """Whether a run has neither failed nor been trained and evaluated completely."""
     if failure_file(run.folder).exists():
         return False
     return not RunFolder(run.folder).result_file.exists() or bool(missing(run))
 
 
 def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
-    """Trains every open run that is not claimed; returns an exit code.
+    """Trains every open, unclaimed run; returns an exit code.
 
     A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
     which the study's runner knows what it died of. Others that show no sign of life are waited
@@ -70,7 +70,7 @@ def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
     Args:
       runs: of the study, in the order to train them in.
       replicas: seeds of one arm that are trained together in one process.
-      patience: seconds without progress after which this process gives its runs up and ends.
+      patience: seconds without progress after which this process releases its runs and ends.
     """
     while True:
         code, waiting = _pass(runs, replicas, patience)
@@ -80,13 +80,13 @@ def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
 
 
 def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
-    """Goes through all runs once; returns an exit code, and whether some worker may be dead."""
+    """Iterates once over all runs; returns an exit code, and whether some worker may be dead."""
     waiting = False
     for run in runs:
         if not is_open(run):
             continue
         same = [r for r in runs if (r.network, r.arm) == (run.network, run.arm)]
-        # The run itself first: whoever comes later in the list has a turn of its own.
+        # The run itself first; later ones in the list get their own turn.
         with _claimed([run, *(r for r in same if r is not run)], replicas) as (held, silent):
             waiting |= silent
             try:
@@ -104,7 +104,7 @@ def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
 
 @contextmanager
 def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
-    """Holds the first open runs that can be had, and tells whether another's worker may be dead."""
+    """Claims the first available open runs; also returns whether another worker may be dead."""
     held, silent = [], False
     with ExitStack() as claims:
         for run in filter(is_open, runs):
@@ -121,7 +121,7 @@ def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
 
 
 def _work_on(runs: list[Run], replicas: int, alive: Callable[[], None]) -> list[Ending]:
-    """Trains runs of one arm and measures their suites; returns each result, or what ended it."""
+    """Trains runs of one arm and runs their suites; returns each result or error."""
     endings = _train(runs, replicas, alive)
     return [_measure(*pair, alive) for pair in zip(runs, endings, strict=True)]
 
@@ -138,7 +138,7 @@ def _measure(run: Run, ending: Ending, alive: Callable[[], None]) -> Ending:
 
 
 def _train(runs: list[Run], replicas: int, alive: Callable[[], None]) -> list[Ending]:
-    """Trains runs of one arm; returns the result of each, or the error that ended it."""
+    """Trains runs of one arm; returns the result or error of each."""
     try:
         configs, folders = [run.load().config for run in runs], [run.folder for run in runs]
         # A seed that is left over has one device too, as the others had.
@@ -161,7 +161,7 @@ def _sentence(error: Exception) -> str:
 
 
 def seed_by_seed(arms: dict[str, list[Run]]) -> list[Run]:
-    """Orders runs seed by seed, so that an unfinished study has every arm at about equal seeds."""
+    """Orders runs by seed, so that arms of an unfinished study have similar numbers of seeds."""
     return [run for runs in zip(*arms.values(), strict=True) for run in runs]
 
 
@@ -181,7 +181,7 @@ def stop_without(runner: int) -> None:
 
 
 def main(workdir: str, task: str, replicas: str, patience: str) -> int:
-    """Works on the study of a folder; replicas "0": one an accelerator, and one on CPUs."""
+    """Works on a study; replicas "0" means one per accelerator, and one on CPUs."""
     stop_without(sys.stdin.fileno())
     use_compilation_cache()
     if int(replicas):

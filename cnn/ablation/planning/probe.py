@@ -1,4 +1,4 @@
-"""An arm before it is trained: what a step takes, and whether another arm is the same function."""
+"""An arm before training: the time of a step, and whether another arm is the same function."""
 
 import math
 import time

@@ -144,7 +144,7 @@ def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] 
       plugins: files to load, besides those that the study names.
 
     Raises:
-      UserError: no such file, or one that describes no study that could be judged.
+      UserError: no such file, or one without a study that can be analyzed.
     """
     file, _, argument = path.partition(":")
     file = find_file(file, "--config", ready_configs("configs/ablations"))

@@ -24,7 +24,7 @@ from cnn.pages.charts import (
 from cnn.pages.page import figure, heat_table, panels
 
 NAMED = 9  # arms up to which every point of a scatter plot carries its name
-POINTS = 80  # of a learning curve: more cannot be told apart in a small panel
+POINTS = 80  # of a learning curve: more are indistinguishable in a small panel
 
 
 def kind_of(analysis: Analysis, summary: Summary) -> str:

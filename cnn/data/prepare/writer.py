@@ -124,7 +124,7 @@ class PreparedSet:
 def write(prepared: PreparedSet, root: Path) -> dict[str, int]:
     """Writes a data set below `root`; returns the number of examples of each split.
 
-    An error or an interruption leaves nothing behind; what a killed process left is removed.
+    An error or an interruption leaves no files; those of a killed process are removed.
 
     Raises:
       UserError: the set is there already, two examples have one key, or there is no room.

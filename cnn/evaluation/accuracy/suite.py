@@ -14,7 +14,7 @@ from cnn.training.metrics import summarize
 
 
 def measure_accuracy(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Evaluates a checkpoint on every example of a split once; see `metrics.summarize`.
+    """Evaluates a checkpoint on every example of a split exactly once; see `metrics.summarize`.
 
     On the machine of the run these are training's final metrics (docs/reliability.md, Determinism).
     """

@@ -35,8 +35,8 @@ def measure_adversarial(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: examples, spread evenly over the split; 0: all.
+      progress: called after each batch.
+      images: examples, evenly spaced over the split; 0: all.
       epsilon: largest change of a pixel, in grey levels of 255.
       steps: of PGD.
 

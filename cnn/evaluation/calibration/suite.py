@@ -36,7 +36,7 @@ METRICS = (
 
 
 def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Measures calibration of a split; the temperature is fitted on the validation part alone.
+    """Measures calibration of a split; the temperature is fitted on the validation part only.
 
     Memory is that of a batch and 18 bytes per example. The logits of the validation part lie in a
     temporary file, 4 bytes per class and example, while the temperature is fitted.

@@ -64,8 +64,8 @@ def measure_corruption(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each corruption.
-      images: to corrupt, spread evenly over the split; 0: all. Files are always read whole.
+      progress: called after each corruption.
+      images: to corrupt, evenly spaced over the split; 0: all. Files are always read whole.
       severities: some of 1 to 5.
       jpeg: pass what has ImageNet-C's parameters through JPEG, as its files were saved.
 

@@ -34,7 +34,7 @@ def cost_section(runs: Sequence[MeasuredRun]) -> Markup:
                 ("p99, ms", "of the latency"),
                 ("training step, ms", "at train.batch_size, median"),
                 ("training memory, MiB", "as XLA planned it"),
-                ("peak memory, MiB", "of the process, where the backend tells"),
+                ("peak memory, MiB", "of the process, if the backend reports it"),
             )
         ),
         Column("device"),

@@ -51,7 +51,7 @@ METRICS = (
 
 
 def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Counts the network, then measures it; see `cnn.cost.count` and `cnn.cost.speed`.
+    """Counts parameters and MACs, then measures speed and memory; see `cnn.cost.count` and `cnn.cost.speed`.
 
     The split is not read: costs do not depend on it.
     """

@@ -38,8 +38,8 @@ def measure_deformation(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: examples, spread evenly over the split; 0: all.
+      progress: called after each batch.
+      images: examples, evenly spaced over the split; 0: all.
       points: control points along each axis.
       displacement: largest of a control point, in pixels.
 

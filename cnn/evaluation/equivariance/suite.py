@@ -17,8 +17,8 @@ def measure_equivariance(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: examples, spread evenly over the split; 0: all. The mean over a thousand is that over
+      progress: called after each batch.
+      images: examples, evenly spaced over the split; 0: all. The mean over a thousand is that over
         any more of them to two digits.
 
     Returns:

@@ -45,8 +45,8 @@ def draw_features(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each picture.
-      images: to draw maps of, spread evenly over the split.
+      progress: called after each picture.
+      images: to draw maps of, evenly spaced over the split.
       examples: instead of these, the places of images in the split.
       channels: of each block's maps.
 
@@ -110,7 +110,7 @@ def _taken_for_others(
     for i, pair in enumerate(confused):
         shown = drawing.pictures(part.read(np.array(pair["examples"]))[0])
         times = "once" if pair["count"] == 1 else f"{pair['count']} times"
-        caption = f"{pair['right']} taken for {pair['predicted']}, {times}"
+        caption = f"{pair['right']} predicted as {pair['predicted']}, {times}"
         yield f"confused_{i}", grid([in_colour(image / 255) for image in shown]), caption
 
 

@@ -35,8 +35,8 @@ def measure_ood(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: examples of each set, spread evenly over it; 0: all.
+      progress: called after each batch.
+      images: examples of each set, evenly spaced over it; 0: all.
       path: of other data, class folders or an `.npz` as `data.path` takes; labels are not read.
 
     Returns:

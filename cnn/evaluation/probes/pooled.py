@@ -39,7 +39,7 @@ def pooled_features(
     Args:
       run: a checkpoint.
       split: what the probe is measured on.
-      train_images: examples of the training part, spread evenly over it; 0: all.
+      train_images: examples of the training part, evenly spaced over it; 0: all.
       progress: counts examples.
 
     Raises:

@@ -34,7 +34,7 @@ def effective_field(
       variables: of the model.
       batches: of normalised images `[B, *spatial, C]`.
       layer: a submodule of the model that returns `[B, *spatial, C]`.
-      show: told how many images are done.
+      show: called with the number of images done.
 
     Returns:
       float64 `[*spatial]`.

@@ -49,8 +49,8 @@ def measure_receptive_field(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: of the effective field, spread evenly over the split; 0: all.
+      progress: called after each batch.
+      images: of the effective field, evenly spaced over the split; 0: all.
 
     Returns:
       {"axes": {names of axes: [fields]}, see `fields_of_axes`; "effective": {"layer", "images",

@@ -62,8 +62,8 @@ def measure_shift(
     Args:
       run: the checkpoint.
       split: its name.
-      progress: told after each batch.
-      images: examples, spread evenly over the split; 0: all.
+      progress: called after each batch.
+      images: examples, evenly spaced over the split; 0: all.
       exhaustive: of these, how many are moved by every circular shift; 0: none.
       budget: forward passes of single images over all shifts, which lowers `exhaustive` if need be:
         more would take longer than the rest.

@@ -84,7 +84,7 @@ _SPEECH = "http://download.tensorflow.org/data/"
 BUILDERS.add(
     "speech_commands",
     Builder(
-        "spoken words of a second, twelve classes",
+        "one-second spoken words, twelve classes",
         (
             Archive(
                 f"{_SPEECH}speech_commands_v0.02.tar.gz",
