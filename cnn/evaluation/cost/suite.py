@@ -51,7 +51,9 @@ METRICS = (
 
 
 def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Counts parameters and MACs, then measures speed and memory; see `cnn.cost.count` and `cnn.cost.speed`.
+    """Counts parameters and MACs, then measures speed and memory.
+
+    See `cnn.cost.count` and `cnn.cost.speed`.
 
     The split is not read: costs do not depend on it.
     """
