@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 PAGES = ("README.md", "docs/studies.md")
 TRY = '--config.train.duration="20 steps"'
 # What needs a network connection or would run this very test: CI runs it through make. And the 40
-# runs of a study: tests/ablation/test_ablate.py gives the same commands a smaller one.
+# runs of a study, which take minutes of two cores however short each is (every run compiles and
+# evaluates): tests/ablation/test_ablate.py gives the same commands a study of nine runs.
 ELSEWHERE = {
     "make train",
     "make test",

@@ -29,7 +29,8 @@ def memory_told(config: ConfigDict) -> Iterator[None]:
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
+        # A program of several results says INTERNAL, and the rest in words.
+        if not re.search("RESOURCE_EXHAUSTED|Out of memory", str(error)):
             raise
         raise OutOfMemoryError(describe_shortage(str(error), config, _free_bytes())) from error
 

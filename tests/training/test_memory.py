@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from cnn.training.loop import train
@@ -34,12 +35,21 @@ def test_without_numbers_the_next_number_of_micro_batches_is_advised():
     assert "needs more than there is; try train.accumulation=2 (micro-batches of 8)" in said
 
 
-def test_a_real_allocation_that_is_refused():
+def one_result(x):
+    return jnp.zeros((2**44,), jnp.float32)
+
+
+def several_results(x):
+    return 2 * x, jnp.sort(jnp.broadcast_to(x, (2**34, 1000)) * x[0]).sum()
+
+
+@pytest.mark.parametrize("program", [one_result, several_results])
+def test_a_real_allocation_that_is_refused(program):
     with (
         pytest.raises(OutOfMemoryError, match=r"Out of memory: .* GiB more"),
         memory_told(tiny_config()),
     ):
-        jax.block_until_ready(jnp.zeros((2**44,), jnp.float32))
+        np.asarray(jax.jit(program)(jnp.ones(1000))[0])
 
 
 def test_a_state_that_cannot_fit_is_refused_before_anything_is_written(tmp_path):
