@@ -42,10 +42,15 @@ def _imagenet_validation(path: Path) -> Iterator[Example]:
             )
 
 
-def _imagenet(files: Files) -> list[PreparedSet]:
+def imagenet_classes() -> tuple[str, ...]:
+    """Returns the WNIDs of the 1,000 classes of ImageNet 2012, in their order."""
     from tensorflow_datasets.core.utils.resource_utils import tfds_path
 
-    names = tuple(Path(tfds_path("datasets/imagenet2012/labels.txt")).read_text().split())
+    return tuple(Path(tfds_path("datasets/imagenet2012/labels.txt")).read_text().split())
+
+
+def _imagenet(files: Files) -> list[PreparedSet]:
+    names = imagenet_classes()
     features = {
         "image": image(None, None, 3, encoding="jpeg"),
         "label": label(names),
