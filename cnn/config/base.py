@@ -29,7 +29,7 @@ _SIZE = "[1, 65536]"
 _BATCH = "[1, 1048576]"
 _SEED = "[-1, 2147483647]"
 
-# "" and (): as the network's authors published it; `python -m cnn.models` shows that.
+# "" and (): as published by the network's authors; see `python -m cnn.models`.
 FIELDS: dict[str, Field] = {
     "seed": whole(
         0, "[0, 2147483647]", "drives initialisation, data order, augmentation and dropout"
@@ -39,25 +39,25 @@ FIELDS: dict[str, Field] = {
         "", "fine-tuning: run folder, checkpoint or weights file to start from", later=True
     ),
     "init_head": choice(
-        ("keep", "new"), "fine-tuning: the classifier; new: as it is born", later=True
+        ("keep", "new"), "fine-tuning: the classifier; new: freshly initialised", later=True
     ),
     "init_inflation": choice(
         ("none", "mean", "centre"),
-        "fine-tuning a network of clips from one of images: 2-D kernels repeated along time over "
+        "fine-tuning a video network from an image network: 2-D kernels repeated along time over "
         "its length, or at the middle frame only",
         later=True,
     ),
     **prefixed(
         "seeds",
-        init=whole(-1, _SEED, "holds one of them at a seed of its own; -1: follows seed"),
+        init=whole(-1, _SEED, "separate seed for this; -1: derived from seed"),
         order=whole(-1, _SEED, "likewise"),
         augment=whole(-1, _SEED, "likewise"),
         dropout=whole(-1, _SEED, "likewise"),
     ),
     **prefixed(
         "data",
-        signal=text("image", "what examples are; see cnn/data/signals", later=True),
-        source=text("tfds", "where they come from; see cnn/data/sources"),
+        signal=text("image", "kind of the examples: image, sound or video", later=True),
+        source=text("tfds", "where the data come from; see cnn/data/sources"),
         name=text("fashion_mnist", "tfds, moving: name of the data set"),
         version=text("", 'tfds: such as "3.0.1"; "" takes the newest in data_dir'),
         data_dir=text("", 'tfds: folder of prepared data sets; "": tfds\' default', free=True),
@@ -66,16 +66,16 @@ FIELDS: dict[str, Field] = {
         ),
         # Such as "train[:50%]"; folder: a subfolder of path, or ".", and maybe " ~ REGEX", which
         # its files' paths below it have to contain.
-        train_split=text("train", "what is trained on"),
-        test_split=text("test", "read by the final evaluation and eval.py only"),
+        train_split=text("train", "split to train on"),
+        test_split=text("test", "split for the final evaluation and eval.py only"),
         validation=split_share(
-            "0%", 'carved out of train whatever the seed: "10%", "5000 examples"'
+            "0%", 'held out of train, independent of the seed: "10%", "5000 examples"'
         ),
         validation_split=text(
-            "", 'a ready-made split in its place, such as "val"; "": none', later=True
+            "", 'a separate validation split instead, such as "val"; "": none', later=True
         ),
         image_size=whole(
-            0, "[0, 65536]", "pixels the centre square is resized to; moving: of a frame; 0: stored"
+            0, "[0, 65536]", "pixels per side after resizing; moving: of a frame; 0: as stored"
         ),
         interpolation=choice(
             ("area", "bilinear", "bicubic"),
@@ -89,7 +89,7 @@ FIELDS: dict[str, Field] = {
             later=True,
         ),
         channels=choice((0, 1, 3), "tfds, folder: 1: grey, 3: colour; 0: as stored"),
-        broken_files=choice(("refuse", "skip"), "folder: what happens to them"),
+        broken_files=choice(("refuse", "skip"), "folder, tar: unreadable files"),
         synthetic_shape=several(
             whole(1, _SIZE, "synthetic: height, width, channels"), 32, 32, 3, counts=(2, 3, 4)
         ),
@@ -105,7 +105,7 @@ FIELDS: dict[str, Field] = {
         device_limit=whole(
             1024,
             "[0, 16777216]",
-            "largest split, in MiB, that goes on the device",
+            "largest split, in MiB, kept on the device",
             when="data.placement=auto",
             free=True,
         ),
@@ -126,9 +126,16 @@ FIELDS: dict[str, Field] = {
         sampling=choice(
             ("dense", "uniform"), "dense: `stride` apart | uniform: one of each equal part"
         ),
-        stride=whole(1, _SIZE, "from one frame to the next", when="data.video.sampling=dense"),
-        random=flag(True, "in training: the start, or for uniform each place in its part"),
-        short=choice(("loop", "hold", "refuse"), "videos of too few frames; hold: the last one"),
+        stride=whole(
+            1,
+            _SIZE,
+            "frames from one frame of the clip to the next",
+            when="data.video.sampling=dense",
+        ),
+        random=flag(True, "in training: random start, or for uniform random position in each part"),
+        short=choice(
+            ("loop", "hold", "refuse"), "videos with too few frames; hold: repeat the last one"
+        ),
     ),
     **prefixed(
         "data.sound",
@@ -138,7 +145,7 @@ FIELDS: dict[str, Field] = {
         short=choice(("pad", "refuse"), "folder, tfds: shorter sounds; pad: zeros at the end"),
         long=choice(("centre", "start"), "folder, tfds: which part of a longer sound"),
         channels=choice((1, 0), "folder, tfds: 1: mixed to one; 0: as stored"),
-        features=choice(("log_mel", "wave", "mfcc"), "what the network sees"),
+        features=choice(("log_mel", "wave", "mfcc"), "input of the network"),
         fft=whole(512, "[2, 1048576]", "samples per transform", when=_SPECTRA),
         window_length=whole(
             0, "[0, 1048576]", "samples of the window, in its middle; 0: fft", when=_SPECTRA
@@ -149,37 +156,41 @@ FIELDS: dict[str, Field] = {
         ),
         centred=flag(True, "frames centred on multiples of the hop, zeros beyond", when=_SPECTRA),
         bands=whole(64, "[1, 4096]", "mel filters", when=_SPECTRA),
-        low=real(0.0, "[0, inf)", "Hz, where the lowest filter begins", when=_SPECTRA),
-        high=real(0.0, "[0, inf)", "Hz, where the highest ends; 0: half the rate", when=_SPECTRA),
+        low=real(0.0, "[0, inf)", "Hz, lower edge of the lowest filter", when=_SPECTRA),
+        high=real(
+            0.0, "[0, inf)", "Hz, upper edge of the highest filter; 0: half the rate", when=_SPECTRA
+        ),
         scale=choice(("slaney", "htk"), "mel scale", when=_SPECTRA),
-        filter_norm=choice(("area", "peak"), "what is 1 of each filter over Hz", when=_SPECTRA),
-        floor=real(1e-10, "[1e-30, 1]", "power below which everything is silence", when=_SPECTRA),
+        filter_norm=choice(("area", "peak"), "normalised to 1 for each filter", when=_SPECTRA),
+        floor=real(1e-10, "[1e-30, 1]", "power below which values are clipped", when=_SPECTRA),
         dynamic_range=real(
-            0.0, "[0, 1000]", "dB below a clip's loudest that are kept; 0: all", when=_SPECTRA
+            0.0, "[0, 1000]", "dB kept below the maximum of a clip; 0: all", when=_SPECTRA
         ),
         coefficients=whole(
             13,
             "[1, 4096]",
-            "cosines kept of the log-mel spectrum, from the 0th",
+            "cepstral coefficients kept, from the 0th",
             when="data.sound.features=mfcc",
         ),
         normalize=choice(
-            ("train", "clip", "none"), "by mean and std of the training part, or of each clip"
+            ("train", "clip", "none"), "by mean and std of the training split, or of each clip"
         ),
     ),
     **prefixed(
         "augment",
         flip=flag(False, "left-right, with probability one half"),
         pad=whole(0, "[0, 65536]", "pixels padded on each side before a random crop back to size"),
-        pad_mode=choice(("zero", "reflect"), "what they are"),
+        pad_mode=choice(("zero", "reflect"), "values of the padding"),
         random_resized_crop=several(
             real(1.0, "(0, 1]", "(smallest, largest) share of the area, such as (0.08, 1.0)"),
             counts=(0, 2),
         ),
         cutout=whole(0, "[0, 65536]", "pixels, side of the square set to the mean"),
         mixup=real(0.0, "[0, 1000]", "alpha of the Beta distribution; 0: off"),
-        cutmix=real(0.0, "[0, 1000]", "likewise; with both on, each step takes one of them"),
-        time_shift=real(0.0, "[0, 3600]", "seconds, the largest shift either way; zeros come in"),
+        cutmix=real(0.0, "[0, 1000]", "likewise; with both, each step applies one of them"),
+        time_shift=real(
+            0.0, "[0, 3600]", "seconds, largest shift in either direction, zero-filled"
+        ),
         noise=text("white", "white | pink | a folder of WAV and FLAC files"),
         noise_snr=several(
             real(0.0, "[-200, 200]", "(lowest, highest) signal-to-noise ratio in dB; (): no noise"),
@@ -192,60 +203,60 @@ FIELDS: dict[str, Field] = {
         band_masks=several(
             whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
         ),
-        extra=text("", "more operations on pixels: 'a, b(option=value)'", later=True),
+        extra=text("", "further augmentation policies: 'a, b(option=value)'", later=True),
         repeats=whole(
-            1, "[1, 64]", "times each example comes in a row, changed anew each time", later=True
+            1, "[1, 64]", "repeated augmentation: consecutive copies of each example", later=True
         ),
         color_ops=whole(0, "[0, 100]", "RandAugment-style colour operations per image; 0: off"),
-        color_magnitude=real(9.0, "[0, 30]", "as in the RandAugment paper"),
+        color_magnitude=real(9.0, "[0, 30]", "magnitude, as in the RandAugment paper"),
     ),
     **prefixed(
         "model",
-        name=text("plain", "the network: python -m cnn.models lists them"),
+        name=text("plain", "network; python -m cnn.models lists them"),
         features=several(whole(1, _SIZE, "width of each stage")),
         depths=several(whole(1, "[1, 4096]", "blocks of each stage")),
-        width=real(1.0, "(0, 64]", "MobileNets: factor of all widths"),
+        width=real(1.0, "(0, 64]", "MobileNets: width multiplier"),
         stem=text("", "cifar: strides 1, for 28 to 64 pixels | imagenet | deep: three 3x3"),
         stem_downsample=text("", "after the stem; `python -m cnn.layers` lists the operators"),
         downsample=text("", "on the main path, wherever the resolution drops"),
         shortcut_downsample=text("", "on the shortcut of a residual block, likewise"),
         temporal_downsample=text(
-            "", "clips: on the main path, along time; the others then leave it"
+            "", "video: on the main path, along time; the others then act on space only"
         ),
-        shortcut_temporal_downsample=text("", "clips: on the shortcut, along time"),
+        shortcut_temporal_downsample=text("", "video: on the shortcut, along time"),
         shortcut=choice(
             ("", "pad", "projection"), "pad: zero channels, option A | 1x1 convolution, option B"
         ),
         head=text("", "global pooling before the classifier"),
-        temporal_head=text("", "clips: pooling over what a network of images finds in each frame"),
-        norm=text("", "the normalisation"),
-        norm_momentum=real(
-            0.9, "[0, 1)", "batch: share of the running statistics kept at each step"
-        ),
+        temporal_head=text("", "video: pooling over the per-frame features of an image network"),
+        norm=text("", "normalisation layer"),
+        norm_momentum=real(0.9, "[0, 1)", "batch: decay of the running statistics"),
         norm_epsilon=real(1e-5, "[0, 1)", "added to variances"),
         norm_frozen=flag(
-            False, "batch: training takes the running statistics, and leaves them", later=True
+            False,
+            "batch: use the running statistics in training, without updating them",
+            later=True,
         ),
         ghost_batch=whole(
-            0, "[0, 1048576]", "batch: examples that share statistics; 0: the whole batch"
+            0, "[0, 1048576]", "batch: examples per group of statistics; 0: the whole batch"
         ),
-        zero_scale=flag(False, "start the last norm of each residual branch at scale 0"),
-        activation=text("", "any of jax.nn, whose gelu is by tanh; gelu_exact: by erf"),
+        zero_scale=flag(False, "initialise the last norm of each residual branch at scale 0"),
+        activation=text("", "any of jax.nn (gelu: tanh approximation); gelu_exact: by erf"),
         padding=choice(("SAME", "torch", "CIRCULAR", "REFLECT", "VALID"), "see cnn/ops/padding.py"),
         dropout=real(0.0, "[0, 1)", "rate, before the classifier; All-CNN: after each reduction"),
         input_dropout=real(0.0, "[0, 1)", "All-CNN: rate, of the pixels"),
         stochastic_depth=real(
-            0.0, "[0, 1)", "rate of dropping the last residual branch; the first: near 0"
+            0.0, "[0, 1)", "drop rate of the last residual branch, rising linearly from the first"
         ),
         scan=flag(
             False, "residual networks, ConvNeXt: compile equal blocks once, for training", free=True
         ),
-        dtype=choice(("float32", "bfloat16"), "of the computation; parameters stay float32"),
+        dtype=choice(("float32", "bfloat16"), "compute dtype; parameters stay float32"),
     ),
     **prefixed(
         "train",
-        duration=duration("10 epochs", "of the whole training"),
-        batch_size=whole(128, _BATCH, "global: over all devices, hosts and accumulation steps"),
+        duration=duration("10 epochs", "length of training"),
+        batch_size=whole(128, _BATCH, "global: over all devices, hosts and micro-batches"),
         accumulation=whole(1, _BATCH, "micro-batches per step"),
         loss=text("softmax_cross_entropy", "see cnn/training/losses.py", later=True),
         label_smoothing=real(0.0, "[0, 1)", "share of each target distributed over all classes"),
@@ -255,40 +266,38 @@ FIELDS: dict[str, Field] = {
     **prefixed(
         "optimizer",
         name=text("sgd", "see cnn/training/optimizer.py"),
-        learning_rate=real(0.1, "[0, inf)", "the peak, for a batch of 256 examples"),
+        learning_rate=real(0.1, "[0, inf)", "peak, per 256 examples"),
         # linear: times batch_size / 256 (Goyal et al. 2017), which was found for SGD and is meant
         # for LARS and LAMB too; for other optimizers "none" is the more usual.
         scaling=choice(("linear", "none"), "of the learning rate with the batch", later=True),
-        momentum=real(0.9, "[0, 1)", "kept share of the velocity"),
-        nesterov=flag(True, "look ahead along the velocity"),
-        beta1=real(0.9, "[0, 1)", "kept share of the mean of gradients"),
-        beta2=real(0.999, "[0, 1)", "kept share of the mean of their squares"),
-        epsilon=real(1e-8, "[0, 1)", "added to the root of that"),
+        momentum=real(0.9, "[0, 1)", "decay of the velocity"),
+        nesterov=flag(True, "Nesterov momentum"),
+        beta1=real(0.9, "[0, 1)", "decay of the first moment"),
+        beta2=real(0.999, "[0, 1)", "decay of the second moment"),
+        epsilon=real(1e-8, "[0, 1)", "added to the root of the second moment"),
         # Added to the gradient for sgd, rmsprop and lars, else decoupled.
         weight_decay=real(5e-4, "[0, inf)", "of kernels only"),
         layer_decay=real(
-            1.0, "(0, 1]", "of the rate, from each block to the one before", later=True
+            1.0, "(0, 1]", "learning rate factor from each block to the one before", later=True
         ),
         # The first group counts whose REGEX is found in the name of a parameter; rate is a factor
         # of the learning rate, 0 freezes; further settings are fields of this section.
-        groups=several(
-            text("", "parameters trained otherwise: 'REGEX: rate=0.1 weight_decay=0'", later=True)
-        ),
+        groups=several(text("", "parameter groups: 'REGEX: rate=0.1 weight_decay=0'", later=True)),
     ),
     **prefixed(
         "schedule",
         name=text("cosine", "see cnn/training/optimizer.py"),
         warmup=duration("0 steps", "linear, from zero"),
-        boundaries=several(duration("", "after which the rate is multiplied by factor")),
-        factor=real(0.1, "[0, 1]", "of the rate, at each boundary"),
-        final=real(0.0, "[0, 1]", "last rate as a share of the peak"),
+        boundaries=several(duration("", "after which the learning rate is multiplied by factor")),
+        factor=real(0.1, "[0, 1]", "of the learning rate, at each boundary"),
+        final=real(0.0, "[0, 1]", "final learning rate relative to the peak"),
     ),
     **prefixed(
         "evaluation",
-        every=duration("1 epochs", "on the validation part, when there is one"),
+        every=duration("1 epochs", "interval of evaluation on the validation split, if any"),
         # Sums are made in the order of the examples, so any size gives the same metrics but for the
         # rounding inside the network: equal predictions, and losses to a relative 1e-6.
-        batch_size=whole(256, _BATCH, "examples evaluated at once", free=True),
+        batch_size=whole(256, _BATCH, "evaluation batch size, global", free=True),
         views=whole(1, "[1, 1024]", "evenly spaced clips per example, whose logits are averaged"),
         cifar_c=text(
             "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
@@ -296,22 +305,22 @@ FIELDS: dict[str, Field] = {
     ),
     **prefixed(
         "checkpoint",
-        every=duration("1 epochs", "between two", free=True),
+        every=duration("1 epochs", "interval between checkpoints", free=True),
         keep=whole(
             1,
             "[1, 1048576]",
-            "newest ones kept, besides the best on the validation part",
+            "newest checkpoints kept, besides the best on validation",
             free=True,
         ),
         best_metric=choice(
             tuple(metric.name for metric in TRAINING),
-            "of the validation part; the checkpoint that is best by it is kept",
+            "validation metric that selects the best checkpoint",
             later=True,
         ),
     ),
     **prefixed(
         "log",
-        every=duration("50 steps", "what the metrics of one line are averages over"),
+        every=duration("50 steps", "interval of logging; training metrics are averages over it"),
         trackers=text(
             "tensorboard",
             "where metrics go besides metrics.jsonl, by commas: tensorboard, csv, wandb, mlflow",
@@ -324,12 +333,12 @@ FIELDS: dict[str, Field] = {
         devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),
         # 1: every device has a whole copy of parameters, optimizer state and averages.
         fsdp=whole(
-            1, "[1, 1048576]", "devices that share one copy of the state", free=True, later=True
+            1, "[1, 1048576]", "devices that shard one copy of the state", free=True, later=True
         ),
     ),
 }
 
-# What people type for a field.
+# Common names of fields in other codebases.
 _WORDS = {
     "seed": "random_seed",
     "data.name": "dataset dataset_name",

@@ -73,11 +73,6 @@ def _interval(default: Any, annotation: Any) -> Interval | None:
     return Interval("(-inf, inf)") if type(default) is float else None
 
 
-def defaults_of(function: Callable) -> dict[str, Any]:
-    """Returns the keyword-only arguments of a function and their defaults."""
-    return {name: option.default for name, option in options_of(function).items()}
-
-
 def check_options(
     name: str, options: Mapping[str, Any], allowed: Mapping[str, Field], field: str
 ) -> None:

@@ -22,9 +22,6 @@ _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
 _STEPS = 32  # whose indices are placed at once: a transfer per step would cost the host most of all
 
-# Rows of the global batch -> their values; every value is indexed by row.
-_MakeRows = Callable[[np.ndarray], Mapping[str, np.ndarray]]
-
 
 @dataclass(frozen=True, eq=False)
 class Feed:

@@ -213,8 +213,3 @@ def _attend(q: Array, k: Array, v: Array) -> Array:
     """One query a head `[B, heads, 1, D]` over `[B, heads, tokens, D]` -> `[B, heads * D]`."""
     scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
     return (jax.nn.softmax(scores, axis=-1) @ v).reshape(q.shape[0], -1)
-
-
-def _check_positive(head: str, name: str, value: Array | float) -> None:
-    if isinstance(value, int | float) and not value > 0:
-        raise UserError(f"{head}: {name}={value} is not above 0; use for instance 3.0")

@@ -6,7 +6,6 @@ import pytest
 
 from cnn.config.call import (
     check_options,
-    defaults_of,
     options_of,
     parse_call,
     signature,
@@ -25,7 +24,8 @@ def test_a_call_and_its_signature_agree():
     def function(x, *, one=1, two=(2.0,)):
         return x
 
-    text = signature("f", defaults_of(function))
+    defaults = {name: option.default for name, option in options_of(function).items()}
+    text = signature("f", defaults)
     assert text == "f(one=1, two=(2.0,))"
     assert parse_call(text, "field") == ("f", {"one": 1, "two": (2.0,)})
     assert signature("g", {}) == "g"
