@@ -47,6 +47,12 @@ FIELDS: dict[str, Field] = {
         "its length, or at the middle frame only",
         later=True,
     ),
+    "init_whitening": whole(
+        0,
+        "[0, 1048576]",
+        "training examples whose patches whiten the layer named whitening; 0: it is born as others",
+        later=True,
+    ),
     **prefixed(
         "seeds",
         init=whole(-1, _SEED, "separate seed for this; -1: derived from seed"),
@@ -179,6 +185,13 @@ FIELDS: dict[str, Field] = {
     **prefixed(
         "augment",
         flip=flag(False, "left-right, with probability one half"),
+        # Jordan 2024: no image is seen the same way in two epochs in a row.
+        alternate=flag(
+            False,
+            "flip: by turns, each image in every other epoch, half of them in the first",
+            when="augment.flip=True",
+            later=True,
+        ),
         pad=whole(0, "[0, 65536]", "pixels padded on each side before a random crop back to size"),
         pad_mode=choice(("zero", "reflect"), "values of the padding"),
         random_resized_crop=several(
@@ -299,6 +312,11 @@ FIELDS: dict[str, Field] = {
         # rounding inside the network: equal predictions, and losses to a relative 1e-6.
         batch_size=whole(256, _BATCH, "evaluation batch size, global", free=True),
         views=whole(1, "[1, 1024]", "evenly spaced clips per example, whose logits are averaged"),
+        tta=choice(
+            ("none", "mirror", "mirror_translate"),
+            "test-time augmentation: logits averaged over views of the image",
+            later=True,
+        ),
         cifar_c=text(
             "", 'eval.py: folder of CIFAR-10-C\'s files; "": corruptions are generated', free=True
         ),

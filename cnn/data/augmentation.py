@@ -68,7 +68,7 @@ def make_augment(
             images = random_resized_crop(area_key, images, tuple(augment.random_resized_crop))
         if augment.pad:
             images = random_pad_crop(pad_key, images, augment.pad, augment.pad_mode)
-        if augment.flip:
+        if augment.flip and not augment.alternate:
             images = random_flip(flip_key, images)
         if augment.color_ops:
             ops, magnitude = augment.color_ops, augment.color_magnitude

@@ -4,6 +4,7 @@ import collections
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -15,7 +16,8 @@ from jax.sharding import NamedSharding
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.data.order import Order
+from cnn.data.geometry import mirror
+from cnn.data.order import Order, mirrored
 from cnn.data.split import Crop, DrawCrops, Split
 
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
@@ -31,11 +33,13 @@ class Feed:
       arrays: {'input', 'label'} of the whole split, `[N, *shape]` as stored and int32 `[N]`, held
         by every device; () when the split streams. To be passed into the jitted step.
       cropped: random parts are taken while decoding, so the step leaves that out.
+      alternates: images are mirrored in every other epoch, see `mirrored`.
     """
 
     split: Split
     arrays: Any
     cropped: bool
+    alternates: bool
     _sharding: NamedSharding
     _batch_size: int
     _order: Order
@@ -63,11 +67,12 @@ class Feed:
     def _gathered(self, rows: np.ndarray, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         for first in range(start, stop, _STEPS):
             # Always as many, so that one program takes them apart; what lies after stop is unused.
-            steps = range(first, first + _STEPS)
-            block = {"index": np.stack([self._indices(step)[rows] for step in steps], axis=1)}
+            steps = [self._chosen(step, rows) for step in range(first, first + _STEPS)]
+            block = {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
             placed = _place(block, rows, self._batch_size, self._sharding)
-            indices = _unstack(self._sharding)(placed["index"])
-            yield from ({"index": index} for index in indices[: stop - first])
+            columns = {name: _unstack(self._sharding)(value) for name, value in placed.items()}
+            for step in range(min(_STEPS, stop - first)):
+                yield {name: values[step] for name, values in columns.items()}
 
     def values(self, start: int, stop: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Yields this process's rows of what `batches` places, still on the host."""
@@ -75,15 +80,28 @@ class Feed:
         rows = _addressable_rows(self._sharding, self._batch_size)
         if self.arrays:
             for step in steps:
-                yield {"index": self._indices(step)[rows]}
+                yield self._chosen(step, rows)
             return
         tasks = (self._tasks(step, rows) for step in steps)
-        yield from _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+        decoded = _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+        with closing(decoded):
+            for step, batch in zip(steps, decoded, strict=True):
+                yield {**batch, **self._turns(step, rows)}
 
     def reseeded(self, order_seed: int, crop_seed: int) -> "Feed":
         """Returns the feed of another run over the same arrays."""
         order = Order(order_seed, len(self.split), self._order.repeats)
         return replace(self, _order=order, _crop_seed=crop_seed)
+
+    def _chosen(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"index": self._indices(step)[rows], **self._turns(step, rows)}
+
+    def _turns(self, step: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        if not self.alternates:
+            return {}
+        indices = self._indices(step)[rows]
+        epochs = self._order.epochs(step, self._batch_size)[rows]
+        return {"mirrored": mirrored(self._crop_seed, len(self.split), indices, epochs)}
 
     def _indices(self, step: int) -> np.ndarray:
         return self._order.batch(step, self._batch_size)
@@ -109,6 +127,7 @@ def make_feed(
     draw_crops: DrawCrops | None = None,
     crop_seed: int | None = None,
     repeats: int = 1,
+    alternates: bool = False,
 ) -> Feed:
     """Makes the training feed of a split, placed as `data.placement` says.
 
@@ -121,8 +140,9 @@ def make_feed(
       seed: of the order of the examples.
       draw_crops: random parts to be taken while decoding (`Signal.draw_crops`), which needs a
         streaming placement; None: none are.
-      crop_seed: of those crops; None: the same seed.
+      crop_seed: of those crops, and of who is mirrored first; None: the same seed.
       repeats: see `Order`.
+      alternates: whether images are mirrored by turns.
 
     Raises:
       UserError: the placement is unknown or cannot be had.
@@ -133,6 +153,7 @@ def make_feed(
         split=split,
         arrays=_resident_arrays(split, data.workers, replicated) if resident else (),
         cropped=cropped,
+        alternates=alternates,
         _sharding=sharding,
         _batch_size=batch_size,
         _order=Order(seed, len(split), repeats),
@@ -236,17 +257,20 @@ def load_batch(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Arr
       batch: one that its `batches` yielded.
 
     Returns:
-      'input' `[B, *shape]` as stored, 'label' int32 `[B]` and, of an `EvalFeed`, 'mask' `[B]`.
+      'input' `[B, *shape]` as stored, or mirrored where it is its turn, 'label' int32 `[B]` and, of
+      an `EvalFeed`, 'mask' `[B]`.
     """
-    if "index" not in batch:
-        return dict(batch)
-    rest = {name: value for name, value in batch.items() if name != "index"}
-    index = batch["index"]
-    # Indices come from `Order.batch`, so they are in range and need no clamping.
-    gathered = {
-        name: value.at[index].get(mode="promise_in_bounds") for name, value in arrays.items()
-    }
-    return {**gathered, **rest}
+    found = dict(batch)
+    if "index" in found:
+        index = found.pop("index")
+        # Indices come from `Order.batch`, so they are in range and need no clamping.
+        gathered = {
+            name: value.at[index].get(mode="promise_in_bounds") for name, value in arrays.items()
+        }
+        found = gathered | found
+    if "mirrored" in found:
+        found["input"] = mirror(found["input"], found.pop("mirrored"))
+    return found
 
 
 def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:

@@ -8,8 +8,13 @@ from cnn.data.crop import UNIFORMS, crop_box
 
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
     """Mirrors each image left to right with probability one half."""
-    chosen = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
-    return jnp.where(chosen, images[:, :, ::-1], images)
+    return mirror(images, jax.random.bernoulli(key, 0.5, images.shape[:1]))
+
+
+def mirror(images: jax.Array, chosen: jax.Array) -> jax.Array:
+    """Mirrors the chosen ones, bool `[B]`, of images or clips `[B, ..., W, C]` left to right."""
+    each = chosen.reshape(-1, *[1] * (images.ndim - 1))
+    return jnp.where(each, jnp.flip(images, -2), images)
 
 
 def random_pad_crop(key: jax.Array, images: jax.Array, pad: int, mode: str) -> jax.Array:

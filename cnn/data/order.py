@@ -58,6 +58,24 @@ class Order:
         skipped = first % self.repeats
         return np.repeat(found, self.repeats)[skipped : skipped + batch_size]
 
+    def epochs(self, step: int, batch_size: int) -> np.ndarray:
+        """Returns the epoch that each example of one step belongs to, int64 `[batch_size]`."""
+        places = np.arange(step * batch_size, (step + 1) * batch_size)
+        return places // (self.repeats * self._num_examples)
+
+
+@functools.lru_cache(maxsize=8)
+def _mirrored_first(seed: int, num_examples: int) -> np.ndarray:
+    return random_bits(seed, "mirror", 0).random_raw(num_examples) % 2 == 1
+
+
+def mirrored(seed: int, num_examples: int, indices: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Returns whether it is an example's turn to be mirrored, bool as the indices.
+
+    It is in every other epoch; the seed decides in which first (airbench94, Jordan 2024).
+    """
+    return _mirrored_first(seed, num_examples)[indices] ^ (epochs % 2 == 1)
+
 
 def batch_indices(seed: int, step: int, batch_size: int, num_examples: int) -> np.ndarray:
     """Returns the examples of one step; see `Order.batch`."""

@@ -34,6 +34,7 @@ MEASURED_FIELDS = frozenset(
         "data.interpolation",
         "data.mean",
         "data.std",
+        "evaluation.tta",
         "evaluation.cifar_c",
     }
 )

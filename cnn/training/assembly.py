@@ -97,7 +97,8 @@ def make_evaluator(
     asked = config.mesh.devices if devices is None else devices
     mesh = make_mesh(asked, examples, config.mesh.fsdp)
     model = models.build(config.model, dataset.num_classes)
-    outcomes = make_eval_step(model, data.load_batch, dataset.signal.prepare)
+    tta = config.evaluation.tta
+    outcomes = make_eval_step(model, data.load_batch, dataset.signal.prepare, tta)
     step = jax.jit(outcomes, out_shardings=batch_sharding(mesh))
     return Evaluator(config=config, dataset=dataset, mesh=mesh, model=model, step=step)
 
@@ -150,13 +151,13 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
         to start from the network.
       OutOfMemoryError: the state does not fit the memory.
     """
-    mesh = evaluator.mesh
+    mesh, dataset = evaluator.mesh, evaluator.dataset
     feed = make_training_feed(evaluator, batch_sharding(mesh), replicated(mesh))
     schedule = make_schedule(evaluator.config.schedule, plan)
     recipe = make_recipe(evaluator, schedule, feed.cropped)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
     # Traced here, which finds what does not fit before anything is written.
-    like = abstract_state(partial(recipe.init, input_shape=evaluator.dataset.input_shape), mesh)
+    like = abstract_state(partial(recipe.init, input_shape=dataset.input_shape), mesh)
     check_memory(like)
     return Trainer(
         evaluator=evaluator,
@@ -164,7 +165,7 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
         recipe=recipe,
         feed=feed,
         seeds=seeds,
-        start=starting_weights(evaluator.config, evaluator.abstract_state()),
+        start=starting_weights(evaluator.config, evaluator.abstract_state(), dataset),
         update=make_update(recipe, mesh, like),
     )
 
@@ -198,6 +199,7 @@ def make_training_feed(
         signal.draw_crops(config.augment, dataset.train.varying),
         seeds.augment,
         config.augment.repeats,
+        config.augment.alternate,
     )
 
 

@@ -13,11 +13,13 @@ from ml_collections import ConfigDict
 
 from cnn import models
 from cnn.config.errors import UserError
+from cnn.data.dataset import Dataset
 from cnn.foreign.fitting import differing
 from cnn.foreign.imported import Request, Target, bring
 from cnn.training.inflation import inflated
 from cnn.training.state import ModelState
 from cnn.training.stored_weights import StoredWeights, read_weights
+from cnn.training.whitening import whitened_start
 
 S = TypeVar("S", bound=ModelState)
 
@@ -54,26 +56,35 @@ class Start:
         return f"{said}; what it was trained with differs: {differs}" if differs else said
 
 
-def starting_weights(config: ConfigDict, born: ModelState) -> Start:
+def starting_weights(config: ConfigDict, born: ModelState, dataset: Dataset) -> Start:
     """Returns the variables that a training starts from.
 
     Parameters and batch statistics are taken from what `config.init_from` names: a run folder, one
     of its checkpoints (the averaged ones where it has them), or a foreign weights file, by the
     rules of `python -m cnn.weights import`; with `init_head=new` all but those of the classifier.
+    With `init_whitening` one layer starts from the training images, see `whitened_start`.
 
     Args:
       config: of the training.
       born: shapes of its state.
+      dataset: whose training part whitens a layer.
 
     Raises:
-      UserError: they are of another network, or of other classes without `init_head=new`.
+      UserError: they are of another network, or of other classes without `init_head=new`; the
+        network has no layer to be whitened.
     """
+    wanted = {_name(path): leaf for path, leaf in _leaves(born.current())}
     if not config.init_from:
         for name, default in (("init_head", "keep"), ("init_inflation", "none")):
             if config[name] != default:
                 raise UserError(f"{name}: has no effect without init_from; leave it out")
-        return Start()
-    wanted = {_name(path): leaf for path, leaf in _leaves(born.current())}
+        if not config.init_whitening:
+            return Start()
+        # They are of these data, so nothing that was loaded has to be recorded.
+        prepare = jax.jit(dataset.signal.prepare)
+        return Start(whitened_start(dataset.train, prepare, config.init_whitening, wanted))
+    if config.init_whitening:
+        raise UserError("init_whitening: has no effect with init_from; leave one of them out")
     if Path(config.init_from).is_file():
         tensors, origin = _of_file(config, wanted)
     else:

@@ -235,7 +235,7 @@ class ReplicaGroup:
         first, count = evaluators[0], len(evaluators)
         mesh = make_replica_mesh(count)
         self.evaluators, self.plan, self.dataset = evaluators, plan, first.dataset
-        self.start = starting_weights(first.config, first.abstract_state())
+        self.start = starting_weights(first.config, first.abstract_state(), first.dataset)
         self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
         feed = make_training_feed(first, self._whole, self._whole)
@@ -253,7 +253,8 @@ class ReplicaGroup:
         self._init = jax.jit(each(self._init_one, (own,), own))
         update = each(_held_back(step), (own, own, all_, own, own), own)
         self._update = jax.jit(update, donate_argnums=0)
-        outcome = make_eval_step(first.model, data.load_batch, first.dataset.signal.prepare)
+        prepare, tta = first.dataset.signal.prepare, first.config.evaluation.tta
+        outcome = make_eval_step(first.model, data.load_batch, prepare, tta)
         # The examples come first, as `evaluate` lays batches end to end.
         examples_first = PartitionSpec(None, REPLICA_AXIS)
         self._outcome = jax.jit(each(outcome, (own, all_, all_), examples_first))

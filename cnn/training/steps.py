@@ -15,6 +15,7 @@ from cnn.config.seeds import Seeds
 from cnn.training.losses import Loss
 from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
+from cnn.training.tta import with_views
 
 Batch = dict[str, Array]
 
@@ -179,16 +180,17 @@ def make_eval_step(
     model: nn.Module,
     load: Callable[[Any, Batch], Batch],
     prepare: Callable[[Array], Array],
+    tta: str = "none",
 ) -> Callable[[dict[str, Any], Any, Batch], Batch]:
     """Returns (variables, arrays, batch) -> outcomes of every example, to be jitted.
 
     Outcomes are arrays [B]: `label`, `loss` (float32 cross-entropy in nats, no smoothing),
     `prediction` (int32 class) and `rank` (int32, how many classes are ahead of the right one; of
     equal logits the lower class is ahead, as in `argmax`; a NaN counts as ahead), see
-    `make_forward`.
+    `make_forward`; with `tta` of several views of each image, see `with_views`.
     """
 
-    forward = make_forward(partial(infer, model), load, prepare)
+    forward = make_forward(with_views(partial(infer, model), tta), load, prepare)
 
     def eval_step(variables: dict[str, Any], arrays: Any, batch: Batch) -> Batch:
         logits, label = forward(variables, arrays, batch)

@@ -150,7 +150,7 @@ SIGNALS.add(
     "image",
     SignalKind(
         about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
-        reads=OF_PICTURES | {"interpolation", "crop_ratio"},
+        reads=OF_PICTURES | {"interpolation", "crop_ratio", "evaluation.tta"},
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: channel_statistics(split),

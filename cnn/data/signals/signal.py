@@ -217,6 +217,7 @@ OF_PICTURES = frozenset(
         "image_size",
         "channels",
         "augment.flip",
+        "augment.alternate",
         "augment.pad",
         "augment.pad_mode",
         "augment.random_resized_crop",
