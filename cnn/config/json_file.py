@@ -29,15 +29,15 @@ def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
         raise UserError(f"{file}: there is no such file; restore it from a copy") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{file}, byte {error.start}: is no text; restore the file from a copy"
+            f"{file}, byte {error.start}: is not valid UTF-8; restore the file from a copy"
         ) from error
     except json.JSONDecodeError as error:
         raise UserError(
-            f"{file}, line {error.lineno}, column {error.colno}: is no JSON ({error.msg}); "
+            f"{file}, line {error.lineno}, column {error.colno}: is not valid JSON ({error.msg}); "
             "restore the file from a copy"
         ) from error
     if not isinstance(found, dict):
-        raise UserError(f"{file}: holds no JSON object; restore the file from a copy")
+        raise UserError(f"{file}: does not contain a JSON object; restore the file from a copy")
     for field, kind in (kinds or {}).items():
         _check(file, found, field, kind)
     return found

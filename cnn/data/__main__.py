@@ -51,8 +51,8 @@ def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
         return builder.sets(collect_archives(builder.archives, given, root / "downloads"))
     if len(given) != 1:
         raise UserError(
-            f"'{name}' is no data set with official archives: {did_you_mean(name, BUILDERS)}; of "
-            "your own files give one --from, a folder of class folders or a CSV file"
+            f"'{name}' is not a data set with official archives: {did_you_mean(name, BUILDERS)}; "
+            "for your own files give one --from, a folder of class folders or a CSV file"
         )
     return [own_set(name, given[0])]
 

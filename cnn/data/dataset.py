@@ -235,8 +235,7 @@ def _check_classes(split: Split) -> None:
         raise UserError(f"{split.name}: a class has no name ({_listed(names)}); give it one")
     if len(names) < 2:
         raise UserError(
-            f"{split.name}: has one class only, {_listed(names)}; a network needs another to tell "
-            "it from"
+            f"{split.name}: has one class only, {_listed(names)}; a classifier needs at least two"
         )
 
 

@@ -190,7 +190,7 @@ def _gem(layer: Head, x: Array, train: bool, *, p: float = 3.0) -> Array:
 )
 def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
     if r <= 0:
-        raise UserError(f"r={r} is not above 0; use for instance r=10.0")
+        raise UserError(f"r={r} is not above 0; for example r=10.0")
     start = nn.initializers.constant(r)
     return global_log_sum_exp(x, r=layer.param("r", start, (), jnp.float32))
 

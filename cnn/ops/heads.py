@@ -101,7 +101,7 @@ def global_log_sum_exp(x: Array, *, r: float | Array) -> Array:
       UserError: r of 0 or below.
     """
     if isinstance(r, float | int) and r <= 0:
-        raise UserError(f"log_sum_exp: r={r} is not above 0; use for instance r=10.0")
+        raise UserError(f"log_sum_exp: r={r} is not above 0; for example r=10.0")
     flat = _positions(x)
     largest = jax.lax.stop_gradient(flat.max(1))
     mean = jnp.exp(r * (flat - largest[:, None])).mean(1)

@@ -107,14 +107,14 @@ def s3_pool(
         then 8.
 
     Raises:
-      UserError: a grid that is no multiple of the stride.
+      UserError: a grid that is not a multiple of the stride.
     """
     z = max_pool(x, window, 1, padding)
     sizes = z.shape[1:-1]
     steps = per_axis(strides, len(sizes), "strides")
     strips = per_axis(steps if grid is None else grid, len(sizes), "grid")
     if any(g % s for g, s in zip(strips, steps, strict=True)):
-        raise UserError(f"grid: {strips} is no multiple of the strides {steps}")
+        raise UserError(f"grid: {strips} is not a multiple of the strides {steps}")
     if not train:
         ends = [(0, -n % s) for n, s in zip(sizes, steps, strict=True)]
         return avg_pool(z, steps, steps, ends)

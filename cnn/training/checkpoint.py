@@ -186,7 +186,7 @@ class Checkpoints:
           UserError: there are checkpoints, but none can be read.
         """
         files = [p for p in self.directory.iterdir() if p.name.isdecimal() and not p.is_dir()]
-        found, damaged = None, {int(p.name): f"step {p.name}: is no folder" for p in files}
+        found, damaged = None, {int(p.name): f"step {p.name}: is not a folder" for p in files}
         for step in reversed(self.steps()):
             try:
                 restored = self.restore(step, like)

@@ -138,7 +138,7 @@ def parse_group(text: str, optimizer: ConfigDict) -> Group:
     try:
         return Group(re.compile(pattern.strip()), rate, own)
     except re.error as error:
-        raise UserError(f"{where}: '{pattern}' is no regular expression ({error})") from error
+        raise UserError(f"{where}: '{pattern}' is not a regular expression ({error})") from error
 
 
 def _labels(groups: Sequence[Group], params: Any) -> Any:

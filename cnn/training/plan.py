@@ -40,7 +40,7 @@ def make_training_plan(config: ConfigDict, train_examples: int, devices: int) ->
     sizes = {"batch_size": batch_size, "examples": train_examples}
     total = to_steps(config.train.duration, "train.duration", **sizes)
     if total < 1:
-        raise UserError(f"train.duration: '{config.train.duration}' is no step at all")
+        raise UserError(f"train.duration: '{config.train.duration}' is less than one step")
     sizes["total"] = total
 
     def steps(section: str, name: str) -> int:

@@ -38,9 +38,7 @@ class Profile:
         """
         match = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", text)
         if not match or int(match[1]) > int(match[2]):
-            raise UserError(
-                f"--profile: '{text}' is not a range of steps; write for instance 10:15"
-            )
+            raise UserError(f"--profile: '{text}' is not a range of steps; for example 10:15")
         return cls(int(match[1]), int(match[2]), folder)
 
     def of(self, trainer: Trainer) -> Trainer:

@@ -103,11 +103,13 @@ class RunFolder:
         """
         for file in (self.config_file, self.metrics_file, self.predictions_file, self.result_file):
             if file.exists() and not file.is_file():
-                raise UserError(f"--workdir: {file} is no file; move it, or choose another folder")
+                raise UserError(
+                    f"--workdir: {file} is not a file; move it, or choose another folder"
+                )
         for folder in (self.checkpoints, self.tensorboard):
             if folder.exists() and not folder.is_dir():
                 raise UserError(
-                    f"--workdir: {folder} is no folder; move it, or choose another folder"
+                    f"--workdir: {folder} is not a folder; move it, or choose another folder"
                 )
         if self.weights_file.is_file():
             raise UserError(

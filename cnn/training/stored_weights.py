@@ -58,7 +58,9 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
         place, step = place.parent.parent, place.name
     folder = RunFolder(place)
     if not folder.config_file.is_file() or not folder.checkpoints.is_dir():
-        raise UserError(f"{field}: {path} is no run folder with checkpoints, and no checkpoint")
+        raise UserError(
+            f"{field}: {path} is neither a run folder with checkpoints nor a checkpoint"
+        )
     record, config = folder.record(), folder.config()
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
         return
     if command not in _COMMANDS:
         raise UserError(
-            f"python -m cnn.weights: '{command}' is no command; allowed: {', '.join(_COMMANDS)}"
+            f"python -m cnn.weights: '{command}' is not a command; allowed: {', '.join(_COMMANDS)}"
         )
     if command == "layouts":
         from cnn.weights.table import markdown

@@ -374,7 +374,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, small_cifar, monk
     file.write_bytes(whole)
     with pytest.raises(UserError, match=r"--from: cifar-10-binary\.tar\.gz is missing; give"):
         main(["prepare", "cifar10", to, f"--from={tmp_path}"])
-    with pytest.raises(UserError, match=r"'cifar1O' is no data set .* did you mean 'cifar10'"):
+    with pytest.raises(UserError, match=r"'cifar1O' is not a data set .* did you mean 'cifar10'"):
         main(["prepare", "cifar1O", to])
     for error in (OSError(28, "No space left on device"), KeyboardInterrupt()):
         with monkeypatch.context() as patch:

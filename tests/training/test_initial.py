@@ -196,9 +196,12 @@ def test_arms_of_a_study_start_from_different_weights(source, tmp_path):
         (("data.synthetic_classes=5",), r"has another number of classes .* set init_head=new"),
         (("model.depths=1,2",), r"holds another network \(resnet20\).* missing"),
         (("model.features=4,8",), "holds another network .* of another shape"),
-        (("init_from=README.md",), "README.md is no weights file that is known here"),
+        (("init_from=README.md",), "README.md is not a weights file of a known format"),
         ((f"init_from={FOREIGN}",), r"is not resnet20 as --layout=.* another shape.* left over"),
-        (("init_from=nowhere",), "nowhere is no run folder with checkpoints, and no checkpoint"),
+        (
+            ("init_from=nowhere",),
+            "nowhere is neither a run folder with checkpoints nor a checkpoint",
+        ),
         (("init_from=", "init_head=new"), "init_head: has no effect without init_from"),
     ],
 )

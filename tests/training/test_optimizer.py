@@ -186,7 +186,7 @@ def test_groups_have_their_own_rates_decays_and_optimizers():
         ("head: rate=fast", "not a number"),
         ("head: beta1=0.5", "beta1 has no effect with sgd"),
         ("head: name=sdg", "did you mean 'sgd'"),
-        ("(head: rate=1", "no regular expression"),
+        ("(head: rate=1", "not a regular expression"),
         ("haed: rate=1", "no parameter is left for 'haed'; they are called conv/kernel"),
     ],
 )

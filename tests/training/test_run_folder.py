@@ -53,7 +53,7 @@ def test_an_edited_config_is_refused_by_file_and_field(folder, change, words):
         (b"", "line 1, column 1"),
         (b'{"step": 12,\n "test": {"acc', "line 2"),
         (b"\xff\xfe\x00", "byte 0"),
-        (b"[1, 2]", "no JSON object"),
+        (b"[1, 2]", "does not contain a JSON object"),
         (b'{"step": "12"}', "'step' is \"12\""),
         (b'{"step": true}', "'step' is true"),
         (b'{"step": 12, "test": {"accuracy": NaN}}', "'test.accuracy' is NaN"),
@@ -79,14 +79,14 @@ def test_what_a_killed_start_leaves_is_gone_on_with(tmp_path):
 @pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
 def test_a_file_where_a_folder_belongs_is_refused_before_training(folder, name):
     (folder.path / name).touch()
-    with pytest.raises(UserError, match=f"{name} is no folder"):
+    with pytest.raises(UserError, match=f"{name} is not a folder"):
         folder.check(tiny_config())
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])
 def test_a_folder_where_a_file_belongs_is_refused_before_training(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(UserError, match=f"{name} is no file"):
+    with pytest.raises(UserError, match=f"{name} is not a file"):
         RunFolder(tmp_path).check(tiny_config())
 
 

@@ -206,7 +206,7 @@ def test_the_list_names_every_tensor_and_its_place(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "'' is no command"),
+        ([], "'' is not a command"),
         (["import", "--from=x"], "--model, --workdir: give both"),
         (["import", "--from=x", "--list", "--head=new"], "--classes"),
         (["import", "--model=resnet999", "--from=x", "--workdir=y"], "unknown network 'resnet999'"),

@@ -202,8 +202,8 @@ def foreign():
     with zipfile.ZipFile(whole, "w") as archive:
         archive.writestr("readme.txt", "none")
     return {
-        "text": (b"not weights", "is no weights file that is known here"),
-        "empty": (b"", "is no weights file"),
+        "text": (b"not weights", "is not a weights file of a known format"),
+        "empty": (b"", "is not a weights file"),
         "zip": (whole.getvalue(), "is a zip archive, but no weights file"),
         "lfs": (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
         "pickle": (pickle.dumps({"w": [1.0]}, 2), "not one of torch.save"),

@@ -232,7 +232,9 @@ def measured(plan: StudyPlan, workdir: Path) -> Variability | None:
     """What the arms with 3 finished runs or more have in common; None without any."""
     folder = StudyFolder(workdir)
     if not folder.file.is_file():
-        raise UserError(f"--workdir: there is no study in {workdir} to tell how much seeds vary")
+        raise UserError(
+            f"--workdir: there is no study in {workdir} to estimate the variance over seeds from"
+        )
     if not folder.has_results():
         return None
     by_network = _samples(collect(folder), plan.metric)

@@ -187,7 +187,7 @@ def _check(plan: StudyPlan, path: str) -> None:
     if len(set(plan.seeds)) < max(3, len(plan.seeds)):
         raise UserError(
             f"{path}: seeds: {list(plan.seeds)} are fewer than 3 different ones; with fewer the "
-            "variance between seeds cannot be told from a difference between arms"
+            "variance between seeds cannot be distinguished from a difference between arms"
         )
     for kind, names in (("arms", plan.arms), ("networks", plan.networks)):
         if len({folder_name(name).casefold() for name in names}) < len(names):

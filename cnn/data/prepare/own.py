@@ -29,7 +29,7 @@ def own_set(name: str, source: Path) -> PreparedSet:
       UserError: the name cannot be one, nothing is found, or a file is broken.
     """
     if not _NAME.fullmatch(name):
-        raise UserError(f"'{name}' is no name of a data set; use small letters, digits and _")
+        raise UserError(f"'{name}' is not a valid data set name; use small letters, digits and _")
     if source.is_dir():
         splits = _of_folders(source)
     elif source.suffix.lower() == ".csv":
@@ -82,7 +82,7 @@ def _of_table(file: Path) -> dict[str, _Rows]:
                 if not row["label"]:
                     raise UserError(f"{shown(file)}, line {table.line_num}: has no label")
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{shown(file)}: is no table that can be read: {error}") from error
+        raise UserError(f"{shown(file)}: is not a readable table: {error}") from error
     return found
 
 
@@ -96,7 +96,7 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
     shapes = set()
     for _, path, _ in rows:
         if path.suffix.lower() not in kinds[kind]:
-            raise UserError(f"{shown(path)}: is no {kind} file, as {first.name} is; remove it")
+            raise UserError(f"{shown(path)}: is not an {kind} file, as {first.name} is; remove it")
         try:
             shapes.add((_look_at_image if kind == "image" else _look_at_sound)(path))
         except OSError as error:

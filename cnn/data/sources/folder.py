@@ -91,8 +91,8 @@ class FolderReader(SliceReader):
             inside = [e.name for e in entries(folder / of_train[0])][:4]
             raise UserError(
                 f"data.path: {shown(train)} holds one folder only, '{of_train[0]}' (in it "
-                f"{', '.join(map(shown, inside)) or 'nothing'}), and a class needs another to be "
-                "told from; give the folder that holds a folder for each class"
+                f"{', '.join(map(shown, inside)) or 'nothing'}), but a classifier needs at "
+                "least two classes; give the folder that holds a folder for each class"
             )
         return of_train
 

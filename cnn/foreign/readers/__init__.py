@@ -56,7 +56,7 @@ def _read(path: Path) -> WeightsFile:
         return torch_file.read_legacy(path)
     if start.startswith(b"version https://git-lfs"):
         raise UnreadableError("is a pointer of Git LFS, not the file; run git lfs pull")
-    raise UnreadableError(f"is no weights file that is known here: {FORMS}")
+    raise UnreadableError(f"is not a weights file of a known format: {FORMS}")
 
 
 def _read_archive(path: Path) -> WeightsFile:
