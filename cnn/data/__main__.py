@@ -8,7 +8,7 @@ from cnn.data.files import shown
 from cnn.data.prepare.archives import collect_archives
 from cnn.data.prepare.builders import BUILDERS, Builder
 from cnn.data.prepare.own import own_set
-from cnn.data.prepare.writer import PreparedSet, write
+from cnn.data.prepare.writer import PreparedSet, write_data_set
 
 
 def main(arguments: list[str]) -> None:
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     root = options.to.expanduser()
     for prepared in _sets(options.name, [path.expanduser() for path in options.given], root):
-        counts = write(prepared, root)
+        counts = write_data_set(prepared, root)
         listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         name = "/".join(filter(None, (prepared.name, prepared.config)))
         print(f"{name} {prepared.version}: {listed} examples; read it with:")

@@ -166,7 +166,7 @@ def configured(model: ConfigDict, layout: Layout, name: str) -> ConfigDict:
     return found
 
 
-def nearest(tensors: Tensors, size: int) -> str:
+def nearest_network(tensors: Tensors, size: int) -> str:
     """Returns which network of which layout fits a file best, in part of a sentence.
 
     The few whose names agree best are compared tensor by tensor.

@@ -22,7 +22,7 @@ from cnn.foreign.fitting import (
     classes_in,
     differing,
     fit,
-    nearest,
+    nearest_network,
     nested,
     shapes_of,
     without_prefix,
@@ -300,7 +300,7 @@ def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
         way = "init_head=new" if request.target else "--head=new --classes=N"
         hint = f"the classifier does not fit: {way} makes a new one"
     else:
-        hint = nearest(tensors, candidate.config.data.image_size)
+        hint = nearest_network(tensors, candidate.config.data.image_size)
         hint += "" if request.target else "; --skip=PATTERN waives a name"
     by = "python -m cnn.weights import --list" if request.target else "--list"
     return (

@@ -46,7 +46,7 @@ def check(imported: Imported, file: str, tolerance: float = TOLERANCE) -> float:
                 "--config.data.mean and --config.data.std"
             )
         x = np.asarray(normalize(x, data.mean, data.std))
-    found = logits_of(imported, x)
+    found = network_logits(imported, x)
     error = float(np.abs(found - wanted).max() / np.abs(wanted).max())
     if not error <= tolerance:
         same = int((found.argmax(-1) == wanted.argmax(-1)).sum())
@@ -58,7 +58,7 @@ def check(imported: Imported, file: str, tolerance: float = TOLERANCE) -> float:
     return error
 
 
-def logits_of(imported: Imported, x: np.ndarray) -> np.ndarray:
+def network_logits(imported: Imported, x: np.ndarray) -> np.ndarray:
     """Returns the network's logits `[N, K]` for inputs `[N, H, W, C]`."""
     network = imported.candidate.network
     run = jax.jit(lambda variables, x: network.apply(variables, x, train=False))

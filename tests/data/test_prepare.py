@@ -398,7 +398,7 @@ def test_two_examples_of_one_key_are_refused(tmp_path):
     features = {"image": writer.image(2, 2, 3), "label": writer.label(("a", "b"))}
     twice = writer.PreparedSet("s", "1.0.0", features, {"train": lambda: iter([example] * 2)})
     with pytest.raises(UserError, match=r"s: two examples of train have the same key"):
-        writer.write(twice, tmp_path)
+        writer.write_data_set(twice, tmp_path)
     assert left(tmp_path) == []
 
 

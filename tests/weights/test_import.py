@@ -18,7 +18,7 @@ from cnn.foreign.layouts import LAYOUTS
 from cnn.training.run_folder import RunFolder
 from cnn.weights.__main__ import main
 from cnn.weights.completed import completed
-from cnn.weights.reference import logits_of
+from cnn.weights.reference import network_logits
 from tests.conftest import REPOSITORY
 from tests.weights.golden import read_golden
 
@@ -107,7 +107,7 @@ def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
     request = Request("resnet20", str(SOURCE), overrides=FIELDS)
     imported = bring(request)
     x = (pixels / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
-    logits = logits_of(imported, np.float32(x))
+    logits = network_logits(imported, np.float32(x))
     np.savez(tmp_path / "pixels.npz", inputs=pixels, logits=logits)
     run(
         *MODEL,

@@ -121,7 +121,7 @@ class PreparedSet:
         return Path(self.name) / self.config / self.version
 
 
-def write(prepared: PreparedSet, root: Path) -> dict[str, int]:
+def write_data_set(prepared: PreparedSet, root: Path) -> dict[str, int]:
     """Writes a data set below `root`; returns the number of examples of each split.
 
     An error or an interruption leaves no files; those of a killed process are removed.

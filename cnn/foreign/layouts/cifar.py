@@ -13,7 +13,7 @@ from cnn.foreign.layouts.layout import (
     TORCH_MODEL,
     Counterpart,
     Layout,
-    Site,
+    NamePair,
 )
 from cnn.foreign.tensor_form import conv_of_linear
 from cnn.models.plain import Plain
@@ -40,7 +40,7 @@ def _order(stage: int, features: tuple[int, ...]) -> tuple[int, ...]:
     return order
 
 
-def _padded_in_the_middle(network: ResNet) -> Iterator[Site]:
+def _padded_in_the_middle(network: ResNet) -> Iterator[NamePair]:
     orders = [_order(stage, network.features) for stage in range(len(network.features))]
     places = {ours: (stage, block) for stage, block, ours in blocks_of(network)}
     for site in resnet(network, classifier="linear"):
@@ -56,31 +56,31 @@ def _padded_in_the_middle(network: ResNet) -> Iterator[Site]:
         yield site
 
 
-def _wide(network: ResNet) -> Iterator[Site]:
-    yield Site("stem/conv1", "conv1")
+def _wide(network: ResNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv1", "conv1")
     for stage, block, ours in blocks_of(network):
         theirs = f"block{stage + 1}.layer.{block}"
         for i in (1, 2):
-            yield Site(f"{ours}/norm{i}", f"{theirs}.bn{i}")
-            yield Site(f"{ours}/conv{i}", f"{theirs}.conv{i}")
-        yield Site(f"{ours}/shortcut/projection", f"{theirs}.convShortcut")
-    yield Site("norm", "bn1")
-    yield Site("head/classifier", "fc")
+            yield NamePair(f"{ours}/norm{i}", f"{theirs}.bn{i}")
+            yield NamePair(f"{ours}/conv{i}", f"{theirs}.conv{i}")
+        yield NamePair(f"{ours}/shortcut/projection", f"{theirs}.convShortcut")
+    yield NamePair("norm", "bn1")
+    yield NamePair("head/classifier", "fc")
 
 
-def _vgg(network: Plain, hidden: tuple[str, ...], classifier: str) -> Iterator[Site]:
+def _vgg(network: Plain, hidden: tuple[str, ...], classifier: str) -> Iterator[NamePair]:
     return vgg(network, hidden=hidden, classifier=classifier)
 
 
-def _all_conv(network: Plain) -> Iterator[Site]:
+def _all_conv(network: Plain) -> Iterator[NamePair]:
     number = 0
     for ours, block, _ in network.named_blocks():
         number += 1
-        yield Site(f"{ours}/conv", f"conv{number}")
+        yield NamePair(f"{ours}/conv", f"conv{number}")
         if block.reduces:
             number += 1
-            yield Site(f"{ours}/downsample/conv", f"conv{number}")
-    yield Site("head/classifier", "class_conv", conv_of_linear)
+            yield NamePair(f"{ours}/downsample/conv", f"conv{number}")
+    yield NamePair("head/classifier", "class_conv", conv_of_linear)
 
 
 _add(

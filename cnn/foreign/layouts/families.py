@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from cnn.foreign.layouts.layout import Site
+from cnn.foreign.layouts.layout import NamePair
 from cnn.foreign.tensor_form import Shape, TensorForm, conv_of_linear, linear_of_1x1, same
 from cnn.models.convnext import ConvNeXt
 from cnn.models.densenet import DenseNet
@@ -21,10 +21,10 @@ def blocks_of(network: ResNet | MobileNet | ConvNeXt | DenseNet) -> Iterator[tup
             yield stage, block, f"stage{stage + 1}_block{block + 1}"
 
 
-def conv_and_norm(ours: str, conv: str, norm: str) -> Iterator[Site]:
+def conv_and_norm(ours: str, conv: str, norm: str) -> Iterator[NamePair]:
     """Yields the two sites of a `ConvBlock`."""
-    yield Site(f"{ours}/conv", conv)
-    yield Site(f"{ours}/norm", norm)
+    yield NamePair(f"{ours}/conv", conv)
+    yield NamePair(f"{ours}/norm", norm)
 
 
 def resnet(
@@ -33,7 +33,7 @@ def resnet(
     stem: Names = (("conv1", "bn1"),),
     shortcut: tuple[str, str] = ("downsample.0", "downsample.1"),
     classifier: str = "fc",
-) -> Iterator[Site]:
+) -> Iterator[NamePair]:
     """Yields the sites of a residual network as torchvision's is named.
 
     Args:
@@ -51,14 +51,14 @@ def resnet(
         yield from conv_and_norm(
             f"{ours}/shortcut/projection", *(f"{theirs}.{name}" for name in shortcut)
         )
-        yield Site(f"{ours}/squeeze_excite/squeeze", f"{theirs}.se.fc1")
-        yield Site(f"{ours}/squeeze_excite/excite", f"{theirs}.se.fc2")
-    yield Site("head/classifier", classifier)
+        yield NamePair(f"{ours}/squeeze_excite/squeeze", f"{theirs}.se.fc1")
+        yield NamePair(f"{ours}/squeeze_excite/excite", f"{theirs}.se.fc2")
+    yield NamePair("head/classifier", classifier)
 
 
 def vgg(
     network: Plain, *, hidden: Iterable[str], classifier: str, kernels: bool = False
-) -> Iterator[Site]:
+) -> Iterator[NamePair]:
     """Yields the sites of a VGG whose layers are numbered in one list, `features`.
 
     Args:
@@ -69,16 +69,16 @@ def vgg(
     """
     place = 0
     for ours, block, _ in network.named_blocks():
-        yield Site(f"{ours}/conv", f"features.{place}")
+        yield NamePair(f"{ours}/conv", f"features.{place}")
         normed = network.style.norm == "batch"
         if normed:
-            yield Site(f"{ours}/norm", f"features.{place + 1}")
+            yield NamePair(f"{ours}/norm", f"features.{place + 1}")
         place += 2 + normed + block.reduces
     grid = 7 if "grid=7" in network.head.pooling else 1
     for i, name in enumerate(hidden, 1):
         form = partial(conv_of_linear, grid=grid if i == 1 else 1, flat=not kernels)
-        yield Site(f"head/hidden{i}", name, form)
-    yield Site("head/classifier", classifier)
+        yield NamePair(f"head/hidden{i}", name, form)
+    yield NamePair("head/classifier", classifier)
 
 
 def convnext(
@@ -90,7 +90,7 @@ def convnext(
     reduction: Callable[[int], str],
     head: tuple[str, str],
     scale_form: Callable[[Shape], TensorForm] = same,
-) -> Iterator[Site]:
+) -> Iterator[NamePair]:
     """Yields the sites of a ConvNeXt.
 
     Args:
@@ -102,24 +102,24 @@ def convnext(
       head: names of norm and classifier.
       scale_form: of a block's scale.
     """
-    yield Site("stem", stem[0])
-    yield Site("stem_norm", stem[1])
+    yield NamePair("stem", stem[0])
+    yield NamePair("stem_norm", stem[1])
     for stage, number, ours in blocks_of(network):
         start = block(stage, number)
         depthwise, norm, expand, project, scale = (f"{start}{part}" for part in parts)
-        yield Site(f"{ours}/depthwise", depthwise)
-        yield Site(f"{ours}/norm", norm)
-        yield Site(f"{ours}/expand", expand, linear_of_1x1)
-        yield Site(f"{ours}/project", project, linear_of_1x1)
-        yield Site(f"{ours}/scale", scale, scale_form)
+        yield NamePair(f"{ours}/depthwise", depthwise)
+        yield NamePair(f"{ours}/norm", norm)
+        yield NamePair(f"{ours}/expand", expand, linear_of_1x1)
+        yield NamePair(f"{ours}/project", project, linear_of_1x1)
+        yield NamePair(f"{ours}/scale", scale, scale_form)
     for stage in range(1, len(network.depths)):
-        yield Site(f"stage{stage + 1}_reduction/norm", f"{reduction(stage)}0")
-        yield Site(f"stage{stage + 1}_reduction/conv", f"{reduction(stage)}1")
-    yield Site("head/norm", head[0])
-    yield Site("head/classifier", head[1])
+        yield NamePair(f"stage{stage + 1}_reduction/norm", f"{reduction(stage)}0")
+        yield NamePair(f"stage{stage + 1}_reduction/conv", f"{reduction(stage)}1")
+    yield NamePair("head/norm", head[0])
+    yield NamePair("head/classifier", head[1])
 
 
-def densenet(network: DenseNet) -> Iterator[Site]:
+def densenet(network: DenseNet) -> Iterator[NamePair]:
     """Yields the sites of a DenseNet as torchvision names it."""
     yield from conv_and_norm("stem/conv1", "features.conv0", "features.norm0")
     for stage, block, ours in blocks_of(network):
@@ -129,5 +129,5 @@ def densenet(network: DenseNet) -> Iterator[Site]:
     for stage in range(1, len(network.depths)):
         theirs = f"features.transition{stage}"
         yield from conv_and_norm(f"stage{stage + 1}_transition", f"{theirs}.conv", f"{theirs}.norm")
-    yield Site("norm", "features.norm5")
-    yield Site("head/classifier", "classifier")
+    yield NamePair("norm", "features.norm5")
+    yield NamePair("head/classifier", "classifier")

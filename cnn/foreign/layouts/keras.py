@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from cnn.foreign.layouts.families import blocks_of
-from cnn.foreign.layouts.layout import IMAGENET, KERAS, LAYOUTS, Counterpart, Layout, Site
+from cnn.foreign.layouts.layout import IMAGENET, KERAS, LAYOUTS, Counterpart, Layout, NamePair
 from cnn.foreign.layouts.torchvision import GELU
 from cnn.foreign.tensor_form import Shape, TensorForm, depthwise_keras
 from cnn.models.convnext import ConvNeXt
@@ -25,55 +25,55 @@ _CAFFE = {
 _HALVES = {"data.mean": (0.5, 0.5, 0.5), "data.std": (0.5, 0.5, 0.5)}
 
 
-def _resnet(network: ResNet) -> Iterator[Site]:
-    yield Site("stem/conv1/conv", "conv1_conv", inputs=_BGR)
-    yield Site("stem/conv1/norm", "conv1_bn", bias_of="conv1_conv")
+def _resnet(network: ResNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv1/conv", "conv1_conv", inputs=_BGR)
+    yield NamePair("stem/conv1/norm", "conv1_bn", bias_of="conv1_conv")
     for stage, block, ours in blocks_of(network):
         theirs = f"conv{stage + 2}_block{block + 1}"
         numbered = [(i, f"{ours}/conv{i}") for i in range(1, len(network.form.windows) + 1)]
         for i, place in [(0, f"{ours}/shortcut/projection"), *numbered]:
-            yield Site(f"{place}/conv", f"{theirs}_{i}_conv")
-            yield Site(f"{place}/norm", f"{theirs}_{i}_bn", bias_of=f"{theirs}_{i}_conv")
-    yield Site("head/classifier", "predictions")
+            yield NamePair(f"{place}/conv", f"{theirs}_{i}_conv")
+            yield NamePair(f"{place}/norm", f"{theirs}_{i}_bn", bias_of=f"{theirs}_{i}_conv")
+    yield NamePair("head/classifier", "predictions")
 
 
-def _densenet(network: DenseNet) -> Iterator[Site]:
-    yield Site("stem/conv1/conv", "conv1_conv")
-    yield Site("stem/conv1/norm", "conv1_bn")
+def _densenet(network: DenseNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv1/conv", "conv1_conv")
+    yield NamePair("stem/conv1/norm", "conv1_bn")
     for stage, block, ours in blocks_of(network):
         theirs = f"conv{stage + 2}_block{block + 1}"
         for i in (1, 2):
-            yield Site(f"{ours}/conv{i}/norm", f"{theirs}_{i - 1}_bn")
-            yield Site(f"{ours}/conv{i}/conv", f"{theirs}_{i}_conv")
+            yield NamePair(f"{ours}/conv{i}/norm", f"{theirs}_{i - 1}_bn")
+            yield NamePair(f"{ours}/conv{i}/conv", f"{theirs}_{i}_conv")
     for stage in range(2, len(network.depths) + 1):
-        yield Site(f"stage{stage}_transition/norm", f"pool{stage}_bn")
-        yield Site(f"stage{stage}_transition/conv", f"pool{stage}_conv")
-    yield Site("norm", "bn")
-    yield Site("head/classifier", "predictions")
+        yield NamePair(f"stage{stage}_transition/norm", f"pool{stage}_bn")
+        yield NamePair(f"stage{stage}_transition/conv", f"pool{stage}_conv")
+    yield NamePair("norm", "bn")
+    yield NamePair("head/classifier", "predictions")
 
 
-def _vgg(network: Plain) -> Iterator[Site]:
+def _vgg(network: Plain) -> Iterator[NamePair]:
     stage, number = 1, 0
     for ours, block, _ in network.named_blocks():
         number += 1
         inputs = _BGR if (stage, number) == (1, 1) else ()
-        yield Site(f"{ours}/conv", f"block{stage}_conv{number}", inputs=inputs)
+        yield NamePair(f"{ours}/conv", f"block{stage}_conv{number}", inputs=inputs)
         if block.reduces:
             stage, number = stage + 1, 0
-    yield Site("head/hidden1", "fc1")
-    yield Site("head/hidden2", "fc2")
-    yield Site("head/classifier", "predictions")
+    yield NamePair("head/hidden1", "fc1")
+    yield NamePair("head/hidden2", "fc2")
+    yield NamePair("head/classifier", "predictions")
 
 
-def _mobilenet_v1(network: MobileNet) -> Iterator[Site]:
-    yield Site("stem/conv", "conv1")
-    yield Site("stem/norm", "conv1_bn")
+def _mobilenet_v1(network: MobileNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv", "conv1")
+    yield NamePair("stem/norm", "conv1_bn")
     for number, (_, _, ours) in enumerate(blocks_of(network), 1):
-        yield Site(f"{ours}/depthwise/conv", f"conv_dw_{number}", depthwise_keras)
-        yield Site(f"{ours}/depthwise/norm", f"conv_dw_{number}_bn")
-        yield Site(f"{ours}/pointwise/conv", f"conv_pw_{number}")
-        yield Site(f"{ours}/pointwise/norm", f"conv_pw_{number}_bn")
-    yield Site("head/classifier", "conv_preds", _as_1x1)
+        yield NamePair(f"{ours}/depthwise/conv", f"conv_dw_{number}", depthwise_keras)
+        yield NamePair(f"{ours}/depthwise/norm", f"conv_dw_{number}_bn")
+        yield NamePair(f"{ours}/pointwise/conv", f"conv_pw_{number}")
+        yield NamePair(f"{ours}/pointwise/norm", f"conv_pw_{number}_bn")
+    yield NamePair("head/classifier", "conv_preds", _as_1x1)
 
 
 def _as_1x1(shape: Shape) -> TensorForm:
@@ -81,9 +81,9 @@ def _as_1x1(shape: Shape) -> TensorForm:
     return TensorForm(theirs, theirs, (0, 1, 2, 3), shape)
 
 
-def _mobilenet_v2(network: MobileNet) -> Iterator[Site]:
-    yield Site("stem/conv", "Conv1")
-    yield Site("stem/norm", "bn_Conv1")
+def _mobilenet_v2(network: MobileNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv", "Conv1")
+    yield NamePair("stem/norm", "bn_Conv1")
     for number, (_, _, ours) in enumerate(blocks_of(network)):
         theirs = f"block_{number}" if number else "expanded_conv"
         parts = (
@@ -92,33 +92,33 @@ def _mobilenet_v2(network: MobileNet) -> Iterator[Site]:
             ("separable/pointwise", "project", None),
         )
         for path, name, form in parts:
-            yield Site(f"{ours}/{path}/conv", f"{theirs}_{name}", form)
-            yield Site(f"{ours}/{path}/norm", f"{theirs}_{name}_BN")
-    yield Site("last/conv", "Conv_1")
-    yield Site("last/norm", "Conv_1_bn")
-    yield Site("head/classifier", "predictions")
+            yield NamePair(f"{ours}/{path}/conv", f"{theirs}_{name}", form)
+            yield NamePair(f"{ours}/{path}/norm", f"{theirs}_{name}_BN")
+    yield NamePair("last/conv", "Conv_1")
+    yield NamePair("last/norm", "Conv_1_bn")
+    yield NamePair("head/classifier", "predictions")
 
 
 def _linear(shape: Shape) -> TensorForm:
     return TensorForm(shape[2:], shape, (0, 1, 2, 3), shape)
 
 
-def _convnext(network: ConvNeXt, root: str) -> Iterator[Site]:
-    yield Site("stem", f"{root}_stem_conv")
-    yield Site("stem_norm", f"{root}_stem_layernorm")
+def _convnext(network: ConvNeXt, root: str) -> Iterator[NamePair]:
+    yield NamePair("stem", f"{root}_stem_conv")
+    yield NamePair("stem_norm", f"{root}_stem_layernorm")
     for stage, block, ours in blocks_of(network):
         theirs = f"{root}_stage_{stage}_block_{block}"
-        yield Site(f"{ours}/depthwise", f"{theirs}_depthwise_conv")
-        yield Site(f"{ours}/norm", f"{theirs}_layernorm")
-        yield Site(f"{ours}/expand", f"{theirs}_pointwise_conv_1", _linear)
-        yield Site(f"{ours}/project", f"{theirs}_pointwise_conv_2", _linear)
-        yield Site(f"{ours}/scale", f"{theirs}_layer_scale/gamma")
+        yield NamePair(f"{ours}/depthwise", f"{theirs}_depthwise_conv")
+        yield NamePair(f"{ours}/norm", f"{theirs}_layernorm")
+        yield NamePair(f"{ours}/expand", f"{theirs}_pointwise_conv_1", _linear)
+        yield NamePair(f"{ours}/project", f"{theirs}_pointwise_conv_2", _linear)
+        yield NamePair(f"{ours}/scale", f"{theirs}_layer_scale/gamma")
     for stage in range(1, len(network.depths)):
         theirs = f"{root}_downsampling_"
-        yield Site(f"stage{stage + 1}_reduction/norm", f"{theirs}layernorm_{stage - 1}")
-        yield Site(f"stage{stage + 1}_reduction/conv", f"{theirs}conv_{stage - 1}")
-    yield Site("head/norm", f"{root}_head_layernorm")
-    yield Site("head/classifier", f"{root}_head_dense")
+        yield NamePair(f"stage{stage + 1}_reduction/norm", f"{theirs}layernorm_{stage - 1}")
+        yield NamePair(f"stage{stage + 1}_reduction/conv", f"{theirs}conv_{stage - 1}")
+    yield NamePair("head/norm", f"{root}_head_layernorm")
+    yield NamePair("head/classifier", f"{root}_head_dense")
 
 
 _RESNET = IMAGENET | _CAFFE | _TORCH_PADDED | {"model.norm_epsilon": 1.001e-5}

@@ -19,8 +19,8 @@ Shapes = Mapping[Path, Shape]
 
 
 @dataclass(frozen=True)
-class Site:
-    """A module or a parameter of ours, and its name there.
+class NamePair:
+    """A module or parameter here, and its name in the other library.
 
     Attributes:
       ours: path without the collection and without the level `block`.
@@ -110,7 +110,7 @@ class Leaf:
         return x - tensors[self.minus].astype(np.float32) if self.minus else x
 
 
-Sites = Callable[[nn.Module], Iterable[Site]]
+NamePairs = Callable[[nn.Module], Iterable[NamePair]]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Counterpart:
     """
 
     name: str
-    sites: Sites
+    sites: NamePairs
     fields: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -178,7 +178,7 @@ class Layout:
         sites = {site.ours: site for site in self.counterpart(name).sites(network)}
         return [self._leaf(sites, path, shapes) for path in shapes]
 
-    def _leaf(self, sites: Mapping[str, Site], path: Path, shapes: Shapes) -> Leaf:
+    def _leaf(self, sites: Mapping[str, NamePair], path: Path, shapes: Shapes) -> Leaf:
         shape, dialect = shapes[path], self.dialect
         levels = [level for level in path[1:] if level != "block"]
         module, last = "/".join(levels[:-1]), levels[-1]

@@ -12,8 +12,8 @@ from cnn.foreign.layouts.layout import (
     TORCH_MODEL,
     Counterpart,
     Layout,
-    Site,
-    Sites,
+    NamePair,
+    NamePairs,
     evaluated,
 )
 from cnn.foreign.layouts.torchvision import DENSE, GELU, VGG_HEAD, WIDE
@@ -30,24 +30,24 @@ _DEEP = (("conv1.0", "conv1.1"), ("conv1.3", "conv1.4"), ("conv1.6", "bn1"))
 _AVERAGED = {"model.shortcut_downsample": "avg(padding='SAME')"}
 
 
-def _preactivated(network: ResNet) -> Iterator[Site]:
-    yield Site("stem/conv1", "stem.conv")
+def _preactivated(network: ResNet) -> Iterator[NamePair]:
+    yield NamePair("stem/conv1", "stem.conv")
     for stage, block, ours in blocks_of(network):
         theirs = f"stages.{stage}.blocks.{block}"
         for i in range(1, len(network.form.windows) + 1):
-            yield Site(f"{ours}/norm{i}", f"{theirs}.norm{i}")
-            yield Site(f"{ours}/conv{i}", f"{theirs}.conv{i}")
-        yield Site(f"{ours}/shortcut/projection", f"{theirs}.downsample.conv")
-    yield Site("norm", "norm")
-    yield Site("head/classifier", "head.fc", conv_of_linear)
+            yield NamePair(f"{ours}/norm{i}", f"{theirs}.norm{i}")
+            yield NamePair(f"{ours}/conv{i}", f"{theirs}.conv{i}")
+        yield NamePair(f"{ours}/shortcut/projection", f"{theirs}.downsample.conv")
+    yield NamePair("norm", "norm")
+    yield NamePair("head/classifier", "head.fc", conv_of_linear)
 
 
-def _vgg(network: Plain) -> Iterator[Site]:
+def _vgg(network: Plain) -> Iterator[NamePair]:
     hidden = ("pre_logits.fc1", "pre_logits.fc2")
     return vgg(network, hidden=hidden, classifier="head.fc", kernels=True)
 
 
-def _mobilenet(network: MobileNet) -> Iterator[Site]:
+def _mobilenet(network: MobileNet) -> Iterator[NamePair]:
     yield from conv_and_norm("stem", "conv_stem", "bn1")
     for stage, block, ours in blocks_of(network):
         theirs, place, pointwise = f"blocks.{stage}.{block}", 1, "conv_pw"
@@ -61,10 +61,10 @@ def _mobilenet(network: MobileNet) -> Iterator[Site]:
         norm = f"{theirs}.bn{place + 1}"
         yield from conv_and_norm(f"{ours}/pointwise", f"{theirs}.{pointwise}", norm)
     yield from conv_and_norm("last", "conv_head", "bn2")
-    yield Site("head/classifier", "classifier")
+    yield NamePair("head/classifier", "classifier")
 
 
-def _convnext(network: ConvNeXt) -> Iterator[Site]:
+def _convnext(network: ConvNeXt) -> Iterator[NamePair]:
     return convnext(
         network,
         stem=("stem.0", "stem.1"),
@@ -99,7 +99,7 @@ def _evaluated(name: str) -> dict[str, Any]:
     return evaluated(256, interpolation="bicubic")
 
 
-def _networks() -> Iterator[tuple[str, str, Sites, dict[str, Any]]]:
+def _networks() -> Iterator[tuple[str, str, NamePairs, dict[str, Any]]]:
     """Yields our name, timm's, the sites and the fields besides those of all."""
     averaged = partial(resnet, stem=_DEEP, shortcut=("downsample.1", "downsample.2"))
     for depth in (18, 34, 50, 101, 152):

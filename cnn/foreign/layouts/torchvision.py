@@ -11,7 +11,7 @@ from cnn.foreign.layouts.layout import (
     TORCH_MODEL,
     Counterpart,
     Layout,
-    Site,
+    NamePair,
     evaluated,
 )
 from cnn.foreign.tensor_form import Shape, TensorForm, same
@@ -23,11 +23,11 @@ GELU = {"model.norm_epsilon": 1e-6, "model.activation": "gelu_exact"}
 VGG_HEAD = {"model.head": "flatten(hidden=(4096, 4096), grid=7)"}
 
 
-def _vgg(network: Plain) -> Iterator[Site]:
+def _vgg(network: Plain) -> Iterator[NamePair]:
     return vgg(network, hidden=("classifier.0", "classifier.3"), classifier="classifier.6")
 
 
-def _mobilenet_v2(network: MobileNet) -> Iterator[Site]:
+def _mobilenet_v2(network: MobileNet) -> Iterator[NamePair]:
     yield from conv_and_norm("stem", "features.0.0", "features.0.1")
     number = 0
     for number, (stage, _, ours) in enumerate(blocks_of(network), 1):
@@ -39,14 +39,14 @@ def _mobilenet_v2(network: MobileNet) -> Iterator[Site]:
         yield from conv_and_norm(depthwise, f"{theirs}.{place}.0", f"{theirs}.{place}.1")
         yield from conv_and_norm(pointwise, f"{theirs}.{place + 1}", f"{theirs}.{place + 2}")
     yield from conv_and_norm("last", f"features.{number + 1}.0", f"features.{number + 1}.1")
-    yield Site("head/classifier", "classifier.1")
+    yield NamePair("head/classifier", "classifier.1")
 
 
 def _channels_first(shape: Shape) -> TensorForm:
     return replace(same(shape), theirs=(*shape, 1, 1))
 
 
-def _convnext(network: ConvNeXt) -> Iterator[Site]:
+def _convnext(network: ConvNeXt) -> Iterator[NamePair]:
     # Stages and reductions take turns in one list.
     return convnext(
         network,
