@@ -24,6 +24,8 @@ from benchmarks.signal_tables import (
 )
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.atlas.gather import read_rows
+from cnn.ablation.atlas.pages import front
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import folder_name
 from cnn.ablation.report.markdown import escape_markdown
@@ -400,8 +402,41 @@ def simulated_coverage() -> str:
     return table(("95 % interval of", "seeds", "coverage (%)"), rows)
 
 
+def atlas() -> str:
+    """Returns what the atlas says, in five lines at most."""
+    said = front(read_rows(ROOT / "results" / "atlas" / "atlas.json"))
+    return f"{said}\n\nEvery operator, task and claim: the [atlas](docs/atlas.md)."
+
+
+def null_rates() -> str:
+    """Returns how often studies drawn from real runs of one config find a difference."""
+    if not (RESULTS / "null.json").is_file():
+        return "Not run: `python benchmarks/null.py` says how."
+    found = _read("null.json")
+    rows = (
+        (
+            r["population"],
+            str(r["seeds"]),
+            "yes" if r["paired"] else "no",
+            f"{100 * r['rate']:.1f}",
+        )
+        for r in found["rates"]
+    )
+    head = ("scope of inference", "seeds per arm", "paired", "better or worse, percent of studies")
+    return (
+        f"{table(head, rows)}\n\n{found['studies']:,} studies per row, drawn from "
+        f"{found['runs']} runs of one config (accuracy {100 * found['accuracy']:.2f} %, standard "
+        f"deviation over\nseeds {100 * found['seed_sd']:.2f} pp, {found['examples']:,} test "
+        f"examples) on {', '.join(found['hardware'])}, by `python benchmarks/null.py`;\na true "
+        f"rate of 5 % would show as up to {100 * _upper(found['studies']):.1f} % in 95 of 100 "
+        "rows. Nominal: 5 %."
+    )
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
+    "atlas": atlas,
     "error rates": error_rates,
+    "null": null_rates,
     "power": simulated_power,
     "deciding": simulated_deciding,
     "coverage": simulated_coverage,

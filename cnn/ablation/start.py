@@ -1,4 +1,4 @@
-"""The commands of ablate.py: plan, register, run, report and verify."""
+"""The commands of ablate.py: plan, register, run, report, verify, compact and claim."""
 
 import os
 import sys
@@ -153,6 +153,51 @@ def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
     kept = "per-example outcomes" if analysis.examples else "results"
     besides = "" if analysis.examples else "; outcomes of single examples were not kept"
     print(f"verified: {files} are what the {kept} of the runs give{besides}")
+
+
+def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
+    """Copies what a study's report is made of, outcomes as bits, and renders the report there.
+
+    Args:
+      workdir: folder of the study.
+      out: empty folder for the copy.
+      plugin: see `report`.
+    """
+    from cnn.ablation.analysis.outcomes import compact as copy
+
+    place = Path(out).absolute()
+    found = copy(StudyFolder(Path(workdir).absolute()), place)
+    print(f"{len(found.runs)} runs of {found.correct.shape[1]:,} test examples")
+    report([str(place)], plugin=plugin)
+
+
+def claim(name: str | None, workdir: str | None, plugin: Sequence[str] = ()) -> None:
+    """Prints what a study answers to a published claim; without a study, the claim or all claims.
+
+    Args:
+      name: of the claim; None: lists all.
+      workdir: folder of a study that has its arms; None: says how to try it.
+      plugin: files to load, which may add claims.
+    """
+    load_plugins(plugin)
+    from cnn.ablation.claims import CLAIMS
+    from cnn.ablation.claims.answer import answer
+    from cnn.ablation.claims.words import described, listing, told
+
+    if name is None:
+        if workdir:
+            raise UserError("--workdir: name the claim that the study is to answer")
+        print(listing())
+        return
+    tried = CLAIMS.look_up(name, "claim")
+    if workdir is None:
+        print(described(name, tried))
+        return
+    study = _collected(StudyFolder(Path(workdir).absolute()), plugin)
+    for network in study.networks:
+        if network:
+            print(f"on {network}:")
+        print("\n".join(told(name, tried, study, answer(tried, study, network))))
 
 
 def _engine(

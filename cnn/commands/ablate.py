@@ -1,4 +1,4 @@
-"""Studies: ablate.py plan|register|run --config=STUDY --workdir=DIR, report|verify ..."""
+"""Studies: ablate.py plan|register|run --config=STUDY --workdir=DIR, report|verify|claim ..."""
 
 from cnn.config.entry import Parser, split_overrides
 from cnn.config.errors import UserError
@@ -17,15 +17,18 @@ def main(arguments: list[str]) -> None:
     verify = commands.add_parser(
         "verify", help="recompute the report and compare it with the stored one"
     )
+    compact = commands.add_parser("compact", help="a small copy of a study, to publish")
+    claim = commands.add_parser("claim", help="what a study answers to a published claim")
+    claim.add_argument("name", nargs="?", help="of the claim (default: list all)")
     for command in (plan, register, run):
         command.add_argument(
             "--config", required=True, help="study file (--config.FIELD=X applies to every arm)"
         )
     for command in (plan, run):
         command.add_argument("--workers", type=int, help="worker processes (default: one per core)")
-    for command in (plan, register, run, report, verify):
+    for command in (plan, register, run, report, verify, compact, claim):
         several = "; of several studies: one table of all, too" if command is report else ""
-        help_text, required = f"folder of the study{several}", command is not plan
+        help_text, required = f"folder of the study{several}", command not in (plan, claim)
         command.add_argument("--workdir", required=required, action="append", help=help_text)
         add_plugin_argument(command)
     for command in (run, report):
@@ -52,6 +55,7 @@ def main(arguments: list[str]) -> None:
     report.add_argument(
         "--out", help="folder for the combined table of several studies (default: the first)"
     )
+    compact.add_argument("--out", required=True, help="empty folder for the copy")
     options = vars(parser.parse_args(rest))
     command, workdirs = options.pop("command"), options.pop("workdir")
     if command == "report":
@@ -60,7 +64,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"--workdir: {command} takes one folder; only report takes several")
     else:
         options["workdir"] = workdirs and workdirs[0]
-        if command != "verify":
+        if command in ("plan", "register", "run"):
             options["overrides"] = overrides
     from cnn.ablation import start
 

@@ -275,6 +275,9 @@ FIELDS: dict[str, Field] = {
         label_smoothing=real(0.0, "[0, 1)", "share of each target distributed over all classes"),
         ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
         clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
+        flip_bit=flag(
+            False, "flips the last bit of one initial kernel element, which seed picks", later=True
+        ),
     ),
     **prefixed(
         "optimizer",

@@ -27,7 +27,7 @@ from cnn.training.mesh import (
 )
 from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
 from cnn.training.plan import TrainingPlan
-from cnn.training.state import ModelState, TrainState, init_model
+from cnn.training.state import ModelState, TrainState, init_model, with_flipped_bit
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
 
@@ -127,8 +127,9 @@ class Trainer:
 
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born where they are to lie."""
-        state = new_state(self.init, self.evaluator.mesh, self.seeds.init)
-        return started(state, self.start)
+        config = self.evaluator.config
+        state = started(new_state(self.init, self.evaluator.mesh, self.seeds.init), self.start)
+        return with_flipped_bit(state, config.seed) if config.train.flip_bit else state
 
     def abstract_state(self) -> TrainState:
         """Returns the shapes, dtypes and shardings of a state; checkpoints restore into it."""

@@ -1,10 +1,11 @@
 """What training changes: one pytree of arrays, and how it is born."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import Array
 
@@ -36,6 +37,9 @@ class ModelState(struct.PyTreeNode):
         return {"params": self.params, **self.collections}
 
 
+S = TypeVar("S", bound=ModelState)
+
+
 class TrainState(ModelState):
     """Everything that one step hands to the next; no functions inside.
 
@@ -63,3 +67,30 @@ def init_model(
     average = jax.tree.map(jnp.copy, variables) if ema else {}
     params = variables.pop("params")
     return ModelState(jnp.zeros((), jnp.int32), params, collections=variables, ema=average)
+
+
+def with_flipped_bit(state: S, seed: int) -> S:
+    """Returns a state with the last bit of one float32 element of a kernel flipped.
+
+    Which changes it by as little as can be; what that does to the result measures how unstable
+    training is (Summers and Dinneen 2021). Biases and scales are left out: a bit of a zero would
+    make a subnormal number, which devices take for zero.
+
+    Args:
+      state: before the first step.
+      seed: picks the element, each with the same chance.
+    """
+    leaves, tree = jax.tree.flatten(state.params)
+    sizes = np.array([leaf.size if leaf.ndim > 1 else 0 for leaf in leaves])
+    element = int(np.random.default_rng(seed).integers(sizes.sum()))
+    chosen = int(np.searchsorted(sizes.cumsum(), element, side="right"))
+    within = element - int(sizes[:chosen].sum())
+    leaf = leaves[chosen]
+    flip = jnp.zeros(leaf.shape, jnp.uint32).at[np.unravel_index(within, leaf.shape)].set(1)
+    bits = jax.lax.bitcast_convert_type(leaf, jnp.uint32) ^ flip
+    flipped = jax.lax.bitcast_convert_type(bits, leaf.dtype)
+    leaves[chosen] = jax.device_put(flipped, leaf.sharding)
+    params = jax.tree.unflatten(tree, leaves)
+    # A copy: the step donates its state, and one buffer cannot be donated twice.
+    ema = state.ema | {"params": jax.tree.map(jnp.copy, params)} if state.ema else {}
+    return state.replace(params=params, ema=ema)

@@ -11,6 +11,7 @@ from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import arms_of, folder_name, load_study
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS
+from tests.ablation.written import plan_of, write_study
 
 STUDY = "tests/ablation/study_tiny.py"
 ONE = "arms={'a': ()}, baseline='a', seeds=range(3)"
@@ -170,6 +171,30 @@ def test_a_registered_study_says_so_or_what_changed(tmp_path):
     )
     with pytest.raises(UserError, match="registers another study"):
         register_study(folder, replace(plan, margin=2.0), STUDY, [])
+
+
+def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
+    plan, place = plan_of({"max": "max", "average": "avg"}), tmp_path / "study"
+    digest = register_study(StudyFolder(place), plan, STUDY, [])
+    write_study(place, plan, {"max": 0.7, "average": 0.8})
+    start.report([str(place)])
+    said = (place / "report.md").read_text()
+    assert f"Registered before training.** SHA-256 {digest}, and nothing changed since" in said
+    start.verify(str(place))
+    # A wider margin, after the fact.
+    file = place / "study.json"
+    file.write_text(file.read_text().replace('"margin": 0.5', '"margin": 20.0'))
+    with pytest.raises(UserError, match="not what its runs give"):
+        start.verify(str(place))
+    start.report([str(place)])
+    said = (place / "report.md").read_text()
+    assert f"SHA-256 {digest}, with the changes below" in said
+    assert "margin: 0.5 -&gt; 20.0 since it was registered" in said
+    # The registration is made to fit.
+    file = place / "registration.json"
+    file.write_text(file.read_text().replace('"margin": 0.5', '"margin": 20.0'))
+    with pytest.raises(UserError, match="its hash is not that of its content"):
+        start.verify(str(place))
 
 
 def test_a_registration_that_was_changed_is_found(tmp_path):

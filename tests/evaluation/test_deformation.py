@@ -59,6 +59,7 @@ def test_sensitivity_of_layers(run, tmp_path):
     assert found["count"] == 20
     assert {"stage1_block1", "stage2_block1"} <= set(found["layers"])
     assert all(value > 0 for value in found["layers"].values())
+    assert found["sensitivity"] == pytest.approx(np.mean(list(found["layers"].values())))
     little = measure_deformation(run, "test", Progress(tmp_path), images=20, displacement=0.01)
     for name, value in little["layers"].items():
         assert value < 0.05 * found["layers"][name]

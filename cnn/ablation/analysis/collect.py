@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cnn.ablation.analysis.outcomes import correct_of
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.execution.registration import registration
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
@@ -104,16 +105,12 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     if result is None:
         begun = folder.config_file.exists()
         return SeedRun(run.seed, where, status="begun" if begun else "not begun")
-    correct = None
-    if folder.predictions_file.is_file():
-        outcomes = folder.predictions()
-        correct = outcomes["prediction"] == outcomes["label"]
     return SeedRun(
         run.seed,
         where,
         metrics_of_run(run, result),
         _history(folder),
-        correct,
+        correct_of(StudyFolder(workdir), folder),
         commit=result.get("commit", ""),
         hardware=_hardware(result),
     )

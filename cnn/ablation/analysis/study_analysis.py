@@ -202,11 +202,19 @@ def analyze(study: Study) -> Analysis:
 
 def kinds(study: Study) -> dict[Key, VerdictKind]:
     """The verdicts of `analyze` in a word each, without intervals, advice and checks."""
+    return {key: verdict.kind for key, verdict in _all_judged(study, judge).items()}
+
+
+def full_verdicts(study: Study) -> dict[Key, Verdict]:
+    """The verdicts of `analyze` alone, without its summaries and checks."""
+    return _all_judged(study, verdicts)
+
+
+def _all_judged(study: Study, rule: Callable[..., list[Verdict]]) -> dict[Key, Verdict]:
     look, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
     pairs = _pairs(study, summaries, examples is not None)
-    found = _judged(study, summaries, pairs, look, by_example, judge)
-    return {key: verdict.kind for key, verdict in found.items()}
+    return _judged(study, summaries, pairs, look, by_example, rule)
 
 
 def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[Key, Summary]]:

@@ -9,6 +9,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
+from cnn.config.metric import Metric
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.deformation.bending import bent, spline_weights
 from cnn.evaluation.deformation.section import deformation_section
@@ -45,7 +46,7 @@ def measure_deformation(
 
     Returns:
       {"count", "points", "displacement", "layers": {name: sensitivity, None where no two images
-      differ}}.
+      differ}, "sensitivity": their mean, None without any}.
 
     Raises:
       UserError: fewer than two images.
@@ -72,11 +73,13 @@ def measure_deformation(
             others.setdefault(name, []).append(to_other[:kept])
         progress.show(start + kept, len(chosen))
     layers = {name: _sensitivity(moved[name], others[name]) for name in moved}
+    known = [value for value in layers.values() if value is not None]
     return {
         "count": len(chosen),
         "points": points,
         "displacement": displacement,
         "layers": layers,
+        "sensitivity": float(np.mean(known)) if known else None,
     }
 
 
@@ -113,4 +116,14 @@ SUITE = Suite(
     measure=measure_deformation,
     section=deformation_section,
     signals=frozenset({"image"}),
+    metrics=(
+        Metric(
+            "sensitivity",
+            "Deformation sensitivity",
+            "deformation",
+            "",
+            None,
+            "mean over the layers",
+        ),
+    ),
 )

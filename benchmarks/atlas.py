@@ -1,0 +1,70 @@
+"""Makes the atlas of downsampling from the studies in results/atlas.
+
+    python benchmarks/atlas.py
+
+It reads `results/atlas/ROW` and `results/atlas/ROW_others`, where ROW is one of
+`configs/ablations/atlas.py`, and writes `results/atlas/atlas.json`, `results/atlas/index.html`,
+`docs/atlas.md` and the lines of README.md. A row that has run elsewhere is put there by
+`python ablate.py compact --workdir=DIR --out=results/atlas/ROW`.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.tables import fill
+from cnn.ablation.atlas.gather import Row, Task, gather, not_run, read_rows, write_rows
+from cnn.ablation.atlas.pages import html, markdown
+from cnn.training.run_folder import write_atomically
+from configs.ablations.atlas import ROWS, get_study
+
+ROOT = Path(__file__).parents[1]
+ATLAS = ROOT / "results" / "atlas"
+NUMBERS = ATLAS / "atlas.json"
+STUDY = "configs/ablations/atlas.py"
+PAGE = ROOT / "docs" / "atlas.md"
+
+
+def tasks(folder: Path = ATLAS) -> list[Task]:
+    """Returns the rows that the study file describes."""
+    return [
+        Task(
+            name=row,
+            title=title,
+            studies={
+                folder
+                / name: f"python ablate.py run --config=configs/ablations/atlas.py:{argument} "
+                f"--workdir=results/atlas/{name}"
+                for name, argument in ((row, row), (f"{row}_others", f"{row},others"))
+            },
+            operators=tuple(
+                dict.fromkeys((*get_study(row).arms, *get_study(f"{row},others").arms))
+            ),
+        )
+        for row, (title, _, _) in ROWS.items()
+    ]
+
+
+def page(rows: list[Row]) -> str:
+    """Returns docs/atlas.md."""
+    return markdown(rows, "../results/atlas")
+
+
+def rows_now() -> list[Row]:
+    """Returns the numbers as they were written, or rows that have not run."""
+    return read_rows(NUMBERS) or [not_run(task) for task in tasks()]
+
+
+def main() -> None:
+    """Reads the studies and writes everything."""
+    rows = [gather(task, ATLAS) for task in tasks()]
+    write_rows(rows, NUMBERS)
+    write_atomically(ATLAS / "index.html", html(rows))
+    write_atomically(PAGE, page(rows))
+    readme = ROOT / "README.md"
+    write_atomically(readme, fill(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()

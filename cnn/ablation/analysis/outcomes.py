@@ -1,0 +1,147 @@
+"""Per-example outcomes of many runs in one small file: a bit for each run and test example.
+
+What is published of a study is a copy without checkpoints and losses: the descriptions of its runs,
+and `outcomes.npz`, from which every verdict can be made anew.
+"""
+
+import json
+import shutil
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.planning.study_plan import Run, arms_of
+from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
+from cnn.training.run_folder import RunFolder, write_atomically
+
+FILE = "outcomes.npz"
+# Of a run folder, what a report is made of; suites' results lie in `evaluation`.
+_KEPT = ("config.json", "metrics.jsonl", "result.json")
+_OF_STUDY = ("study.json", "units.json", "registration.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """What runs got right.
+
+    Attributes:
+      runs: run folders, relative to the study.
+      seeds: int `[runs]`.
+      correct: bool `[runs, examples]`, whether each test example was classified right.
+      commits: of the code of each run.
+      hardware: of each run.
+    """
+
+    runs: tuple[str, ...]
+    seeds: np.ndarray
+    correct: np.ndarray
+    commits: tuple[str, ...]
+    hardware: tuple[str, ...]
+
+    def write(self, path: Path) -> None:
+        """Writes one file, eight outcomes a byte."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            path,
+            runs=np.array(self.runs),
+            seeds=self.seeds,
+            examples=self.correct.shape[1],
+            bits=np.packbits(self.correct, axis=1),
+            commits=np.array(self.commits),
+            hardware=np.array(self.hardware),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Outcomes":
+        """Reads such a file.
+
+        Raises:
+          UserError: it is missing or damaged.
+        """
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+                correct = np.unpackbits(found["bits"], axis=1, count=int(found["examples"]))
+                texts = (tuple(map(str, found[n])) for n in ("runs", "commits", "hardware"))
+                runs, commits, hardware = texts
+                return cls(runs, found["seeds"], correct.astype(bool), commits, hardware)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{path}: cannot be read ({error}); restore it from a copy") from error
+
+
+def outcomes_of(folder: StudyFolder) -> Outcomes:
+    """Reads the outcomes of every finished run of a study.
+
+    Raises:
+      UserError: none is finished, or they were tested on different numbers of examples.
+    """
+    rows = []
+    for run in _runs(folder):
+        result = RunFolder(run.folder).result()
+        if result:
+            name = run.folder.relative_to(folder.path).as_posix()
+            said = (run.seed, result.get("commit", ""), result.get("cpu", ""))
+            rows.append((name, *said, correct_of(folder, RunFolder(run.folder))))
+    if not rows:
+        raise UserError(f"--workdir: no run of {folder.path} is finished")
+    names, seeds, commits, hardware, correct = zip(*rows, strict=True)
+    if len({None if one is None else len(one) for one in correct}) > 1 or correct[0] is None:
+        raise UserError(
+            f"--workdir: not every run of {folder.path} kept the outcomes of the same test examples"
+        )
+    return Outcomes(names, np.array(seeds), np.stack(correct), commits, hardware)
+
+
+def correct_of(study: StudyFolder, run: RunFolder) -> np.ndarray | None:
+    """Returns what a run got right, bool `[examples]`, from its own file or the study's.
+
+    None if neither was kept.
+    """
+    if run.predictions_file.is_file():
+        outcomes = run.predictions()
+        return outcomes["prediction"] == outcomes["label"]
+    file, name = study.path / FILE, run.path.relative_to(study.path).as_posix()
+    if not file.is_file():
+        return None
+    found = _read(file, file.stat().st_mtime_ns)
+    return found.correct[found.runs.index(name)] if name in found.runs else None
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, written: int) -> Outcomes:
+    return Outcomes.read(file)
+
+
+def compact(folder: StudyFolder, out: Path) -> Outcomes:
+    """Copies what the report of a study is made of, its outcomes as bits, into an empty folder.
+
+    Raises:
+      UserError: the folder is not empty, or as in `outcomes_of`.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"--out: {out} is not empty; choose another folder")
+    found = outcomes_of(folder)
+    files = [folder.path / name for name in _OF_STUDY]
+    for run in _runs(folder):
+        files += [run.folder / name for name in _KEPT] + [failure_file(run.folder)]
+        files += sorted((run.folder / "evaluation").rglob("*.json"))
+    for file in files:
+        if file.is_file():
+            copy = out / file.relative_to(folder.path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if "evaluation" in file.relative_to(folder.path).parts:
+                # Long lists of numbers, of whose lines most is indentation.
+                write_atomically(copy, json.dumps(read_json(file)) + "\n")
+            else:
+                shutil.copyfile(file, copy)
+    found.write(out / FILE)
+    return found
+
+
+def _runs(folder: StudyFolder) -> list[Run]:
+    return [run for runs in arms_of(folder.plan(), folder.path).values() for run in runs]

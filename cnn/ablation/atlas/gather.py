@@ -1,0 +1,246 @@
+"""Study folders -> the numbers of the atlas, which its pages are made of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.statistics.across import kendalls_w
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
+from cnn.ablation.analysis.study_analysis import Analysis, Summary, analyze
+from cnn.ablation.claims import CLAIMS
+from cnn.ablation.claims.answer import answer
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.report import words
+from cnn.config.json_file import read_json
+from cnn.training.run_folder import write_atomically
+
+# What stands beside the accuracy where a row's studies measure it: its heading, the metric.
+BESIDE = {
+    "circular": "circular_grid, consistency",
+    "crops": "crop_per_image, consistency",
+    "ECE": "as_trained, ece",
+}
+# Which of several answers to a claim is shown: studies without its arms leave it undecided.
+_ANSWERED_FIRST = ("refuted", "smaller", "replicated", "undecided")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the atlas before it is read.
+
+    Attributes:
+      name: of the row.
+      title: what is trained on what.
+      studies: folder -> the command that trains it; their baselines are one arm.
+      operators: arms that the row is to have, by name.
+    """
+
+    name: str
+    title: str
+    studies: Mapping[Path, str]
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One operator in a row; None where something is not known.
+
+    Attributes:
+      name: of the arm.
+      ended, planned: its runs.
+      accuracy: mean and the ends of its 95 % interval, as shares.
+      difference: likewise, from the baseline.
+      kind: of its verdict, or "baseline".
+      words: the verdict.
+      beside: mean over seeds by heading, see `BESIDE`.
+      macs, parameters: of one example.
+      step: measured time of a training step in milliseconds.
+      rank: by accuracy, from 1; None of an arm that cannot be ranked.
+    """
+
+    name: str
+    ended: int
+    planned: int
+    accuracy: tuple[float, float, float] | None
+    difference: tuple[float, float, float] | None
+    kind: str
+    words: str
+    beside: Mapping[str, float]
+    macs: int | None
+    parameters: int | None
+    step: float | None
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One task.
+
+    Attributes:
+      name, title: see `Task`.
+      commands: that train what is missing.
+      baseline: its name; "" of a row that was not run.
+      entries: the operators that have runs, the best first.
+      missing: the names of those that have none.
+      remarks: what limits it, and what failed, one sentence each.
+      claims: name -> the answer.
+      reports: the reports of its studies, relative to the folder of the atlas.
+      hardware: that it was trained on.
+      runs: how many are finished.
+    """
+
+    name: str
+    title: str
+    commands: tuple[str, ...] = ()
+    baseline: str = ""
+    entries: tuple[Entry, ...] = ()
+    missing: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    claims: Mapping[str, str] | None = None
+    reports: tuple[str, ...] = ()
+    hardware: str = ""
+    runs: int = 0
+
+    @property
+    def compared(self) -> list[Entry]:
+        """The entries but for the baseline."""
+        return [entry for entry in self.entries if entry.kind != "baseline"]
+
+
+def gather(task: Task, folder: Path) -> Row:
+    """Reads the studies of a row.
+
+    Args:
+      task: the row.
+      folder: of the atlas.
+    """
+    there = [place for place in task.studies if StudyFolder(place).file.is_file()]
+    if not there:
+        return not_run(task)
+    analyses = [analyze(collect(StudyFolder(place))) for place in there]
+    done = [p for p, a in zip(there, analyses, strict=True) if not a.study.unfinished]
+    found = {}
+    for analysis in analyses:
+        for (_, name), summary in analysis.summaries.items():
+            if name != analysis.study.aa_arm and name not in found and summary.ended:
+                found[name] = _entry(analysis, summary)
+    entries = _ranked(found.values())
+    return Row(
+        name=task.name,
+        title=task.title,
+        commands=tuple(command for place, command in task.studies.items() if place not in done),
+        baseline=analyses[0].study.baseline,
+        entries=entries,
+        missing=tuple(name for name in task.operators if name not in found),
+        remarks=tuple(sentence for one in analyses for sentence in _remarks(one)),
+        claims=_claims(analyses),
+        reports=tuple(
+            (place / "report.md").relative_to(folder).as_posix()
+            for place in there
+            if (place / "report.md").is_file()
+        ),
+        hardware=", ".join(dict.fromkeys(one.study.hardware for one in analyses)),
+        runs=sum(len(s.runs) for one in analyses for s in one.summaries.values()),
+    )
+
+
+def not_run(task: Task) -> Row:
+    """Returns a row without any runs."""
+    commands = tuple(task.studies.values())
+    return Row(task.name, task.title, commands, missing=task.operators)
+
+
+def _entry(analysis: Analysis, summary: Summary) -> Entry:
+    arm = summary.arm
+    comparison = analysis.comparisons.get((arm.network, arm.name))
+    kind, said, difference = "baseline", "baseline", None
+    if comparison:
+        verdict = comparison.verdict
+        kind, said = verdict.kind, words.verdict_words(analysis, comparison)
+        if verdict.judged:
+            difference = (verdict.difference.estimate, *verdict.interval)
+    means = {
+        heading: float(np.mean([run.metrics[metric] for run in summary.runs]))
+        for heading, metric in BESIDE.items()
+        if summary.runs and all(metric in run.metrics for run in summary.runs)
+    }
+    return Entry(
+        name=arm.name,
+        ended=summary.ended,
+        planned=len(arm.seeds),
+        accuracy=(summary.mean, summary.low, summary.high) if summary.runs else None,
+        difference=difference,
+        kind=kind,
+        words=said,
+        beside=means,
+        macs=arm.macs,
+        parameters=arm.params,
+        step=arm.step_time_ms,
+    )
+
+
+def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Sorts the entries, and ranks those with enough runs that all ended well."""
+
+    def rankable(entry: Entry) -> bool:
+        enough = entry.ended == entry.planned >= FEWEST_SEEDS
+        return enough and entry.kind not in ("unstable", "unranked") and entry.accuracy is not None
+
+    order = sorted(entries, key=lambda e: (not rankable(e), -(e.accuracy or (0,))[0]))
+    return tuple(
+        Entry(**vars(entry) | {"rank": place if rankable(entry) else None})
+        for place, entry in enumerate(order, 1)
+    )
+
+
+def _remarks(analysis: Analysis) -> list[str]:
+    told = [f"{title} {text}" for _, title, text in words.remarks(analysis)]
+    told += [f"Failed runs. {text}" for text in words.failures(analysis)]
+    control = words.control(analysis)
+    return [*told, *([control] if control else [])]
+
+
+def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
+    """The answer to every claim, of the study that has its arms."""
+    found = {}
+    for name, claim in CLAIMS.items():
+        given = {answer(claim, one.study).word for one in analyses}
+        found[name] = next(word for word in _ANSWERED_FIRST if word in given)
+    return found
+
+
+def agreement(rows: Sequence[Row]) -> tuple[list[str], float] | None:
+    """Returns the operators that all rows rank, and Kendall's W of the rows about their order.
+
+    None with fewer than 2 rows that rank, or 3 operators.
+    """
+    ranks = [{e.name: e.rank for e in row.entries if e.rank is not None} for row in rows]
+    ranks = [row for row in ranks if row]
+    if len(ranks) < 2:
+        return None
+    names = [name for name in ranks[0] if all(name in row for row in ranks)]
+    if len(names) < 3:
+        return None
+    return names, kendalls_w(np.array([[-row[name] for row in ranks] for name in names]))
+
+
+def write_rows(rows: Sequence[Row], file: Path) -> None:
+    """Writes the numbers of the atlas."""
+    text = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1)
+    write_atomically(file, text + "\n")
+
+
+def read_rows(file: Path) -> list[Row]:
+    """Reads the numbers of the atlas; [] where it was never made.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    if not file.is_file():
+        return []
+    rows = read_json(file, {"rows": list})["rows"]
+    return [Row(**row | {"entries": tuple(Entry(**e) for e in row["entries"])}) for row in rows]

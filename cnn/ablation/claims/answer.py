@@ -1,0 +1,217 @@
+"""A claim and a study -> replicated, smaller, refuted or undecided, by one rule."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Verdict
+from cnn.ablation.analysis.study_analysis import ALPHA, full_verdicts
+from cnn.ablation.analysis.study_results import Arm, Study
+from cnn.ablation.claims.claim import Claim, Statement
+from cnn.config.call import parse_call
+
+Word = Literal["replicated", "smaller", "refuted", "undecided"]
+# What a claim of several statements is called: the first that any of them is.
+_WORST_FIRST: tuple[Word, ...] = ("refuted", "undecided", "smaller", "replicated")
+# Standard deviations within this factor are as large as each other.
+FACTOR = 2.0
+RULE = (
+    "The statements of a claim on one metric and baseline are one family (Holm, 5 %). "
+    "Better: replicated if the difference is significant, is no equivalence, and its 95 % interval "
+    "reaches the published size, if one is stated; smaller if it is significant and does not; "
+    "refuted if the arm is equivalent within the margin, or worse. "
+    "Not worse: replicated if a loss of the margin is rejected at 5 %, refuted if worse. "
+    "Alike: replicated if equivalent, refuted if different. "
+    "Always: replicated if every run has all of it; else smaller if better, else refuted. "
+    f"As variable: by the 95 % interval of the ratio of standard deviations over seeds; replicated "
+    f"above 1/{FACTOR:g}, refuted below it, smaller if all of it is between that and 1. "
+    "Everything else is undecided. A claim is refuted if any statement is, then undecided, then "
+    "smaller."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a study says of one statement.
+
+    Attributes:
+      statement: as published.
+      word: the answer.
+      estimate, interval: of the difference in stored units, of the ratio of "as variable"; None if
+        there is none.
+      why: what is missing for an answer; "" if nothing is.
+    """
+
+    statement: Statement
+    word: Word
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a study says of a claim.
+
+    Attributes:
+      word: the answer.
+      findings: of every statement.
+    """
+
+    word: Word
+    findings: tuple[Finding, ...]
+
+
+def answer(claim: Claim, study: Study, network: str = "") -> Answer:
+    """Answers a claim from the runs of a study; the rule is `RULE`.
+
+    Args:
+      claim: to try.
+      study: with the claim's arms, or some of them.
+      network: of the study.
+    """
+    verdicts = _verdicts(claim, study, network)
+    findings = tuple(_finding(s, claim, study, network, verdicts.get(s)) for s in claim.statements)
+    words = {finding.word for finding in findings}
+    return Answer(next(word for word in _WORST_FIRST if word in words), findings)
+
+
+def find_arm(overrides: Sequence[str], claim: Claim, study: Study, network: str = "") -> Arm | None:
+    """Returns the arm of a network that differs from its config as the overrides say, or None.
+
+    Only fields that the claim is about are looked at.
+    """
+    about = {text.partition("=")[0] for s in claim.statements for text in (*s.arm, *s.baseline)}
+    arms = [arm for arm in study.of_network(network) if arm.name != study.aa_arm]
+    for normal in (str, _name):
+        wanted = _values(overrides, about, normal)
+        for arm in arms:
+            if _values(arm.overrides, about, normal) == wanted:
+                return arm
+    return None
+
+
+def _values(overrides: Sequence[str], about: set[str], normal) -> dict[str, str]:
+    pairs = (text.partition("=")[::2] for text in overrides)
+    return {name: normal(value) for name, value in pairs if name in about}
+
+
+def _name(value: str) -> str:
+    return parse_call(value, "claim")[0] if value.endswith(")") else value
+
+
+def _verdicts(claim: Claim, study: Study, network: str) -> dict[Statement, Verdict]:
+    """The verdicts on the statements that compare means and can be compared here."""
+    families: dict[tuple[str, str, float], dict[str, Statement]] = {}
+    for statement in claim.statements:
+        arm, baseline, lacking = _measured(statement, claim, study, network)
+        if not lacking and statement.expected != "as variable":
+            key = (statement.metric, baseline.name, statement.margin)
+            families.setdefault(key, {})[arm.name] = statement
+    found = {}
+    for (metric, baseline, margin), by_arm in families.items():
+        family = replace(
+            study,
+            arms=tuple(a for a in study.of_network(network) if a.name in (baseline, *by_arm)),
+            baseline=baseline,
+            aa_arm=None,
+            metric=metric,
+            margin=margin / next(iter(by_arm.values())).described.scale,
+            higher_is_better=next(iter(by_arm.values())).described.higher_is_better is not False,
+        )
+        verdicts = full_verdicts(family)
+        found |= {statement: verdicts[network, name] for name, statement in by_arm.items()}
+    return found
+
+
+def _measured(
+    statement: Statement, claim: Claim, study: Study, network: str
+) -> tuple[Arm | None, Arm | None, str]:
+    """Returns the arms of a statement, and what is lacking to compare them."""
+    arm = find_arm(statement.arm, claim, study, network)
+    baseline = find_arm(statement.baseline, claim, study, network)
+    for one, overrides in ((arm, statement.arm), (baseline, statement.baseline)):
+        if one is None:
+            return arm, baseline, f"no arm has {' '.join(overrides) or 'no overrides'}"
+        if not one.finished:
+            return arm, baseline, f"{one.name} has no finished run"
+        if any(statement.metric not in run.metrics for run in one.finished):
+            return arm, baseline, f"{one.name} has no '{statement.metric}'"
+    return arm, baseline, ""
+
+
+def _finding(
+    statement: Statement, claim: Claim, study: Study, network: str, verdict: Verdict | None
+) -> Finding:
+    arm, baseline, lacking = _measured(statement, claim, study, network)
+    if lacking:
+        return Finding(statement, "undecided", why=lacking)
+    if statement.expected == "as variable":
+        return _variability(statement, arm, baseline)
+    if not verdict.judged:
+        return Finding(statement, "undecided", why=f"{arm.name} is {verdict.kind}")
+    word = _WORDS[statement.expected](statement, verdict, arm)
+    return Finding(statement, word, verdict.difference.estimate, verdict.interval)
+
+
+def _gain(statement: Statement, verdict: Verdict) -> tuple[float, float]:
+    """The difference in the direction that is better, and the end of its interval there."""
+    if statement.described.higher_is_better is False:
+        return -verdict.difference.estimate, -verdict.interval[0]
+    return verdict.difference.estimate, verdict.interval[1]
+
+
+def _better(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
+    gain, most = _gain(statement, verdict)
+    if verdict.different and gain > 0:
+        published = (statement.published or 0) / statement.described.scale
+        reached = verdict.kind == "better" and most >= published
+        return "replicated" if reached else "smaller"
+    return "refuted" if verdict.kind in ("worse", "equivalent") else "undecided"
+
+
+def _not_worse(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
+    if verdict.kind == "worse":
+        return "refuted"
+    gain, _ = _gain(statement, verdict)
+    margin = statement.margin / statement.described.scale
+    small = verdict.difference.varies and verdict.difference.tail(gain + margin) <= ALPHA
+    return "replicated" if small else "undecided"
+
+
+def _alike(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
+    if verdict.kind == "equivalent":
+        return "replicated"
+    return "refuted" if verdict.different else "undecided"
+
+
+def _always(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
+    if all(run.metrics[statement.metric] == 1 for run in arm.finished):
+        return "replicated"
+    return "smaller" if verdict.kind == "better" else "refuted"
+
+
+_WORDS = {"better": _better, "not worse": _not_worse, "alike": _alike, "always": _always}
+
+
+def _variability(statement: Statement, arm: Arm, baseline: Arm) -> Finding:
+    """Compares the standard deviations over seeds, which are taken as normal."""
+    both = [[run.metrics[statement.metric] for run in one.finished] for one in (arm, baseline)]
+    for one, values in zip((arm, baseline), both, strict=True):
+        if len(values) < max(FEWEST_SEEDS, len(one.seeds)) or not np.isfinite(values).all():
+            why = f"{one.name} has {len(values)} of {len(one.seeds)} seeds"
+            return Finding(statement, "undecided", why=why)
+    mine, other = (float(np.std(values, ddof=1)) for values in both)
+    if other == 0:
+        return Finding(statement, "undecided", why=f"the seeds of {baseline.name} do not vary")
+    ratio, degrees = mine / other, [len(values) - 1 for values in both]
+    low, high = (ratio / np.sqrt(stats.f.ppf(p, *degrees)) for p in (0.975, 0.025))
+    word: Word = "undecided"
+    if high < 1 / FACTOR:
+        word = "refuted"
+    elif low > 1 / FACTOR:
+        word = "smaller" if high < 1 else "replicated"
+    return Finding(statement, word, ratio, (float(low), float(high)))

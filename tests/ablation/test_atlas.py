@@ -1,0 +1,113 @@
+"""The pages of the atlas, from studies that are written: several rows, one of them missing."""
+
+import pytest
+
+from benchmarks.atlas import PAGE, page, rows_now, tasks
+from cnn.ablation.atlas.gather import Task, agreement, gather, read_rows, write_rows
+from cnn.ablation.atlas.pages import front, html, markdown
+from cnn.ablation.planning.study_plan import arms_of
+from cnn.layers import DOWNSAMPLERS
+from configs.ablations.atlas import LEFT_OUT
+from tests.ablation.written import plan_of, write_study
+
+OPERATORS = {"max": "max", "average": "avg", "max blur": "max_blur(taps=4)"}
+ACCURACIES = {"max": 0.70, "average": 0.60, "max blur": 0.80}
+CONSISTENCIES = {"max": 0.80, "average": 0.85, "max blur": 0.97}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("atlas")
+    plan = plan_of(OPERATORS, suites=("shift", "calibration"))
+    write_study(folder / "images", plan, ACCURACIES, CONSISTENCIES)
+    others = plan_of({"max": "max", "max APS": "max_aps", "mixed": "mixed"}, suites=("shift",))
+    write_study(folder / "images_others", others, {"max": 0.7, "max APS": 0.72}, {"max APS": 1.0})
+    # In the second row one seed of an arm has not run, and the order of two arms is another.
+    write_study(folder / "sounds", plan_of(OPERATORS), ACCURACIES | {"average": 0.9})
+    late = arms_of(plan_of(OPERATORS), folder / "sounds")["max blur"][-1]
+    for file in late.folder.iterdir():
+        file.unlink()
+    late.folder.rmdir()
+    names = ("max", "average", "max blur", "max APS", "mixed")
+    made = [
+        Task(
+            name,
+            f"a network, {name}",
+            {folder / name: f"run {name}", folder / f"{name}_others": f"run {name},others"},
+            names,
+        )
+        for name in ("images", "sounds", "clips")
+    ]
+    found = [gather(task, folder) for task in made]
+    write_rows(found, folder / "atlas.json")
+    assert read_rows(folder / "atlas.json")[0].entries[0].name == "max blur"
+    return read_rows(folder / "atlas.json")
+
+
+def test_a_row_has_every_operator_in_its_order_with_what_was_measured(rows):
+    images = rows[0]
+    # The second study has runs of an arm and none of another, so it ranks neither.
+    ranks = [(entry.name, entry.rank) for entry in images.entries]
+    assert ranks == [("max blur", 1), ("max", 2), ("average", 3), ("max APS", None)]
+    blur, worst = images.entries[0], next(e for e in images.entries if e.name == "average")
+    assert (blur.kind, worst.kind) == ("better", "worse")
+    assert blur.accuracy[0] == pytest.approx(0.8, abs=0.01)
+    assert blur.difference[0] == pytest.approx(0.1, abs=0.01)
+    assert blur.beside["circular"] == pytest.approx(0.97, abs=0.01)
+    assert blur.beside["crops"] == pytest.approx(0.92, abs=0.01)
+    assert blur.beside["ECE"] == pytest.approx(0.03, abs=0.01)
+    assert blur.macs > 0
+    assert blur.parameters > 0
+    assert blur.step == pytest.approx(10.0)
+    assert images.missing == ("mixed",)
+    assert images.commands == ("run images,others",)
+    assert images.claims["zhang2019"] == "replicated"
+    assert images.claims["summers2021"] == "undecided"
+
+
+def test_rows_that_have_not_run_say_so_and_how_to_go_on(rows):
+    text = markdown(rows, "../results/atlas")
+    clips = text.partition("## A network, clips")[2].partition("## ")[0]
+    assert "Not run: max, average, max blur, max APS, mixed." in clips
+    assert "To continue: `run clips`, `run clips,others`." in clips
+    assert "| not run |" in text.partition("## Claims")[2]
+    sounds = text.partition("## A network, sounds")[2].partition("## ")[0]
+    assert "11 of 12 runs have ended" in sounds
+    assert "3/4" in sounds
+    assert "To continue: `run sounds`, `run sounds,others`." in sounds
+    # No verdict is told before all seeds are in.
+    assert "better" not in sounds.replace("There are no verdicts", "")
+
+
+def test_ranks_are_compared_over_the_rows_that_have_them(rows):
+    assert agreement(rows) is None  # Of the second row one arm is not complete.
+    names, w = agreement([rows[0], rows[0]])
+    assert set(names) == {"max blur", "max", "average"}
+    assert w == pytest.approx(1.0)
+    assert "Kendall's W = 1.00 over 2 rows" in markdown([rows[0], rows[0]], ".")
+
+
+def test_the_front_says_what_differs_in_five_lines(rows):
+    said = front(rows).splitlines()
+    assert len(said) <= 5
+    assert "against max pooling: better: max blur (+10." in said[0]
+    assert "worse: average (" in said[0]
+    assert any("max APS keeps 100.0 % of its predictions, max pooling 80." in s for s in said)
+    assert "9 published claims" in said[-1]
+    assert front([rows[2]]) == "No row has run to its end yet."
+
+
+def test_the_page_sorts_and_loads_nothing(rows):
+    text = html(rows)
+    assert text.count('<table class="sortable">') == 3  # two rows that ran, and the claims
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "100.0" in text
+
+
+def test_the_committed_page_is_that_of_the_committed_numbers():
+    assert PAGE.read_text() == page(rows_now())
+
+
+def test_every_operator_of_the_registry_has_its_place():
+    for task in tasks():
+        assert len(task.operators) == len(DOWNSAMPLERS) - len(LEFT_OUT)
