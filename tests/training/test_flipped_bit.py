@@ -7,7 +7,7 @@ import pytest
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
-from cnn.training.plan import resolve
+from cnn.training.plan import make_training_plan
 from cnn.training.replicas import train_replicas
 from tests.conftest import tiny_config
 
@@ -18,7 +18,7 @@ def begun(*overrides):
     """Returns the first state of a tiny training, on the host."""
     config = tiny_config(*ONE_SEED, "train.ema_decay=0.9", *overrides)
     evaluator = make_evaluator(config, open_dataset(config.data))
-    trainer = make_trainer(evaluator, resolve(evaluator.config, len(evaluator.dataset.train), 1))
+    trainer = make_trainer(evaluator, make_training_plan(config, len(evaluator.dataset.train), 1))
     return jax.device_get(trainer.new_state())
 
 
