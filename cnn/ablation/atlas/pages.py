@@ -47,6 +47,7 @@ def markdown(rows: Sequence[Row], folder: str) -> str:
         "`ablate.py verify` makes anew. Every operator stands in its published form; each row is "
         "a study of its own, whose verdicts hold a family-wise error of 5 % "
         "([statistics.md](statistics.md)).",
+        _NOTE,
         "## In short",
         front(rows),
         *(part for row in rows for part in _row(row, folder)),
@@ -66,11 +67,11 @@ def _row(row: Row, folder: str) -> list[str]:
     if not row.entries:
         return [head, _missing(row)]
     links = ", ".join(f"[report]({folder}/{path})" for path in row.reports)
-    about = f"{plural(row.runs, 'run')} on {row.hardware}. {links}".strip()
+    about = escape_markdown(f"{plural(row.runs, 'run')} on {row.hardware}.")
     lines = [f"- {escape_markdown(sentence)}" for sentence in row.remarks]
     return [
         head,
-        escape_markdown(about) if not links else about,
+        f"{about} {links}".strip(),
         "\n".join(lines),
         table(HEADS, [cells(entry) for entry in row.entries]),
         _missing(row),
