@@ -1,6 +1,6 @@
 """A claim and a study -> replicated, smaller, refuted or undecided, by one rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -94,7 +94,9 @@ def find_arm(overrides: Sequence[str], claim: Claim, study: Study, network: str 
     return None
 
 
-def _values(overrides: Sequence[str], about: set[str], normal) -> dict[str, str]:
+def _values(
+    overrides: Sequence[str], about: set[str], normal: Callable[[str], str]
+) -> dict[str, str]:
     pairs = (text.partition("=")[::2] for text in overrides)
     return {name: normal(value) for name, value in pairs if name in about}
 
