@@ -296,6 +296,13 @@ FIELDS: dict[str, Field] = {
         layer_decay=real(
             1.0, "(0, 1]", "learning rate factor from each block to the one before", later=True
         ),
+        ascent=text(
+            "", "sam(rho=0.05) | asam: a second gradient, uphill, makes the update", later=True
+        ),
+        # In place of momentum and of a schedule: momentum=0 or beta1=0, schedule.name=constant.
+        schedule_free=real(
+            0.0, "[0, 1)", "share of the average where gradients are taken; 0: off", later=True
+        ),
         # The first group counts whose REGEX is found in the name of a parameter; rate is a factor
         # of the learning rate, 0 freezes; further settings are fields of this section.
         groups=several(text("", "parameter groups: 'REGEX: rate=0.1 weight_decay=0'", later=True)),

@@ -26,6 +26,7 @@ HOMES = (
     "cnn.data",
     "cnn.training.optimizer",
     "cnn.training.losses",
+    "cnn.training.sharpness",
     "cnn.training.trackers",
 )
 _REGISTRIES: list["Registry[Any]"] = []

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from cnn import data, models
+from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
@@ -27,6 +28,7 @@ from cnn.training.mesh import (
 )
 from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
 from cnn.training.plan import TrainingPlan
+from cnn.training.sharpness import make_ascent
 from cnn.training.state import ModelState, TrainState, init_model, with_flipped_bit
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
@@ -76,8 +78,23 @@ class Evaluator:
 
     def init(self, seed: Array) -> ModelState:
         """Returns the variables of an init seed before the first step; to be traced."""
-        ema = self.config.train.ema_decay > 0
+        ema = keeps_average(self.config)
         return init_model(self.model, seed, self.dataset.input_shape, ema=ema)
+
+
+def keeps_average(config: ConfigDict) -> bool:
+    """Whether a run evaluates averaged variables and not those of its last update.
+
+    Raises:
+      UserError: it would average twice.
+    """
+    decay, free = config.train.ema_decay, config.optimizer.schedule_free
+    if decay and free:
+        raise UserError(
+            f"train.ema_decay: {decay} beside optimizer.schedule_free={free}, which evaluates an "
+            "average of its own; leave one of them out"
+        )
+    return bool(decay or free)
 
 
 def make_evaluator(
@@ -215,4 +232,6 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
         accumulation=config.train.accumulation,
         loss=make_loss(config.train),
         ema_decay=config.train.ema_decay,
+        ascend=make_ascent(config.optimizer.ascent),
+        averages=config.optimizer.schedule_free > 0,
     )

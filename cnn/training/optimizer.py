@@ -68,7 +68,48 @@ def make_optimizer(
         whole = optax.partition(parts | {_REST: whole}, partial(_labels, groups))
     if optimizer.layer_decay < 1:
         whole = optax.chain(whole, scale_by_layer(optimizer.layer_decay))
-    return at_rate(optax.chain(clip, whole), schedule)
+    descent = at_rate(optax.chain(clip, whole), schedule)
+    if not optimizer.schedule_free:
+        return descent
+    _check_no_momentum(optimizer)
+    return without_schedule(descent, schedule, optimizer.schedule_free)
+
+
+def _check_no_momentum(optimizer: ConfigDict) -> None:
+    """Refuses momentum beside the averaging that takes its place."""
+    reads = OPTIMIZERS.reads(OPTIMIZERS.parse(optimizer.name, "optimizer.name")[0])
+    for name in ("momentum", "beta1"):
+        if name in reads and optimizer[name]:
+            raise UserError(
+                f"optimizer.schedule_free: takes the place of optimizer.{name}, which is "
+                f"{optimizer[name]}; set that to 0"
+            )
+
+
+def without_schedule(
+    descent: optax.GradientTransformationExtraArgs, schedule: Schedule, beta: float
+) -> optax.GradientTransformationExtraArgs:
+    """Averages the points that a descent goes through (Defazio et al., NeurIPS 2024).
+
+    z goes down from gradients taken at y = beta x + (1 - beta) z, which is what `params` holds;
+    x is the mean of all z, weighted by the square of the largest rate so far. x is evaluated:
+    `optax.contrib.schedule_free_eval_params` of state and params.
+
+    Args:
+      descent: of z, without momentum.
+      schedule: step -> learning rate.
+      beta: share of x in y.
+    """
+
+    def update(
+        grads: Any, state: Any, params: Any = None, *, step: jax.Array
+    ) -> tuple[Any, optax.OptState]:
+        free = contrib.schedule_free(descent, schedule(step), beta)
+        return free.update(grads, state, params, step=step)
+
+    return optax.GradientTransformationExtraArgs(
+        contrib.schedule_free(descent, 0.0, beta).init, update
+    )
 
 
 def at_rate(
@@ -76,14 +117,15 @@ def at_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Goes against a direction at the learning rate of the `step` that `update` is handed.
 
-    So `TrainState.step` stays the only clock.
+    So `TrainState.step` stays the only clock. A direction that depends on the rate is handed `rate`.
     """
+    direction = optax.with_extra_args_support(direction)
 
     def update(
         grads: Any, state: Any, params: Any = None, *, step: jax.Array
     ) -> tuple[Any, optax.OptState]:
-        towards, state = direction.update(grads, state, params)
         rate = schedule(step)
+        towards, state = direction.update(grads, state, params, rate=rate)
         return jax.tree.map(lambda d: -rate * d, towards), state
 
     return optax.GradientTransformationExtraArgs(direction.init, update)
@@ -245,6 +287,33 @@ def _adan(
 def _lamb(c: ConfigDict) -> optax.GradientTransformation:
     """You et al., ICLR 2020."""
     return optax.chain(_adamw(c), optax.scale_by_trust_ratio())
+
+
+@OPTIMIZERS.register("prodigy", reads=("beta1", "beta2", "epsilon"))
+def _prodigy(
+    c: ConfigDict, *, start: Annotated[float, Interval("(0, 1]")] = 1e-6
+) -> optax.GradientTransformationExtraArgs:
+    """Mishchenko & Defazio, ICML 2024: Adam that finds its learning rate, growing from `start`.
+
+    The learning rate of the config is a factor of the one that is found: it is meant to be 1, with
+    `optimizer.scaling=none`.
+    """
+
+    def update(grads: Any, state: Any, params: Any, *, rate: jax.Array) -> tuple[Any, Any]:
+        inner = contrib.prodigy(rate, (c.beta1, c.beta2), eps=c.epsilon, estim_lr0=start)
+        moves, new = inner.update(grads, state, params)
+        unbias = jnp.sqrt(1 - c.beta2**new.count) / (1 - c.beta1**new.count)
+        decay = c.weight_decay * state.estim_lr * unbias
+        tiny = jnp.finfo(jnp.float32).tiny
+        towards = jax.tree.map(
+            lambda move, p, kernel: -move / jnp.maximum(rate, tiny) + kernel * decay * p,
+            moves,
+            params,
+            decay_mask(params),
+        )
+        return towards, new
+
+    return optax.GradientTransformationExtraArgs(contrib.prodigy(estim_lr0=start).init, update)
 
 
 @OPTIMIZERS.register("lion", reads=("beta1", "beta2"))

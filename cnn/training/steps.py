@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from optax import contrib
 
 from cnn.config.seeds import Seeds
 from cnn.training.losses import Loss
+from cnn.training.sharpness import Ascent
 from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
 from cnn.training.tta import with_views
@@ -32,6 +34,8 @@ class Recipe:
       loss: (logits [B, K], targets [B, K]) -> [B].
       accumulation: micro-batches per step.
       ema_decay: of the averaged variables.
+      ascend: (params, gradient) -> the params whose gradient makes the update; None: the step's own.
+      averages: whether `tx` is `optax.contrib.schedule_free`, whose average is what is evaluated.
     """
 
     model: nn.Module
@@ -41,10 +45,13 @@ class Recipe:
     loss: Loss = optax.softmax_cross_entropy
     accumulation: int = 1
     ema_decay: float = 0.0
+    ascend: Ascent | None = None
+    averages: bool = False
 
     def init(self, seed: Array | int, input_shape: tuple[int, ...]) -> TrainState:
         """Returns the state before the first step; to be traced, see `init_model`."""
-        state = init_model(self.model, seed, input_shape, ema=self.ema_decay > 0)
+        ema = self.averages or self.ema_decay > 0
+        state = init_model(self.model, seed, input_shape, ema=ema)
         own = {field.name: getattr(state, field.name) for field in fields(state)}
         return TrainState(**own, opt_state=self.tx.init(state.params))
 
@@ -65,12 +72,15 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
         inputs, targets = recipe.augment(key, data["input"], data["label"])
         dropout_key = stream_key(seeds.dropout, "dropout", state.step)
         grads, collections, sums = _gradients(recipe, state, inputs, targets, dropout_key)
+        if recipe.ascend:
+            uphill = state.replace(params=recipe.ascend(state.params, grads))
+            grads, _, _ = _gradients(recipe, uphill, inputs, targets, dropout_key)
         updates, opt_state = recipe.tx.update(grads, state.opt_state, state.params, step=state.step)
         params = optax.apply_updates(state.params, updates)
         new = state.replace(
             step=state.step + 1, params=params, collections=collections, opt_state=opt_state
         )
-        return new.replace(ema=_average(recipe.ema_decay, new)), sums
+        return new.replace(ema=_average(recipe, new)), sums
 
     return train_step
 
@@ -140,13 +150,16 @@ def training_loss(
     return losses.mean(), (dict(updates), sums)
 
 
-def _average(decay: float, state: TrainState) -> Any:
-    if not decay:
+def _average(recipe: Recipe, state: TrainState) -> Any:
+    if recipe.averages:
+        params = contrib.schedule_free_eval_params(state.opt_state, state.params)
+        return state.current() | {"params": params}
+    if not recipe.ema_decay:
         return state.ema
     # Early on the average would mostly be the initial values; the ramp of TensorFlow's
     # ExponentialMovingAverage(num_updates) forgets them sooner.
     step = state.step.astype(jnp.float32)
-    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    kept = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
     return _blend(lambda old, x: kept * old + (1 - kept) * x, state.ema, state.current())
 
 

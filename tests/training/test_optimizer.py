@@ -89,7 +89,8 @@ def updates_of(tx, params, gradients):
     return updates
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+# Without any gradient Prodigy's estimate is 0 / 0; its decay is in its formula below.
+@pytest.mark.parametrize("name", sorted({*OPTIMIZERS} - {"prodigy"}))
 def test_without_gradient_only_kernels_move_and_towards_zero(name):
     config = tiny_config(f"optimizer.name={name}", "optimizer.weight_decay=0.1")
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
@@ -113,6 +114,7 @@ ALIASES = {
     "adamw": lambda: optax.adamw(RATE, weight_decay=DECAY, mask=decay_mask),
     "nadamw": lambda: optax.nadamw(RATE, weight_decay=DECAY, mask=decay_mask),
     "adan": lambda: optax.adan(RATE, eps_root=0.0, weight_decay=DECAY, mask=decay_mask),
+    "prodigy": lambda: optax.contrib.prodigy(RATE),
     "lamb": lambda: optax.lamb(RATE, eps=1e-8, weight_decay=DECAY, mask=decay_mask),
     "lion": lambda: optax.lion(RATE, b2=0.999, weight_decay=DECAY, mask=decay_mask),
 }
@@ -120,7 +122,9 @@ ALIASES = {
 
 @pytest.mark.parametrize("text", ALIASES)
 def test_an_optimizer_is_that_of_optax(text):
-    config = tiny_config(f"optimizer.name={text}", f"optimizer.weight_decay={DECAY}")
+    # optax's Prodigy decays whatever there is.
+    decay = 0.0 if text == "prodigy" else DECAY
+    config = tiny_config(f"optimizer.name={text}", f"optimizer.weight_decay={decay}")
     draws = np.random.default_rng(0)
     gradients = [
         jax.tree.map(lambda p: jnp.asarray(draws.normal(size=p.shape), jnp.float32), PARAMS)
@@ -254,6 +258,74 @@ def test_lion_against_its_formula():
         g = np.array(g)
         np.testing.assert_allclose(direction, np.sign(0.9 * m + 0.1 * g) + 0.01 * W, rtol=1e-5)
         m = 0.99 * m + 0.01 * g
+
+
+def test_prodigy_against_its_formula():
+    """Algorithm 4 of Mishchenko & Defazio, with the bias correction that its Adam form offers."""
+    rates = [1.0, 0.25, 0.5, 1.0]
+    draws = np.random.default_rng(0)
+    # Always towards zero, so that the estimate grows.
+    gradients = (np.abs(draws.normal(size=(4, 3))) * [1, -1, 1]).astype(np.float32)
+    config = tiny_config("optimizer.name=prodigy(start=0.01)", "optimizer.weight_decay=0.1")
+    tx = make_optimizer(config.optimizer, 0.0, lambda step: jnp.array(rates)[step])
+    params = {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([0.5])}
+    state = tx.init(params)
+    x = start = np.array([1.0, -2.0, 0.5])
+    decayed = np.array([0.1, 0.1, 0.0])
+    d, m, v, r, s = 0.01, 0.0, 0.0, 0.0, 0.0
+    for t, (g, rate) in enumerate(zip(gradients, rates, strict=True)):
+        given = {"kernel": jnp.asarray(g[:2]), "bias": jnp.asarray(g[2:])}
+        update, state = tx.update(given, state, params, step=t)
+        params = optax.apply_updates(params, update)
+        g = g.astype(np.float64)
+        unbias = np.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+        m, v = 0.9 * m + 0.1 * d * g, 0.999 * v + 0.001 * (d * g) ** 2
+        kept, gain = np.sqrt(0.999), d * d * rate * unbias
+        r, s = kept * r + gain * g @ (start - x), kept * s + gain * g
+        x = x - rate * d * unbias * (m / (np.sqrt(v) + d * 1e-8) + decayed * x)
+        d = max(d, r / np.abs(s).sum())
+        np.testing.assert_allclose([*params["kernel"], *params["bias"]], x, rtol=1e-4)
+    assert d > 0.015
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_schedule_free_is_that_of_optax_and_its_average_is_the_paper_s(name):
+    config = tiny_config(
+        f"optimizer.name={name}",
+        *("optimizer.momentum=0", "optimizer.beta1=0", "optimizer.nesterov=false"),
+        *("optimizer.weight_decay=0", "optimizer.schedule_free=0.9"),
+    )
+    rates = jnp.array([0.1, 0.3, 0.3, 0.3])
+    tx = make_optimizer(config.optimizer, 0.0, lambda step: rates[step])
+    theirs = {"sgd": optax.sgd(1.0), "adamw": optax.adam(1.0, b1=0.0)}[name]
+    curvature, start = jnp.array([1.0, 3.0]), jnp.array([1.0, -2.0])
+    params, state = {"kernel": start}, tx.init({"kernel": start})
+    base, z, x, total = theirs.init(start), start, start, 0.0
+    for t, rate in enumerate(rates):
+        y = 0.9 * x + 0.1 * z
+        np.testing.assert_allclose(params["kernel"], y, rtol=1e-5)
+        update, state = tx.update({"kernel": curvature * y}, state, params, step=t)
+        params = optax.apply_updates(params, update)
+        move, base = theirs.update(curvature * y, base)
+        # Defazio et al., eq. 22: weights are the squares of the largest rate so far.
+        z, total = z + rate * move, total + rate**2
+        x = x + rate**2 / total * (z - x)
+        evaluated = optax.contrib.schedule_free_eval_params(state, params)
+        np.testing.assert_allclose(evaluated["kernel"], x, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ((), "takes the place of optimizer.momentum, which is 0.9"),
+        (("optimizer.name=adamw",), "takes the place of optimizer.beta1"),
+        (("optimizer.name=prodigy",), "takes the place of optimizer.beta1"),
+    ],
+)
+def test_schedule_free_refuses_momentum_beside_it(overrides, words):
+    config = tiny_config("optimizer.schedule_free=0.9", *overrides)
+    with pytest.raises(UserError, match=words):
+        make_optimizer(config.optimizer, 0.0, optax.constant_schedule(1.0))
 
 
 def test_clipping_bounds_the_gradient_before_the_decay():
