@@ -105,8 +105,8 @@ class Both:
         evaluator = make_evaluator(config, dataset)
         plan = make_training_plan(config, len(dataset.train), evaluator.mesh.size)
         self._trainer = make_trainer(evaluator, plan)
-        start = self._trainer.start
-        self._record = RunRecord(RunFolder(workdir), Display(), evaluator, plan, start)
+        sources = self._trainer.sources
+        self._record = RunRecord(RunFolder(workdir), Display(), evaluator, plan, sources)
         self._state, self._steps = self._trainer.new_state(), steps // PARTS
         self._batches = list(self._trainer.feed.batches(0, self._steps))
         self._latest: TrainState

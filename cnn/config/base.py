@@ -217,6 +217,12 @@ FIELDS: dict[str, Field] = {
             whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
         ),
         extra=text("", "further augmentation policies: 'a, b(option=value)'", later=True),
+        consistency=real(
+            0.0,
+            "[0, 1000]",
+            "weight of the divergence of three views, two of them by extra; AugMix: 12; 0: off",
+            later=True,
+        ),
         repeats=whole(
             1, "[1, 64]", "repeated augmentation: consecutive copies of each example", later=True
         ),
@@ -228,8 +234,12 @@ FIELDS: dict[str, Field] = {
         name=text("plain", "network; python -m cnn.models lists them"),
         features=several(whole(1, _SIZE, "width of each stage")),
         depths=several(whole(1, "[1, 4096]", "blocks of each stage")),
-        width=real(1.0, "(0, 64]", "MobileNets: width multiplier"),
-        stem=text("", "cifar: strides 1, for 28 to 64 pixels | imagenet | deep: three 3x3"),
+        width=real(
+            1.0, "(0, 64]", "MobileNets, EfficientNets, Inception, AlexNet: width multiplier"
+        ),
+        stem=text(
+            "", "cifar: strides 1, for 28 to 64 pixels | imagenet | deep: three 3x3 | strided"
+        ),
         stem_downsample=text("", "after the stem; `python -m cnn.layers` lists the operators"),
         downsample=text("", "on the main path, wherever the resolution drops"),
         shortcut_downsample=text("", "on the shortcut of a residual block, likewise"),
@@ -278,6 +288,12 @@ FIELDS: dict[str, Field] = {
         flip_bit=flag(
             False, "flips the last bit of one initial kernel element, which seed picks", later=True
         ),
+    ),
+    **prefixed(
+        "distillation",
+        teacher=text("", "run folder, or checkpoint, whose answers are learned", later=True),
+        weight=real(0.5, "[0, 1]", "of them in the loss; the labels have the rest", later=True),
+        temperature=real(4.0, "(0, inf)", "that both networks' logits are divided by", later=True),
     ),
     **prefixed(
         "optimizer",

@@ -45,7 +45,8 @@ def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
             if selected in readers:
                 continue
             others = sorted(readers)
-            shown = " or ".join(others) if len(others) < 8 else f"one of {len(others)} that read it"
+            few = len(others) < 12
+            shown = " or ".join(others) if few else f"one of {len(others)} that read it"
             raise UserError(
                 f"{field}: has no effect with {selector}={selected}; leave it out, or set "
                 f"{selector} to {shown}"

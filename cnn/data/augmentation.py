@@ -57,9 +57,16 @@ def make_augment(
     Returns:
       A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
       float32 targets `[B, K]`, whose rows sum to one. The sharding has no influence on its draws.
+      With `augment.consistency` images are three views of each, `[B, 3, H, W, C]`: without the
+      extra operations, and twice with them, each drawn anew.
     """
 
     extra = [AUGMENTATIONS.bound(text, "augment.extra") for text in split_calls(augment.extra)]
+
+    def changed_by_extra(key: jax.Array, images: jax.Array) -> jax.Array:
+        for i, operation in enumerate(extra):
+            images = each(operation, jax.random.fold_in(key, i + 1), images)
+        return images
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
         # One key for each, so that turning one on changes nothing about the others.
@@ -75,11 +82,14 @@ def make_augment(
             images = each(
                 partial(random_color, operations=ops, magnitude=magnitude), color_key, images
             )
-        for i, operation in enumerate(extra):
-            images = each(operation, jax.random.fold_in(color_key, i + 1), images)
-        images = normalize(images, mean, std)
+        changed = [changed_by_extra(color_key, images)]
+        if augment.consistency:
+            again = changed_by_extra(jax.random.fold_in(color_key, 0), images)
+            changed = [images, *changed, again]
+        views = [normalize(view, mean, std) for view in changed]
         if augment.cutout:
-            images = cutout(cutout_key, images, augment.cutout)
+            views = [cutout(cutout_key, view, augment.cutout) for view in views]
+        images = jnp.stack(views, axis=1) if augment.consistency else views[0]
         targets = jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
         if augment.mixup or augment.cutmix:
             images, targets = mix(mix_key, images, targets, augment.mixup, augment.cutmix)
@@ -109,6 +119,15 @@ def check_augment(augment: ConfigDict, image_shape: tuple[int, int, int]) -> Non
                 f"augment.{name}: {augment[name]} is out of range; images of "
                 f"{image_shape[0]}x{image_shape[1]} pixels allow 0 to {limit}"
             )
+    if augment.consistency and not augment.extra:
+        raise UserError(
+            "augment.consistency: needs augment.extra, by which its views differ, such as augmix"
+        )
+    if augment.consistency and (augment.mixup or augment.cutmix):
+        raise UserError(
+            "augment.consistency: compares views of one example, and augment.mixup and "
+            "augment.cutmix mix two; leave one of them out"
+        )
     for name in ("mixup", "cutmix", "color_ops"):
         if augment[name] < 0:
             raise UserError(f"augment.{name}: {augment[name]} is negative; 0 turns it off")

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from cnn import data, models
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
+from cnn.training.distillation import make_teacher
 from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
 from cnn.training.memory import check_memory
@@ -142,6 +143,11 @@ class Trainer:
     start: Start
     update: Callable[..., tuple[TrainState, dict[str, Array]]] = field(repr=False)
 
+    @property
+    def sources(self) -> dict[str, Start]:
+        """The weights from elsewhere, by the field that names them."""
+        return sources(self.start, self.recipe)
+
     def new_state(self) -> TrainState:
         """Returns the state before the first step, its arrays born where they are to lie."""
         config = self.evaluator.config
@@ -193,7 +199,16 @@ def make_update(
 ) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
     """Returns the jitted update of a recipe; it consumes a state like the given abstract one."""
     places = shardings_of(like), replicated(mesh)
-    return jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=places)
+    update = jax.jit(make_train_step(recipe), donate_argnums=0, out_shardings=places)
+    if recipe.teacher is None:
+        return update
+    return partial(update, teacher=jax.device_put(recipe.teacher.variables, replicated(mesh)))
+
+
+def sources(start: Start, recipe: Recipe) -> dict[str, Start]:
+    """Returns the weights that a run has from elsewhere, by the field that names them."""
+    teacher = recipe.teacher and recipe.teacher.source
+    return {"init_from": start} | ({"distillation.teacher": teacher} if teacher else {})
 
 
 def make_training_feed(
@@ -232,6 +247,8 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
         accumulation=config.train.accumulation,
         loss=make_loss(config.train),
         ema_decay=config.train.ema_decay,
+        teacher=make_teacher(config, dataset),
+        consistency=config.augment.consistency,
         ascend=make_ascent(config.optimizer.ascent),
         averages=config.optimizer.schedule_free > 0,
     )

@@ -29,16 +29,18 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Start:
-    """The weights that a training starts from; without any it starts as it was born.
+    """The weights that a training starts from, or learns from; those it starts from may be none.
 
     Attributes:
       tensors: by path, such as "params/stem/conv/kernel".
       origin: what the run's record keeps, as JSON has it: {"from", "sha256" of the tensors, "step"
         or "layout", "differs"}; {}: nothing was loaded.
+      use: of them, for whoever watches.
     """
 
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     origin: Mapping[str, Any] = field(default_factory=dict)
+    use: str = "starts from"
 
     @property
     def content(self) -> str:
@@ -51,7 +53,7 @@ class Start:
         if not self.origin:
             return ""
         place = f"step {self.origin['step']}" if "step" in self.origin else self.origin["layout"]
-        said = f"starts from {self.origin['from']} ({place}, sha256 {self.content[:12]})"
+        said = f"{self.use} {self.origin['from']} ({place}, sha256 {self.content[:12]})"
         differs = "; ".join(self.origin["differs"])
         return f"{said}; what it was trained with differs: {differs}" if differs else said
 
@@ -89,8 +91,13 @@ def starting_weights(config: ConfigDict, born: ModelState, dataset: Dataset) -> 
         tensors, origin = _of_file(config, wanted)
     else:
         tensors, origin = _of_run(config, wanted)
-    digest = {"from": config.init_from, "sha256": _digest(tensors)}
+    digest = {"from": config.init_from, "sha256": digest_of(tensors)}
     return Start(tensors, digest | origin)
+
+
+def tensors_of(stored: StoredWeights) -> dict[str, np.ndarray]:
+    """Returns the variables of a checkpoint by their paths."""
+    return {_name(path): leaf for path, leaf in _leaves(stored.variables)}
 
 
 def _of_file(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -116,7 +123,7 @@ def _of_file(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, A
 
 def _of_run(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
     stored = read_weights(config.init_from, "init_from")
-    found = {_name(path): leaf for path, leaf in _leaves(stored.variables)}
+    found = tensors_of(stored)
     if config.init_head == "new":
         wanted, found = (
             {name: leaf for name, leaf in side.items() if not name.startswith(_HEAD)}
@@ -153,7 +160,8 @@ def started(state: S, start: Start) -> S:
     return state.replace(params=params, collections=current, ema=ema)
 
 
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
+def digest_of(tensors: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of arrays with their paths, types and shapes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())

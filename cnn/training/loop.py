@@ -65,7 +65,7 @@ def train(
     with (
         memory_told(config),
         Interruption() as interruption,
-        RunRecord(folder, display, evaluator, plan, trainer.start) as record,
+        RunRecord(folder, display, evaluator, plan, trainer.sources) as record,
     ):
         return run(trainer, record, interruption, alive)
 

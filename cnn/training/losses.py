@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax import Array
 from ml_collections import ConfigDict
@@ -26,6 +27,22 @@ def make_loss(train: ConfigDict) -> Loss:
     return smoothed
 
 
+def consistency(views: Array) -> Array:
+    """Jensen-Shannon divergence of an example's predictions (Hendrycks et al., AugMix, ICLR 2020).
+
+    The mean over views of KL(p_view || mean p), in nats; 0 where they agree.
+
+    Args:
+      views: float32 logits `[B, V, K]`.
+
+    Returns:
+      `[B]`.
+    """
+    log_p = jax.nn.log_softmax(views)
+    log_mean = jax.nn.logsumexp(log_p, axis=1, keepdims=True, b=1 / views.shape[1])
+    return (jnp.exp(log_p) * (log_p - log_mean)).sum(-1).mean(-1)
+
+
 LOSSES.add("softmax_cross_entropy", optax.softmax_cross_entropy)
 
 
@@ -41,4 +58,4 @@ def _focal(
 ) -> Array:
     """- sum t (1 - p)**gamma log p, p by softmax (Lin et al., ICCV 2017, there by sigmoid)."""
     log_p = jax.nn.log_softmax(logits)
-    return -(targets * (1 - jax.numpy.exp(log_p)) ** gamma * log_p).sum(-1)
+    return -(targets * (1 - jnp.exp(log_p)) ** gamma * log_p).sum(-1)

@@ -14,7 +14,7 @@ from cnn.config.seeds import Seeds
 from cnn.training.assembly import Trainer
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.state import TrainState
-from cnn.training.steps import Recipe, training_loss
+from cnn.training.steps import Recipe, make_examples, training_loss
 from cnn.training.streams import stream_key
 
 
@@ -61,10 +61,8 @@ def _tensors(
     yield from _leaves("parameter", state.params)
     for name, tree in state.collections.items():
         yield from _leaves(name, tree)
-    data = recipe.load(arrays, batch)
-    key = stream_key(seeds.augment, "augment", state.step)
-    inputs, targets = recipe.augment(key, data["input"], data["label"])
-    yield "the augmented input", inputs
+    examples = make_examples(recipe, state.step, seeds, arrays, batch)
+    yield "the augmented input", examples.inputs
     dropout = stream_key(seeds.dropout, "dropout", state.step)
     outputs: list[tuple[str, Array]] = []
 
@@ -76,9 +74,7 @@ def _tensors(
         return result
 
     def loss(params: Any) -> tuple[Array, Any]:
-        return training_loss(
-            recipe, params, inputs, targets, dropout, collections=state.collections
-        )
+        return training_loss(recipe, params, examples, dropout, collections=state.collections)
 
     with jax.disable_jit(), nn.intercept_methods(record):
         value, _ = loss(state.params)

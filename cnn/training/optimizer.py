@@ -117,7 +117,7 @@ def at_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Goes against a direction at the learning rate of the `step` that `update` is handed.
 
-    So `TrainState.step` stays the only clock. A direction that depends on the rate is handed `rate`.
+    So `TrainState.step` stays the only clock. The direction is handed the rate, as `rate`.
     """
     direction = optax.with_extra_args_support(direction)
 

@@ -22,7 +22,13 @@ from cnn.config.durations import is_due
 from cnn.config.errors import UserError
 from cnn.config.record import differences
 from cnn.config.seeds import Seeds
-from cnn.training.assembly import Evaluator, make_evaluator, make_recipe, make_training_feed
+from cnn.training.assembly import (
+    Evaluator,
+    make_evaluator,
+    make_recipe,
+    make_training_feed,
+    sources,
+)
 from cnn.training.console import Display
 from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.initial import started, starting_weights
@@ -120,7 +126,7 @@ class Loop:
     def __init__(self, group: "ReplicaGroup", folders: Sequence[RunFolder], opened: ExitStack):
         self._group, self._opened = group, opened
         self._records = [
-            RunRecord(folder, Display(quiet=True), evaluator, group.plan, group.start, row)
+            RunRecord(folder, Display(quiet=True), evaluator, group.plan, group.sources, row)
             for row, (folder, evaluator) in enumerate(zip(folders, group.evaluators, strict=True))
         ]
         self._endings: dict[int, Ending] = {}
@@ -231,6 +237,7 @@ class ReplicaGroup:
       dataset: of all of them.
       feeds: their training batches, over the same arrays.
       start: the weights that all start from.
+      sources: those and others from elsewhere, by the field that names them.
     """
 
     def __init__(self, evaluators: Sequence[Evaluator], plan: TrainingPlan):
@@ -250,6 +257,7 @@ class ReplicaGroup:
         each = partial(_spread, mesh, count // mesh.size)
         own, all_ = PartitionSpec(REPLICA_AXIS), PartitionSpec()
         recipe = make_recipe(first, make_schedule(first.config.schedule, plan), feed.cropped)
+        self.sources = sources(self.start, recipe)
         step, shape = make_train_step(recipe), first.dataset.input_shape
         self._init_one = partial(recipe.init, input_shape=shape)
         self._init = jax.jit(each(self._init_one, (own,), own))

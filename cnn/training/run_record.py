@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -31,6 +31,9 @@ from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
 from cnn.training.trackers import Trackers
 
+# What the record calls the weights that a field names.
+_KEPT_AS = {"init_from": "init", "distillation.teacher": "teacher"}
+
 
 class RunRecord:
     """Context that writes all files of a run; on exit it closes what it opened.
@@ -42,7 +45,7 @@ class RunRecord:
       display: what a person sees.
       evaluator: the network, its config and data.
       plan: durations in steps.
-      start: the weights that the run starts from.
+      sources: the weights that the run has from elsewhere, by the field that names them.
       row: where the run's own sums lie in those of a step; () for scalars.
     """
 
@@ -52,13 +55,15 @@ class RunRecord:
         display: Display,
         evaluator: Evaluator,
         plan: TrainingPlan,
-        start: Start,
+        sources: Mapping[str, Start],
         row: Any = (),
     ):
         self._config, self._dataset = evaluator.config, evaluator.dataset
         self._folder, self._display, self._plan = folder, display, plan
-        self._evaluator, self._start, self._row = evaluator, start, row
-        self._fingerprint = fingerprint(self._config, start.content)
+        self._evaluator, self._row = evaluator, row
+        self._sources = {field: source for field, source in sources.items() if source.origin}
+        self._content = "".join(source.content for source in self._sources.values())
+        self._fingerprint = fingerprint(self._config, self._content)
         self._window = RunningMetrics(row=row)
         self._saved: int | None = None
         self._metric = _best_metric(self._config, self._dataset)
@@ -82,7 +87,8 @@ class RunRecord:
         """
         self._begun = time.perf_counter()
         self._check_data()
-        self._check_start()
+        for field, source in self._sources.items():
+            self._check_source(field, source)
         with ExitStack() as opened:
             if is_first():
                 opened.enter_context(owned(self._folder.path))
@@ -109,8 +115,8 @@ class RunRecord:
         self._folder.sweep()
         kept = ("mean", "std", "example", "identity")
         own = {name: getattr(self._dataset, name) for name in kept}
-        own |= {"init": dict(self._start.origin)} if self._start.origin else {}
-        self._folder.claim(self._config, asdict(self._plan) | own, self._start.content)
+        own |= {_KEPT_AS[field]: dict(source.origin) for field, source in self._sources.items()}
+        self._folder.claim(self._config, asdict(self._plan) | own, self._content)
 
     def _check_shared(self) -> None:
         """Refuses a folder that is another on some host, once the first has claimed it."""
@@ -127,8 +133,8 @@ class RunRecord:
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
         self._display.plan(self._plan, self._evaluator.mesh)
-        if self._start.remark:
-            self._display.say(self._start.remark)
+        for source in self._sources.values():
+            self._display.say(source.remark)
         self._remark()
 
     def _check_data(self) -> None:
@@ -149,23 +155,22 @@ class RunRecord:
                 f"{'; '.join(differing)}; restore the data, or choose another folder"
             )
 
-    def _check_start(self) -> None:
-        """Refuses to go on where `init_from` holds other weights than the run began with."""
-        if not self._config.init_from:
-            return
-        contents = gather("init_from", self._start.content)
+    def _check_source(self, field: str, source: Start) -> None:
+        """Refuses to go on where a field names other weights than the run began with."""
+        place = f"{field}: {source.origin['from']}"
+        contents = gather(field, source.content)
         strangers = [str(host) for host, one in enumerate(contents) if one != contents[0]]
         if strangers:
             raise UserError(
-                f"init_from: {self._config.init_from} holds other weights on host "
+                f"{place} holds other weights on host "
                 f"{', '.join(strangers)} than on host 0; give them one file system"
             )
         if not self._folder.config_file.is_file():
             return
-        stored = self._folder.record()["resolved"].get("init", {}).get("sha256", "")
-        if stored and stored != self._start.content:
+        stored = self._folder.record()["resolved"].get(_KEPT_AS[field], {}).get("sha256", "")
+        if stored and stored != source.content:
             raise UserError(
-                f"init_from: {self._config.init_from} holds other weights ({self._start.content}) "
+                f"{place} holds other weights ({source.content}) "
                 f"than the run in {self._folder.path} began with ({stored}); restore them, or "
                 "choose another folder"
             )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -13,7 +13,8 @@ from jax import Array
 from optax import contrib
 
 from cnn.config.seeds import Seeds
-from cnn.training.losses import Loss
+from cnn.training.distillation import Teacher
+from cnn.training.losses import Loss, consistency
 from cnn.training.sharpness import Ascent
 from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
@@ -34,7 +35,10 @@ class Recipe:
       loss: (logits [B, K], targets [B, K]) -> [B].
       accumulation: micro-batches per step.
       ema_decay: of the averaged variables.
-      ascend: (params, gradient) -> the params whose gradient makes the update; None: the step's own.
+      ascend: (params, gradient) -> the params whose gradient makes the update; None: the same.
+      teacher: whose answers are learned beside the targets; None: nobody.
+      consistency: weight of the divergence of three views of each example, which `augment` then
+        returns as `[B, 3, *spatial, C]`, the first for the loss; 0: off.
       averages: whether `tx` is `optax.contrib.schedule_free`, whose average is what is evaluated.
     """
 
@@ -46,6 +50,8 @@ class Recipe:
     accumulation: int = 1
     ema_decay: float = 0.0
     ascend: Ascent | None = None
+    teacher: Teacher | None = None
+    consistency: float = 0.0
     averages: bool = False
 
     def init(self, seed: Array | int, input_shape: tuple[int, ...]) -> TrainState:
@@ -56,8 +62,38 @@ class Recipe:
         return TrainState(**own, opt_state=self.tx.init(state.params))
 
 
+class Examples(NamedTuple):
+    """What a step learns from.
+
+    Attributes:
+      inputs: float32 `[B, *spatial, C]`, or three views of each.
+      targets: float32 `[B, K]`.
+      taught: the teacher's logits `[B, K]`, None without a teacher.
+    """
+
+    inputs: Array
+    targets: Array
+    taught: Array | None = None
+
+
+def make_examples(
+    recipe: Recipe, step: Array, seeds: Seeds, arrays: Any, batch: Batch, teacher: Any = None
+) -> Examples:
+    """Returns the augmented examples of a step; for the arguments see `make_train_step`."""
+    data = recipe.load(arrays, batch)
+    key = stream_key(seeds.augment, "augment", step)
+    inputs, targets = recipe.augment(key, data["input"], data["label"])
+    if recipe.teacher is None:
+        return Examples(inputs, targets)
+    seen = inputs[:, 0] if recipe.consistency else inputs
+    return Examples(inputs, targets, recipe.teacher.answer(seen, teacher))
+
+
 def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
-    """Returns (state, seeds, arrays, batch) -> (state, sums), to be jitted.
+    """Returns (state, seeds, arrays, batch, teacher=None) -> (state, sums), to be jitted.
+
+    `teacher` are the teacher's variables, as an argument so that they are no constants of the
+    program; None takes those of the recipe.
 
     `sums` holds float32 sums over the batch: loss, correct and count. With accumulation the batch
     is cut into micro-batches of every A-th example (so that each device cuts its own part), each
@@ -66,15 +102,13 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     ghost groups of that size gives.
     """
 
-    def train_step(state: TrainState, seeds: Seeds, arrays: Any, batch: Batch):
-        data = recipe.load(arrays, batch)
-        key = stream_key(seeds.augment, "augment", state.step)
-        inputs, targets = recipe.augment(key, data["input"], data["label"])
+    def train_step(state: TrainState, seeds: Seeds, arrays: Any, batch: Batch, teacher: Any = None):
+        examples = make_examples(recipe, state.step, seeds, arrays, batch, teacher)
         dropout_key = stream_key(seeds.dropout, "dropout", state.step)
-        grads, collections, sums = _gradients(recipe, state, inputs, targets, dropout_key)
+        grads, collections, sums = _gradients(recipe, state, examples, dropout_key)
         if recipe.ascend:
             uphill = state.replace(params=recipe.ascend(state.params, grads))
-            grads, _, _ = _gradients(recipe, uphill, inputs, targets, dropout_key)
+            grads, _, _ = _gradients(recipe, uphill, examples, dropout_key)
         updates, opt_state = recipe.tx.update(grads, state.opt_state, state.params, step=state.step)
         params = optax.apply_updates(state.params, updates)
         new = state.replace(
@@ -85,14 +119,14 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     return train_step
 
 
-def _gradients(recipe: Recipe, state: TrainState, inputs: Array, targets: Array, key: Array):
-    def gradient(inputs: Array, targets: Array, key: Array):
+def _gradients(recipe: Recipe, state: TrainState, examples: Examples, key: Array):
+    def gradient(examples: Examples, key: Array):
         loss = partial(training_loss, recipe, collections=state.collections)
-        return jax.grad(loss, has_aux=True)(state.params, inputs, targets, key)
+        return jax.grad(loss, has_aux=True)(state.params, examples, key)
 
     pieces = recipe.accumulation
     if pieces == 1:
-        grads, (collections, sums) = gradient(inputs, targets, key)
+        grads, (collections, sums) = gradient(examples, key)
         return grads, collections, sums
 
     def cut(x: Array) -> Array:
@@ -106,7 +140,7 @@ def _gradients(recipe: Recipe, state: TrainState, inputs: Array, targets: Array,
         return (grads, (collections, sums)), None
 
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(pieces))
-    cuts = (cut(inputs), cut(targets), keys)
+    cuts = (jax.tree.map(cut, examples), keys)
     shapes = jax.eval_shape(gradient, *jax.tree.map(lambda x: x[0], cuts))
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (grads, (collections, sums)), _ = jax.lax.scan(add, zeros, cuts)
@@ -126,13 +160,15 @@ def _blend(mix: Callable[[Array, Array], Array], old: Any, new: Any) -> Any:
 def training_loss(
     recipe: Recipe,
     params: Any,
-    inputs: Array,
-    targets: Array,
+    examples: Examples,
     key: Array,
     *,
     collections: dict[str, Any],
 ) -> tuple[Array, tuple[dict[str, Any], Batch]]:
     """Returns the mean loss of a batch, with the new collections and the sums over the batch."""
+    inputs, targets, taught = examples
+    if recipe.consistency:
+        inputs = inputs.reshape(-1, *inputs.shape[2:])
     logits, updates = recipe.model.apply(
         {"params": params, **collections},
         inputs,
@@ -140,7 +176,13 @@ def training_loss(
         mutable=list(collections),
         rngs={"dropout": key},
     )
-    losses = recipe.loss(logits, targets)
+    extra = 0.0
+    if recipe.consistency:
+        views = logits.reshape(len(targets), -1, logits.shape[-1])
+        logits, extra = views[:, 0], recipe.consistency * consistency(views)
+    losses = recipe.loss(logits, targets) + extra
+    if recipe.teacher:
+        losses = recipe.teacher.mixed(losses, logits, taught)
     correct = logits.argmax(-1) == targets.argmax(-1)
     sums = {
         "loss": losses.sum(),

@@ -59,6 +59,24 @@ def test_all_at_once_is_a_function_of_the_key(augment, batch):
     assert not np.array_equal(other, images)
 
 
+def test_views_differ_by_the_extra_operations_and_by_nothing_else(augment, batch):
+    clean, targets = augmented(augment, batch, flip=True, pad=2, cutout=3)
+    changed, _ = augmented(augment, batch, extra="augmix")
+    views, same = augmented(augment, batch, consistency=12.0)
+    assert views.shape == (16, 3, 8, 8, 3)
+    np.testing.assert_array_equal(same, targets)
+    np.testing.assert_array_equal(views[:, 0], clean)
+    np.testing.assert_array_equal(views[:, 1], changed)
+    assert not np.array_equal(views[:, 1], views[:, 2])
+    assert not np.array_equal(views[:, 2], clean)
+    augment.extra = ""
+    with pytest.raises(UserError, match=r"augment.consistency: needs augment.extra"):
+        check_augment(augment, (8, 8, 3))
+    augment.update(extra="augmix", mixup=0.2)
+    with pytest.raises(UserError, match=r"augment.consistency: compares views of one example"):
+        check_augment(augment, (8, 8, 3))
+
+
 def test_what_is_drawn_does_not_depend_on_the_devices(augment, batch, shardings):
     augment.update(EVERYTHING)
     apply = jax.jit(make_augment(augment, 10, MEAN, STD))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training.losses import LOSSES
+from cnn.training.losses import LOSSES, consistency
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(5, 4)).astype(np.float32)
@@ -37,6 +37,16 @@ def test_every_loss_has_its_formula():
 def test_losses_are_their_formulas(text):
     found = LOSSES.bound(text, "train.loss")(LOGITS, TARGETS)
     np.testing.assert_allclose(found, FORMULAS[text], rtol=1e-5)
+
+
+def test_consistency_is_the_divergence_from_the_mean_prediction():
+    views = RNG.normal(size=(5, 3, 4)).astype(np.float32)
+    p = softmax(views)
+    mixture = p.mean(1, keepdims=True)
+    wanted = (p * np.log(p / mixture)).sum(-1).mean(-1)
+    np.testing.assert_allclose(consistency(views), wanted, rtol=1e-4)
+    same = np.repeat(views[:, :1], 3, axis=1)
+    np.testing.assert_allclose(consistency(same), np.zeros(5), atol=1e-6)
 
 
 def test_a_negative_gamma_is_refused():

@@ -262,10 +262,10 @@ def test_lion_against_its_formula():
 
 def test_prodigy_against_its_formula():
     """Algorithm 4 of Mishchenko & Defazio, with the bias correction that its Adam form offers."""
-    rates = [1.0, 0.25, 0.5, 1.0]
+    rates = [1.0, 0.25, 0.5, 1.0] * 3
     draws = np.random.default_rng(0)
     # Always towards zero, so that the estimate grows.
-    gradients = (np.abs(draws.normal(size=(4, 3))) * [1, -1, 1]).astype(np.float32)
+    gradients = (np.abs(draws.normal(size=(12, 3))) * [1, -1, 1]).astype(np.float32)
     config = tiny_config("optimizer.name=prodigy(start=0.01)", "optimizer.weight_decay=0.1")
     tx = make_optimizer(config.optimizer, 0.0, lambda step: jnp.array(rates)[step])
     params = {"kernel": jnp.array([1.0, -2.0]), "bias": jnp.array([0.5])}
@@ -285,7 +285,7 @@ def test_prodigy_against_its_formula():
         x = x - rate * d * unbias * (m / (np.sqrt(v) + d * 1e-8) + decayed * x)
         d = max(d, r / np.abs(s).sum())
         np.testing.assert_allclose([*params["kernel"], *params["bias"]], x, rtol=1e-4)
-    assert d > 0.015
+    assert d > 0.02
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])

@@ -70,5 +70,5 @@ def test_a_gradient_of_zero_goes_nowhere():
 
 
 def test_an_unknown_ascent_is_refused():
-    with pytest.raises(UserError, match="optimizer.ascent: unknown ascent 'samm'.* did you mean"):
+    with pytest.raises(UserError, match=r"optimizer.ascent: unknown ascent 'samm'.* did you mean"):
         make_ascent("samm")

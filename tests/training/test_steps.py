@@ -90,6 +90,31 @@ def test_one_update_is_that_of_numpy(smoothing, accumulation):
     np.testing.assert_allclose(after["bias"], before["bias"] - 0.5 * bias, atol=1e-6)
 
 
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_views_are_compared_and_the_first_is_learned(accumulation):
+    def three(key, images, labels):
+        views = jnp.stack([images, 2 * images, -images], axis=1)
+        return views, jax.nn.one_hot(labels, CLASSES)
+
+    changes = dict(augment=three, consistency=12.0, accumulation=accumulation)
+    first, (state,), sums = run(recipe(**changes))
+    x = make_batch()["input"].mean((1, 2))
+
+    def loss(head):
+        z = jnp.stack([x, 2 * x, -x], axis=1) @ head["kernel"] + head["bias"]
+        p = jax.nn.softmax(z)
+        apart = (p * jnp.log(p / p.mean(1, keepdims=True))).sum(-1).mean(-1)
+        labels = make_batch()["label"]
+        return optax.softmax_cross_entropy_with_integer_labels(z[:, 0], labels) + 12.0 * apart
+
+    head = first.params["head"]
+    gradient = jax.grad(lambda head: loss(head).mean())(head)
+    np.testing.assert_allclose(sums["loss"], loss(head).sum(), rtol=1e-5)
+    after = jax.tree.map(lambda p, g: p - 0.5 * g, head, gradient)
+    for name in ("kernel", "bias"):
+        np.testing.assert_allclose(state.params["head"][name], after[name], atol=1e-6)
+
+
 def test_the_step_counts_updates_and_drives_the_rate():
     first, states, _ = run(recipe(), steps=3)
     assert [int(s.step) for s in (first, *states)] == [0, 1, 2, 3]

@@ -150,7 +150,8 @@ SIGNALS.add(
     "image",
     SignalKind(
         about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
-        reads=OF_PICTURES | {"interpolation", "crop_ratio", "evaluation.tta"},
+        reads=OF_PICTURES
+        | {"interpolation", "crop_ratio", "evaluation.tta", "augment.consistency"},
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: channel_statistics(split),
