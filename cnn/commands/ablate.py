@@ -8,7 +8,12 @@ from cnn.config.plugin import add_plugin_argument
 def main(arguments: list[str]) -> None:
     """Reads the arguments and runs the command."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="ablate.py", description=__doc__)
+    parser = Parser(
+        prog="ablate.py",
+        description=__doc__,
+        epilog="example: python ablate.py run --config=configs/ablations/pooling.py "
+        "--workdir=runs/pooling",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plan = commands.add_parser("plan", help="expected duration and statistical power of a study")
     register = commands.add_parser("register", help="preregister a study before training")

@@ -7,7 +7,12 @@ from cnn.config.plugin import add_plugin_argument, load_plugins
 def main(arguments: list[str]) -> None:
     """Reads the arguments, opens the runs, and prints and writes what was measured."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="eval.py", description=__doc__)
+    parser = Parser(
+        prog="eval.py",
+        description=__doc__,
+        epilog="example: python eval.py --workdir=runs/first "
+        "--suite='calibration,shift(images=500)'",
+    )
     parser.add_argument(
         "--workdir", action="append", default=[], help="run folder written by train.py; repeatable"
     )

@@ -9,7 +9,12 @@ from cnn.config.plugin import add_plugin_argument
 def main(arguments: list[str]) -> None:
     """Reads the arguments, loads the config and trains."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="train.py", description=__doc__)
+    parser = Parser(
+        prog="train.py",
+        description=__doc__,
+        epilog="example: python train.py --config=configs/fashion_mnist_10k.py "
+        "--workdir=runs/first --config.train.duration='2 epochs'",
+    )
     parser.add_argument("--config", required=True, help="config file, optionally with :arg")
     parser.add_argument("--workdir", required=True, help="run folder; an existing run is resumed")
     parser.add_argument(

@@ -11,7 +11,11 @@ from cnn.config.plugin import add_plugin_argument
 def main(arguments: list[str]) -> None:
     """Prints the table; no array is made, so it takes seconds for any network."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="python -m cnn.cost", description=__doc__)
+    parser = Parser(
+        prog="python -m cnn.cost",
+        description=__doc__,
+        epilog="example: python -m cnn.cost --config.model.name=resnet50 --image=160,160,3",
+    )
     parser.add_argument("--config", default=base.__file__, help="config file")
     parser.add_argument("--image", help="input shape, e.g. 224,224,3 (default: the published one)")
     parser.add_argument(

@@ -12,7 +12,11 @@ from cnn.config.plugin import add_plugin_argument
 def main(arguments: list[str]) -> None:
     """Measures both placements of the data that the config permits, and prints a table."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="python -m cnn.cost.bench", description=__doc__)
+    parser = Parser(
+        prog="python -m cnn.cost.bench",
+        description=__doc__,
+        epilog="example: python -m cnn.cost.bench --config=configs/fashion_mnist_10k.py",
+    )
     parser.add_argument("--config", required=True, help="config file, optionally with :arg")
     parser.add_argument(
         "--steps", type=int, default=0, help="steps per repeat (default 0: one second's worth)"

@@ -31,7 +31,12 @@ COLUMNS = (
 def main(arguments: list[str]) -> None:
     """Compiles the step for each slice and prints a table."""
     overrides, rest = split_overrides(arguments)
-    parser = Parser(prog="python -m cnn.cost.plan", description=__doc__.split("\n")[0])
+    parser = Parser(
+        prog="python -m cnn.cost.plan",
+        description=__doc__.split("\n")[0],
+        epilog="example: python -m cnn.cost.plan --config=configs/imagenet_resnet50.py "
+        "--topology=v5e:4x4",
+    )
     parser.add_argument("--config", required=True, help="config file, optionally with :arg")
     parser.add_argument(
         "--topology", required=True, help="TPU slices, e.g. v5e:1x1 or v5e:4x4,v5e:16x16"

@@ -14,7 +14,11 @@ from cnn.evaluation.suites import SUITES
 
 def main(arguments: list[str]) -> None:
     """Prints the list."""
-    parser = Parser(prog="python -m cnn.evaluation", description=__doc__)
+    parser = Parser(
+        prog="python -m cnn.evaluation",
+        description=__doc__,
+        epilog="example: python -m cnn.evaluation --markdown > suites.md",
+    )
     parser.add_argument(
         "--markdown", action="store_true", help="print docs/suites.md, with all metrics"
     )

@@ -11,7 +11,11 @@ from cnn.layers.cards import markdown, tables, text
 
 def main(arguments: list[str]) -> None:
     """Prints the list, a card, or docs/operators.md."""
-    parser = Parser(prog="python -m cnn.layers", description=__doc__)
+    parser = Parser(
+        prog="python -m cnn.layers",
+        description=__doc__,
+        epilog="example: python -m cnn.layers max_blur",
+    )
     parser.add_argument("name", nargs="?", help="print the card of this operator or head")
     parser.add_argument("--markdown", action="store_true", help="print docs/operators.md")
     add_plugin_argument(parser)

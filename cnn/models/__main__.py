@@ -23,7 +23,11 @@ def parameters(name: str, num_classes: int) -> int:
 
 def main(arguments: list[str]) -> None:
     """Prints the list."""
-    parser = Parser(prog="python -m cnn.models", description=__doc__)
+    parser = Parser(
+        prog="python -m cnn.models",
+        description=__doc__,
+        epilog="example: python -m cnn.models --count",
+    )
     parser.add_argument(
         "--count", action="store_true", help="also count parameters, for 10 and 1000 classes"
     )

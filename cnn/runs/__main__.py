@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     parser = Parser(
         prog="python -m cnn.runs",
         description=__doc__,
-        epilog="example: python -m cnn.runs list runs --field=optimizer.learning_rate",
+        epilog="example: python -m cnn.runs list runs",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="list|show|diff")
     listing = commands.add_parser("list", help="one row per run in the given folders, recursively")
