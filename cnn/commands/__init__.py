@@ -1,1 +1,1 @@
-"""What a user starts: train, eval and ablate; flags to calls, and no logic."""
+"""The commands train, eval and ablate: flags to calls, and no logic."""

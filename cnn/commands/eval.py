@@ -5,7 +5,7 @@ from cnn.config.plugin import add_plugin_argument, load_plugins
 
 
 def main(arguments: list[str]) -> None:
-    """Reads the arguments, opens the runs, and prints and writes what was measured."""
+    """Reads the arguments, opens the runs, and prints and writes the results."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(
         prog="eval.py",

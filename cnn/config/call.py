@@ -32,7 +32,7 @@ def parse_call(text: str, field: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_calls(text: str) -> list[str]:
-    """Splits `"a, b(c=1, d=(2, 3))"` at the commas that no bracket holds; empty parts are left out.
+    """Splits `"a, b(c=1, d=(2, 3))"` at commas outside brackets; empty parts are dropped.
 
     What a part says is checked by `parse_call`.
     """
@@ -76,7 +76,7 @@ def _interval(default: Any, annotation: Any) -> Interval | None:
 def check_options(
     name: str, options: Mapping[str, Any], allowed: Mapping[str, Field], field: str
 ) -> None:
-    """Refuses options that `name` does not have, and values that they cannot have.
+    """Refuses options that `name` does not have, and invalid values.
 
     Args:
       name: that has the options.
@@ -95,6 +95,6 @@ def check_options(
 
 
 def signature(name: str, defaults: Mapping[str, Any]) -> str:
-    """Returns "name(option=default, ...)", or the name of what has no options."""
+    """Returns "name(option=default, ...)", or just the name without options."""
     options = ", ".join(f"{key}={value!r}" for key, value in defaults.items())
     return f"{name}({options})" if options else name

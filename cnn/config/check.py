@@ -1,4 +1,4 @@
-"""Which values a config may have, and which fields what it selects reads."""
+"""Checks of the values of a config, and of fields that have no effect."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from cnn.config.registry import Registry, registries
 
 
 def check_values(config: ConfigDict) -> None:
-    """Refuses values that no run can have.
+    """Refuses invalid values.
 
     A selecting field whose default is "" may be left open: the network's authors chose.
 
@@ -31,7 +31,7 @@ def check_values(config: ConfigDict) -> None:
 
 
 def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
-    """Refuses fields that were set although what the config selects does not read them.
+    """Refuses fields that were set but have no effect with what the config selects.
 
     Raises:
       UserError: names the field, the selection, and the selections that read it.

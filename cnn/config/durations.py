@@ -1,4 +1,4 @@
-"""One language for lengths of time: "10 epochs", "500 steps", "64000 examples", "5%"."""
+"""Durations: "10 epochs", "500 steps", "64000 examples" or "5%"."""
 
 import math
 import re
@@ -79,5 +79,5 @@ def to_examples(text: str, field: str, *, examples: int) -> int:
 
 
 def is_due(step: int, every: int, total: int) -> bool:
-    """Whether what happens every so many steps happens after this one; after the last, always."""
+    """Whether an event with a period in steps is due after this step; after the last, always."""
     return step == total or (every > 0 and step % every == 0)

@@ -16,7 +16,7 @@ from cnn.config.stop_signals import end_on_signals, watch_signals
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints look like every other message of ours."""
+    """An argument parser whose errors look like all other messages."""
 
     def error(self, message: str) -> None:
         """Raises the complaint instead of printing the usage."""
@@ -101,7 +101,7 @@ def _refuse(sentence: str) -> NoReturn:
 
 
 def _quieten_libraries() -> None:
-    """Keeps what libraries say to their developers off a user's screen."""
+    """Hides library warnings that are meant for developers."""
     warnings.simplefilter("ignore")
     for name in ("jax", "etils", "tensorflow_datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -119,7 +119,7 @@ def _ignore_closed_loops(unraisable: Any) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to keep the memory of large buffers instead of returning it to the kernel.
+    """Makes glibc keep the memory of large buffers instead of returning it to the kernel.
 
     XLA on CPU takes and frees one buffer for all temporaries of a step; given back, each of its
     pages is faulted in again at every step (`benchmarks/NOTES.md`). It has to be said before the
@@ -135,7 +135,7 @@ def _keep_freed_memory() -> None:
 
 
 def compilation_cache() -> str:
-    """Returns the folder that compiled programs are kept in, for the next start.
+    """Returns the folder of the compilation cache.
 
     $JAX_COMPILATION_CACHE_DIR, else `cnn/jax` in the user's cache folder.
     """

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read, and the search for what they meant."""
+"""The exception for user errors, and suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Returns the name that was probably meant, or ""."""
+    """Returns the most similar allowed name, or ""."""
     near = difflib.get_close_matches(name, set(allowed) - {name}, n=1, cutoff=0.5)
     return near[0] if near else ""
 

@@ -1,4 +1,4 @@
-"""What a field is: its default, the values it may have, its meaning, and when it is read."""
+"""Config fields: default, allowed values, meaning, and when they are read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from cnn.config.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers between two ends, written as in mathematics: "[0, 1)" holds 0 and not 1."""
+    """An interval in mathematical notation: "[0, 1)" contains 0 but not 1."""
 
     text: str
 
@@ -89,7 +89,7 @@ class Field:
         return f"{kind[self.kind]} (type {self.kind.__name__})"
 
     def check(self, value: Any, name: str) -> None:
-        """Refuses a value that no run can have.
+        """Refuses an invalid value.
 
         Raises:
           UserError: names the field, its value and what is allowed.
@@ -147,12 +147,12 @@ def choice(choices: tuple[Any, ...], meaning: str, **more: Any) -> Field:
 
 
 def duration(default: str, meaning: str, **more: Any) -> Field:
-    """A length of time."""
+    """A duration."""
     return Field(str, default, meaning, read=parse_duration, **more)
 
 
 def split_share(default: str, meaning: str, **more: Any) -> Field:
-    """A part of a split."""
+    """A share of a split."""
     return Field(str, default, meaning, read=parse_share, **more)
 
 

@@ -1,4 +1,4 @@
-"""JSON files of run folders, which people may have cut or edited: read in one place."""
+"""Reading JSON files of run folders, which may be truncated or edited."""
 
 import json
 import math

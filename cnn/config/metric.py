@@ -1,4 +1,4 @@
-"""What a metric is: its unit, its direction and what it is called wherever it is shown."""
+"""Metrics: unit, direction and display name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from cnn.config.registry import Registry
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that says one thing of a network, so that networks can be compared by it.
+    """A scalar by which networks can be compared.
 
     Attributes:
       name: where it lies in what was measured, such as "accuracy", or "circular_grid, consistency"

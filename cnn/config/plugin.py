@@ -1,4 +1,4 @@
-"""A researcher's own file, which adds entries to registries when it is loaded.
+"""Plugins: a user's Python files that add entries to registries.
 
 A plugin is Python, and runs with all rights of whoever loads it. So it is loaded where its path is
 given and nowhere else: a run keeps name and SHA-256 in the field `plugins`, and never loads it.
@@ -48,7 +48,7 @@ def _load(path: Path) -> str:
 
 
 def check_plugins(config: ConfigDict, where: str) -> None:
-    """Refuses a run whose plugins this process has not loaded.
+    """Refuses a run with plugins that this process has not loaded.
 
     Args:
       config: of the run.

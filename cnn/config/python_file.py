@@ -45,7 +45,7 @@ def package_root(file: str) -> Path:
 
 
 def import_file(file: str, name: str) -> ModuleType:
-    """Runs a file as a module, which may import what lies beside it."""
+    """Runs a file as a module, which may import its neighbours."""
     if (root := str(package_root(file))) not in sys.path:
         sys.path.append(root)
     spec = importlib.util.spec_from_file_location(name, file)
@@ -56,13 +56,13 @@ def import_file(file: str, name: str) -> ModuleType:
 
 
 def explain(error: Exception) -> str:
-    """Returns the kind of an exception and the first line of what it says."""
+    """Returns the type of an exception and the first line of its message."""
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
 @contextmanager
 def mistakes_told(file: str, explain: Callable[[Exception], str] = explain) -> Iterator[None]:
-    """Turns what goes wrong inside a file into one sentence with its line."""
+    """Turns an error inside a file into one sentence with its line."""
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""The config as a run folder keeps it: JSON, a fingerprint, and what differs from another."""
+"""The stored config of a run: JSON, a fingerprint, and differences from another."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def _freeze(value: Any) -> Any:
 
 
 def fingerprint(config: ConfigDict, start: str = "") -> str:
-    """Returns 16 hexadecimal digits that name everything that decides a run's results.
+    """Returns 16 hexadecimal digits over everything that affects a run's results.
 
     Args:
       config: of the run.

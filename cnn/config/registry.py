@@ -1,4 +1,4 @@
-"""Names to things: one mapping type for operators, networks, sources, schedules and metrics.
+"""Registries: one mapping type for operators, networks, sources, schedules and metrics.
 
 An entry is the only place that knows of it: the fields that it reads stand where it is added, its
 options are the keyword-only arguments of its function, and a registry knows the fields that select
@@ -33,7 +33,7 @@ _REGISTRIES: list["Registry[Any]"] = []
 
 
 class Registry(Mapping[str, T]):
-    """A mapping from names to entries whose failed look-up is a sentence for the user.
+    """A mapping from names to entries; a failed look-up is a user error with a suggestion.
 
     Args:
       kind: what an entry is, as the message should call it ("operator", "network").
@@ -78,7 +78,7 @@ class Registry(Mapping[str, T]):
         return lambda entry: self.add(name, entry, reads)
 
     def look_up(self, name: str, field: str) -> T:
-        """Returns the entry; raises `UserError` that names the config field it was asked in."""
+        """Returns the entry; raises a `UserError` that names the config field."""
         if name not in self._entries:
             raise UserError(f"{field}: unknown {self.kind} '{name}': {did_you_mean(name, self)}")
         return self._entries[name]

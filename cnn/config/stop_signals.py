@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM before a run has taken them over: one line, and the process is gone.
+"""Ctrl-C and SIGTERM before a run handles them: print one line and exit.
 
 Nothing is raised, since what is raised in the middle of an import leaves it half done, and in a
 callback of XLA's is swallowed. Ending at once loses nothing: every file is written whole or not at
@@ -19,7 +19,7 @@ tell: Callable[[int], None] | None = None
 
 
 def end_on_signals() -> None:
-    """Makes SIGINT and SIGTERM end this process, whatever it is doing; calling again is harmless.
+    """Makes SIGINT and SIGTERM end this process at any time; idempotent.
 
     Python calls a handler between two instructions of the main thread, which a long compilation
     keeps waiting; so a thread of its own is told of every signal too.

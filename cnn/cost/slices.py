@@ -1,4 +1,4 @@
-"""TPU slices that need not be there: their chips, and what those can do at best."""
+"""TPU slices for compilation without hardware, and the peak rates of their chips."""
 
 import os
 import sys
@@ -51,7 +51,7 @@ class Slice:
 
 
 def open_slice(name: str) -> Slice:
-    """Describes a slice of TPU chips to the compiler; that takes libtpu, and no TPU.
+    """Describes a TPU slice to the compiler; needs libtpu, but no TPU.
 
     Args:
       name: a chip and how many of them lie along each axis, such as "v5e:16x16" or "v5p:2x2x2".

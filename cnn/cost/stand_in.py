@@ -1,4 +1,4 @@
-"""The data of a config, or made-up examples of the same shape where they are not here."""
+"""The data of a config, or synthetic examples of the same shape if they are absent."""
 
 from ml_collections import ConfigDict
 
@@ -10,7 +10,7 @@ _EXAMPLES = 1_281_167
 
 
 def open_or_stand_in(config: ConfigDict) -> tuple[ConfigDict, data.Dataset, str]:
-    """Opens the data of a config; where images are not here, something of the same shape.
+    """Opens the data of a config, or synthetic images of the same shape if they are absent.
 
     The shape is what `data.image_size` and `data.channels` say, or else what the network was
     published for; classes are 1000 for networks published for ImageNet, and else 10.

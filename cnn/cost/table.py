@@ -1,4 +1,4 @@
-"""The layers of a network and what each takes, for the terminal."""
+"""Table of a network's layers and their costs, for the terminal."""
 
 from rich.box import SIMPLE
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""Fair timing of alternatives on a machine whose speed drifts."""
+"""Fair timing of alternatives on a machine with drifting speed."""
 
 import statistics
 import time
@@ -28,7 +28,7 @@ def turns(
     repeats: int,
     prepare: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, list[float]]:
-    """Times functions in turns, A B A B, so that drift and neighbours meet all of them alike.
+    """Times functions alternately, A B A B, so that drift affects all of them equally.
 
     Every function runs once untimed first, which compiles it; results are waited for.
 
@@ -57,7 +57,7 @@ def turns(
 
 
 def turn_ratio(over: Sequence[float], under: Sequence[float]) -> float:
-    """Returns the median over turns of seconds of one over those of another.
+    """Returns the median over repeats of the ratio of two timings.
 
     A turn's speed of the machine divides out, which a ratio of medians keeps.
     """
@@ -65,7 +65,7 @@ def turn_ratio(over: Sequence[float], under: Sequence[float]) -> float:
 
 
 def seconds_of(function: Callable[[], object]) -> float:
-    """Returns the seconds until the result of one call is there."""
+    """Returns the seconds of one call, until its result is ready."""
     start = time.perf_counter()
     jax.block_until_ready(function())
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""A trained network as one file that jax alone can run."""
+"""Exports a trained network to a file that needs only jax to run."""
 
 from cnn.export.stablehlo import export_run
 

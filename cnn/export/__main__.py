@@ -11,7 +11,7 @@ ELSEWHERE = {
 
 
 def main(arguments: list[str]) -> None:
-    """Reads the run, writes the artefact and says where it lies."""
+    """Reads the run, writes the program and prints its path."""
     overrides, rest = split_overrides(arguments)
     parser = Parser(
         prog="python -m cnn.export",

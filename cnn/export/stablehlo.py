@@ -1,4 +1,4 @@
-"""A checkpoint as a serialized StableHLO program, with all that a caller has to know beside it."""
+"""Exports a checkpoint as a serialized StableHLO program, with a description next to it."""
 
 import hashlib
 import json

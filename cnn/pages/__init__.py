@@ -1,1 +1,1 @@
-"""Pages, tables and charts, for evaluation and studies alike."""
+"""Pages, tables and charts, for evaluation and studies."""

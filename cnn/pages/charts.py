@@ -1,4 +1,4 @@
-"""Charts as SVG within a page: they stretch with it, and their text and marks keep their size.
+"""SVG charts that stretch with the page while text and marks keep their size.
 
 A plot area spans 0 to 100 percent in both directions. Marks and text are placed in percent; lines
 and bands, whose coordinates cannot be percentages, lie in a nested view box that stretches while
@@ -34,7 +34,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Returns the place of a value, in percent, rounded to what a screen can show."""
+        """Returns the position of a value in percent, rounded to screen resolution."""
         low, high, value = (
             (math.log(self.low), math.log(self.high), math.log(value))
             if self.log
@@ -72,7 +72,7 @@ def _log_ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def spanning(values: Sequence[float], padding: float = 0.06, *, log: bool = False) -> Scale:
-    """Returns a scale that holds all finite values, with some room at both ends."""
+    """Returns a scale over all finite values, with a margin at both ends."""
     finite = [v for v in values if math.isfinite(v)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if log:
@@ -83,7 +83,7 @@ def spanning(values: Sequence[float], padding: float = 0.06, *, log: bool = Fals
 
 
 def svg(height: int, *children: Markup, description: str = "") -> Markup:
-    """An SVG as wide as its place and `height` pixels high.
+    """An SVG of full width and `height` pixels.
 
     `description` is for screen readers; without one the SVG is hidden from them.
     """
@@ -91,22 +91,22 @@ def svg(height: int, *children: Markup, description: str = "") -> Markup:
 
 
 def rule(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    """A straight line between two places in percent."""
+    """A straight line between two positions in percent."""
     return _charts().rule(x1, y1, x2, y2, class_)
 
 
 def mark(shape: str, x: float, y: float, class_: str, hint: str = "") -> Markup:
-    """One of `SHAPES` at a place in percent; `hint` shows on hovering."""
+    """One of `SHAPES` at a position in percent; `hint` is its tooltip."""
     return _charts().mark(SHAPES[shape], x, y, class_, hint)
 
 
 def dot(path: str, x: float, y: float, hint: str) -> Markup:
-    """A small disc at a place in percent that leads to a file or folder beside the page."""
+    """A small disc at a position in percent that links to a file or folder."""
     return _charts().dot(path, x, y, hint)
 
 
 def line(points: Sequence[tuple[float, float]], class_: str = "line") -> Markup:
-    """A broken line through places in percent (y downwards)."""
+    """A polyline through positions in percent (y downwards)."""
     return _charts().stretched(_path(points), class_)
 
 
@@ -115,7 +115,7 @@ def band(
     lower: Sequence[tuple[float, float]],
     class_: str = "area-band",
 ) -> Markup:
-    """The area between two broken lines, in percent (y downwards)."""
+    """The area between two polylines, in percent (y downwards)."""
     return _charts().stretched(_path([*upper, *reversed(lower)]) + "Z", class_)
 
 
@@ -133,7 +133,7 @@ def _short(value: float) -> str:
 
 
 def labelled(scale: Scale, words: Format, about: int) -> list[tuple[float, str]]:
-    """The ticks of a scale, each as its place in percent and its label."""
+    """The ticks of a scale, as (position in percent, label)."""
     return [(scale(value), words(value)) for value in scale.ticks(about)]
 
 
@@ -195,7 +195,7 @@ class Point:
 
 
 def pareto_front(points: Sequence[Point], *, lower_x: bool, higher_y: bool) -> list[Point]:
-    """The points that no other beats in both directions, by x."""
+    """The Pareto front, ordered by x."""
     x_sign, y_sign = (1 if lower_x else -1), (-1 if higher_y else 1)
     front, best = [], math.inf
     for point in sorted(points, key=lambda p: (x_sign * p.x, y_sign * p.y)):
@@ -216,7 +216,7 @@ def scatter(
     height: int = 300,
     description: str = "",
 ) -> Markup:
-    """Points with their intervals, labels that avoid each other, and a Pareto front as steps."""
+    """Points with intervals, non-overlapping labels and a stepped Pareto front."""
     xs = [p.x for p in points]
     log = min(xs) > 0 and max(xs) / min(xs) > 8
     x = spanning(xs, 0.1, log=log)
@@ -255,7 +255,7 @@ def _front(front: Sequence[Point], x: Scale, y: Scale) -> Markup:
 def _labels(
     points: Sequence[Point], places: Sequence[tuple[float, float]], height: int, width: int = 330
 ) -> list[Markup]:
-    """Puts each label where it hides the least, on a chart as narrow as a phone shows it."""
+    """Places each label where it overlaps least, at phone width."""
     taken = [(u * width / 100 - 6, v * height / 100 - 6, 12, 12) for u, v in places]
     drawn = []
     for point, (u, v) in zip(points, places, strict=True):

@@ -1,4 +1,4 @@
-"""Curves over one pair of axes."""
+"""Line charts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def curves(
     named: bool = True,
     description: str = "",
 ) -> Markup:
-    """Lines over one pair of axes; several are named above it, where they are to be `named`."""
+    """A line chart; several lines get a legend above it if `named`."""
     values = [point for curve in lines for point in curve.points]
     xs = [x for x, _ in values]
     x = Scale(min(xs), max(xs) + (max(xs) - min(xs) or 1.0) * 0.02)
@@ -59,7 +59,7 @@ def curves(
 
 
 def legend(names: Sequence[str]) -> Markup:
-    """Names the lines of charts, in their order."""
+    """A legend of lines, in order."""
     entries = [(line([(0, 50), (100, 50)], f"line {_tone(i)}"), n) for i, n in enumerate(names)]
     return macros("charts.html").legend(entries)
 

@@ -1,4 +1,4 @@
-"""Examples and maps of any signal as pictures: time runs to the right, frequency upwards.
+"""Images of examples and feature maps of any signal: time to the right, frequency upwards.
 
 A clip is a strip of its frames, side by side.
 """
@@ -17,7 +17,7 @@ _WAVE_HEIGHT = 48  # pixels of a drawn wave
 
 @dataclass(frozen=True)
 class Drawing:
-    """How to draw what a network takes and makes of one kind of signal.
+    """How to draw inputs and feature maps of one kind of signal.
 
     Attributes:
       signal: of the run's data.
@@ -27,7 +27,7 @@ class Drawing:
 
     @property
     def axes(self) -> str:
-        """What runs where in the pictures, with units; "" for images."""
+        """Description of the image axes, with units; "" for images."""
         if isinstance(self.signal, VideoSignal):
             return f"frames side by side, the first on the left, of {self.signal.shape[0]}"
         if not isinstance(self.signal, SoundSignal):
@@ -56,7 +56,7 @@ class Drawing:
         return self.upright(255.0 * (inputs - low) / span)
 
     def upright(self, maps: np.ndarray) -> np.ndarray:
-        """Turns maps `[B, *spatial, ...]` as pictures are drawn, `[B, h, w, ...]`."""
+        """Reorients maps `[B, *spatial, ...]` to image axes `[B, h, w, ...]`."""
         if isinstance(self.signal, VideoSignal):
             batch, frames, height, width, *rest = maps.shape
             return np.moveaxis(maps, 1, 2).reshape(batch, height, frames * width, *rest)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page and its parts: sections, tables that sort, remarks, pictures.
+"""A self-contained HTML page and its parts: sections, sortable tables, notes, figures.
 
 The page loads nothing: style and script are within, and the fonts are those of the reader's
 system. Every function returns markup; text that it is given is escaped.
@@ -19,7 +19,7 @@ Child = str | int | float
 
 @dataclass(frozen=True)
 class Column:
-    """Heading of a table's column.
+    """Header of a table column.
 
     Attributes:
       label: of the column.
@@ -55,7 +55,7 @@ class Cell:
 
 
 def sortable_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Markup:
-    """A table whose headings sort it; the first column names the row and stays when it scrolls."""
+    """A sortable table whose first column, the row name, is sticky."""
     return _parts().sortable_table(columns, rows)
 
 
@@ -64,12 +64,12 @@ def heat_table(
     rows: Sequence[tuple[str, Sequence[tuple[str, float]]]],
     corner: str = "",
 ) -> Markup:
-    """A table whose cells (text, share from 0 to 1) are the darker the larger the share."""
+    """A table with cells (text, value in [0, 1]) shaded by value."""
     return _parts().heat_table(corner, columns, rows)
 
 
 def heat_map(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> Markup:
-    """A heat table of numbers, from the least to the largest, with one digit after the point."""
+    """A heat map of numbers with one decimal, scaled from minimum to maximum."""
     values = [v for _, row in rows for v in row if math.isfinite(v)]
     low, high = min(values), max(values)
 
@@ -80,12 +80,12 @@ def heat_map(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]
 
 
 def section(title: str, *children: Child | None, note: str = "") -> Markup:
-    """A part of the page under a heading, with an explanation beneath the heading."""
+    """A section of the page: a heading, a note and its content."""
     return _parts().section(title, _given(children), note)
 
 
 def callout(kind: str, title: str, text: str | Sequence[str]) -> Markup:
-    """A remark set off from the text, in a sentence or a list of them.
+    """A highlighted note of one or several sentences.
 
     Args:
       kind: "doubt" (nothing below is safe) or "remark".
@@ -96,12 +96,12 @@ def callout(kind: str, title: str, text: str | Sequence[str]) -> Markup:
 
 
 def definitions(pairs: Sequence[tuple[str, Child]]) -> Markup:
-    """A list of terms and what they are."""
+    """A description list."""
     return _parts().definitions(pairs)
 
 
 def details(summary: str, *children: Child) -> Markup:
-    """A part that opens on request."""
+    """A collapsible part."""
     return _parts().details(summary, children)
 
 
@@ -111,33 +111,33 @@ def note(text: str) -> Markup:
 
 
 def figure(title: str, *children: Child | None, aside: str = "") -> Markup:
-    """A chart, a map or a table under its name, if it has one, with a value beside the name."""
+    """A figure or table with an optional title and a value next to it."""
     return _parts().figure(title, _given(children), aside)
 
 
 def pair(*children: Child) -> Markup:
-    """Figures side by side, two in a row where there is room."""
+    """Figures side by side, two per row where there is room."""
     return _parts().side_by_side(children, "pair")
 
 
 def panels(*children: Child) -> Markup:
-    """Small figures side by side, as many in a row as there is room for."""
+    """Small figures side by side, as many per row as fit."""
     return _parts().side_by_side(children, "panels")
 
 
 def picture(path: Path, description: str, caption: str = "") -> Markup:
-    """A PNG that lies within the page; `description` is for readers who cannot see it."""
+    """An embedded PNG; `description` is its alternative text."""
     data = base64.b64encode(path.read_bytes()).decode()
     return _parts().picture(data, description, caption)
 
 
 def link(path: str, text: Child, title: str = "") -> Markup:
-    """Links to a file or folder beside the page."""
+    """A link to a file or folder next to the page."""
     return _parts().link(path, text, title)
 
 
 def page(title: str, kicker: str, *children: Child) -> str:
-    """Returns the whole document; `kicker` says above the title what it is."""
+    """Returns the whole document; `kicker` is the line above the title."""
     return str(render("page.html", title=title, kicker=kicker, children=children))
 
 

@@ -1,4 +1,4 @@
-"""Templates: markup in `templates/`, which escape every value that is not markup already.
+"""Templates in `templates/`, which escape every value that is not markup.
 
 So a name from a config file cannot turn into a tag.
 """

@@ -1,4 +1,4 @@
-"""Run folders side by side: which there are, how far they are, and what differs between them."""
+"""Run folders compared: their progress, metrics and differences."""
 
 from cnn.runs.summary import RunSummary, find_runs, summarize_run
 

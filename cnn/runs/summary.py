@@ -1,4 +1,4 @@
-"""What a run folder says of its run, without opening a checkpoint."""
+"""Summary of a run folder, without opening a checkpoint."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cnn.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run at a glance.
+    """Summary of one run.
 
     Attributes:
       path: of the run folder.
@@ -40,7 +40,7 @@ class RunSummary:
 
     @property
     def state(self) -> str:
-        """ "finished", or how far training is."""
+        """ "finished", or the progress of training."""
         return "finished" if self.finished else f"step {self.step:,} of {self.total_steps:,}"
 
     def changed(self) -> dict[str, Any]:

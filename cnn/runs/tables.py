@@ -12,7 +12,7 @@ PROVENANCE = ("seconds", "commit", "device", "cpu")
 
 
 def list_rows(runs: Sequence[RunSummary], fields: Sequence[str] = ()) -> list[Row]:
-    """Returns one row per run: where it is, what it trains, how far it is, its accuracy.
+    """Returns one row per run: path, network, progress and accuracy.
 
     Args:
       runs: to be listed.
@@ -51,7 +51,7 @@ def difference_rows(runs: Sequence[RunSummary]) -> list[Row]:
 
 
 def show_rows(run: RunSummary) -> list[Row]:
-    """Returns what a run changed of the defaults, its state, its metrics and its provenance."""
+    """Returns a run's non-default fields, progress, metrics and provenance."""
     told = {"fingerprint": run.fingerprint} | run.changed() | _outcome(run)
     return [{"": name, str(run.path): value} for name, value in told.items()]
 
@@ -68,7 +68,7 @@ def _outcome(run: RunSummary) -> dict[str, Any]:
 
 
 def _shown(name: str, value: float | None) -> str | None:
-    """Returns a metric in the unit that it is shown in."""
+    """Returns a metric in its display unit."""
     if value is None or name not in METRICS:
         return None if value is None else f"{value:.4g}"
     metric = METRICS[name]

@@ -1,1 +1,1 @@
-"""The spine: plan, state, jitted steps, checkpoints, exact evaluation and the loop over them."""
+"""Training: plan, state, jitted steps, checkpoints, exact evaluation and the loop."""

@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other beside their computations: lines of JSON over TCP.
+"""Control messages between the processes of a run: lines of JSON over TCP.
 
 Process 0 listens, and every other one keeps a connection to it for the whole run. So a process that
 is gone is noticed at once (its connection closes) or, where the network is gone too, after
@@ -35,11 +35,11 @@ class Link:
         self._lines = connection.makefile("rb")
 
     def timeout(self, seconds: float) -> None:
-        """Makes `receive` give up after some seconds."""
+        """Sets a timeout in seconds for `receive`."""
         self._connection.settimeout(seconds)
 
     def send(self, message: Any) -> None:
-        """Sends a message; a connection that is gone is noticed by whoever receives."""
+        """Sends a message; a lost connection is noticed by the receiver."""
         # Not for ever: a handler of a signal may have interrupted another that sends.
         held = self._lock.acquire(timeout=1.0)
         try:
@@ -51,7 +51,7 @@ class Link:
                 self._lock.release()
 
     def receive(self) -> Any:
-        """Returns the next message, or None when the other side is gone or silent."""
+        """Returns the next message, or None if the other side is lost or silent."""
         try:
             line = self._lines.readline()
             return json.loads(line) if line.endswith(b"\n") else None
@@ -103,7 +103,7 @@ class Channel:
             thread.start()
 
     def gather(self, name: str, value: Any = None) -> list[Any]:
-        """Waits until every process has come to the point `name`; returns what each brought.
+        """Waits until every process has reached the point `name`; returns their values.
 
         Args:
           name: of the point, the same for all.
@@ -128,7 +128,7 @@ class Channel:
         return self._said.pop(now) if len(self._said[now]) == len(self._links) + 1 else None
 
     def ask_to_stop(self, number: int) -> None:
-        """Asks that all processes stop after the same step, since this one got a signal."""
+        """Asks all processes to stop after the same step, because this one got a signal."""
         if self.index:
             self._links[0].send({"asked": number})
         else:
@@ -163,7 +163,7 @@ class Channel:
         self._end(code, shown or f"error: {sentence}", self.index, sentence)
 
     def close(self) -> None:
-        """Closes the connections, once all processes have come here."""
+        """Closes the connections once all processes have reached this point."""
         self._closing = True
         self.gather("the end")
         self._closed.set()
@@ -258,7 +258,7 @@ class Channel:
 def open_channel(
     address: str, count: int, index: int, facts: dict[str, Any], wait: float
 ) -> tuple[Channel, dict[str, Any]]:
-    """Finds the other processes of the run, and compares what must be the same on all.
+    """Connects the processes of the run, and checks that config, code and versions agree.
 
     Args:
       address: "host:port" of process 0.
@@ -314,7 +314,7 @@ def _connect(host: str, port: int, wait: float) -> Link:
 
 
 def _call_the_roll(port: int, roll: dict[str, Any], wait: float) -> tuple[dict[int, Link], str]:
-    """Takes the connections of the others; returns them, and why the run is refused, or ""."""
+    """Accepts the connections of the others; returns them, and why the run is refused, or ""."""
     links: dict[int, Link] = {}
     deadline = time.monotonic() + wait
     with _listening(port) as server:
@@ -360,7 +360,7 @@ def _listening(port: int) -> socket.socket:
 
 
 def _compare(first: dict[str, Any], other: dict[str, Any]) -> str:
-    """Returns in what a process differs from process 0, or ""."""
+    """Returns how a process differs from process 0, or ""."""
     if first["count"] != other["count"]:
         return (
             f"--hosts: host 0 was started as one of {first['count']} and host {other['index']} as "

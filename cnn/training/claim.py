@@ -1,4 +1,4 @@
-"""Who owns a run folder: a file that one process at a time holds, on any shared file system."""
+"""Ownership of a run folder: a file held by one process at a time, on any shared file system."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ _mine: dict[Path, str] = {}  # what this process holds
 
 
 def claim_file(folder: Path) -> Path:
-    """Returns the file that says who owns a run folder."""
+    """Returns the file that names the owner of a run folder."""
     return folder / "owner.json"
 
 
@@ -37,12 +37,12 @@ def is_held_by(folder: Path, pid: int) -> bool:
 
 
 def owner_of(folder: Path) -> str:
-    """Returns what names the owner of a run folder, and no other, or ""."""
+    """Returns a unique name of the owner of a run folder, or ""."""
     return (_read(claim_file(folder)) or {"id": ""})["id"]
 
 
 def release(folder: Path) -> None:
-    """Gives a run folder back, and removes it if nothing was written there."""
+    """Releases a run folder, and removes it if it is empty."""
     claim_file(folder).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
@@ -75,7 +75,7 @@ def owned(folder: Path) -> Iterator[None]:
 
 
 def who(folder: Path) -> str:
-    """Returns which process owns a run folder, in words."""
+    """Describes the process that owns a run folder."""
     owner = _read(claim_file(folder)) or _UNREADABLE
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
     return f"process {owner['pid']} on {owner['host']} (since {since})"
@@ -111,7 +111,7 @@ class Claim:
         self.seen: float | None = None
 
     def __enter__(self) -> "Claim":
-        """Tries to take the folder, which is made if there is none."""
+        """Tries to claim the folder, creating it if needed."""
         make_folder(self._folder)
         try:
             self.held = self._create(self._file)
@@ -127,7 +127,7 @@ class Claim:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the folder back."""
+        """Releases the folder."""
         self._stop.set()
         if self.held:
             _mine.pop(self._folder, None)
@@ -135,7 +135,7 @@ class Claim:
                 release(self._folder)
 
     def _create(self, file: Path) -> bool:
-        """Creates a file with this process's name if there is none; one of several succeeds."""
+        """Creates the file with this process's name unless it exists; one of several succeeds."""
         own = file.with_name(f"{file.name}.{self._owner['id']}")
         try:
             own.write_text(json.dumps(self._owner))
@@ -230,7 +230,7 @@ def _read(file: Path) -> dict[str, Any] | None:
 
 
 def _machine() -> str:
-    """Names what process ids are unique in: a host since its last start, or a container on it."""
+    """Names the scope of process ids: a host since its last boot, or a container on it."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
         parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]

@@ -1,4 +1,4 @@
-"""Exact evaluation: every example of a split once, counted, with the outcome of each."""
+"""Exact evaluation: every example of a split exactly once, with per-example outcomes."""
 
 from collections.abc import Callable
 from contextlib import closing

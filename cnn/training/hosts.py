@@ -93,7 +93,7 @@ def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
 
 
 def _be_patient() -> None:
-    """Has hosts that are CPUs wait for each other: one may compile for longer than another.
+    """Synchronises CPU hosts, since one may compile for longer than another.
 
     XLA gives up after 30 to 40 seconds of its own, with a stack trace; the channel knows better who
     is gone.
@@ -105,7 +105,7 @@ def _be_patient() -> None:
 
 
 def _connect_devices() -> None:
-    """Has all devices find each other now, while no host is busy compiling.
+    """Connects all devices now, while no host is busy compiling.
 
     On CPUs a host waits 30 seconds, and no flag changes that, for another to come to the first
     collective of a group of devices; later ones may take as long as they like.
@@ -122,7 +122,7 @@ def _connect_devices() -> None:
 
 
 def _silence_libraries() -> None:
-    """Leaves the screen to this program; what libraries in C++ write there goes nowhere.
+    """Silences what C++ libraries write to the terminal.
 
     They tell of every connection, and with stack traces of a host that is lost.
     $TF_CPP_MIN_LOG_LEVEL=0 shows all of it.
@@ -158,7 +158,7 @@ def wait_for_all(point: str) -> None:
 
 
 def gather(point: str, value: Any = None) -> list[Any]:
-    """Waits for every process; returns what each brought, a JSON value, in their order."""
+    """Waits for every process; returns their JSON values in order."""
     return _channel.gather(point, value) if _channel else [value]
 
 

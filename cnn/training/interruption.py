@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask a run to stop after its step; they never cut one in half."""
+"""SIGTERM and SIGINT stop a run after its current step, never within one."""
 
 import signal
 from types import FrameType
@@ -7,7 +7,7 @@ from cnn.training.hosts import channel
 
 
 class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
-    """A signal stopped the run after a step, which is saved."""
+    """A signal stopped the run after a step, whose state is saved."""
 
     def __init__(self, number: int, step: int):
         super().__init__(f"stopped after step {step}, which is saved; the same command continues")
@@ -15,7 +15,7 @@ class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
 
 
 class Interruption:
-    """Context that notes the first stopping signal; a second one acts as usual.
+    """Context that records the first stop signal; a second one acts as usual.
 
     Of several processes all stop after the same step, whichever of them got the signal.
 
@@ -43,7 +43,7 @@ class Interruption:
         return others.stop_after(step) if others else self.signal
 
     def release(self) -> None:
-        """Gives the signals back, before work that may be cut anywhere; all is saved by now."""
+        """Restores the signal handlers before work that may be interrupted; everything is saved."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -1,4 +1,4 @@
-"""Layers that learn more slowly the further they are from the head."""
+"""Layer-wise learning rate decay: lower rates further from the head."""
 
 import re
 from typing import Any
@@ -23,7 +23,7 @@ def scale_by_layer(decay: float) -> optax.GradientTransformation:
 
 
 def layer_rates(params: Any, decay: float) -> Any:
-    """Returns what the learning rate of each parameter is multiplied by."""
+    """Returns the factor of the learning rate of each parameter."""
     layers = sorted({_place(name) for name in params})
 
     def one(path: Any, _: Any) -> float:

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one row per metric, the same whether a run was interrupted; and the trackers."""
+"""metrics.jsonl, one row per metric, identical after an interruption; and the trackers."""
 
 import errno
 import json
@@ -78,7 +78,7 @@ class MetricLog:
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Returns the rows of a metrics.jsonl; leaves out lines that are none, whatever they hold."""
+    """Returns the valid rows of a metrics.jsonl."""
     return _rows_and_others(file)[0]
 
 

@@ -28,7 +28,7 @@ def train(
     alive: Callable[[], None] = lambda: None,
     instruments: Sequence[Callable[[Trainer], Trainer]] = (),
 ) -> dict[str, Any]:
-    """Trains, or goes on training, and evaluates; everything is kept in the run folder.
+    """Trains, or resumes training, and evaluates; everything is kept in the run folder.
 
     The same call continues an interrupted run, to the same bytes as an uninterrupted one, and
     returns the result of a finished one without training.
@@ -73,7 +73,7 @@ def train(
 def run(
     trainer: Trainer, record: RunRecord, interruption: Interruption, alive: Callable[[], None]
 ) -> dict[str, Any]:
-    """Makes the steps that are left and the final evaluation; returns the result."""
+    """Runs the remaining steps and the final evaluation; returns the result."""
     evaluator, plan, update = trainer.evaluator, trainer.plan, trainer.step
     dataset, total = evaluator.dataset, trainer.plan.total_steps
     views = evaluator.config.evaluation.views

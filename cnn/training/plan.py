@@ -11,7 +11,7 @@ from cnn.config.errors import UserError
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a config means for one data set: every duration in steps, the rate for this batch."""
+    """A config resolved for one data set: durations in steps, learning rate for this batch size."""
 
     total_steps: int
     warmup_steps: int

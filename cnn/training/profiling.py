@@ -1,4 +1,4 @@
-"""A trace of a few steps, and the operations in them that take longest."""
+"""Profiles a few steps and lists the most expensive operations."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ class Profile:
         return cls(int(match[1]), int(match[2]), folder)
 
     def of(self, trainer: Trainer) -> Trainer:
-        """Returns the trainer with an update that traces those steps and prints what took longest.
+        """Returns the trainer with an update that profiles those steps and prints the result.
 
         Steps that were made before a restart are not traced again.
         """

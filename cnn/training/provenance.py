@@ -1,4 +1,4 @@
-"""What a result was made with: library versions, hardware and the commit of the code."""
+"""Provenance of a result: library versions, hardware and the commit of the code."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ def provenance() -> dict[str, str | int | dict[str, str]]:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that decide a run's metrics."""
+    """Returns the versions of Python and of the libraries that affect a run's metrics."""
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
 
