@@ -494,7 +494,8 @@ def deciding(seeds: int, studies: int, seed: int) -> dict:
         by_rule = decide(found, once(seeds), margin=1e-6)[-1].kind == "better"
         counts += by_rule, found[-1].estimate > bound * known
     rule, oracle = map(float, counts / studies)
-    return {"seeds": seeds, "difference": difference, "rule": rule, "oracle": oracle}
+    found = {"seeds": seeds, "difference": difference, "rule": rule, "oracle": oracle}
+    return found | {"studies": studies}
 
 
 def _parts(studies: int) -> Iterator[tuple[str, str, Callable[[], dict]]]:

@@ -349,14 +349,17 @@ def _conditions(made: dict[str, Any]) -> str:
 def error_rates() -> str:
     """Returns the error rates of simulated studies, one row per setting."""
     found = _read("error_rates.json")
-    rows = ((r["name"], r["error"], f"{100 * r['rate']:.1f}") for r in found["errors"])
-    head = ("setting", "false verdict", "error rate (%)")
+    rows = (
+        (r["name"], r["error"], f"{r['studies']:,}", f"{100 * r['rate']:.1f}")
+        for r in found["errors"]
+    )
+    head = ("setting", "false verdict", "studies", "error rate (%)")
+    most = 100 * _upper(found["studies"])
     return (
-        f"{table(head, rows)}\n\n{found['studies']} studies per row (ten times as many for "
-        "this test set alone), with outcomes modelled on results/pooling\n"
-        "(2,000 test examples unless stated otherwise, an A/A control in each), by "
-        "`python benchmarks/error_rates.py`.\nNominal level: 5 %; at that true rate, 95 of 100 "
-        f"rows would show at most {100 * _upper(found['studies']):.1f} %."
+        f"{table(head, rows)}\n\nOutcomes are modelled on results/pooling (2,000 test examples "
+        "unless stated otherwise, an A/A\ncontrol in each), by `python benchmarks/error_rates.py`. "
+        "Nominal level: 5 %; at that true rate, 95 of\n100 rows of "
+        f"{found['studies']:,} studies would show at most {most:.1f} %."
     )
 
 
@@ -389,10 +392,11 @@ def simulated_deciding() -> str:
             f"{100 * r['difference']:.1f} pp",
             f"{100 * r['rule']:.0f}",
             f"{100 * r['oracle']:.0f}",
+            f"{r['studies']:,}",
         )
         for r in _read("error_rates.json")["deciding"]
     )
-    return table(("seeds", "true difference", "rule (%)", "oracle (%)"), rows)
+    return table(("seeds", "true difference", "rule (%)", "oracle (%)", "studies"), rows)
 
 
 def simulated_coverage() -> str:
