@@ -1,1 +1,1 @@
-"""What a trained network does: on any checkpoint of any run folder."""
+"""Evaluation suites for any checkpoint of any run folder."""

@@ -1,4 +1,4 @@
-"""A run folder -> the network it trained, with the variables of one of its checkpoints."""
+"""Opens a run folder: the trained network with the variables of one of its checkpoints."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,7 +141,7 @@ def _open_checkpoints(folder: RunFolder) -> Checkpoints:
 
 
 def _restore(checkpoints: Checkpoints, step: str, evaluator: Evaluator) -> tuple[int, TrainState]:
-    """Reads the checkpoint that `step` names; a training beside may replace it meanwhile."""
+    """Reads the checkpoint that `step` names; a concurrent training may replace it meanwhile."""
     while True:
         number = _choose(checkpoints, step)
         try:
@@ -182,7 +182,7 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
-    """Changes fields; returns those that say what is measured, with their new values."""
+    """Overrides fields; returns those that affect what is measured, with their new values."""
     for text in overrides:
         name = text.partition("=")[0]
         if name not in EVALUATION_FIELDS:
@@ -262,7 +262,7 @@ def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> 
 
 
 def _place(section: ConfigDict) -> str:
-    """Returns the field that says where the data are."""
+    """Returns the field with the location of the data."""
     return "data_dir" if section.source in ("tfds", "moving") else "path"
 
 
@@ -273,7 +273,7 @@ def _check_data(
     split: str,
     intended: bool,
 ) -> tuple[str, ...]:
-    """Compares the data with those of the training; returns what has to be said of them.
+    """Compares the data with those of training; returns remarks on the differences.
 
     Args:
       section: `data` of the config.

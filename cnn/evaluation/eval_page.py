@@ -1,4 +1,4 @@
-"""eval.html: everything that was measured on some runs, side by side."""
+"""eval.html: all results of some runs, side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +65,7 @@ def _render(
 def _results(
     run: CheckpointedRun, split: str, asked: Mapping[str, Asked], remarks: list[str]
 ) -> dict[str, tuple[Results, Path]]:
-    """Returns what each suite found, and the folder of its pictures."""
+    """Returns the results of each suite, and the folder of its images."""
     found = {}
     for path in result_files(run.folder, run.step, split):
         try:

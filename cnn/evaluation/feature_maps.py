@@ -1,4 +1,4 @@
-"""The feature maps of a network: the outputs of its blocks, beside its input."""
+"""Feature maps of a network: the outputs of its blocks."""
 
 from collections.abc import Callable
 from typing import Any

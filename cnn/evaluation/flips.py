@@ -1,4 +1,4 @@
-"""The suite `flips`: which predictions of another run does this one change?"""
+"""The suite `flips`: prediction flips relative to another run."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The suite `landscape`: the loss along two random directions, normalised filter by filter."""
+"""The suite `landscape`: loss along two filter-normalised random directions."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -73,7 +73,7 @@ def measure_landscape(
 
 
 def filter_normalized(key: Array, params: Any) -> Any:
-    """Returns a random direction whose filters are as long as the network's (Li et al., 2018).
+    """Returns a random direction with the filter norms of the network (Li et al., 2018).
 
     Normal numbers, those of each filter (the last axis of a kernel counts filters) scaled to the
     filter's Euclidean norm; zero for biases and what norms learn, as in the authors' code.

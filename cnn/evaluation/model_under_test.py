@@ -1,4 +1,4 @@
-"""What a measurement works on: a network with its variables, and the batches of a split."""
+"""Input of a measurement: a network with its variables, and the batches of a split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What suites found on a run, one file for each checkpoint, split, suite, options and data."""
+"""Results of suites: one file per checkpoint, split, suite, options and data."""
 
 import hashlib
 import json
@@ -109,7 +109,7 @@ class ResultFile:
             ) from error
 
     def read(self) -> Results | None:
-        """Returns what was found, complete or not, or None where nothing was.
+        """Returns the results, complete or not; None if there are none.
 
         Raises:
           UserError: the file is damaged.
@@ -121,7 +121,7 @@ class ResultFile:
         return record["results"] if same else None
 
     def is_complete(self) -> bool:
-        """Whether the suite was measured to its end; a damaged file was not."""
+        """Whether the results are complete and undamaged."""
         try:
             return self.read() is not None and read_record(self.path)["complete"]
         except UserError:

@@ -1,4 +1,4 @@
-"""One suite on one run: progress on the screen, results and partial results on disk."""
+"""Runs one suite on one run: progress bar, and partial and final results on disk."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ def run_suite(
 
 @contextmanager
 def _bar(suite: str, quiet: bool) -> Iterator:
-    """Shows a bar on a terminal, unless it has to be quiet, and nothing elsewhere."""
+    """Shows a progress bar, on terminals only and unless quiet."""
     console = Console()
     columns = (
         TextColumn(suite),

@@ -1,4 +1,4 @@
-"""Evaluates from the command line."""
+"""Evaluation from the command line."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from cnn.training.start import use_compilation_cache
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What the command line asks for.
+    """The arguments of the command line.
 
     Attributes:
       workdirs: run folders.
@@ -128,7 +128,7 @@ def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, sev
 def _last_line(
     runs: Sequence[CheckpointedRun], split: str, suites: Sequence[Asked], page: Path
 ) -> dict[str, object]:
-    """One run's accuracy as it is; otherwise where the results lie."""
+    """Returns the accuracy results of a single run, otherwise the paths of the results."""
     files = {
         run.folder.path: [
             ResultFile.of(run.folder, suite, run.step, split, run.changes) for suite in suites

@@ -1,4 +1,4 @@
-"""What a suite of measurements is."""
+"""The interface of evaluation suites."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ ExampleCount = Annotated[int, Interval("[0, 2147483647]")]
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """What a suite found on one run, as its section of the page gets it.
+    """Results of a suite on one run, as passed to its page section.
 
     Attributes:
       name: of the run, short and unlike those of the others.
@@ -62,7 +62,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Suite:
-    """A group of measurements, and its part of the page.
+    """A group of measurements, and its section of the page.
 
     Attributes:
       about: one line.
@@ -93,7 +93,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Asked:
-    """A suite that was asked for, and the options it was given."""
+    """A requested suite with its options."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

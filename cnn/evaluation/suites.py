@@ -1,4 +1,4 @@
-"""The suites by name. To add one: a file with `measure`, `section` and metrics, and a line here."""
+"""The registry of suites; a new one takes a file with `measure`, `section`, metrics, and a line."""
 
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError

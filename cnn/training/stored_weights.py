@@ -1,4 +1,4 @@
-"""The variables of a run's checkpoint, without its data: what export and fine-tuning start from."""
+"""Variables of a checkpoint, without the data set; for export and fine-tuning."""
 
 import re
 from dataclasses import dataclass

@@ -17,13 +17,13 @@ from cnn.training.run_folder import RunFolder
 
 
 class Tracker(Protocol):
-    """One place that metrics go to."""
+    """Interface of a tracker."""
 
     def write(self, step: int, split: str, metrics: Mapping[str, float]) -> None:
         """Takes the metrics of a split after a step."""
 
     def close(self) -> None:
-        """Hands over what is not yet written."""
+        """Flushes and closes."""
 
 
 # (run folder, config as nested dicts, step that training starts from, *, options) -> tracker.
@@ -31,7 +31,7 @@ TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", "log.trackers",
 
 
 class Trackers:
-    """All trackers of a run. One that fails is left out from then on, and never ends the run.
+    """All trackers of a run. One that fails is disabled and never ends the run.
 
     Args:
       asked: `log.trackers`.

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the logits of several views of an image, averaged."""
+"""Test-time augmentation: logits averaged over several views of an image."""
 
 from collections.abc import Callable
 from typing import Any

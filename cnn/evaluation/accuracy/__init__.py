@@ -1,1 +1,1 @@
-"""How often a network is right."""
+"""Accuracy."""

@@ -1,4 +1,4 @@
-"""The part of the page about accuracy: a table of the runs, and one of the classes."""
+"""Page section on accuracy: a table of the runs, and one of the classes."""
 
 from collections.abc import Sequence
 

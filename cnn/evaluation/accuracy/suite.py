@@ -22,7 +22,7 @@ def measure_accuracy(run: CheckpointedRun, split: str, progress: Progress) -> Re
 
 
 def print_accuracy(results: dict[str, Any]) -> None:
-    """Prints what `measure_accuracy` returns, with `step` and `split` beside it, as a table."""
+    """Prints the results of `measure_accuracy` as a table."""
     table = Table(title=f"{results['split']} split, step {results['step']}")
     table.add_column("metric")
     table.add_column("value", justify="right")

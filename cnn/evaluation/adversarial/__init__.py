@@ -1,1 +1,1 @@
-"""How often a network is right on images that were changed to mislead it."""
+"""Accuracy on adversarial examples."""

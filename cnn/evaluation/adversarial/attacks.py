@@ -1,4 +1,4 @@
-"""Attacks within a box of a few grey levels around each pixel."""
+"""L-infinity attacks of a few grey levels per pixel."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ def pgd(model: ModelUnderTest, epsilon: float, steps: int) -> Attack:
 
 
 def _slope(model: ModelUnderTest, variables: Any, images: Array, labels: Array) -> Array:
-    """Returns the gradient of the cross-entropy by the images."""
+    """Returns the gradient of the cross-entropy with respect to the images."""
 
     def loss(images: Array) -> Array:
         logits = model.logits(variables, model.normalize(images))

@@ -1,4 +1,4 @@
-"""The part of the page about adversarial examples: a table of the runs."""
+"""Page section on adversarial examples: a table of the runs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The suite `adversarial`: accuracy under attacks that know the network."""
+"""The suite `adversarial`: accuracy under white-box attacks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ def measure_adversarial(
     epsilon: Annotated[float, Interval("(0, 255]")] = 8.0,
     steps: int = 20,
 ) -> Results:
-    """Measures accuracy under FGSM and PGD, see `attacks`; both know network and labels.
+    """Measures accuracy under FGSM and PGD, two white-box attacks; see `attacks`.
 
     Upper bounds on the accuracy under the worst change: gradients that vanish or are masked
     flatter, so compare networks by these numbers, and do not call one robust for them.

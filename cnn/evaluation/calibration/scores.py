@@ -85,7 +85,7 @@ def check_finite(logits: np.ndarray) -> None:
 
 
 class CalibrationTally:
-    """Calibration of the examples seen so far; holds 9 bytes per example, and sums.
+    """Calibration of the examples so far, in 9 bytes per example plus sums.
 
     Args:
       temperature: that divides the logits.

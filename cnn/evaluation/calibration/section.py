@@ -1,4 +1,4 @@
-"""The part of the page about calibration: a table and reliability diagrams."""
+"""Page section on calibration: a table and reliability diagrams."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,7 @@ def _cells(results: dict[str, Any]) -> list[Cell]:
 
 
 def reliability_diagram(bins: dict[str, list]) -> Markup:
-    """Accuracy against confidence of each bin, with the gap to the diagonal as a whisker."""
+    """Accuracy against confidence per bin, with the gap to the diagonal as an error bar."""
     # Room above 1, where the axis is named.
     scale, up = Scale(0, 1), Scale(0, 1.06)
     marks = [line([(0, 100), (100, 100 - up(1))], "line reference tone3")]

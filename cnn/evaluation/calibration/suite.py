@@ -1,4 +1,4 @@
-"""The suite `calibration`: errors on a split, before and after a temperature is fitted."""
+"""The suite `calibration`: errors on a split, before and after temperature scaling."""
 
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile

@@ -1,1 +1,1 @@
-"""What noise, blur, weather and digital faults cost."""
+"""Robustness to noise, blur, weather and digital corruptions."""

@@ -1,4 +1,4 @@
-"""Errors by corruption as one number, against a named baseline, and CIFAR-10-C's own files."""
+"""Mean corruption error, against a baseline, and CIFAR-10-C's own files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: str) 
 
 @dataclass(frozen=True)
 class CifarC:
-    """CIFAR-10-C or CIFAR-100-C as published: one .npy file a corruption, and labels.npy.
+    """CIFAR-10-C or CIFAR-100-C as published: one .npy file per corruption, and labels.npy.
 
     Attributes:
       folder: that holds them.

@@ -1,4 +1,4 @@
-"""The 15 corruptions by name, at five severities, the same for an image whatever its batch."""
+"""The 15 corruptions at five severities; the same for an image in any batch."""
 
 import zlib
 from collections.abc import Callable

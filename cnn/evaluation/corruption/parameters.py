@@ -1,4 +1,4 @@
-"""What each severity of each corruption is, as published by Hendrycks & Dietterich (ICLR 2019).
+"""Parameters of each corruption and severity, from Hendrycks & Dietterich (ICLR 2019).
 
 From the authors' repository hendrycks/robustness, ImageNet-C/create_c: `make_cifar_c.py` for images
 of 32 pixels and `make_imagenet_c.py` for 224. Lengths are in pixels, noise in shares of the range;

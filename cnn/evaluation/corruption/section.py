@@ -1,4 +1,4 @@
-"""The part of the page about corruptions: the results, and errors by corruption and severity."""
+"""Page section on corruptions: results, and errors by corruption and severity."""
 
 from collections.abc import Sequence
 

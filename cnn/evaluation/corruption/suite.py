@@ -56,7 +56,7 @@ def measure_corruption(
     severities: tuple[int, ...] = SEVERITIES,
     jpeg: bool = True,
 ) -> Results:
-    """Measures the error on a split under 15 corruptions at 5 severities, and without.
+    """Measures the error on a split, clean and under 15 corruptions at 5 severities.
 
     The corruptions are generated (`corruptions.corrupt`), or read from `evaluation.cifar_c`, where
     CIFAR-10-C's files lie; these hold its test split, whatever the split asked for.

@@ -1,1 +1,1 @@
-"""What a network costs."""
+"""Cost of a network."""

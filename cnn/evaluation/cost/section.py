@@ -1,4 +1,4 @@
-"""The part of the page about cost: a table of the runs, and of each run one of its layers."""
+"""Page section on cost: a table of the runs, and a table of layers per run."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ NOTE = (
 
 
 def cost_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the runs, and for each run one of its layers."""
+    """A table of the runs, and a table of layers per run."""
     one, many = called(runs, plural=False), called(runs)
     columns = [
         Column("run"),

@@ -1,4 +1,4 @@
-"""What a run's network costs: counted from shapes, and measured on this machine."""
+"""The suite `cost`: counted from shapes, and measured on this machine."""
 
 from dataclasses import asdict
 

@@ -1,1 +1,1 @@
-"""How far feature maps move when the image is bent a little."""
+"""Sensitivity of feature maps to small deformations of the image."""

@@ -1,4 +1,4 @@
-"""The part of the page about deformations: the sensitivity of each layer, run by run."""
+"""Page section on deformations: the sensitivity of each layer per run."""
 
 from collections.abc import Sequence
 

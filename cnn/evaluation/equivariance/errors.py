@@ -1,4 +1,4 @@
-"""How far the map of a shifted image is from the shifted map, layer by layer."""
+"""Distance between the map of a shifted image and the shifted map, layer by layer."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

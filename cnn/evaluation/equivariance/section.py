@@ -1,4 +1,4 @@
-"""The part of the page about equivariance: errors at the stride and at worst, and curves."""
+"""Page section on equivariance: errors at the stride and at worst, and curves."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The suite `equivariance`: does a shifted image give a shifted feature map, layer by layer?"""
+"""The suite `equivariance`: shift equivariance of each layer."""
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun

@@ -1,1 +1,1 @@
-"""What a network looks at: filters, feature maps, class activation maps."""
+"""Visualisation: filters, feature maps, class activation maps."""

@@ -1,4 +1,4 @@
-"""Where a network sees its class: class activation maps and Grad-CAM."""
+"""Class activation maps and Grad-CAM."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The part of the page about features: the pictures of each run."""
+"""Page section on features: the images of each run."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The features suite: first filters, maps of each block, Grad-CAM, and what is confused."""
+"""The suite `features`: first-layer filters, feature maps, Grad-CAM and confused classes."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -40,7 +40,7 @@ def draw_features(
     examples: tuple[int, ...] = (),
     channels: int = 8,
 ) -> Results:
-    """Draws what a checkpoint learned, on some images of a split.
+    """Draws filters, feature maps and Grad-CAM for some images of a split.
 
     Args:
       run: the checkpoint.

@@ -1,4 +1,4 @@
-"""Scores that are higher for what a network knows, and how well they tell it from the rest."""
+"""Out-of-distribution scores, higher for in-distribution examples, and their metrics."""
 
 import numpy as np
 from scipy.special import log_softmax, logsumexp

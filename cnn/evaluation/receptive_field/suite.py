@@ -1,4 +1,4 @@
-"""The receptive field suite: theoretical for every layer, effective before and after training."""
+"""The suite `receptive_field`: theoretical per layer, effective before and after training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -40,7 +40,7 @@ METRICS = tuple(
 def measure_receptive_field(
     run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 64
 ) -> Results:
-    """Measures fields of the network and, on some images of a split, of the checkpoint.
+    """Measures theoretical fields of the network and effective fields of the checkpoint.
 
     Protocols: `receptive_field.receptive_fields` along every axis and
     `effective_field.effective_field`, of the last block's centre unit, with the variables of the

@@ -1,1 +1,1 @@
-"""How a network's predictions change when its images move."""
+"""Consistency of predictions under shifts."""

@@ -145,7 +145,7 @@ def run_offsets(
 
 
 def _way(group: ProtocolGroup) -> Callable[..., Iterator[tuple[str, ShiftTables]]]:
-    """Returns what takes the fewest passes over the images."""
+    """Returns the method that needs the fewest passes over the images."""
     passes = sum(len(protocol.offsets(0, 1)) for protocol in group.values())
     return _look_up if len(_shifts(group)) <= passes else _predict_each
 

@@ -1,4 +1,4 @@
-"""The part of the page about shifts: a table of all results, curves and the grid as a heat map."""
+"""Page section on shifts: a table of results, curves and heat maps."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The suite `shift`: all protocols on one checkpoint, and their part of the page."""
+"""The suite `shift`: all protocols on one checkpoint."""
 
 from collections.abc import Iterator
 
