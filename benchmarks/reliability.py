@@ -400,8 +400,17 @@ def hosts(folder: Path) -> Fault:
             for index in range(2)
         ]
 
-    def end(processes: list[subprocess.Popen]) -> tuple[list[int], list[str]]:
-        told = [process.communicate(timeout=LIVES_ON)[1] for process in processes]
+    def end(
+        processes: list[subprocess.Popen], within: float | None = None
+    ) -> tuple[list[int], list[str]]:
+        """Waits for the end of both; kills what lives on, whose code is that of SIGKILL."""
+        told = []
+        for process in processes:
+            try:
+                told.append(process.communicate(timeout=within)[1])
+            except subprocess.TimeoutExpired:
+                process.kill()
+                told.append(process.communicate()[1])
         return [process.returncode for process in processes], told
 
     end(both(folder / "undisturbed"))
@@ -418,7 +427,7 @@ def hosts(folder: Path) -> Fault:
             time.sleep(0.002)
         processes[host].send_signal(chosen)
         begun = time.monotonic()
-        codes, told = end(processes)
+        codes, told = end(processes, LIVES_ON)
         seconds, lost = time.monotonic() - begun, []
         # A lost host is told by code 3, and a signal to one is obeyed by both.
         promised = 3 if chosen == signal.SIGKILL else 128 + chosen
