@@ -63,8 +63,9 @@ def first_run() -> str:
     listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
     return (
         f"Test accuracy: {statistics.mean(accuracies):.4f} (mean of {len(results)} seeds: "
-        f"{listed}),\n"
-        f"{low:.4f} to {high:.4f} for another run ({LEVEL:.0%} prediction interval).\n"
+        f"{listed});\n"
+        f"another run is expected between {low:.4f} and {high:.4f} ({100 * LEVEL:.0f} % prediction "
+        "interval).\n"
         f"A run took {seconds[0]:.0f} to {seconds[-1]:.0f} seconds on {one['cores']} cores of an "
         f"{one['cpu']}, the longest including\n"
         f"compilation (jax {versions['jax']}, Python {versions['python']}; "
