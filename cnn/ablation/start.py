@@ -156,7 +156,7 @@ def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
 
 
 def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
-    """Copies what a study's report is made of, outcomes as bits, and renders the report there.
+    """Writes a compact copy of a study, with outcomes as bits, and renders its report.
 
     Args:
       workdir: folder of the study.
@@ -172,11 +172,11 @@ def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
 
 
 def claim(name: str | None, workdir: str | None, plugin: Sequence[str] = ()) -> None:
-    """Prints what a study answers to a published claim; without a study, the claim or all claims.
+    """Prints the answer of a study to a published claim; without a study, the claim or all claims.
 
     Args:
-      name: of the claim; None: lists all.
-      workdir: folder of a study that has its arms; None: says how to try it.
+      name: of the claim; None: list all.
+      workdir: folder of a study that has its arms; None: show how to test it.
       plugin: files to load, which may add claims.
     """
     load_plugins(plugin)

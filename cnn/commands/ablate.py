@@ -22,9 +22,9 @@ def main(arguments: list[str]) -> None:
     verify = commands.add_parser(
         "verify", help="recompute the report and compare it with the stored one"
     )
-    compact = commands.add_parser("compact", help="a small copy of a study, to publish")
-    claim = commands.add_parser("claim", help="what a study answers to a published claim")
-    claim.add_argument("name", nargs="?", help="of the claim (default: list all)")
+    compact = commands.add_parser("compact", help="write a compact copy of a study for publication")
+    claim = commands.add_parser("claim", help="test a published claim against a study")
+    claim.add_argument("name", nargs="?", help="name of the claim (default: list all)")
     for command in (plan, register, run):
         command.add_argument(
             "--config", required=True, help="study file (--config.FIELD=X applies to every arm)"

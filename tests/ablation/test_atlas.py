@@ -93,11 +93,11 @@ def test_the_front_says_what_differs_in_five_lines(rows):
     assert len(said) <= 5
     assert re.search(r"against max pooling: better: max blur \(\+(9\.9|10\.0|10\.1)", said[0])
     # The study of max APS lacks an arm, so it has no verdict yet.
-    assert re.search(r"; worse: average \(.*\); not decided: 1\.", said[0])
+    assert re.search(r"; worse: average \(.*\); undecided or not judged: 1\.", said[0])
     found = [re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", line) for line in said]
     assert any(found)
     assert "9 published claims" in said[-1]
-    assert front([rows[2]]) == "No row has run to its end yet."
+    assert front([rows[2]]) == "No row is complete yet."
 
 
 def test_the_page_sorts_and_loads_nothing(rows):

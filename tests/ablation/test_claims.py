@@ -202,7 +202,7 @@ def test_the_command_lists_describes_and_answers(tmp_path, capsys):
     assert said.startswith("zhang2019: replicated\n")
     assert "here +17." in said
     assert "ResNet-50 on ImageNet" in said
-    assert "tried here on: Written <study>, 4 seeds per arm" in said
+    assert "tested here on: Written <study>, 4 seeds per arm" in said
     start.claim("chaman2021", str(folder))
     assert "no arm has model.downsample=max_aps" in capsys.readouterr().out
     with pytest.raises(UserError, match="claim: unknown claim 'zhang19': did you mean 'zhang2019'"):

@@ -1,7 +1,7 @@
 """Per-example outcomes of many runs in one small file: a bit for each run and test example.
 
-What is published of a study is a copy without checkpoints and losses: the descriptions of its runs,
-and `outcomes.npz`, from which every verdict can be made anew.
+A compact copy of a study, for publication, has no checkpoints and losses: it holds the descriptions
+of its runs and `outcomes.npz`, from which every verdict can be recomputed.
 """
 
 import json
@@ -118,7 +118,7 @@ def _read(file: Path, written: int) -> Outcomes:
 
 
 def compact(folder: StudyFolder, out: Path) -> Outcomes:
-    """Copies what the report of a study is made of, its outcomes as bits, into an empty folder.
+    """Copies what the report of a study needs, with outcomes as bits, into an empty folder.
 
     Raises:
       UserError: the folder is not empty, or as in `outcomes_of`.

@@ -14,22 +14,25 @@ from cnn.ablation.claims.claim import Claim, Statement
 from cnn.config.call import parse_call
 
 Word = Literal["replicated", "smaller", "refuted", "undecided"]
-# What a claim of several statements is called: the first that any of them is.
+# A claim takes the first of these that any of its statements has.
 _WORST_FIRST: tuple[Word, ...] = ("refuted", "undecided", "smaller", "replicated")
-# Standard deviations within this factor are as large as each other.
+# Standard deviations within this factor count as equal.
 FACTOR = 2.0
 RULE = (
-    "The statements of a claim on one metric and baseline are one family (Holm, 5 %). "
-    "Better: replicated if the difference is significant, is no equivalence, and its 95 % interval "
-    "reaches the published size, if one is stated; smaller if it is significant and does not; "
-    "refuted if the arm is equivalent within the margin, or worse. "
-    "Not worse: replicated if a loss of the margin is rejected at 5 %, refuted if worse. "
-    "Alike: replicated if equivalent, refuted if different. "
-    "Always: replicated if every run has all of it; else smaller if better, else refuted. "
-    f"As variable: by the 95 % interval of the ratio of standard deviations over seeds; replicated "
-    f"above 1/{FACTOR:g}, refuted below it, smaller if all of it is between that and 1. "
-    "Everything else is undecided. A claim is refuted if any statement is, then undecided, then "
-    "smaller."
+    "Statements about the same metric and baseline form one family (Holm, 5 %). "
+    "Better: replicated if the difference is significant, not equivalent within the margin, and "
+    "its 95 % interval reaches the published size, where one is stated; smaller if it is "
+    "significant but falls short of that; refuted if the arm is equivalent or worse. "
+    "Not worse: replicated if a loss of the margin or more is rejected at 5 %; refuted if the arm "
+    "is worse. "
+    "Alike: replicated if equivalent; refuted if different. "
+    "Always: replicated if every run reaches 100 %; otherwise smaller if the arm is better than "
+    "the baseline, else refuted. "
+    "As variable, by the 95 % interval of the ratio of standard deviations over seeds: replicated "
+    f"if it lies above 1/{FACTOR:g}, smaller if it also lies below 1; refuted if it lies below "
+    f"1/{FACTOR:g}. "
+    "Everything else is undecided. A claim takes the worst answer of its statements, in the order "
+    "refuted, undecided, smaller, replicated."
 )
 
 
@@ -66,11 +69,11 @@ class Answer:
 
 
 def answer(claim: Claim, study: Study, network: str = "") -> Answer:
-    """Answers a claim from the runs of a study; the rule is `RULE`.
+    """Answers a claim from the runs of a study, by `RULE`.
 
     Args:
-      claim: to try.
-      study: with the claim's arms, or some of them.
+      claim: to answer.
+      study: has the arms of the claim, or some of them.
       network: of the study.
     """
     verdicts = _verdicts(claim, study, network)
@@ -106,7 +109,7 @@ def _name(value: str) -> str:
 
 
 def _verdicts(claim: Claim, study: Study, network: str) -> dict[Statement, Verdict]:
-    """The verdicts on the statements that compare means and can be compared here."""
+    """The verdicts on the statements about means whose arms this study has."""
     families: dict[tuple[str, str, float], dict[str, Statement]] = {}
     for statement in claim.statements:
         arm, baseline, lacking = _measured(statement, claim, study, network)
@@ -132,7 +135,7 @@ def _verdicts(claim: Claim, study: Study, network: str) -> dict[Statement, Verdi
 def _measured(
     statement: Statement, claim: Claim, study: Study, network: str
 ) -> tuple[Arm | None, Arm | None, str]:
-    """Returns the arms of a statement, and what is lacking to compare them."""
+    """Returns the arms of a statement, and why they cannot be compared ("" if they can)."""
     arm = find_arm(statement.arm, claim, study, network)
     baseline = find_arm(statement.baseline, claim, study, network)
     for one, overrides in ((arm, statement.arm), (baseline, statement.baseline)):
@@ -160,7 +163,7 @@ def _finding(
 
 
 def _gain(statement: Statement, verdict: Verdict) -> tuple[float, float]:
-    """The difference in the direction that is better, and the end of its interval there."""
+    """The improvement over the baseline, and the upper end of its interval."""
     if statement.described.higher_is_better is False:
         return -verdict.difference.estimate, -verdict.interval[0]
     return verdict.difference.estimate, verdict.interval[1]
@@ -200,7 +203,7 @@ _WORDS = {"better": _better, "not worse": _not_worse, "alike": _alike, "always":
 
 
 def _variability(statement: Statement, arm: Arm, baseline: Arm) -> Finding:
-    """Compares the standard deviations over seeds, which are taken as normal."""
+    """Compares the standard deviations over seeds; assumes normal seeds."""
     both = [[run.metrics[statement.metric] for run in one.finished] for one in (arm, baseline)]
     for one, values in zip((arm, baseline), both, strict=True):
         if len(values) < max(FEWEST_SEEDS, len(one.seeds)) or not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""What a published claim is, and the registry of them. A plugin adds its own with `register`."""
+"""Published claims and their registry; a plugin adds its own with `register`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from cnn.config.metric import METRICS, Metric
 from cnn.config.registry import Registry
 
 Expected = Literal["better", "not worse", "alike", "always", "as variable"]
-# Fields that hold one seed for all runs, so that nothing but one bit differs.
+# One seed for every stream of all runs, so that they differ in one bit only.
 ONE_SEED = tuple(f"seeds.{name}=0" for name in ("init", "order", "augment", "dropout"))
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One comparison that a claim makes.
+    """One comparison within a claim.
 
     Attributes:
-      arm, baseline: "field=value" overrides that make each of them; an operator is found by its
-        name, whatever its options, where no arm has the very text.
+      arm, baseline: "field=value" overrides of each; an operator matches by name, whatever its
+        options, where no arm has exactly this text.
       expected: "better"; "not worse" by the margin; "alike" within the margin; "always": every run
-        of the arm has all of the metric, such as 100 %; "as variable": its seeds vary as much.
+        of the arm reaches 100 %; "as variable": its seeds vary as much as the baseline's.
       metric: an entry of `METRICS`.
       margin: in percentage points for shares, else in units of the metric: smaller differences do
-        not matter. Not read by "always" and "as variable".
-      published: the difference that was published, in the same unit; None: not stated.
+        not matter. Not used by "always" and "as variable".
+      published: difference, in the same unit; None: direction only.
     """
 
     arm: tuple[str, ...]
@@ -46,12 +46,12 @@ class Claim:
 
     Attributes:
       source: authors, year, where.
-      says: the claim, in a sentence.
-      scale: what it was published on.
-      statements: what has to hold, all of it.
-      arms: name -> overrides, the baseline first, of a study that tries it.
-      suites: that the study measures.
-      seeds: of each of its arms.
+      says: the claim in one sentence.
+      scale: network, data and training of the publication.
+      statements: all of which have to hold.
+      arms: name -> overrides, baseline first, of a study that tests it.
+      suites: measured by that study.
+      seeds: per arm of that study.
     """
 
     source: str

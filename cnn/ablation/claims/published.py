@@ -1,6 +1,7 @@
 """The claims that come with the code.
 
-A published size is given where its source was read; a claim without one is about the direction.
+Published sizes are given only where they were checked at the source; other claims are about the
+direction.
 """
 
 from cnn.ablation.claims.claim import ONE_SEED, Claim, Statement, operator, operators, register

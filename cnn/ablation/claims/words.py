@@ -1,4 +1,4 @@
-"""Claims and answers in words: for the screen, and for the pages of the atlas."""
+"""Claims and answers in words."""
 
 from collections.abc import Iterator
 
@@ -18,19 +18,19 @@ _EXPECTED = {
 
 
 def listing() -> str:
-    """Returns every claim in two lines, and the rule."""
+    """Returns two lines per claim, and the rule."""
     lines = [f"{name}: {claim.says}\n    {claim.source}" for name, claim in CLAIMS.items()]
     return "\n".join([*lines, "", RULE])
 
 
 def described(name: str, claim: Claim) -> str:
-    """Returns a claim that nobody has tried yet, and the commands that do."""
+    """Returns a claim with its source and scale, and the commands that test it."""
     lines = [
         f"{name}: {claim.says}",
         f"source: {claim.source}",
-        f"published on: {claim.scale}",
+        f"published for: {claim.scale}",
         *(f"statement: {stated(statement)}" for statement in claim.statements),
-        "to try it:",
+        "to test it:",
         f"  python ablate.py run --config={STUDY_FILE}:{name} --workdir=runs/{name}",
         f"  python ablate.py claim {name} --workdir=runs/{name}",
     ]
@@ -53,7 +53,7 @@ def _short(overrides: tuple[str, ...]) -> str:
 
 
 def told(name: str, claim: Claim, study: Study, found: Answer) -> Iterator[str]:
-    """Yields an answer line by line, with the caveat of scale."""
+    """Yields the lines of an answer, with the caveat of scale."""
     yield f"{name}: {found.word}"
     yield f"  {claim.says} ({claim.source})"
     for finding in found.findings:
@@ -73,9 +73,9 @@ def measured(finding: Finding) -> str:
 
 
 def caveat(claim: Claim, study: Study) -> str:
-    """Returns at which scale it was published and tried."""
+    """Returns the scale at which it was published and the one at which it was tested."""
     seeds = max(len(arm.seeds) for arm in study.arms)
     return (
-        f"Published on {claim.scale}; tried here on: {study.name}, {plural(seeds, 'seed')} per "
-        "arm. The answer holds at the scale of this study."
+        f"Published for {claim.scale}; tested here on: {study.name}, {plural(seeds, 'seed')} per "
+        "arm. The answer is limited to the scale of this study."
     )
