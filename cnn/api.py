@@ -139,6 +139,20 @@ class TrainedRun:
         maps = jax.jit(feature_maps(self.network))(self.variables, self.prepare(images))
         return {name: np.asarray(value) for name, value in maps.items()}
 
+    def fused(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Returns network and variables of single convolutions that compute what a RepVGG does.
+
+        Raises:
+          UserError: the run's network has no branches that could be fused.
+        """
+        model = self.checkpoint.evaluator.config.model.copy_and_resolve_references()
+        if f"{model.name}_fused" not in models.MODELS:
+            raise UserError(f"fused: {model.name} is no RepVGG with branches")
+        with model.unlocked():
+            model.name, model.norm = f"{model.name}_fused", ""
+        network = models.build(model, len(self.class_names))
+        return network, models.repvgg.fused(self.variables, model.norm_epsilon)
+
     def _decode(self, image: str | os.PathLike[str] | np.ndarray, place: int) -> np.ndarray:
         """Returns uint8 pixels of the shape that the run was trained on."""
         height, width, channels = self._signal.example.shape

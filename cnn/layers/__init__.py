@@ -17,7 +17,7 @@ from cnn.layers.downsample import (
 from cnn.layers.heads import HEADS, Head
 from cnn.layers.norms import NORMS
 from cnn.layers.residual import BlockForm, ResidualBlock, Shortcut, Sites
-from cnn.layers.separable import InvertedResidual, SeparableConvBlock
+from cnn.layers.separable import InvertedForm, InvertedResidual, SeparableConvBlock
 from cnn.layers.squeeze_excite import SqueezeExcite
 from cnn.layers.stochastic_depth import StochasticDepth, linear_rates
 from cnn.layers.style import ACTIVATIONS, STYLE_FIELDS, Style
@@ -41,6 +41,7 @@ __all__ = [
     "Downsample",
     "DownsamplingConv",
     "Head",
+    "InvertedForm",
     "InvertedResidual",
     "Operator",
     "ResidualBlock",

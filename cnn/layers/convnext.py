@@ -16,14 +16,17 @@ class ConvNeXtBlock(nn.Module):
     """x + scale * conv1x1(act(conv1x1(norm(depthwise 7x7(x))))) (Liu et al., CVPR 2022).
 
     Four times as wide in the middle, biases everywhere, a learned scale per channel from 1e-6 on.
+    V2 normalises the responses in the middle instead of that scale (Woo et al., CVPR 2023).
 
     Attributes:
       style: of the network.
       drop_rate: of stochastic depth.
+      responses: V2.
     """
 
     style: Style
     drop_rate: float = 0.0
+    responses: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -33,9 +36,32 @@ class ConvNeXtBlock(nn.Module):
         y = Conv(features, 7, groups=features, name="depthwise", **shared)(x)
         y = self.style.make_norm("norm")(y, train)
         y = self.style.activate(Conv(4 * features, 1, name="expand", **shared)(y))
+        if self.responses:
+            y = GlobalResponseNorm(name="responses")(y)
         y = Conv(features, 1, name="project", **shared)(y)
+        if self.responses:
+            return x + StochasticDepth(self.drop_rate)(y, train)
         scale = self.param("scale", nn.initializers.constant(1e-6), (features,), jnp.float32)
         return x + StochasticDepth(self.drop_rate)(y * scale.astype(y.dtype), train)
+
+
+class GlobalResponseNorm(nn.Module):
+    """y = scale x n + bias + x, n = |x| / mean |x|; scale and bias from 0 on (Woo et al. 2023).
+
+    |x| of each channel is its Euclidean norm over all positions, the mean is over the channels.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Returns `[B, *spatial, C]`."""
+        scale = self.param("scale", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        wide = x.astype(jnp.float32)
+        squares = jnp.square(wide).sum(tuple(range(1, x.ndim - 1)), keepdims=True)
+        # The gradient of a root at zero is infinite: a channel that is off has no length.
+        length = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+        relative = length / (length.mean(-1, keepdims=True) + 1e-6)
+        return (wide * (1 + scale * relative) + bias).astype(x.dtype)
 
 
 class ConvNeXtReduction(nn.Module):

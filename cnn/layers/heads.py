@@ -52,6 +52,8 @@ class Head(nn.Module):
       scale: of the logits.
       use_bias: of the classifier.
       norm: whether a norm comes between the pooling and the classifier.
+      hidden: width of a layer between these; 0: none.
+      dense_first: the classifier and an activation come before the pooling, at every position.
       field: of the config that names the pooling.
     """
 
@@ -62,20 +64,27 @@ class Head(nn.Module):
     scale: float = 1.0
     use_bias: bool = True
     norm: bool = False
+    hidden: int = 0
+    dense_first: bool = False
     field: str = "model.head"
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns float32 logits `[B, K]`, or pooled features `[B, F]` where K is 0."""
         name, options = HEADS.parse(self.pooling, self.field)
+        if self.dense_first and self.num_classes:
+            x = self.style.activate(self._classify(x.astype(jnp.float32), train))
         try:
             x = HEADS[name].apply(self, x.astype(jnp.float32), train, **options)
         except UserError as error:
             raise UserError(f"{self.field}: '{self.pooling}': {error}") from error
         if self.norm:
             x = self.style.make_norm("norm")(x, train)
-        if not self.num_classes:
-            return x
+        if self.hidden:
+            x = self.style.activate(nn.Dense(self.hidden, name="hidden")(x))
+        return self._classify(x, train) if self.num_classes and not self.dense_first else x
+
+    def _classify(self, x: Array, train: bool) -> Array:
         x = self.drop(x, train)
         return nn.Dense(self.num_classes, self.use_bias, name="classifier")(x) * self.scale
 

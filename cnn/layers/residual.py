@@ -1,5 +1,6 @@
 """Residual blocks: one module for basic and bottleneck, after and before the activation."""
 
+import math
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -26,8 +27,11 @@ class BlockForm:
       expansion: output features per width; only the last convolution has them.
       preactivated: norm and activation come before each convolution (He et al., ECCV 2016).
       squeeze_excite: before the sum.
+      squeezed: width of a squeeze-and-excitation after the convolutions that are larger than 1, per
+        input channel of the block; 0: none.
       middle: features of the convolutions before the last, per width.
       groups: of channels in the convolutions that are larger than 1.
+      group_width: channels of each of these groups, where it is not their number that is given.
     """
 
     windows: tuple[int, ...]
@@ -35,8 +39,10 @@ class BlockForm:
     expansion: int = 1
     preactivated: bool = False
     squeeze_excite: bool = False
+    squeezed: float = 0.0
     middle: int = 1
     groups: int = 1
+    group_width: int = 0
 
 
 # He et al., CVPR 2016. V1_5 strides the 3x3 convolution as Torch's ports and "ResNet-B" do, which
@@ -138,7 +144,7 @@ class ResidualBlock(nn.Module):
         else:
             (y, phase), source = self._postactivated(x, train), x
         if self.form.squeeze_excite:
-            y = SqueezeExcite(self.style, name="squeeze_excite")(y)
+            y = SqueezeExcite(self.style, max(features // 16, 1), name="squeeze_excite")(y)
         y = StochasticDepth(self.drop_rate)(y, train)
         around = Shortcut(
             features,
@@ -155,8 +161,14 @@ class ResidualBlock(nn.Module):
         last = i == len(self.form.windows) - 1
         return self.width * (self.form.expansion if last else self.form.middle)
 
-    def _groups(self, window: int) -> int:
-        return self.form.groups if window > 1 else 1
+    def _groups(self, i: int) -> int:
+        if self.form.windows[i] == 1:
+            return 1
+        width = self.form.group_width
+        # Of widths that it does not divide the groups are narrower.
+        return (
+            self._features(i) // math.gcd(self._features(i), width) if width else self.form.groups
+        )
 
     def _style(self, i: int) -> Style:
         """Returns the style of a convolution: after strides that became a dilation, dilated."""
@@ -165,6 +177,7 @@ class ResidualBlock(nn.Module):
 
     def _postactivated(self, x: Array, train: bool) -> tuple[Array, Array | None]:
         phase, last = None, len(self.form.windows) - 1
+        squeezed = round(self.form.squeezed * x.shape[-1])
         for i, window in enumerate(self.form.windows):
             zero = i == last and self.style.zero_scale
             conv = DownsamplingConv(
@@ -173,13 +186,15 @@ class ResidualBlock(nn.Module):
                 self._style(i),
                 self.sites.main,
                 strides=self.strides if i == self.form.strided else 1,
-                groups=self._groups(window),
+                groups=self._groups(i),
                 activate=i < last,
                 scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
                 name=f"conv{i + 1}",
             )
             x, found = conv(x, train)
             phase = phase if found is None else found
+            if self.form.squeezed and window > 1:
+                x = SqueezeExcite(self.style, squeezed, name="squeeze_excite")(x)
         return x, phase
 
     def _preactivated(self, x: Array, train: bool) -> tuple[Array, Array | None, Array]:
@@ -202,7 +217,7 @@ class ResidualBlock(nn.Module):
                 window,
                 self._style(i),
                 strides=strides,
-                groups=self._groups(window),
+                groups=self._groups(i),
                 name=f"conv{i + 1}",
             )
             y = conv(y)

@@ -1,11 +1,21 @@
 """Depthwise-separable blocks, and the inverted residual made of them."""
 
+from dataclasses import dataclass, replace
+
 import flax.linen as nn
 from jax import Array
 
 from cnn.layers.conv import ConvBlock
 from cnn.layers.downsample import DownsamplingConv
+from cnn.layers.squeeze_excite import SqueezeExcite
+from cnn.layers.stochastic_depth import StochasticDepth
 from cnn.layers.style import Style
+
+
+def rounded(width: float, divisor: int = 8) -> int:
+    """Returns the nearest multiple of 8 that is not below 90 % of the width, as MobileNets do."""
+    nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
+    return nearest + divisor if nearest < 0.9 * width else nearest
 
 
 class SeparableConvBlock(nn.Module):
@@ -19,6 +29,8 @@ class SeparableConvBlock(nn.Module):
       operator: where strides are 2, after the depthwise convolution.
       strides: 2 where the resolution drops.
       activate: False leaves the last activation out.
+      window: of the depthwise convolution.
+      squeeze_excite: between the two.
     """
 
     features: int
@@ -26,6 +38,8 @@ class SeparableConvBlock(nn.Module):
     operator: str = "strided_conv"
     strides: int = 1
     activate: bool = True
+    window: int = 3
+    squeeze_excite: SqueezeExcite | None = None
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -33,7 +47,7 @@ class SeparableConvBlock(nn.Module):
         channels = x.shape[-1]
         depthwise = DownsamplingConv(
             channels,
-            3,
+            self.window,
             self.style,
             self.operator,
             strides=self.strides,
@@ -41,45 +55,105 @@ class SeparableConvBlock(nn.Module):
             name="depthwise",
         )
         x, _ = depthwise(x, train)
+        if self.squeeze_excite:
+            x = self.squeeze_excite(x)
         pointwise = ConvBlock(
             self.features, 1, self.style, activate=self.activate, name="pointwise"
         )
         return pointwise(x, train)
 
 
-class InvertedResidual(nn.Module):
-    """Widen by a 1x1, depthwise 3x3, narrow by a 1x1 without activation, and the sum if it fits.
+@dataclass(frozen=True)
+class InvertedForm:
+    """What an inverted residual block is made of.
 
-    Sandler et al., MobileNetV2, CVPR 2018.
+    Attributes:
+      expansion: width of the middle per input channel; 1 leaves the first convolution out.
+      window: of the depthwise convolution.
+      squeeze: squeeze-and-excitation after the depthwise convolution: "input": of a quarter of the
+        block's input (EfficientNet); "middle": of a quarter of the middle, with ReLU and a
+        hard sigmoid (MobileNetV3); "": none.
+      fused: one full convolution in the place of the first two (EfficientNetV2).
+      activation: instead of the style's.
+    """
+
+    expansion: float = 6
+    window: int = 3
+    squeeze: str = ""
+    fused: bool = False
+    activation: str = ""
+
+
+class InvertedResidual(nn.Module):
+    """Widen by a 1x1, depthwise, narrow by a 1x1 without activation, and the sum if it fits.
+
+    Sandler et al., MobileNetV2, CVPR 2018; Howard et al., MobileNetV3, ICCV 2019; Tan & Le,
+    EfficientNet, ICML 2019, and EfficientNetV2, ICML 2021.
 
     Attributes:
       features: of the output.
       style: of the network.
-      expansion: width of the middle per input channel; 1 leaves the first convolution out.
+      form: of the block.
       operator: see `SeparableConvBlock`.
       strides: likewise.
+      drop_rate: of stochastic depth.
     """
 
     features: int
     style: Style
-    expansion: int = 6
+    form: InvertedForm = InvertedForm()
     operator: str = "strided_conv"
     strides: int = 1
+    drop_rate: float = 0.0
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns `[B, *spatial / strides, features]`."""
-        y, channels = x, x.shape[-1]
-        if self.expansion > 1:
-            expand = ConvBlock(channels * self.expansion, 1, self.style, name="expand")
-            y = expand(y, train)
+        channels, form = x.shape[-1], self.form
+        style = replace(self.style, activation=form.activation or self.style.activation)
+        # Widths that are no whole multiple are by eights, as the papers' tables have them.
+        middle = channels * form.expansion
+        middle = rounded(middle) if middle % channels else int(middle)
+        make = self._fused if form.fused else self._separable
+        y = make(x, train, style, middle)
+        if self.strides > 1 or channels != self.features:
+            return y
+        return x + StochasticDepth(self.drop_rate)(y, train)
+
+    def _separable(self, x: Array, train: bool, style: Style, middle: int) -> Array:
+        squeeze = self._squeeze_excite(x.shape[-1], middle, style)
+        if self.form.expansion != 1:
+            x = ConvBlock(middle, 1, style, name="expand")(x, train)
         separable = SeparableConvBlock(
             self.features,
-            self.style,
+            style,
             self.operator,
             strides=self.strides,
             activate=False,
+            window=self.form.window,
+            squeeze_excite=squeeze,
             name="separable",
         )
-        y = separable(y, train)
-        return x + y if self.strides == 1 and channels == self.features else y
+        return separable(x, train)
+
+    def _squeeze_excite(self, channels: int, middle: int, style: Style) -> SqueezeExcite | None:
+        if not self.form.squeeze:
+            return None
+        if self.form.squeeze == "input":
+            return SqueezeExcite(style, max(channels // 4, 1), style.activation, parent=None)
+        return SqueezeExcite(style, rounded(middle / 4), gate="hard_sigmoid", parent=None)
+
+    def _fused(self, x: Array, train: bool, style: Style, middle: int) -> Array:
+        narrows = self.form.expansion != 1
+        site = DownsamplingConv(
+            middle if narrows else self.features,
+            self.form.window,
+            style,
+            self.operator,
+            strides=self.strides,
+            name="expand",
+        )
+        x, _ = site(x, train)
+        if not narrows:
+            return x
+        return ConvBlock(self.features, 1, style, activate=False, name="project")(x, train)

@@ -1,31 +1,35 @@
 """Squeeze-and-excitation."""
 
 import flax.linen as nn
-import jax
 from jax import Array
 
 from cnn.layers.conv import Conv
-from cnn.layers.style import Style
+from cnn.layers.style import ACTIVATIONS, Style
 
 
 class SqueezeExcite(nn.Module):
     """Scales each channel by what its average says (Hu et al., CVPR 2018).
 
-    y = x sigmoid(W2 relu(W1 mean(x))), with biases; adds 2 C^2 / reduction parameters.
+    y = x gate(W2 act(W1 mean(x))), with biases; adds 2 C width parameters.
 
     Attributes:
       style: of the network.
-      reduction: C over the width between.
+      width: of the layer between.
+      activation: of that layer.
+      gate: a sigmoid, or what is cheaper.
     """
 
     style: Style
-    reduction: int = 16
+    width: int
+    activation: str = "relu"
+    gate: str = "sigmoid"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Returns `[B, *spatial, C]`."""
         channels = x.shape[-1]
         y = x.mean(tuple(range(1, x.ndim - 1)), keepdims=True)
-        width = max(channels // self.reduction, 1)
-        y = jax.nn.relu(Conv(width, 1, self.style, use_bias=True, name="squeeze")(y))
-        return x * jax.nn.sigmoid(Conv(channels, 1, self.style, use_bias=True, name="excite")(y))
+        y = Conv(self.width, 1, self.style, use_bias=True, name="squeeze")(y)
+        y = ACTIVATIONS[self.activation](y)
+        y = Conv(channels, 1, self.style, use_bias=True, name="excite")(y)
+        return x * ACTIVATIONS[self.gate](y)

@@ -1,6 +1,17 @@
 """Networks, each built from layers: importing the package fills the registry."""
 
-from cnn.models import airbench, clips, convnext, densenet, mobilenet, plain, resnet, sound
+from cnn.models import (
+    airbench,
+    clips,
+    convnext,
+    densenet,
+    inception,
+    mobilenet,
+    plain,
+    repvgg,
+    resnet,
+    sound,
+)
 from cnn.models.registry import COMMON, MODELS, Network, build, resolve
 
 __all__ = [
@@ -12,8 +23,10 @@ __all__ = [
     "clips",
     "convnext",
     "densenet",
+    "inception",
     "mobilenet",
     "plain",
+    "repvgg",
     "resnet",
     "resolve",
     "sound",

@@ -32,6 +32,7 @@ class ConvNeXt(nn.Module):
       head: the classifier, with a norm between pooling and linear layer.
       style: of the network.
       scan: whether the blocks of a stage are compiled once, in training.
+      responses: V2's blocks.
     """
 
     features: tuple[int, ...]
@@ -43,6 +44,7 @@ class ConvNeXt(nn.Module):
     head: Head
     style: Style
     scan: bool = False
+    responses: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -70,10 +72,11 @@ class ConvNeXt(nn.Module):
                     style = style.dilated(2)
             names = [f"stage{stage}_block{i}" for i in range(1, depth + 1)]
             if self.scan and train and not self.is_initializing():
-                x = scanned(self, ConvNeXtBlock(style, parent=None), names, x)
+                block = ConvNeXtBlock(style, responses=self.responses, parent=None)
+                x = scanned(self, block, names, x)
                 continue
             for name in names:
-                x = ConvNeXtBlock(style, next(rates), name=name)(x, train)
+                x = ConvNeXtBlock(style, next(rates), self.responses, name=name)(x, train)
         return self.head(x, train)
 
 
@@ -91,17 +94,30 @@ def _build(model: ConfigDict, num_classes: int) -> ConvNeXt:
         head=Head(model.head, num_classes, style, model.dropout, norm=True, name="head"),
         style=style,
         scan=model.scan,
+        responses=model.name.startswith("convnextv2"),
     )
 
 
-for _name, _depths in (("convnext_t", (3, 3, 9, 3)), ("convnext_s", (3, 3, 27, 3))):
+_FIRST = "Liu et al., CVPR 2022; there model.norm_epsilon is 1e-6"
+_SECOND = "Woo et al., CVPR 2023; there model.norm_epsilon is 1e-6"
+
+for _name, _width, _depths, _about in (
+    ("convnext_t", 96, (3, 3, 9, 3), _FIRST),
+    ("convnext_s", 96, (3, 3, 27, 3), _FIRST),
+    ("convnextv2_atto", 40, (2, 2, 6, 2), _SECOND),
+    ("convnextv2_femto", 48, (2, 2, 6, 2), _SECOND),
+    ("convnextv2_pico", 64, (2, 2, 6, 2), _SECOND),
+    ("convnextv2_nano", 80, (2, 2, 8, 2), _SECOND),
+    ("convnextv2_tiny", 96, (3, 3, 9, 3), _SECOND),
+    ("convnextv2_base", 128, (3, 3, 27, 3), _SECOND),
+):
     MODELS.add(
         _name,
         Network(
             build=_build,
-            about="Liu et al., CVPR 2022; there model.norm_epsilon is 1e-6",
+            about=_about,
             published={
-                "features": (96, 192, 384, 768),
+                "features": tuple(_width * 2**i for i in range(4)),
                 "depths": _depths,
                 "stem": "imagenet",
                 "stem_downsample": "none",

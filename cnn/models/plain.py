@@ -7,7 +7,8 @@ import flax.linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from cnn.layers import ConvBlock, DownsamplingConv, Head, Style, operator_of
+from cnn.layers import ConvBlock, Downsample, DownsamplingConv, Head, Style, operator_of
+from cnn.layers.separable import rounded
 from cnn.models.registry import IMAGENET_SHAPE, MODELS, Network, check_stages, style_of
 
 
@@ -20,12 +21,16 @@ class Block:
       window: of the convolution.
       reduces: whether the resolution drops here.
       unpadded: VALID, but in a circular network.
+      padded: keeps its size where model.padding is VALID.
+      strides: of a convolution with an operator of its own after it, as stems have it.
     """
 
     features: int
     window: int = 3
     reduces: bool = False
     unpadded: bool = False
+    padded: bool = False
+    strides: int = 1
 
 
 class Plain(nn.Module):
@@ -39,6 +44,7 @@ class Plain(nn.Module):
       input_dropout: rate of the pixels.
       head: the classifier.
       style: of the network.
+      stem_downsample: operator after a block with strides.
     """
 
     blocks: tuple[Block, ...]
@@ -48,6 +54,7 @@ class Plain(nn.Module):
     input_dropout: float
     head: Head
     style: Style
+    stem_downsample: str = ""
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -55,9 +62,16 @@ class Plain(nn.Module):
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
         for name, block, style in self.named_blocks():
             padding = "VALID" if block.unpadded and style.padding != "CIRCULAR" else None
+            padding = "SAME" if block.padded and style.padding == "VALID" else padding
             shared = dict(use_bias=self.use_bias, padding=padding, name=name)
             if not block.reduces:
-                x = ConvBlock(block.features, block.window, style, **shared)(x, train)
+                conv = ConvBlock(
+                    block.features, block.window, style, strides=block.strides, **shared
+                )
+                x = conv(x, train)
+                if block.strides > 1:
+                    after = Downsample(self.stem_downsample, 2, style, name="stem_downsample")
+                    x, _ = after(x, train)
                 continue
             site = DownsamplingConv(block.features, block.window, style, self.downsample, **shared)
             x, _ = site(x, train)
@@ -91,6 +105,7 @@ def _network(
         input_dropout=model.input_dropout,
         head=Head(model.head, num_classes, style, dropout, name="head"),
         style=style,
+        stem_downsample=model.stem_downsample,
     )
 
 
@@ -116,6 +131,20 @@ def _build_vgg(model: ConfigDict, num_classes: int) -> Plain:
 
 def _build_lenet(model: ConfigDict, num_classes: int) -> Plain:
     blocks = (Block(6, 5, reduces=True), Block(16, 5, reduces=True, unpadded=True))
+    return _network(model, num_classes, blocks)
+
+
+def _build_alexnet(model: ConfigDict, num_classes: int) -> Plain:
+    widths = [rounded(width * model.width) for width in (64, 192, 384, 256, 256)]
+    first, second, *rest, last = widths
+    # Small images keep their size.
+    stem = Block(first, 11, strides=4) if model.stem == "imagenet" else Block(first)
+    blocks = (
+        stem,
+        Block(second, 5, reduces=True, padded=True),
+        *(Block(width, padded=True) for width in rest),
+        Block(last, reduces=True, padded=True),
+    )
     return _network(model, num_classes, blocks)
 
 
@@ -168,6 +197,17 @@ def _add_fixed() -> None:
     about = "LeCun et al. 1998, in today's form: all channels connected, softmax; 28 pixels"
     reads, shape = frozenset({"downsample"}), (28, 28, 1)
     MODELS.add("lenet5", Network(_build_lenet, about, lenet, reads, input_shape=shape))
+    alexnet = {
+        "stem": "imagenet",
+        "stem_downsample": {"cifar": "none", "imagenet": "max(window=3)"},
+        "downsample": "max(window=3)",
+        "head": {"cifar": "avg", "imagenet": "flatten(hidden=(4096, 4096), grid=6)"},
+        "norm": "none",
+    }
+    reads = frozenset({"stem", "stem_downsample", "downsample", "width"})
+    about = "Krizhevsky 2014, one tower; model.padding=VALID and 227 pixels have the paper's sizes"
+    shape, stems = IMAGENET_SHAPE, ("cifar", "imagenet")
+    MODELS.add("alexnet", Network(_build_alexnet, about, alexnet, reads, stems, shape))
     forms = {
         "_base": "max(window=3)",
         "_strided": "strided_conv",

@@ -34,7 +34,8 @@ class Stem(nn.Module):
 
     Attributes:
       kind: "cifar": 3x3; "imagenet": 7x7 with strides 2; "deep": three 3x3, the first with strides
-        2 and the first two half as wide (ResNet-C of He et al., CVPR 2019).
+        2 and the first two half as wide (ResNet-C of He et al., CVPR 2019); "strided": 3x3 with
+        strides 2.
       features: of the output.
       downsample: operator at the end.
       bare: convolution only, as pre-activated networks have it.
@@ -54,6 +55,7 @@ class Stem(nn.Module):
         convs = {
             "cifar": [(self.features, 3, 1)],
             "imagenet": [(self.features, 7, 2)],
+            "strided": [(self.features, 3, 2)],
             "deep": [(half, 3, 2), (half, 3, 1), (self.features, 3, 1)],
         }[self.kind]
         for i, (features, window, strides) in enumerate(convs, 1):
@@ -79,6 +81,7 @@ class ResNet(nn.Module):
       head: the classifier.
       style: of the network.
       scan: whether the blocks after the first of a stage are compiled once, in training.
+      first_reduces: the first stage reduces too.
     """
 
     features: tuple[int, ...]
@@ -90,6 +93,7 @@ class ResNet(nn.Module):
     head: Head
     style: Style
     scan: bool = False
+    first_reduces: bool = False
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
@@ -101,7 +105,7 @@ class ResNet(nn.Module):
             names = [f"stage{stage}_block{i}" for i in range(1, depth + 1)]
             loop = self.scan and train and not self.is_initializing()
             for i, name in enumerate(names[:1] if loop else names):
-                strides = 2 if i == 0 and stage > 1 else 1
+                strides = 2 if i == 0 and (stage > 1 or self.first_reduces) else 1
                 block = ResidualBlock(
                     width, self.form, self.sites, style, strides, next(rates), name=name
                 )
@@ -123,10 +127,12 @@ class _Builder:
     Attributes:
       form: of the blocks.
       stem_features: width of the stem, 0 for that of the first stage.
+      first_reduces: see `ResNet`.
     """
 
     form: BlockForm
     stem_features: int = 0
+    first_reduces: bool = False
 
     def __call__(self, model: ConfigDict, num_classes: int) -> ResNet:
         check_stages(model)
@@ -150,14 +156,16 @@ class _Builder:
             head=Head(model.head, num_classes, style, model.dropout, name="head"),
             style=style,
             scan=model.scan,
+            first_reduces=self.first_reduces,
         )
 
 
 def _add(name: str, about: str, builder: _Builder, stem: str, **published: object) -> None:
     reads = RESIDUAL_SITES | {"features", "depths", "stem", "stochastic_depth", "scan"}
+    after = {"cifar": "none", "strided": "none"}
     defaults = {
         "stem": stem,
-        "stem_downsample": {"cifar": "none", "imagenet": "max(window=3)", "deep": "max(window=3)"},
+        "stem_downsample": after | {"imagenet": "max(window=3)", "deep": "max(window=3)"},
         "downsample": "strided_conv",
         "shortcut_downsample": "subsample",
         "shortcut": "projection",
@@ -168,7 +176,7 @@ def _add(name: str, about: str, builder: _Builder, stem: str, **published: objec
         about=about,
         published=defaults | published,
         reads=reads if builder.form.preactivated else reads | {"zero_scale"},
-        stems=("cifar", "imagenet", "deep"),
+        stems=("cifar", "imagenet", "deep", "strided"),
         input_shape=(32, 32, 3) if stem == "cifar" else IMAGENET_SHAPE,
     )
     MODELS.add(name, network)
@@ -232,6 +240,31 @@ def _add_wide() -> None:
         _add(f"wide_resnet{depth}_2", about, builder, depths=blocks, **shape)
 
 
+# Radosavovic et al., CVPR 2020, tables 3 and 4: widths, blocks, channels of a group.
+_REGNETS = {
+    "x_200mf": ((24, 56, 152, 368), (1, 1, 4, 7), 8),
+    "x_400mf": ((32, 64, 160, 400), (1, 2, 7, 12), 16),
+    "x_800mf": ((64, 128, 288, 672), (1, 3, 7, 5), 16),
+    "x_1_6gf": ((72, 168, 408, 912), (2, 4, 10, 2), 24),
+    "x_3_2gf": ((96, 192, 432, 1008), (2, 6, 15, 2), 48),
+    "y_200mf": ((24, 56, 152, 368), (1, 1, 4, 7), 8),
+    "y_400mf": ((48, 104, 208, 440), (1, 3, 6, 6), 8),
+    "y_800mf": ((64, 128, 320, 768), (1, 3, 8, 2), 16),
+    "y_1_6gf": ((48, 120, 336, 888), (2, 6, 17, 2), 24),
+    "y_3_2gf": ((72, 216, 576, 1512), (2, 5, 13, 1), 24),
+}
+
+
+def _add_regnets() -> None:
+    for name, (widths, depths, group) in _REGNETS.items():
+        squeezed = 0.25 if name[0] == "y" else 0.0
+        form = BlockForm((1, 3, 1), strided=1, group_width=group, squeezed=squeezed)
+        about = f"groups of {group} channels, each stage reduces; Radosavovic et al., CVPR 2020"
+        builder = _Builder(form, stem_features=32, first_reduces=True)
+        _add(f"regnet_{name}", about, builder, stem="strided", features=widths, depths=depths)
+
+
 _add_cifar()
 _add_imagenet()
+_add_regnets()
 _add_wide()

@@ -29,7 +29,7 @@ Padding = str | Sequence[tuple[int, int]] | FilledPads
 
 MODES = ("SAME", "VALID", "torch", "CIRCULAR", "REFLECT")
 _VERBS = {"wrap": "wrapped around", "reflect": "mirrored"}
-_VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
+VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
     steps = per_axis(strides, len(spatial), "strides")
     if isinstance(padding, str):
         pads = _named_pads(padding, size, steps, spatial)
-        values = _VALUES.get(padding, "constant")
+        values = VALUES.get(padding, "constant")
     else:
         if not isinstance(padding, FilledPads):
             padding = FilledPads(tuple(padding), "constant")

@@ -12,6 +12,7 @@ from cnn.layers import (
     Conv,
     ConvBlock,
     ConvNeXtBlock,
+    InvertedForm,
     InvertedResidual,
     ResidualBlock,
     SeparableConvBlock,
@@ -21,6 +22,7 @@ from cnn.layers import (
     Style,
     linear_rates,
 )
+from cnn.layers.convnext import GlobalResponseNorm
 from cnn.layers.residual import BASIC, BOTTLENECK, BOTTLENECK_V1
 from tests.layers.cases import KEYS, image, quick
 
@@ -138,13 +140,52 @@ def test_branch_and_shortcut_have_to_agree():
 
 
 def test_squeeze_and_excitation():
-    layer = SqueezeExcite(Style(), reduction=2)
+    layer = SqueezeExcite(Style(), width=2)
     x = image(2, 3, 3, 4)
     y, variables = quick(lambda x: layer.init_with_output(KEYS, x))(x)
     p = jax.tree.map(lambda a: np.asarray(a, np.float64), variables["params"])
     hidden = np.maximum(np.asarray(x).mean((1, 2)) @ p["squeeze"]["kernel"][0, 0], 0)
     gate = 1 / (1 + np.exp(-hidden @ p["excite"]["kernel"][0, 0]))
     np.testing.assert_allclose(y, np.asarray(x) * gate[:, None, None], rtol=1e-5, atol=1e-6)
+
+
+def test_global_response_normalisation():
+    layer, x = GlobalResponseNorm(), np.array(image(2, 3, 3, 4), np.float64)
+    x[..., 2] = 0
+    params = {"scale": np.array([1.0, -2.0, 3.0, 0.5]), "bias": np.array([0.0, 1.0, 2.0, 3.0])}
+
+    def run(x):
+        y, back = jax.vjp(lambda x: layer.apply({"params": params}, x), x)
+        return y, back(jnp.ones_like(y))[0]
+
+    y, gradient = quick(run)(jnp.float32(x))
+    length = np.sqrt((x**2).sum((1, 2), keepdims=True))
+    wanted = params["scale"] * x * length / (length.mean(-1, keepdims=True) + 1e-6)
+    np.testing.assert_allclose(y, wanted + params["bias"] + x, rtol=1e-4, atol=1e-5)
+    # A channel that is off has a gradient.
+    assert np.isfinite(gradient).all()
+
+
+def test_a_form_says_what_an_inverted_block_is_made_of():
+    def kernels(**form):
+        block = InvertedResidual(8, Style(), InvertedForm(**form))
+        made = shapes(block, 1, 4, 4, 8)[1]
+        return {path.removesuffix("/kernel"): s for path, s in made.items() if "kernel" in path}
+
+    plain = kernels(expansion=4, window=5)
+    assert plain == {
+        "expand/conv": (1, 1, 8, 32),
+        "separable/depthwise/block/conv": (5, 5, 1, 32),
+        "separable/pointwise/conv": (1, 1, 32, 8),
+    }
+    inner = {"squeeze": "separable/squeeze_excite/squeeze"}
+    assert kernels(expansion=4, squeeze="input")[inner["squeeze"]] == (1, 1, 32, 2)
+    assert kernels(expansion=4, squeeze="middle")[inner["squeeze"]] == (1, 1, 32, 8)
+    assert kernels(expansion=4, fused=True) == {
+        "expand/block/conv": (3, 3, 8, 32),
+        "project/conv": (1, 1, 32, 8),
+    }
+    assert kernels(expansion=1, fused=True) == {"expand/block/conv": (3, 3, 8, 8)}
 
 
 def test_stochastic_depth_drops_whole_examples_and_keeps_the_mean():
@@ -166,7 +207,10 @@ def test_parameters_of_separable_blocks():
     y, params = shapes(InvertedResidual(6, Style(), strides=2), 1, 4, 4, 6)
     assert y == (1, 2, 2, 6)
     assert params["expand/conv/kernel"] == (1, 1, 6, 36)
-    assert "expand/conv/kernel" not in shapes(InvertedResidual(6, Style(), 1), 1, 4, 4, 6)[1]
+    assert (
+        "expand/conv/kernel"
+        not in shapes(InvertedResidual(6, Style(), InvertedForm(1)), 1, 4, 4, 6)[1]
+    )
 
 
 def test_a_convnext_block_starts_as_the_identity_nearly():

@@ -28,6 +28,17 @@ KINDS = (
     "convnext_t",
     "densenet121",
     "airbench",
+    "alexnet",
+    "convnextv2_atto",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "mobilenet_v3_small",
+    "regnet_y_400mf",
+    "repvgg_a0",
+    "repvgg_a0_fused",
+    "squeezenet1_1",
 )
 SHAPE = (2, 16, 16, 3)
 
@@ -45,6 +56,11 @@ def small_config(name: str, **fields: Any) -> ConfigDict:
     network, small = MODELS[name], {}
     if "features" in network.reads:
         small |= {"features": (8, 8), "depths": (1, 1)}
+    elif "depths" in network.reads:
+        # As many stages as have every kind of reduction.
+        small |= {"depths": (1, 1, 1), "width": 1 / 16, "stem": "cifar"}
+    elif "width" in network.reads:
+        small |= {"width": 1 / 16, "stem": "cifar"}
     if name.startswith("vgg"):
         small["head"] = "flatten(hidden=(8,))"
     return model_config(name, **(small | fields))

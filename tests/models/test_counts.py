@@ -1,10 +1,13 @@
 """The numbers of parameters that the papers and their popular ports have."""
 
+import json
+
 import pytest
 
 from cnn.cost.count import count
 from cnn.models import MODELS, build
 from cnn.models.__main__ import main, parameters
+from tests.conftest import REPOSITORY
 from tests.models.cases import model_config
 
 # At the published image size with 1000 classes for ImageNet, 10 else.
@@ -76,6 +79,20 @@ KEYWORDS = {
     "ds_cnn_m": (172, 4, 25 * 10, 13 * 5, 189.2, 19.8),
     "ds_cnn_l": (276, 5, 25 * 10, 13 * 5, 497.6, 56.9),
 }
+
+
+# Written by benchmarks/golden_counts.py from torchvision's and timm's modules.
+COUNTED = json.loads((REPOSITORY / "tests" / "golden" / "counts.json").read_text())["networks"]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_parameters_and_macs_are_those_of_the_popular_ports(name):
+    golden = COUNTED[name]
+    # torchvision pads AlexNet's stem, whose 224 pixels are the paper's 227 unpadded ones.
+    size = 227 if name == "alexnet" else golden["size"]
+    network = build(model_config(name, **golden["fields"]), 1000)
+    found = count(network, (size, size, 3))
+    assert (found.parameters, found.macs) == (golden["parameters"], golden["macs"])
 
 
 @pytest.mark.parametrize(("name", "count"), GOLDEN.items())
