@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.beside import beside
 from benchmarks.first_run import LEVEL, accuracy_band, committed
 from benchmarks.signal_tables import (
     held_out_speakers,
@@ -46,6 +47,7 @@ PAGES = (
             "video.md",
             "weights.md",
             "statistics.md",
+            "beside.md",
         )
     ),
 )
@@ -446,6 +448,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "deciding": simulated_deciding,
     "coverage": simulated_coverage,
     "weights": weights_table,
+    "beside": beside,
     "first run": first_run,
     "pooling": pooling,
     "shift": shift,
