@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.signal_tables import table
 from cnn.data.augmentation import AUGMENTATIONS
-from cnn.data.prepare.recipes import RECIPES
+from cnn.data.prepare.builders import BUILDERS
 from cnn.evaluation.suites import SUITES
 from cnn.layers import DOWNSAMPLERS, HEADS, NORMS
 from cnn.models import MODELS
@@ -28,7 +28,7 @@ _KINDS: dict[str, Iterable[str]] = {
     "losses": LOSSES,
     "optimizers": [*OPTIMIZERS, *ASCENTS, "schedule_free"],
     "schedules": SCHEDULES,
-    "data sets": RECIPES,
+    "data sets": BUILDERS,
     "suites": SUITES,
     "trackers": TRACKERS,
 }
