@@ -46,6 +46,7 @@ _ALIASES = {
     "attention": "attentionpool",
     "blur": "blurpool",
     "lp": "lppool",
+    "lse": "logsumexp",
     "mixed": "mixedpool",
     "gated": "gatedpool",
     "tree": "treepool",
