@@ -25,7 +25,9 @@ TORCHVISION = {
     "efficientnet_v2_s": (384, {}),
     "mobilenet_v3_large": (224, {}),
     "mobilenet_v3_small": (224, {}),
-    **{f"regnet_{x}_{mf}": (224, {}) for x in "xy" for mf in ("400mf", "800mf", "1_6gf", "3_2gf")},
+    # The paper's Y-800MF has other widths than torchvision's.
+    "regnet_x_800mf": (224, {}),
+    **{f"regnet_{x}_{mf}": (224, {}) for x in "xy" for mf in ("400mf", "1_6gf", "3_2gf")},
     "squeezenet1_0": (227, VALID),
     "squeezenet1_1": (223, VALID),
 }
