@@ -288,6 +288,13 @@ FIELDS: dict[str, Field] = {
         flip_bit=flag(
             False, "flips the last bit of one initial kernel element, which seed picks", later=True
         ),
+        remat=flag(
+            False,
+            "keep the inputs of blocks only and recompute the rest for the gradient: less memory, "
+            "more time, the same values",
+            free=True,
+            later=True,
+        ),
     ),
     **prefixed(
         "distillation",

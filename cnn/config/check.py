@@ -66,12 +66,20 @@ def _conditions(field: str) -> Iterator[tuple[str, set[str]]]:
         selector, _, readers = FIELDS[field].when.partition("=")
         yield selector, set(readers.split("|"))
     for registry in registries():
-        readers = {name for name in registry if _is_read(field, registry, name)}
+        names = _names_of(field, registry)
+        readers = {name for name in registry if not names.isdisjoint(registry.reads(name))}
         if readers:
             yield registry.fields[0], readers
 
 
-def _is_read(field: str, registry: Registry, name: str) -> bool:
+def _names_of(field: str, registry: Registry) -> set[str]:
+    """Returns the words by which an entry can say that it reads a field.
+
+    They are its name and those of the groups that it belongs to, in full or below the registry's
+    own section.
+    """
+    parts = field.split(".")
+    full = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
     section = registry.fields[0].rpartition(".")[0] if registry.fields else ""
-    read = {full for short in registry.reads(name) for full in (short, f"{section}.{short}")}
-    return field in read or any(field.startswith(f"{group}.") for group in read)
+    below = {name.removeprefix(f"{section}.") for name in full if name.startswith(f"{section}.")}
+    return full | below

@@ -4,8 +4,10 @@ The training step is compiled for chips that need not be there. Nothing is run, 
 noise; what a real slice does with the program is another question.
 """
 
+import itertools
 import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,17 @@ COLUMNS = (
     "ms (lower bound)",
     "bound by",
     "examples/s (upper bound)",
+)
+
+MEMORY_COLUMNS = (
+    "slice",
+    "examples/chip",
+    "mesh.fsdp",
+    "train.remat",
+    "GiB/chip",
+    "of that, state",
+    "MB/example",
+    "MB sent",
 )
 
 
@@ -50,6 +63,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--fit", action="store_true", help="find the largest number of examples per chip that fits"
     )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="compare a chip's memory with and without mesh.fsdp over all chips and train.remat",
+    )
     parser.add_argument("--out", help="output JSON file")
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
@@ -64,39 +82,34 @@ def main(arguments: list[str]) -> None:
     import jax
 
     jax.config.update("jax_platforms", "cpu")
-    from cnn.cost.slices import open_slice
-
-    slices = [open_slice(name) for name in options.topology.split(",")]
-    result = _plan_slices(loaded.config, slices, options)
+    result = _plan_slices(loaded.config, options)
     if options.out:
         Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _plan_slices(config: Any, slices: list[Any], options: Any) -> dict[str, Any]:
+def _plan_slices(config: Any, options: Any) -> dict[str, Any]:
     """Plans every slice and prints a table; returns all numbers."""
     from rich.console import Console
     from rich.table import Table
 
     from cnn.config.record import fingerprint, to_plain
     from cnn.cost.count import macs
-    from cnn.cost.program import plan_slice, with_batch_size
+    from cnn.cost.program import plan_slice
     from cnn.cost.stand_in import open_or_stand_in
-    from cnn.training.assembly import make_evaluator
     from cnn.training.provenance import provenance
 
+    variants = list(_variants(config, options.topology.split(","), options.memory))
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     config, dataset, said = open_or_stand_in(config)
     console.print(said, markup=False, soft_wrap=True)
     per_example = macs(config.model, dataset.input_shape, dataset.num_classes)
 
-    def make(examples: int) -> Any:
-        return make_evaluator(with_batch_size(config, examples), dataset, devices=1)
-
-    table, rows = Table(*COLUMNS), []
-    for place in slices:
+    table, rows = Table(*(MEMORY_COLUMNS if options.memory else COLUMNS)), []
+    for place, fields in variants:
         given = options.per_chip or _share(config.train.batch_size, place)
-        rows.append(plan_slice(make, place, per_example, 0 if options.fit else given))
-        table.add_row(*cells(rows[-1]))
+        make = _maker(config, fields, dataset)
+        rows.append(plan_slice(make, place, per_example, 0 if options.fit else given) | fields)
+        table.add_row(*(memory_cells if options.memory else cells)(rows[-1]))
     console.print(table)
     for row in rows:
         if not row["fits"]:
@@ -106,6 +119,33 @@ def _plan_slices(config: Any, slices: list[Any], options: Any) -> dict[str, Any]
         "fingerprint": fingerprint(config),
         "config": to_plain(config),
     } | provenance()
+
+
+def _variants(config: Any, names: list[str], memory: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yields slices to compile for, and the fields that say how: one each, or all to compare."""
+    from cnn.cost.slices import open_slice
+
+    for name in names:
+        asked = open_slice(name, config.mesh.fsdp)
+        if not memory:
+            yield asked, {"fsdp": config.mesh.fsdp, "remat": config.train.remat}
+            continue
+        for fsdp, remat in itertools.product(sorted({1, asked.mesh.size}), (False, True)):
+            yield open_slice(name, fsdp), {"fsdp": fsdp, "remat": remat}
+
+
+def _maker(config: Any, fields: dict[str, Any], dataset: Any) -> Callable[[int], Any]:
+    """Returns what builds the network, for a batch of so many examples, on one device of here."""
+    from cnn.cost.program import with_batch_size
+    from cnn.training.assembly import make_evaluator
+
+    def make(examples: int) -> Any:
+        own = with_batch_size(config, examples)
+        with own.unlocked():
+            own.mesh.fsdp, own.train.remat = 1, fields["remat"]
+        return make_evaluator(own, dataset, devices=1)
+
+    return make
 
 
 def _share(batch_size: int, place: Any) -> int:
@@ -136,6 +176,23 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{1e3 * seconds:.1f}",
         bound,
         f"{row['examples'] * row['devices'] / seconds:,.0f}",
+    )
+
+
+def memory_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the cells of `MEMORY_COLUMNS` for the numbers of a slice."""
+    fields = str(row["fsdp"]), str(row["remat"])
+    if not row["fits"]:
+        return row["slice"], "", *fields, "too many"
+    sent = sum(found["bytes"] for found in row["collectives"].values())
+    return (
+        row["slice"],
+        f"{row['examples']:,}",
+        *fields,
+        f"{row['memory'] / 2**30:.2f}",
+        f"{row['state'] / 2**30:.2f}",
+        f"{row['bytes'] / row['examples'] / 1e6:.0f}",
+        f"{sent / 1e6:.0f}",
     )
 
 

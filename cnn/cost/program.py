@@ -29,6 +29,7 @@ class Program:
     Attributes:
       devices: that share the batch.
       examples: of the batch on one device.
+      state: bytes of the parameters, their momenta and averages on one device.
       memory: bytes: arguments, results that do not take an argument's place, and temporaries.
       bytes: that instructions read from and write to the main memory.
       counted_bytes: what XLA counts, memory on the chip and copies to it included; None of a
@@ -39,6 +40,7 @@ class Program:
 
     devices: int
     examples: int
+    state: int
     memory: int
     bytes: int
     counted_bytes: float | None
@@ -87,7 +89,8 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
         if "RESOURCE_EXHAUSTED" in str(error):
             raise DoesNotFitError(_asked_for(str(error))) from error
         raise
-    return _program(compiled, mesh.size, size // mesh.size, time.perf_counter() - begun)
+    seconds = time.perf_counter() - begun
+    return _program(compiled, state, mesh.size, size // mesh.size, seconds)
 
 
 def with_batch_size(config: ConfigDict, batch_size: int) -> ConfigDict:
@@ -103,12 +106,16 @@ def _asked_for(error: str) -> str:
     return f"{found[1]} of {found[2]}" if found else error.strip().splitlines()[0]
 
 
-def _program(compiled: Any, devices: int, examples: int, seconds: float) -> Program:
+def _program(compiled: Any, state: Any, devices: int, examples: int, seconds: float) -> Program:
     memory, text = compiled.memory_analysis(), compiled.as_text()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes
     return Program(
         devices=devices,
         examples=examples,
+        state=sum(
+            math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+            for x in jax.tree.leaves(state)
+        ),
         memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
         bytes=main_memory_bytes(text),
         counted_bytes=None if has_loops(text) else compiled.cost_analysis()["bytes accessed"],

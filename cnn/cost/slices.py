@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 
 from cnn.config.errors import UserError, did_you_mean
-from cnn.training.mesh import DATA_AXIS
+from cnn.training.mesh import mesh_of
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,16 @@ class Slice:
     mesh: Mesh
 
 
-def open_slice(name: str) -> Slice:
+def open_slice(name: str, fsdp: int = 1) -> Slice:
     """Describes a TPU slice to the compiler; needs libtpu, but no TPU.
 
     Args:
       name: a chip and how many of them lie along each axis, such as "v5e:16x16" or "v5p:2x2x2".
+      fsdp: chips that share one copy of the state.
 
     Raises:
-      UserError: there is no such chip or slice, or libtpu is not installed.
+      UserError: there is no such chip or slice, libtpu is not installed, or `fsdp` does not
+        divide the chips.
     """
     kind, _, sizes = name.partition(":")
     if kind not in CHIPS:
@@ -81,8 +83,7 @@ def open_slice(name: str) -> Slice:
         devices = topologies.get_topology_desc(name, "tpu", **single).devices
     except Exception as error:
         raise UserError(_why_not(name, str(error))) from error
-    mesh = Mesh(np.array(devices).ravel(), (DATA_AXIS,), axis_types=(AxisType.Auto,))
-    return Slice(name, CHIPS[kind], mesh)
+    return Slice(name, CHIPS[kind], mesh_of(np.array(devices).ravel(), fsdp))
 
 
 def _why_not(name: str, error: str) -> str:

@@ -239,6 +239,11 @@ def make_training_feed(
 def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Recipe:
     """Returns what one update of the network is made of; `cropped` as its feed says."""
     config, dataset = evaluator.config, evaluator.dataset
+    if config.train.remat and config.model.temporal_head:
+        raise UserError(
+            "train.remat: saves nothing with model.temporal_head, which makes one block of the "
+            "whole network; leave it out"
+        )
     return Recipe(
         model=evaluator.model,
         tx=make_optimizer(config.optimizer, config.train.clip_norm, schedule),
@@ -251,4 +256,5 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
         consistency=config.augment.consistency,
         ascend=make_ascent(config.optimizer.ascent),
         averages=config.optimizer.schedule_free > 0,
+        remat=config.train.remat,
     )

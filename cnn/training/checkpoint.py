@@ -5,7 +5,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,8 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from cnn.config.errors import UserError
-from cnn.training.hosts import is_first, wait_for_all
+from cnn.training import content
+from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.run_folder import free_name
 from cnn.training.state import ModelState, TrainState
 
@@ -36,8 +38,9 @@ class Checkpoints:
     """The checkpoints of one run, by step.
 
     Orbax does not notice flipped bits, nor that a folder was copied halfway or under another
-    number, so every checkpoint carries two SHA-256: over its arrays, and over all else with its
-    step. Both are compared when it is read.
+    number, so every checkpoint carries checksums: one of each part of its arrays, see
+    `cnn.training.content`, and one over all else with its step. They are compared when it is read,
+    on whatever mesh. Of a state that hosts share, each writes and reads its own part.
 
     Kept are the newest, the best, and at least two: one damaged byte never ends a run. Superfluous
     ones are renamed before they are deleted, so that nobody reads half of one.
@@ -104,9 +107,10 @@ class Checkpoints:
           UserError: an earlier save failed (a full disk), or Orbax refused this one.
         """
         self.wait()
-        parts = _on_host(_parts(state))
+        parts = _to_write(_parts(state))
         _check_finite(parts, step)
-        meta = json.loads(json.dumps(meta | {"score": score, "sha256": _digests(parts)}))
+        checksums = {"sha256": content.checksums(parts), "sha256_form": content.FORM}
+        meta = json.loads(json.dumps(meta | {"score": score} | checksums))
         items = {
             "state": ocp.args.PyTreeSave(parts),
             "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
@@ -135,8 +139,7 @@ class Checkpoints:
         parts = self._read(
             step, state=ocp.args.PyTreeRestore(wanted, arguments, partial_restore=True)
         )
-        if _digests(parts) != {name: meta["sha256"].get(name) for name in parts}:
-            raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
+        _check_values(step, parts, meta)
         return _from_parts(like, parts), meta
 
     def variables(self, step: int) -> dict[str, Any]:
@@ -145,9 +148,13 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: as `restore`.
         """
-        meta, parts = self._meta(step), self._read(step, state=ocp.args.PyTreeRestore())
-        if any(_digest(part) != meta["sha256"].get(name) for name, part in parts.items()):
-            raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
+        meta = self._meta(step)
+        # As arrays of this host: the devices that they were on need not be here.
+        wanted = jax.tree.map(
+            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), self._saved_tree(step)
+        )
+        parts = self._read(step, state=ocp.args.PyTreeRestore(restore_args=wanted))
+        _check_values(step, parts, meta)
         rest = {n: part for n, part in parts.items() if n not in ("step", "ema", "opt_state")}
         return parts.get("ema") or rest
 
@@ -156,23 +163,24 @@ class Checkpoints:
         if step not in self._metas:
             meta = self._read(step, meta=ocp.args.JsonRestore())
             said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
-            if said is None and isinstance(meta, dict) and isinstance(meta.get("sha256"), str):
-                raise DamagedCheckpointError(
-                    f"step {step}: it is of an earlier version of this code, whose commit reads it"
-                )
             if said is None or said != _digest_meta(step, meta):
                 raise DamagedCheckpointError(
                     f"step {step}: what stands beside its values differs from what was saved"
                 )
+            if meta.get("sha256_form") != content.FORM:
+                raise DamagedCheckpointError(
+                    f"step {step}: it is of another version of this code, whose commit reads it"
+                )
             self._metas[step] = meta
         return self._metas[step]
 
+    def _saved_tree(self, step: int) -> Any:
+        with _told_by_all(step):
+            return self._manager.item_metadata(step)["state"].tree
+
     def _read(self, step: int, **item: Any) -> Any:
-        try:
+        with _told_by_all(step):
             return self._manager.restore(step, args=ocp.args.Composite(**item))[next(iter(item))]
-        except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise DamagedCheckpointError(f"step {step}: {reason}") from error
 
     def restore_newest(
         self, like: TrainState
@@ -245,6 +253,18 @@ class Checkpoints:
         )
 
 
+@contextmanager
+def _told_by_all(step: int) -> Iterator[None]:
+    """Context of a read; where it fails on one host, the checkpoint counts as damaged on all."""
+    reason = cause = None
+    try:
+        yield
+    except Exception as error:
+        cause, reason = error, next(iter(str(error).splitlines()), type(error).__name__)
+    if reason := next(filter(None, gather("read", reason)), None):
+        raise DamagedCheckpointError(f"step {step}: {reason}") from cause
+
+
 def _kept(scores: Mapping[int, float | None], keep: int) -> set[int]:
     """Returns the steps to keep: the newest few, the earliest of the best, and two at least."""
     steps = sorted(scores)
@@ -262,25 +282,30 @@ def _short(reason: object) -> str:
     return os.strerror(int(code[1])) if code else text
 
 
-def _check_finite(tree: Any, step: int) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not np.isfinite(leaf.astype(np.float32) if leaf.dtype.itemsize < 4 else leaf).all():
-            raise NonFiniteStateError(
-                f"{jax.tree_util.keystr(path)} is not finite after step {step}"
-            )
+def _check_finite(parts: dict[str, Any], step: int) -> None:
+    found = next(content.not_finite(parts), None)
+    if found := next(filter(None, gather("finite", found)), None):
+        raise NonFiniteStateError(f"{found} is not finite after step {step}")
+
+
+def _check_values(step: int, parts: dict[str, Any], meta: dict[str, Any]) -> None:
+    if content.checksums(parts) != {name: meta["sha256"].get(name) for name in parts}:
+        raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
 
 
 def _digest_meta(step: int, meta: Any) -> str:
     return hashlib.sha256(json.dumps([step, meta], sort_keys=True).encode()).hexdigest()
 
 
-def _on_host(tree: Any) -> Any:
-    """Returns copies, which outlive the buffers that the next step takes over.
+def _to_write(tree: Any) -> Any:
+    """Returns copies on the host of what this process holds whole, which process 0 writes.
 
-    Every process holds all of a state, so one writes it. Orbax would have the devices write a part
-    each, which for states of this size takes twice the CPU time.
+    They outlive the buffers that the next step takes over. Orbax would have the devices write a
+    part each, which for states of this size takes twice the CPU time. What hosts share stays where
+    it is: each writes its part of it, and Orbax copies that before it returns.
     """
-    return jax.tree.map(np.array, jax.device_get(tree))
+
+    return jax.tree.map(lambda x: np.array(x) if content.is_whole(x) else x, tree)
 
 
 def _parts(state: ModelState) -> dict[str, Any]:
@@ -293,17 +318,3 @@ def _from_parts(like: S, parts: dict[str, Any]) -> S:
     rest = {name: value for name, value in parts.items() if name not in like.collections}
     collections = {name: parts[name] for name in like.collections}
     return serialization.from_state_dict(like, rest | {"collections": collections})
-
-
-def _digests(parts: dict[str, Any]) -> dict[str, str]:
-    """Returns a SHA-256 of each part, so that some can be verified without the others."""
-    return {name: _digest(part) for name, part in parts.items()}
-
-
-def _digest(tree: Any) -> str:
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(jax.device_get(leaf))
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
 """One mesh with named axes; everything that runs on many devices gets its sharding here."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -51,7 +51,16 @@ def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
         fitting = (n for n in range(fsdp, len(available) + 1, fsdp) if examples % n == 0)
         shared = (n for n in fitting if n == 1 or examples // n >= _LEAST_SHARE)
         devices = max(shared, default=fsdp)
-    chosen = np.array(available[: devices or None])
+    return mesh_of(available[: devices or None], fsdp)
+
+
+def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
+    """Returns the mesh over given devices, of which `fsdp` share one copy of the state.
+
+    Raises:
+      UserError: they cannot be taken by so many.
+    """
+    chosen = np.array(devices)
     # Explicit axes, make_mesh's default, refuse vmapped crops of a sharded batch.
     if fsdp == 1:
         return Mesh(chosen, (DATA_AXIS,), axis_types=(AxisType.Auto,))
@@ -60,8 +69,6 @@ def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
             f"mesh.fsdp: {chosen.size} devices cannot be taken {fsdp} at a time; set it to a "
             "number that divides them, or mesh.devices to a multiple"
         )
-    if jax.process_count() > 1:
-        raise UserError("mesh.fsdp: a state is shared within one process only; leave it at 1")
     axes = DATA_AXIS, FSDP_AXIS
     return Mesh(chosen.reshape(-1, fsdp), axes, axis_types=(AxisType.Auto,) * 2)
 
@@ -83,18 +90,26 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def cut_axis(shape: tuple[int, ...]) -> int | None:
+    """Returns the axis along which an array of a state can be cut, on whatever mesh.
+
+    It is the longest of several, and of equals the last: the output channels. None: what has one
+    axis or none is whole on every device.
+    """
+    if len(shape) < 2:
+        return None
+    return max(range(len(shape)), key=lambda axis: (shape[axis], axis))
+
+
 def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     """The one rule of where arrays of a state lie: kernels, their momenta and averages are shared.
 
-    Of arrays with several axes the longest that can be cut is cut along the mesh's axis "fsdp" (the
-    last of equals: the output channels). What has one axis or none is whole on every device.
+    They are cut at `cut_axis` along the mesh's axis "fsdp" where that divides it.
     """
-    parts = mesh.shape.get(FSDP_AXIS, 1)
-    axes = [axis for axis, size in enumerate(shape) if size % parts == 0]
-    if parts == 1 or len(shape) < 2 or not axes:
+    parts, axis = mesh.shape.get(FSDP_AXIS, 1), cut_axis(shape)
+    if parts == 1 or axis is None or shape[axis] % parts:
         return replicated(mesh)
-    cut = max(axes, key=lambda axis: (shape[axis], axis))
-    return NamedSharding(mesh, PartitionSpec(*[None] * cut, FSDP_AXIS))
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, FSDP_AXIS))
 
 
 def abstract_state(init: Callable[[Any], Any], mesh: Mesh) -> Any:

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from cnn.config.entry import compilation_cache
 from cnn.config.fields import leaves
 from cnn.config.load import Loaded
-from cnn.config.record import FREE_FIELDS
 from cnn.training.hosts import is_first, joined
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
@@ -19,6 +18,9 @@ from cnn.training.nan_search import with_nan_search
 from cnn.training.profiling import Profile
 from cnn.training.provenance import code_digest, versions
 from cnn.training.run_folder import RunFolder
+
+# Hosts may read the same data from other places, and at their own pace.
+_OF_EACH_HOST = {"data.data_dir", "data.path", "data.workers", "data.prefetch"}
 
 
 def use_compilation_cache() -> None:
@@ -65,5 +67,5 @@ def start(
 
 def _facts(config: ConfigDict) -> dict[str, Any]:
     """Returns what has to be the same on all hosts: the config, the code and the libraries."""
-    fields = {name: value for name, value in leaves(config) if name not in FREE_FIELDS}
+    fields = {name: value for name, value in leaves(config) if name not in _OF_EACH_HOST}
     return json.loads(json.dumps(fields)) | {"code": code_digest()} | versions()

@@ -1,6 +1,7 @@
 """The two jitted functions: one update, and the outcome of every example of a batch."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from optax import contrib
 from cnn.config.seeds import Seeds
 from cnn.training.distillation import Teacher
 from cnn.training.losses import Loss, consistency
+from cnn.training.remat import recomputed_blocks
 from cnn.training.sharpness import Ascent
 from cnn.training.state import TrainState, init_model
 from cnn.training.streams import stream_key
@@ -40,6 +42,7 @@ class Recipe:
       consistency: weight of the divergence of three views of each example, which `augment` then
         returns as `[B, 3, *spatial, C]`, the first for the loss; 0: off.
       averages: whether `tx` is `optax.contrib.schedule_free`, whose average is what is evaluated.
+      remat: keep the inputs of blocks for the gradient, and compute the rest again.
     """
 
     model: nn.Module
@@ -53,6 +56,7 @@ class Recipe:
     teacher: Teacher | None = None
     consistency: float = 0.0
     averages: bool = False
+    remat: bool = False
 
     def init(self, seed: Array | int, input_shape: tuple[int, ...]) -> TrainState:
         """Returns the state before the first step; to be traced, see `init_model`."""
@@ -169,13 +173,14 @@ def training_loss(
     inputs, targets, taught = examples
     if recipe.consistency:
         inputs = inputs.reshape(-1, *inputs.shape[2:])
-    logits, updates = recipe.model.apply(
-        {"params": params, **collections},
-        inputs,
-        train=True,
-        mutable=list(collections),
-        rngs={"dropout": key},
-    )
+    with recomputed_blocks() if recipe.remat else nullcontext():
+        logits, updates = recipe.model.apply(
+            {"params": params, **collections},
+            inputs,
+            train=True,
+            mutable=list(collections),
+            rngs={"dropout": key},
+        )
     extra = 0.0
     if recipe.consistency:
         views = logits.reshape(len(targets), -1, logits.shape[-1])

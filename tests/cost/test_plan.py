@@ -42,7 +42,8 @@ def plan(*arguments):
 
 
 def program(examples, memory=0, **fields):
-    given = {"bytes": 0, "collectives": {}, "seconds": 0.0, "devices": 1, "counted_bytes": 0.0}
+    given = {"state": 0, "bytes": 0, "collectives": {}, "seconds": 0.0, "devices": 1}
+    given["counted_bytes"] = 0.0
     return Program(examples=examples, memory=memory, **given | fields)
 
 
