@@ -215,3 +215,22 @@ def test_micro_batches_sum_their_gradients_once(tmp_path):
     assert reduced["count"] <= 1 + 4
     assert 4 * parameters < reduced["bytes"] < 1.2 * 4 * parameters
     assert found["counted_bytes"] is None
+
+
+@needs_libtpu
+def test_sharding_and_recomputing_take_less_memory(tmp_path):
+    out = tmp_path / "plan.json"
+    deep = ("--config.model.name=plain", "--config.model.depths=5", "--config.model.features=32")
+    source = ("--config=configs/base.py", "--config.data.source=synthetic")
+    done = plan(*source, *deep, "--topology=v5e:2x2", "--per-chip=64", "--memory", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    rows = {(r["fsdp"], r["remat"]): r for r in json.loads(out.read_text())["slices"]}
+    assert rows.keys() == {(1, False), (1, True), (4, False), (4, True)}
+    for remat in (False, True):
+        assert rows[4, remat]["state"] < 0.3 * rows[1, remat]["state"]
+    for fsdp in (1, 4):
+        kept, recomputed = (
+            (r["memory"] - r["state"]) for r in (rows[fsdp, False], rows[fsdp, True])
+        )
+        assert recomputed < 0.8 * kept
+    assert "train.remat" in done.stdout
