@@ -5,13 +5,10 @@ import os
 import subprocess
 import sys
 
+from benchmarks.execute_tour import NOTEBOOK, stamps
 from tests.conftest import REPOSITORY
 
-CELLS = [
-    cell
-    for cell in json.loads((REPOSITORY / "docs" / "tour.ipynb").read_text())["cells"]
-    if cell["cell_type"] == "code"
-]
+CELLS = [c for c in json.loads(NOTEBOOK.read_text())["cells"] if c["cell_type"] == "code"]
 
 
 def test_every_cell_was_executed_and_shows_pictures():
@@ -19,6 +16,15 @@ def test_every_cell_was_executed_and_shows_pictures():
     shown = [output.get("data", {}) for cell in CELLS for output in cell["outputs"]]
     assert sum("image/png" in data for data in shown) == 3
     assert not [o for cell in CELLS for o in cell["outputs"] if o["output_type"] == "error"]
+
+
+def test_the_outputs_are_those_of_the_sources():
+    said = "run: python benchmarks/execute_tour.py"
+    assert [cell["metadata"]["executed_sources"] for cell in CELLS] == list(stamps(CELLS)), said
+    # A change of a cell changes its own stamp and those of all cells after it.
+    edited = [*CELLS[:3], CELLS[3] | {"source": ["changed"]}, *CELLS[4:]]
+    same = [a == b for a, b in zip(stamps(edited), stamps(CELLS), strict=True)]
+    assert same == [True] * 3 + [False] * (len(CELLS) - 3)
 
 
 def test_the_cells_run(tmp_path):
