@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -243,4 +244,12 @@ def read_rows(file: Path) -> list[Row]:
     if not file.is_file():
         return []
     rows = read_json(file, {"rows": list})["rows"]
-    return [Row(**row | {"entries": tuple(Entry(**e) for e in row["entries"])}) for row in rows]
+    return [
+        Row(**_frozen(row | {"entries": [Entry(**_frozen(e)) for e in row["entries"]]}))
+        for row in rows
+    ]
+
+
+def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
+    """Returns fields as they were before JSON made lists of their tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
