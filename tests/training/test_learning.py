@@ -22,12 +22,8 @@ FAMILIES = {
     "mobilenet_v1": ("model.width=0.25", "model.stem=cifar"),
     "mobilenet_v2": ("model.width=0.25", "model.stem=cifar"),
     "mobilenet_v3_small": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
-    "efficientnet_v2_s": ("model.features=8,8,8,8", "model.depths=1,1,1,1", "model.stem=cifar"),
     "regnet_y_400mf": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
     "repvgg_a0": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
-    "squeezenet1_1": ("model.width=0.25", "model.depths=1,1", "model.stem=cifar"),
-    "inception_v3": ("model.width=0.0625", "model.depths=1,1,1", "model.stem=cifar"),
-    "alexnet": ("model.width=0.125", "model.stem=cifar"),
     "convnextv2_atto": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
     "convnext_t": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
 }
