@@ -24,6 +24,7 @@ from scipy import optimize, special
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from cnn.ablation.analysis.race import raced
 from cnn.ablation.analysis.statistics.difference import (
     Difference,
     crossed,
@@ -39,6 +40,7 @@ from cnn.ablation.analysis.study_analysis import kinds
 from cnn.ablation.analysis.study_results import Arm as StudyArm
 from cnn.ablation.analysis.study_results import SeedRun, Status
 from cnn.ablation.analysis.study_results import Study as StudyOf
+from cnn.ablation.planning.study_plan import cell_name
 
 POOLING = Path(__file__).parents[1] / "results" / "pooling"
 MARGIN = 0.005
@@ -248,13 +250,23 @@ def on_this_test_set(seeds: int, effects: str, spread: float) -> Study:
     return study
 
 
-def reported(tables: list[np.ndarray], status: Callable[[int, int], Status]) -> set[str]:
+def reported(
+    tables: list[np.ndarray], status: Callable[[int, int], Status] = lambda *_: "finished", **rule
+) -> set[str]:
     """What a report calls the arms.
 
     Args:
       tables: as `draw` returns them.
       status: (arm, seed) -> what became of the run; one that is not finished has no outcomes.
+      rule: further fields of the study.
     """
+    return set(kinds(study_of(tables, status, **rule)).values())
+
+
+def study_of(
+    tables: list[np.ndarray], status: Callable[[int, int], Status] = lambda *_: "finished", **rule
+) -> StudyOf:
+    """A study of outcomes; see `reported`."""
 
     def run(arm: int, seed: int) -> SeedRun:
         outcomes, ending = tables[arm][seed], status(arm, seed)
@@ -263,11 +275,56 @@ def reported(tables: list[np.ndarray], status: Callable[[int, int], Status]) -> 
             return SeedRun(seed, place, status=ending)
         return SeedRun(seed, place, {"accuracy": float(outcomes.mean())}, correct=outcomes)
 
+    names = [str(arm) for arm in range(len(tables))]
+    if "factors" in rule:
+        names = [cell_name(one, two) for one in LEVELS[0] for two in LEVELS[1]]
     arms = tuple(
-        StudyArm(str(arm), seeds=tuple(run(arm, seed) for seed in range(len(table))))
-        for arm, table in enumerate(tables)
+        StudyArm(name, seeds=tuple(run(arm, seed) for seed in range(len(tables[arm]))))
+        for arm, name in enumerate(names)
     )
-    return set(kinds(StudyOf("simulated", "", arms, "0", MARGIN)).values())
+    return StudyOf("simulated", "", arms, names[0], MARGIN, **rule)
+
+
+# Two factors of two levels, and the looks of a race.
+LEVELS = ("a", "A"), ("b", "B")
+LOOKS = (5, 10, 20)
+
+
+def crossed_factors(seeds: int) -> Study:
+    """Two factors with two levels each, which do nothing: arms, main effects and interaction."""
+    arms = [like_baseline()] * 4
+    factors = tuple(zip(("first", "second"), LEVELS, strict=True))
+    return lambda rng: bool(reported(draw(rng, arms, seeds), factors=factors) & {"better", "worse"})
+
+
+def race(looks: tuple[int, ...] = LOOKS) -> Study:
+    """Four arms like the baseline in a race."""
+    arms, schedule = [like_baseline()] * 5, AnalysisSchedule(looks, planned=len(looks))
+    return lambda rng: bool(
+        reported(draw(rng, arms, looks[-1]), race=True, schedule=schedule) & {"better", "worse"}
+    )
+
+
+def saved(studies: int, seed: int) -> dict[str, float | str]:
+    """The share of the runs that a race saves, and of the studies with a false direction."""
+    rng, schedule = np.random.default_rng(seed), AnalysisSchedule(LOOKS, planned=len(LOOKS))
+    truths = (0.0, 0.03, 0.02, -0.02, -0.03)
+    arms = [like_baseline(difference=truth) for truth in truths]
+    taken, wrong = [], 0
+    for _ in range(studies):
+        found = raced(study_of(draw(rng, arms, LOOKS[-1]), race=True, schedule=schedule))
+        taken.append(sum(len(arm.seeds) for arm in found.arms) / (len(arms) * LOOKS[-1]))
+        said = kinds(found)
+        wrong += any(
+            said["", str(i)] == ("worse" if truth > 0 else "better")
+            for i, truth in enumerate(truths)
+            if truth
+        )
+    return {
+        "setting": "true differences of 3, 2, -2 and -3 pp, looks at 5, 10 and 20 seeds",
+        "saved": 1 - float(np.mean(taken)),
+        "wrong": wrong / studies,
+    }
 
 
 def read_early(seeds: int) -> Study:
@@ -425,6 +482,8 @@ def _rows() -> Iterator[tuple[str, str, Study]]:
             ties(3, n),
         )
     yield "arms at the margin, 10,000 examples, 5 seeds", "equivalent", at_the_margin(5, 10_000)
+    yield "a race of four arms, looks at 5, 10 and 20 seeds", "different", race()
+    yield "two factors crossed, arms and effects, 5 seeds", "different", crossed_factors(5)
 
 
 def rate(study: Study, studies: int, seed: int) -> float:
@@ -514,6 +573,7 @@ def _parts(studies: int) -> Iterator[tuple[str, str, Callable[[], dict]]]:
         for n in (3, 10):
             name = f"coverage of {kind} with {n} seeds"
             yield "coverage", name, partial(_coverage_row, kind, n, studies)
+    yield "racing", "runs that a race saves", partial(saved, studies // 4, 0)
 
 
 def _error_row(error: str, study: Study, studies: int, seed: int) -> dict:
@@ -534,7 +594,7 @@ def main() -> None:
     out, studies = Path(options.out), options.studies
     kept = json.loads(out.read_text()) if options.only and out.is_file() else {}
     result = {"studies": studies, "model": vars(fitted()), "errors": [], "power": []}
-    result |= {"deciding": [], "coverage": []} | kept
+    result |= {"deciding": [], "coverage": [], "racing": []} | kept
     if result["studies"] != studies:
         raise SystemExit(f"--studies: {out} has rows of {result['studies']} studies; give the same")
     parts = list(_parts(studies))

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from benchmarks import record
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
-from cnn.ablation.execution.worker import is_open
+from cnn.ablation.execution.due import is_open
 from cnn.ablation.planning.study_plan import StudyPlan, arms_of
 from cnn.ablation.report import write_report
 from cnn.config.entry import Parser, run_command
@@ -122,7 +122,14 @@ def arms_planned(folder: Path) -> Sizes:
 
     def planning(count: int) -> Callable[[], Any]:
         arms = {f"arm {i}": (f"optimizer.learning_rate={i + 1}",) for i in range(count)}
-        plan = StudyPlan("study", "configs/base.py", arms, "arm 0", range(5), margin=1.0)
+        plan = StudyPlan(
+            name="study",
+            config="configs/base.py",
+            arms=arms,
+            baseline="arm 0",
+            seeds=range(5),
+            margin=1.0,
+        )
 
         def scan() -> list[bool]:
             runs = arms_of(plan, folder / "study")

@@ -9,8 +9,7 @@ from typing import Any
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.report.markdown import escape_markdown
-from cnn.ablation.report.words import SYMBOLS, headline
+from cnn.ablation.report.markdown import headlines
 
 ROOT = Path(__file__).parents[1]
 SPOKEN_DIGITS = ROOT / "results" / "spoken_digits"
@@ -107,12 +106,11 @@ def study(name: str) -> str:
         values = 100 * summary.values
         rows.append((arm, str(len(values)), f"{values.mean():.2f}", f"{values.std(ddof=1):.2f}"))
     head = ("arm", "seeds", "mean (%)", "standard deviation")
-    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(analysis))
     about = (
         f"{found.name}, on {found.hardware}, jax {found.versions['jax']}.\n`{found.command}`\n"
         f"produced the [report]({place}/report.md)."
     )
-    return f"{table(head, rows)}\n\n" + "\n".join(verdicts) + f"\n\n{about}"
+    return f"{table(head, rows)}\n\n{headlines(analysis)}\n\n{about}"
 
 
 def streams() -> str:

@@ -29,8 +29,8 @@ from cnn.ablation.atlas.gather import read_rows
 from cnn.ablation.atlas.pages import front
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import folder_name
-from cnn.ablation.report.markdown import escape_markdown
-from cnn.ablation.report.words import SYMBOLS, control, headline
+from cnn.ablation.report.markdown import escape_markdown, headlines
+from cnn.ablation.report.words import control
 from cnn.cost.plan import COLUMNS, cells
 from cnn.evaluation.shift.section import NAMES
 from cnn.weights.table import markdown as weights_table
@@ -79,7 +79,6 @@ def pooling() -> str:
     """Returns the verdicts of the study under results/pooling, and its forest plot."""
     analysis = analyze(collect(StudyFolder(POOLING)))
     study, place = analysis.study, POOLING.relative_to(ROOT)
-    verdicts = (f"- {SYMBOLS[kind]} {escape_markdown(said)}" for kind, said in headline(analysis))
     finished = sum(len(summary.runs) for summary in analysis.summaries.values())
     about = (
         f"{study.name}: {finished} runs on {study.hardware}, jax {study.versions['jax']}.\n"
@@ -87,7 +86,7 @@ def pooling() -> str:
     )
     return "\n\n".join(
         (
-            "\n".join(verdicts),
+            headlines(analysis),
             escape_markdown(control(analysis)),
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
             f"{about}\nproduced the [report]({place}/report.md) (download "
@@ -440,10 +439,20 @@ def null_rates() -> str:
     )
 
 
+def simulated_race() -> str:
+    """Returns how many runs a race saves."""
+    rows = (
+        (r["setting"], f"{100 * r['saved']:.0f}", f"{100 * r['wrong']:.1f}")
+        for r in _read("error_rates.json")["racing"]
+    )
+    return table(("a race with", "runs saved, percent", "wrong direction, percent"), rows)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "atlas": atlas,
     "error rates": error_rates,
     "null": null_rates,
+    "race": simulated_race,
     "power": simulated_power,
     "deciding": simulated_deciding,
     "coverage": simulated_coverage,

@@ -100,7 +100,7 @@ def run(
     start_pool = _engine(engine, folder.path, shared, workers, gpus, retries, replicas, seconds)
     study = load_study(config, overrides, plugin)
     known = folder.matched(config, overrides)
-    if study.match == "time" and not known:
+    if "time" in (study.match, study.matched) and not known:
         if shared.count != 1:
             raise UserError(
                 "--task: times are measured once for all tasks; start one command without --task, "
@@ -293,8 +293,10 @@ def _collected(folder: StudyFolder, plugin: Sequence[str]) -> Study:
 
 def _matched(study: StudyPlan) -> StudyPlan:
     """Matches the arms of a study, if it asks for that."""
-    from cnn.ablation.planning.matching import matched
+    from cnn.ablation.planning.matching import matched, with_matched
 
+    if study.matched:
+        return with_matched(study)
     return matched(study) if study.match else study
 
 

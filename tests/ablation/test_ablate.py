@@ -18,7 +18,7 @@ import pytest
 from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
-from cnn.ablation.execution import worker
+from cnn.ablation.execution import due, worker
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.watchdog import HUNG
 from cnn.ablation.execution.worker import record_failure
@@ -215,7 +215,7 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
 
     monkeypatch.setattr(worker, "train", train)
     arms = arms_of(load_study(STUDY), tmp_path)
-    assert worker.work(worker.seed_by_seed(arms)) == 0
+    assert worker.work(due.seed_by_seed(list(arms.values()))) == 0
     failures = {
         r.folder: worker.failure_file(r.folder).exists() for rs in arms.values() for r in rs
     }
@@ -278,7 +278,7 @@ def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
     runs = arms_of(load_study(STUDY), tmp_path)["max"]
     runs[0].folder.parent.mkdir()
     worker.blame(runs, "its process died of signal 9")
-    assert all(map(worker.is_open, runs))
+    assert all(map(due.is_open, runs))
     groups = []
 
     def train(configs, folders, **_):
@@ -360,20 +360,20 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     said["plan"]["suites"] = suites
     StudyFolder(copy).file.write_text(json.dumps(said))
     [asks] = [r for r in arms_of(replace(plan, suites=suites), copy)["max"] if r.seed == 0]
-    assert worker.is_open(asks)
+    assert due.is_open(asks)
     assert worker.work([asks]) == 0
-    assert not worker.is_open(asks)
+    assert not due.is_open(asks)
     said = StudyFolder(copy).description()
     said["plan"]["suites"] = suites
     StudyFolder(copy).file.write_text(json.dumps(said))
     arms = {arm.name: arm for arm in collect(StudyFolder(copy)).arms}
     assert 0 <= arms["max"].seeds[0].metrics["circular_grid, consistency"] <= 1
-    assert worker.is_open(replace(asks, suites=("shift(images=6)",)))
+    assert due.is_open(replace(asks, suites=("shift(images=6)",)))
     # What does not fit is the run's failure, in words.
     misfit = replace(asks, suites=("shift(max_shift=4)",))
     assert worker.work([misfit]) == 0
     assert "smaller than the grid" in worker.failure_file(asks.folder).read_text()
-    assert not worker.is_open(misfit)
+    assert not due.is_open(misfit)
 
 
 def test_the_same_command_again_trains_only_what_failed(finished):

@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cnn.ablation import start
+from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning import matching
-from cnn.ablation.planning.matching import matched
+from cnn.ablation.planning.matching import matched, with_matched
 from cnn.ablation.planning.study_plan import StudyPlan, load_study
+from cnn.ablation.report import FORMATS
+from cnn.ablation.report.words import parts
 from cnn.config.errors import UserError
 from cnn.config.load import load
-from cnn.cost.count import macs
+from cnn.cost.count import macs, network_cost
+from tests.ablation.simulated import arm, study
 from tests.conftest import TINY
 
 STUDY = StudyPlan(
@@ -50,6 +55,53 @@ def test_widths_are_changed_until_the_images_cost_the_same():
         assert after[name] == pytest.approx(after["max"], rel=0.02)
         assert plan.arms[name][:-1] == STUDY.arms[name]
     assert plan.arms["max"] == ()
+
+
+@pytest.mark.parametrize("quantity", ["macs", "parameters"])
+def test_a_study_can_have_every_arm_as_it_is_and_at_equal_cost(quantity):
+    def each(plan):
+        return {
+            name: network_cost(c.model, (8, 8, 3), 7).total(quantity)
+            for name, c in configs(plan).items()
+        }
+
+    plan = with_matched(replace(STUDY, matched=quantity))
+    found, label = each(plan), {"macs": "MACs"}.get(quantity, quantity)
+    copies = {f"deeper, equal {label}": "deeper"}
+    if quantity == "macs":  # Of parameters it has as many.
+        copies = {f"strided, equal {label}": "strided", **copies}
+    assert plan.copies == copies
+    assert list(plan.arms) == [*STUDY.arms, *copies]
+    for name in copies:
+        assert found[name] == pytest.approx(found["max"], rel=0.02)
+    assert {name: found[name] for name in STUDY.arms} == each(STUDY)
+
+
+def test_a_report_has_a_table_of_each():
+    rng = np.random.default_rng(0)
+    ease = rng.normal(1, 1, 300)
+    arms = [
+        arm(rng, "max", ease, seeds=range(3)),
+        arm(rng, "avg", ease, seeds=range(3)),
+        arm(rng, "conv", ease, seeds=range(3)),
+        arm(rng, "conv, equal MACs", ease, seeds=range(3), copy_of="conv"),
+    ]
+    arms[3] = replace(arms[3], overrides=("model.features=3,4",))
+    found = analyze(study(arms, matched="macs"))
+    tables = {title: list(part.summaries) for title, part in parts(found)}
+    assert tables == {
+        "Arms as they are": [("", "max"), ("", "avg"), ("", "conv")],
+        "Arms at equal MACs": [("", "max"), ("", "avg"), ("", "conv, equal MACs")],
+    }
+    for name, render in FORMATS.items():
+        text = render(found)
+        if name != "report.svg":
+            assert "conv, equal MACs" in text
+        if name not in ("report.svg", "report.csv"):
+            assert "Arms as they are" in text
+            assert "Arms at equal MACs" in text
+            assert "conv, equal MACs 3,4" in text  # the widths that make it so
+    assert "Arms as they are" not in FORMATS["report.md"](analyze(study(arms[:3])))
 
 
 def test_epochs_are_changed_until_the_trainings_cost_the_same():
@@ -124,6 +176,7 @@ def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp
     ("changed", "words"),
     [
         ({"match": "wdth"}, "did you mean 'width'"),
+        ({"matched": "mac"}, "did you mean 'macs'"),
         ({"match": "width", "networks": {"a": ()}}, "one network"),
         ({"match": "width", "arms": FIXED, "shared": SHARED}, "fixed widths"),
         ({"match": "width", "shared": (*TINY, "model.features=1,1")}, "within 2 %"),
@@ -131,5 +184,6 @@ def test_a_study_that_goes_on_keeps_the_times_it_was_matched_by(monkeypatch, tmp
     ],
 )
 def test_what_cannot_be_matched_is_refused(changed, words):
+    plan = replace(STUDY, **changed)
     with pytest.raises(UserError, match=words):
-        matched(replace(STUDY, **changed))
+        with_matched(plan) if plan.matched else matched(plan)

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from cnn.ablation.analysis.statistics.sequential import SPENT, AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
@@ -25,7 +26,8 @@ from cnn.ablation.report import (
     write_report,
 )
 from cnn.ablation.report.latex import escape_latex
-from cnn.ablation.report.markdown import escape_markdown
+from cnn.ablation.report.markdown import escape_markdown, headlines
+from cnn.ablation.report.terminal import print_report
 from cnn.ablation.report.words import MINUS
 from cnn.config.errors import UserError
 from tests.ablation.simulated import arm, study
@@ -550,3 +552,20 @@ def test_the_figure_is_well_formed_and_shows_every_finished_seed(full):
     assert "<b>&\"blur'" in texts
     assert full.name in texts
     assert not {"script", "image", "foreignObject"} & set(tags)
+
+
+def test_every_headline_tells_costs_and_mixed_provenance():
+    rng = np.random.default_rng(0)
+    ease = rng.normal(2.5, 1.5, 400)
+    arms = [arm(rng, name, ease, 0.0, range(3), params=100, macs=100) for name in ("max", "conv")]
+    arms[1] = replace(arms[1], macs=380, differs=("MACs", "maximum"))
+    runs = [replace(run, commit=f"{'ab'[i % 2]}+") for i, run in enumerate(arms[0].seeds)]
+    found = analyze(study([replace(arms[0], seeds=tuple(runs)), arms[1]]))
+    console = Console(record=True, width=300)
+    print_report(found, [], console)
+    told = (console.export_text(), render_markdown(found), render_html(found), headlines(found))
+    for text in told:
+        assert "conv (at 3.8x the MACs: confounded) is undecided" in text
+        assert "3 of 6 runs were trained with uncommitted changes" in text
+        assert "runs of 3 commits" in text
+    assert "uncommitted changes" in render_latex(found)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.analysis.outcomes import correct_of
-from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study, Tuned
 from cnn.ablation.execution.registration import registration
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.factors import Factors, factors_of
-from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
+from cnn.ablation.planning.study_plan import Run, StudyPlan, arm_overrides, arms_of
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS, Metric
@@ -44,7 +44,9 @@ def collect(folder: StudyFolder) -> Study:
     registered, changed = registration(folder)
     made_with = finished[0] if finished else {}
     baselines = {
-        runs[0].network: _factors(runs) for runs in arms.values() if runs[0].arm == plan.baseline
+        runs[0].network: _factors(runs, plan)
+        for runs in arms.values()
+        if runs[0].arm == plan.baseline
     }
     return Study(
         name=plan.name,
@@ -57,6 +59,9 @@ def collect(folder: StudyFolder) -> Study:
         paired=plan.paired,
         population=plan.population,
         schedule=folder.schedule(),
+        race=plan.race,
+        tuning=_tuning(folder, plan),
+        factors=tuple((name, tuple(levels)) for name, levels in plan.factors.items()),
         unit=plan.unit,
         units=folder.units(),
         changed=(*folder.changes(), *changed),
@@ -64,6 +69,7 @@ def collect(folder: StudyFolder) -> Study:
         aa_arm=plan.aa_arm,
         base_config=plan.config,
         match=plan.match,
+        matched=plan.matched,
         under_load=trained_together([run for runs in arms.values() for run in runs]),
         versions=made_with.get("versions", {}),
         hardware=_hardware(made_with),
@@ -80,12 +86,15 @@ def _hardware(result: dict[str, Any]) -> str:
 def _arm(
     plan: StudyPlan, runs: list[Run], workdir: Path, baselines: dict[str, Factors | None]
 ) -> Arm:
-    name, found = runs[0].arm, _factors(runs)
+    name, found = runs[0].arm, _factors(runs, plan)
     baseline = baselines[runs[0].network]
     return Arm(
         name=name,
-        overrides=tuple(plan.arms[plan.baseline if name == plan.aa_arm else name]),
+        overrides=arm_overrides(
+            plan, runs[0].network, plan.baseline if name == plan.aa_arm else name
+        ),
         network=runs[0].network,
+        copy_of=plan.copies.get(name, ""),
         params=found and found.parameters,
         macs=found and found.macs,
         differs=found.differing(baseline) if found and baseline else (),
@@ -148,7 +157,16 @@ def trained_together(runs: list[Run]) -> bool:
     return any(start < end for (_, end), (start, _) in pairwise(spans))
 
 
-def _factors(runs: list[Run]) -> Factors | None:
+def _tuning(folder: StudyFolder, plan: StudyPlan) -> tuple[Tuned, ...]:
+    """Returns what every arm tried before it was trained."""
+    found = []
+    for name, told in folder.tuning().items():
+        tried = tuple((tuple(one["overrides"]), tuple(one["values"])) for one in told["tried"])
+        found.append(Tuned(name, tuple(told["chosen"]), tried, plan.validated))
+    return tuple(found)
+
+
+def _factors(runs: list[Run], plan: StudyPlan) -> Factors | None:
     """Looks at an arm's network, with the input shape of a finished run."""
     for run in runs:
         folder = RunFolder(run.folder)
@@ -158,7 +176,7 @@ def _factors(runs: list[Run]) -> Factors | None:
             # Runs that were trained on images alone called it so.
             shape = result.get("input_shape") or result["image_shape"]
             try:
-                return factors_of(folder.config(), tuple(shape), classes)
+                return factors_of(folder.config(), tuple(shape), classes, tuple(plan.tune))
             except UserError:  # It is built from a plugin that is not loaded.
                 return None
     return None

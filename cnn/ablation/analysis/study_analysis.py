@@ -6,15 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnn.ablation.analysis.comparison import (
-    Checks,
-    Pair,
-    Sample,
-    checks,
-    same_seeds,
-    sample,
-    variances_of,
-)
+from cnn.ablation.analysis.comparison import Checks, Pair, Sample, checks, sample
+from cnn.ablation.analysis.effects import Contrast, Effect, contrasts, effect_of
+from cnn.ablation.analysis.pairs import Key, examples_of, finite, looks_of, pairs_of
+from cnn.ablation.analysis.race import raced
 from cnn.ablation.analysis.statistics.across import (
     iqm,
     kendalls_w,
@@ -22,7 +17,7 @@ from cnn.ablation.analysis.statistics.across import (
     rank_distribution,
     stratified_interval,
 )
-from cnn.ablation.analysis.statistics.difference import mean_interval, share_interval
+from cnn.ablation.analysis.statistics.difference import Difference, mean_interval, share_interval
 from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
 from cnn.ablation.analysis.statistics.significance import dunnett
 from cnn.ablation.analysis.statistics.verdict import (
@@ -34,10 +29,8 @@ from cnn.ablation.analysis.statistics.verdict import (
     verdicts,
 )
 from cnn.ablation.analysis.study_results import Arm, Population, SeedRun, Study
-from cnn.config.errors import UserError
 
 ALPHA = 0.05
-Key = tuple[str, str]  # network, arm
 
 
 @dataclass(frozen=True)
@@ -126,6 +119,7 @@ class Analysis:
       population: what the verdicts speak for.
       summaries: of every arm.
       comparisons: of every arm but the baselines.
+      effects: of the factors of the study, if it crosses two.
       look: which analysis this is; None before the first is due, so that nothing is judged yet.
       examples: of the test set; None if outcomes were not kept.
       noise_floor: of one run's accuracy, by network; empty if not known.
@@ -141,6 +135,7 @@ class Analysis:
     population: Population
     summaries: dict[Key, Summary]
     comparisons: dict[Key, Comparison]
+    effects: tuple[Effect, ...]
     look: InterimAnalysis | None
     examples: int | None
     noise_floor: dict[str, float]
@@ -182,14 +177,16 @@ def analyze(study: Study) -> Analysis:
       UserError: a finished run lacks the metric, or outcomes of runs are not about the same
         examples.
     """
+    study = raced(study) if study.race else study
     look, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
-    comparisons = _compare(study, summaries, look, by_example, examples is not None)
+    comparisons, effects = _compare(study, summaries, look, by_example, examples is not None)
     return Analysis(
         study=study,
         population="seeds and examples" if by_example else "seeds",
         summaries=summaries,
         comparisons=comparisons,
+        effects=effects,
         look=look,
         examples=examples,
         noise_floor=_noise_floors(study, summaries, examples),
@@ -201,7 +198,10 @@ def analyze(study: Study) -> Analysis:
 
 
 def kinds(study: Study) -> dict[Key, VerdictKind]:
-    """The verdicts of `analyze` in a word each, without intervals, advice and checks."""
+    """The verdicts of `analyze` in a word each, without intervals, advice and checks.
+
+    Effects of factors have the names of their levels in place of that of an arm.
+    """
     return {key: verdict.kind for key, verdict in _all_judged(study, judge).items()}
 
 
@@ -211,17 +211,21 @@ def full_verdicts(study: Study) -> dict[Key, Verdict]:
 
 
 def _all_judged(study: Study, rule: Callable[..., list[Verdict]]) -> dict[Key, Verdict]:
+    study = raced(study) if study.race else study
     look, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
-    pairs = _pairs(study, summaries, examples is not None)
-    return _judged(study, summaries, pairs, look, by_example, rule)
+    pairs = pairs_of(study, look, examples is not None) if look else {}
+    effects = _effects(study, look, by_example, examples is not None)
+    found, of_effects = _judged(study, summaries, pairs, effects, look, by_example, rule)
+    named = {(e.contrast.network, e.contrast.name): e.verdict for e in of_effects}
+    return found | named
 
 
 def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[Key, Summary]]:
     """Returns the analysis that is due, the size of the test set, and the runs that count."""
     look = _current_look(study)
     seeds = look.seeds if look else None
-    examples = _examples(study, seeds)
+    examples = examples_of(study, seeds)
     summaries = {
         (arm.network, arm.name): _summarize(arm, study, seeds, examples is not None)
         for arm in study.arms
@@ -250,27 +254,18 @@ def mixed_provenance(study: Study) -> tuple[str, ...]:
 def _current_look(study: Study) -> InterimAnalysis | None:
     """Returns the last analysis whose seeds have all ended, in every arm; None before the first."""
     schedule = study.analyses
+    most = max(len(arm.seeds) for arm in study.arms)
 
     def ended(seeds: int) -> bool:
-        return all(run.ended for arm in study.arms for run in arm.seeds[:seeds])
+        runs = (run for arm in study.arms for run in arm.seeds[:seeds])
+        return seeds <= most and all(run.ended for run in runs)
 
     reached = [i for i, seeds in enumerate(schedule.seeds) if ended(seeds)]
     return InterimAnalysis(reached[-1], schedule) if reached else None
 
 
-def _finite(arm: Arm, metric: str, seeds: int | None) -> tuple[SeedRun, ...]:
-    """Returns the runs up to an analysis that have a finite metric."""
-    finished = [run for run in arm.seeds[:seeds] if run.status == "finished"]
-    for run in finished:
-        if metric not in run.metrics:
-            raise UserError(
-                f"metric: {run.run_dir} has no '{metric}'; it has: {', '.join(sorted(run.metrics))}"
-            )
-    return tuple(run for run in finished if np.isfinite(run.metrics[metric]))
-
-
 def _summarize(arm: Arm, study: Study, seeds: int | None, with_outcomes: bool) -> Summary:
-    runs, counted = _finite(arm, study.metric, seeds), arm.seeds[:seeds]
+    runs, counted = finite(arm, study.metric, seeds), arm.seeds[:seeds]
     lost = [run for run in counted if run.status == "finished" and run not in runs]
     diverged = tuple(run for run in counted if run.status == "diverged" or run in lost)
     one = sample(runs, study.metric, with_outcomes)
@@ -292,40 +287,19 @@ def _interval(one: Sample, study: Study) -> tuple[float, float, float]:
     return mean_interval(one.values)
 
 
-def _examples(study: Study, seeds: int | None) -> int | None:
-    """Returns the size of the test set if the metric is the share of `correct` in every run."""
-    metric = study.metric
-    runs = [run for arm in study.arms for run in _finite(arm, metric, seeds)]
-    if metric != "accuracy" or not runs or any(run.correct is None for run in runs):
-        return None
-    sizes = {len(run.correct): run.run_dir for run in runs}
-    if len(sizes) > 1:
-        (one, first), (two, second) = list(sizes.items())[:2]
-        raise UserError(
-            f"arms: {first} was tested on {one} examples and {second} on {two}; "
-            "arms must be tested on the same data"
-        )
-    for run in runs:
-        if abs(run.correct.mean() - run.metrics[metric]) > 1e-5:
-            raise UserError(
-                f"{run.run_dir}: its kept predictions give an accuracy of "
-                f"{run.correct.mean():.5f} and its result says {run.metrics[metric]:.5f}; "
-                "evaluate or train the run again"
-            )
-    return next(iter(sizes))
-
-
 def _compare(
     study: Study,
     summaries: dict[Key, Summary],
     look: InterimAnalysis | None,
     by_example: bool,
     with_outcomes: bool,
-) -> dict[Key, Comparison]:
-    pairs = _pairs(study, summaries, with_outcomes)
+) -> tuple[dict[Key, Comparison], tuple[Effect, ...]]:
+    pairs = pairs_of(study, look, with_outcomes) if look else {}
+    sizes = _effects(study, look, by_example, with_outcomes)
+    judged, effects = _judged(study, summaries, pairs, sizes, look, by_example, verdicts)
     dunnett_p = _dunnett(study, summaries)
     results = {}
-    for key, result in _judged(study, summaries, pairs, look, by_example, verdicts).items():
+    for key, result in judged.items():
         arm, one = summaries[key].arm, pairs.get(key)
         if one is None:
             results[key] = Comparison(arm, result, False, None)
@@ -334,34 +308,62 @@ def _compare(
             if study.described.unit == "%":
                 result = _possible(result)
             results[key] = Comparison(arm, result, one.by_seed, other)
-    return results
+    return results, effects
+
+
+def _effects(
+    study: Study, look: InterimAnalysis | None, by_example: bool, with_outcomes: bool
+) -> dict[Contrast, Difference | None]:
+    """Returns the size of every effect of the factors; None where it cannot be judged yet."""
+    found: dict[Contrast, Difference | None] = {}
+    for contrast in contrasts(study.factors, study.networks) if study.factors else ():
+        seeds = look.seeds if look else 0
+        runs = {a.name: finite(a, study.metric, seeds) for a in study.of_network(contrast.network)}
+        samples = {
+            name: sample(each, study.metric, with_outcomes)
+            for name, each in runs.items()
+            if len(each) == seeds >= FEWEST_SEEDS
+        }
+        found[contrast] = effect_of(contrast, samples, study.paired, by_example, study.units)
+    return found
 
 
 def _judged(
     study: Study,
     summaries: dict[Key, Summary],
     pairs: dict[Key, Pair],
+    effects: dict[Contrast, Difference | None],
     look: InterimAnalysis | None,
     by_example: bool,
     rule: Callable[..., list[Verdict]],
-) -> dict[Key, Verdict]:
-    """Applies `verdicts` or `judge` to the arms that can be judged; says why others cannot."""
+) -> tuple[dict[Key, Verdict], tuple[Effect, ...]]:
+    """Applies `verdicts` or `judge` to what can be judged; says why other arms cannot.
+
+    Arms and effects are one family, but for the A/A controls.
+    """
     keys = [key for key in summaries if key[1] != study.baseline]
-    judged = dict.fromkeys(keys)
+    judged, of_effects = dict.fromkeys(keys), []
     for controls in (False, True):
         family = [key for key in keys if (key[1] == study.aa_arm) == controls]
+        more = [] if controls else list(effects.values())
+        differences = [
+            pairs[k].difference(by_example, study.units) if k in pairs else None for k in family
+        ]
         found = rule(
-            [pairs[k].difference(by_example, study.units) if k in pairs else None for k in family],
+            [*differences, *more],
             study.margin,
             alpha=ALPHA,
             higher_is_better=study.higher_is_better,
-            look=look,
+            look=[*looks_of(study, family, look), *[look] * len(more)],
         )
-        judged |= dict(zip(family, found, strict=True))
+        judged |= dict(zip(family, found[: len(family)], strict=True))
+        of_effects += found[len(family) :]
+    unjudged = Verdict("interim" if look is None else "unranked")
+    said = (verdict if verdict.judged else unjudged for verdict in of_effects)
     return {
         key: found if key in pairs else Verdict(_unjudged(summaries[key], look))
         for key, found in judged.items()
-    }
+    }, tuple(Effect(contrast, verdict) for contrast, verdict in zip(effects, said, strict=True))
 
 
 def _possible(found: Verdict) -> Verdict:
@@ -376,34 +378,6 @@ def _unjudged(summary: Summary, look: InterimAnalysis | None) -> VerdictKind:
     if summary.diverged:
         return "unstable"
     return "interim" if look is None else "unranked"
-
-
-def _pairs(study: Study, summaries: dict[Key, Summary], with_outcomes: bool) -> dict[Key, Pair]:
-    """Returns every arm that can be judged, with its baseline."""
-    look = _current_look(study)
-    if look is None:
-        return {}
-    pairs = {}
-    for network in study.networks:
-        whole = {
-            s.arm.name: sample(s.runs, study.metric, with_outcomes)
-            for (of, _), s in summaries.items()
-            if of == network and _is_whole(s, look.seeds)
-        }
-        if study.baseline not in whole:
-            continue
-        variances, baseline = variances_of(whole), whole[study.baseline]
-        for name, one in whole.items():
-            if name != study.baseline:
-                by_seed = study.paired and same_seeds(one, baseline)
-                both = variances[name], variances[study.baseline]
-                pairs[network, name] = Pair(one, baseline, both, by_seed)
-    return pairs
-
-
-def _is_whole(summary: Summary, seeds: int) -> bool:
-    """Whether every seed of an analysis, 3 or more, has a finite metric."""
-    return len(summary.runs) == seeds >= FEWEST_SEEDS
 
 
 def _rankable(study: Study, summaries: dict[Key, Summary], network: str) -> list[Summary]:

@@ -62,6 +62,9 @@ class Arm:
         see `cnn.ablation.planning.factors`.
       step_time_ms: measured time of a training step, in milliseconds.
       seeds: its runs, in the order in which the study planned them.
+      copy_of: the arm that this one repeats at the cost of the baseline; "": none.
+      stopped: place in the schedule of the analysis that decided it in a race, after which it takes
+        no seeds; None: it takes all.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Arm:
     differs: tuple[str, ...] = ()
     step_time_ms: float | None = None
     seeds: tuple[SeedRun, ...] = ()
+    copy_of: str = ""
+    stopped: int | None = None
 
     @property
     def confounded(self) -> bool:
@@ -82,6 +87,24 @@ class Arm:
     def finished(self) -> tuple[SeedRun, ...]:
         """The runs that have a result."""
         return tuple(run for run in self.seeds if run.status == "finished")
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What an arm tried on the validation part before its judged seeds were trained.
+
+    Attributes:
+      arm: with its network, in a study of several.
+      chosen: "field=value" texts that it is trained with.
+      tried: of every combination, its texts and the metric of each tuning seed; None of a seed that
+        failed.
+      metric: of the validation part.
+    """
+
+    arm: str
+    chosen: tuple[str, ...]
+    tried: tuple[tuple[tuple[str, ...], tuple[float | None, ...]], ...]
+    metric: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +128,14 @@ class Study:
         "speaker"; "": they are independent.
       units: int `[examples]`, the unit of each test example; None: they are independent.
       schedule: when the study is analyzed; None: once, when all seeds are in.
+      race: whether an arm that an analysis decides takes no further seeds.
+      tuning: what every arm tried; () if nothing was tuned.
+      factors: two of (name, levels, the reference first), whose combinations the arms are; ().
       registered: SHA-256 of what was registered before training; "" if nothing was.
       changed: what is asked for now and was not when the study began, one sentence each.
       base_config: file that every arm starts from.
       match: what arms were matched by, see `StudyPlan`; "": nothing.
+      matched: what copies of arms have in common with the baseline, see `StudyPlan`; "": none.
       under_load: whether runs trained at the same time, so that step times cannot be compared.
       versions, hardware, commit, command: how to reproduce.
     """
@@ -126,12 +153,16 @@ class Study:
     unit: str = ""
     units: np.ndarray | None = None
     schedule: AnalysisSchedule | None = None
+    race: bool = False
+    tuning: tuple[Tuned, ...] = ()
+    factors: tuple[tuple[str, tuple[str, ...]], ...] = ()
     registered: str = ""
     changed: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
     base_config: str = ""
     match: str = ""
+    matched: str = ""
     under_load: bool = False
     commit: str = ""
     command: str = ""

@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnn.ablation.execution.due import is_open
 from cnn.ablation.execution.local_pool import threads
-from cnn.ablation.execution.worker import is_open, record_failure, work
+from cnn.ablation.execution.worker import record_failure, work
 from cnn.ablation.planning.study_plan import Run
 from cnn.config.errors import UserError
 from cnn.training.claim import HEARTBEAT

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
     if not file.is_file():
         return "", ()
     record = json.loads(file.read_text())
-    before, now = record["content"], _content(folder.plan())
-    if _digest(before) != record["sha256"]:
+    now = _content(folder.plan())
+    if _digest(record["content"]) != record["sha256"]:
         raise UserError(f"{file}: its hash is not that of its content: it was changed")
+    before = _defaults() | record["content"]
     changed = tuple(
         f"{name}: {before.get(name)} -> {now.get(name)} since it was registered"
         for name in sorted(before.keys() | now.keys())
@@ -59,13 +60,21 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
 
 
 def _content(plan: StudyPlan) -> dict[str, Any]:
-    """Returns what decides the verdicts: the plan, and the config of every arm."""
+    """Returns what decides the verdicts: the plan, and the config of every arm before tuning."""
+    plan = replace(plan, tuned={})
     configs = {
         name: fingerprint(runs[0].load().config) for name, runs in arms_of(plan, Path()).items()
     }
     content = asdict(plan) | {"seeds": list(plan.seeds), "configs": configs}
     del content["name"]
     return json.loads(json.dumps(content))
+
+
+def _defaults() -> dict[str, Any]:
+    """What a registration says of the fields of a plan that are younger than it."""
+    known = {f.name: f.default for f in fields(StudyPlan) if f.default is not MISSING}
+    made = (f for f in fields(StudyPlan) if f.default_factory is not MISSING)
+    return json.loads(json.dumps(known | {f.name: f.default_factory() for f in made}))
 
 
 def _digest(content: dict[str, Any]) -> str:

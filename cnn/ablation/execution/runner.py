@@ -1,16 +1,19 @@
 """Runs a study: starts a pool of workers, and shows progress and time left."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from cnn.ablation.execution.due import due_runs, has_phases, is_open
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.task import Task
-from cnn.ablation.execution.worker import is_open, seed_by_seed
-from cnn.ablation.planning.study_plan import Run, arms_of
+from cnn.ablation.execution.tuning import choose
+from cnn.ablation.planning.study_plan import Run, StudyPlan
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption
 
@@ -42,23 +45,49 @@ def run_study(
     Returns:
       The signal that stopped it, if one did.
     """
-    plan = folder.plan()
-    runs = seed_by_seed(arms_of(plan, folder.path))
-    for run in task.share(runs):
-        failure_file(run.folder).unlink(missing_ok=True)
     console = Console(highlight=False)
-    console.print(
-        f"{plan.name}: {len(runs)} runs, {sum(map(is_open, runs))} of them to train", markup=False
-    )
     if task != Task():
         console.print(f"this is task {task}, counted from 0; it begins with its own share")
+    plan, known = folder.plan(), set()
     with Interruption() as interruption:
-        pool = start_pool(runs)
-        try:
-            _watch(pool, runs, console, interruption)
-        finally:
-            pool.stop()
+        while interruption.signal is None:
+            runs = due_runs(folder)
+            for run in task.share([run for run in runs if run.folder not in known]):
+                failure_file(run.folder).unlink(missing_ok=True)
+            known |= {run.folder for run in runs}
+            _say(plan, runs, console)
+            pool = start_pool(runs)
+            try:
+                _watch(pool, runs, console, interruption)
+            finally:
+                pool.stop()
+            if interruption.signal is None and not _go_on(folder, known):
+                break
     return interruption.signal
+
+
+def _say(plan: StudyPlan, runs: list[Run], console: Console) -> None:
+    what = "runs"
+    if plan.race:
+        what = f"runs until the analysis at {max(Counter(run.arm for run in runs).values())} seeds"
+    if plan.tune and not plan.tuned:
+        what = "runs to tune the arms"
+    console.print(
+        f"{plan.name}: {len(runs)} {what}, {sum(map(is_open, runs))} of them to train", markup=False
+    )
+
+
+def _go_on(folder: StudyFolder, known: set[Path]) -> bool:
+    """Tunes the arms if that is due; returns whether there are runs that were not due before."""
+    if not has_phases(folder.plan()):
+        return False
+    runs = due_runs(folder)
+    if folder.plan().tune and not folder.plan().tuned:
+        if any(map(is_open, runs)):
+            return False
+        choose(folder)
+        runs = due_runs(folder)
+    return any(run.folder not in known for run in runs)
 
 
 def _watch(pool: Pool, runs: list[Run], console: Console, interruption: Interruption) -> None:

@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,12 @@ FROZEN = (
     "paired",
     "population",
     "unit",
+    "factors",
+    "tune",
+    "tuning_seeds",
+    "race",
     "match",
+    "matched",
     "repeat_baseline",
 )
 
@@ -55,6 +60,15 @@ class StudyFolder:
         """The independent unit of each test example."""
         return self.path / "units.json"
 
+    @property
+    def tuning_file(self) -> Path:
+        """Where it is told what every arm tried, and what it is trained with."""
+        return self.path / "tuning.json"
+
+    def tuning(self) -> dict[str, Any]:
+        """Reads full name of an arm -> {"chosen", "tried"}; {} before the arms are tuned."""
+        return read_json(self.tuning_file) if self.tuning_file.is_file() else {}
+
     def begin(self, plan: StudyPlan, config: str, overrides: Sequence[str]) -> None:
         """Records the plan; arms and seeds may be added to a study with results.
 
@@ -72,7 +86,12 @@ class StudyFolder:
             raise UserError(
                 f"--workdir: {self.path} is not empty and holds no study; choose another folder"
             )
-        for runs in arms_of(plan, self.path).values():
+        if self.tuning_file.is_file() and list(plan.arms) != list(self.plan().arms):
+            raise UserError(
+                f"arms: the study in {self.path} is tuned, and others were not; choose another "
+                "folder"
+            )
+        for runs in arms_of(self._tuned(plan), self.path).values():
             for run in runs:
                 folder = RunFolder(run.folder)
                 if not folder.config_file.is_file():
@@ -100,12 +119,13 @@ class StudyFolder:
             "planned": len(plan.analyses),
             "began_with": list(plan.arms),
         }
-        if not self.file.is_file() or not self.has_results():
+        begun = self.file.is_file() and (self.has_results() or self.tuning_file.is_file())
+        if not begun:
             return fresh
         known, before = self.description(), self.plan()
         for name in FROZEN:
             old, new = getattr(before, name), getattr(plan, name)
-            if old != new:
+            if json.dumps(old) != json.dumps(new):  # A tuple is read as a list.
                 raise UserError(
                     f"{name}: {old!r} -> {new!r}: the study in {self.path} has results, so what "
                     "decides its verdicts is frozen; choose another folder"
@@ -164,7 +184,7 @@ class StudyFolder:
         said, plan = self.description(), self.plan()
         asked = (config, Path(config.partition(":")[0]).read_text(), list(overrides))
         same = asked == (said["file"], said["text"], said["overrides"])
-        return plan if same and plan.match == "time" else None
+        return plan if same and "time" in (plan.match, plan.matched) else None
 
     def description(self) -> dict[str, Any]:
         """Reads {"plan", "file", "text", "overrides", "analyses", "planned", "began_with"}.
@@ -181,8 +201,11 @@ class StudyFolder:
         return read_json(self.file, kinds)
 
     def plan(self) -> StudyPlan:
-        """Reads the plan."""
-        return StudyPlan(**self.description()["plan"])
+        """Reads the plan, with what its arms were tuned to."""
+        return self._tuned(StudyPlan(**self.description()["plan"]))
+
+    def _tuned(self, plan: StudyPlan) -> StudyPlan:
+        return replace(plan, tuned={arm: told["chosen"] for arm, told in self.tuning().items()})
 
     def command(self) -> str:
         """Returns the command that ran the study."""

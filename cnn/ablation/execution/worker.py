@@ -13,11 +13,12 @@ from pathlib import Path
 
 import jax
 
+from cnn.ablation.execution.due import due_runs, has_phases, is_open
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
-from cnn.ablation.execution.suites_of_run import measure_missing, missing
+from cnn.ablation.execution.suites_of_run import measure_missing
 from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
-from cnn.ablation.planning.study_plan import Run, arms_of
+from cnn.ablation.planning.study_plan import Run
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.claim import HEARTBEAT, Claim
@@ -25,7 +26,7 @@ from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.replicas import Ending, train_replicas
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import write_atomically
 from cnn.training.start import use_compilation_cache
 
 
@@ -53,14 +54,9 @@ def blame(runs: list[Run], sentence: str) -> None:
             record_failure(run, sentence)
 
 
-def is_open(run: Run) -> bool:
-    """Whether a run has neither failed nor been trained and evaluated completely."""
-    if failure_file(run.folder).exists():
-        return False
-    return not RunFolder(run.folder).result_file.exists() or bool(missing(run))
-
-
-def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
+def work(
+    runs: list[Run], replicas: int = 1, patience: float = PATIENCE, to_end: bool = False
+) -> int:
     """Trains every open, unclaimed run; returns an exit code.
 
     A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
@@ -71,10 +67,11 @@ def work(runs: list[Run], replicas: int = 1, patience: float = PATIENCE) -> int:
       runs: of the study, in the order to train them in.
       replicas: seeds of one arm that are trained together in one process.
       patience: seconds without progress after which this process releases its runs and ends.
+      to_end: waits for the runs that others train, because more depends on them.
     """
     while True:
         code, waiting = _pass(runs, replicas, patience)
-        if code or not waiting:
+        if code or not (waiting or (to_end and any(map(is_open, runs)))):
             return code
         time.sleep(HEARTBEAT)
 
@@ -160,11 +157,6 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def seed_by_seed(arms: dict[str, list[Run]]) -> list[Run]:
-    """Orders runs by seed, so that arms of an unfinished study have similar numbers of seeds."""
-    return [run for runs in zip(*arms.values(), strict=True) for run in runs]
-
-
 def stop_without(runner: int) -> None:
     """Asks this process to stop, as its runner would, once that is gone.
 
@@ -187,9 +179,10 @@ def main(workdir: str, task: str, replicas: str, patience: str) -> int:
     if int(replicas):
         jax.config.update("jax_num_cpu_devices", int(replicas))
     folder = StudyFolder(Path(workdir))
-    runs = parse_task(task).order(seed_by_seed(arms_of(folder.plan(), folder.path)))
+    runs = parse_task(task).order(due_runs(folder))
     accelerators = 1 if jax.default_backend() == "cpu" else jax.device_count()
-    return work(runs, int(replicas) or accelerators, float(patience))
+    to_end = has_phases(folder.plan())
+    return work(runs, int(replicas) or accelerators, float(patience), to_end)
 
 
 if __name__ == "__main__":

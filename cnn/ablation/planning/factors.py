@@ -83,13 +83,19 @@ def _apart(mine: int | None, other: int | None) -> bool:
     return abs(mine - other) > TOLERANCE * other
 
 
-def factors_of(config: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> Factors:
+def factors_of(
+    config: ConfigDict,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    tuned: tuple[str, ...] = (),
+) -> Factors:
     """Returns the factors of the network and the recipe of a config.
 
     Args:
       config: of a run.
       input_shape: `[*spatial, C]` of one example.
       num_classes: of the data.
+      tuned: fields that every arm chose in the same way, which makes them no factor.
     """
     model = models.build(config.model, num_classes)
     cost = count(model, input_shape)
@@ -107,7 +113,8 @@ def factors_of(config: ConfigDict, input_shape: tuple[int, ...], num_classes: in
         recipe=tuple(
             (name, value)
             for name, value in leaves(config)
-            if not name.startswith(("model.", "log.", "seed")) and name not in FREE_FIELDS
+            if not name.startswith(("model.", "log.", "seed"))
+            and name not in (*FREE_FIELDS, *tuned)
         ),
     )
 

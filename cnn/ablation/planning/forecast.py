@@ -89,14 +89,22 @@ class Forecast:
 
     @property
     def runs(self) -> int:
-        """Trainings in all."""
+        """Trainings that are judged."""
         return len(self.arms) * len(self.plan.seeds)
+
+    @property
+    def tuning_runs(self) -> int:
+        """Trainings that tune the arms; the repeated baselines take what theirs chose."""
+        each = len(self.plan.settings) * self.plan.tuning_seeds
+        return each * (len(self.arms) - len(self.repeats))
 
     @property
     def seconds(self) -> float:
         """Expected time of the whole study."""
         each = [self.times[self.repeats.get(name, name)] for name in self.arms if self._works(name)]
         training = len(self.plan.seeds) * sum(time.run for time in each)
+        tried = len(self.plan.settings) * self.plan.tuning_seeds
+        training += tried * sum(time.run for time in self.times.values())
         compiling = sum(time.compile for time in self.times.values())
         return (training + compiling) / self.workers
 
@@ -197,7 +205,7 @@ def _differs(
     plan: StudyPlan, first: dict[str, Run], probes: dict[str, Probe], dataset: Dataset
 ) -> dict[str, tuple[str, ...]]:
     found = {
-        name: factors_of(probe.config, dataset.input_shape, dataset.num_classes)
+        name: factors_of(probe.config, dataset.input_shape, dataset.num_classes, tuple(plan.tune))
         for name, probe in probes.items()
     }
     baselines = {

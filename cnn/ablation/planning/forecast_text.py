@@ -56,6 +56,17 @@ def _cost(forecast: Forecast) -> list[str]:
         f"{REPEATS} steps per arm. Estimate includes one compilation per arm, excludes "
         "checkpointing and process start."
     ]
+    if forecast.tuning_runs:
+        told.append(
+            f"Tuning: {plural(len(plan.settings), 'setting')} with "
+            f"{plural(plan.tuning_seeds, 'seed')} for every arm are {forecast.tuning_runs} more "
+            "runs, which are included in the time and not judged."
+        )
+    if plan.race:
+        told.append(
+            f"A race: what the analyses at {listed([str(n) for n in plan.looks[:-1]])} seeds "
+            "decide takes no further seeds, so this is the most that it takes."
+        )
     if plan.suites:
         told.append(f"Measuring {', '.join(plan.suites)} on every run is not included either.")
     if forecast.repeats:

@@ -11,12 +11,15 @@ from cnn import models
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded
-from cnn.cost.count import macs
+from cnn.cost.count import network_cost
 from cnn.data import Dataset, open_dataset
 from cnn.training.plan import make_training_plan
 
 TOLERANCE = 0.02  # relative
 FIELDS = ("width", "epochs", "time")
+# What `matched` makes equal -> the field's way to it, and what is counted.
+COSTS = {"macs": ("width", "macs"), "parameters": ("width", "parameters"), "time": ("time", "")}
+LABELS = {"macs": "MACs", "parameters": "parameters", "time": "time"}
 _STEPS = (1, 2, 4, 8)  # channels that one stage is changed by in the last search
 _ROUNDS = 12
 _TIMED = 15  # steps of each arm in one measurement
@@ -35,18 +38,54 @@ def matched(plan: StudyPlan) -> StudyPlan:
     """
     if plan.match not in FIELDS:
         raise UserError(f"match: unknown '{plan.match}': {did_you_mean(plan.match, FIELDS)}")
+    return _changed(plan, _texts(plan, plan.match, "macs"))
+
+
+def with_matched(plan: StudyPlan) -> StudyPlan:
+    """Returns the plan with a copy of every arm whose cost `plan.matched` makes the baseline's.
+
+    "macs" and "parameters" are reached by width, "time" by the number of steps, as `matched` does.
+    An arm that costs as much as it is gets no copy.
+
+    Raises:
+      UserError: see `matched`.
+    """
+    if plan.matched not in COSTS:
+        raise UserError(f"matched: unknown '{plan.matched}': {did_you_mean(plan.matched, COSTS)}")
+    texts = _texts(plan, *COSTS[plan.matched])
+    copies = {
+        f"{name}, equal {LABELS[plan.matched]}": name
+        for name, text in texts.items()
+        if text not in _unchanged(plan, name)
+    }
+    copied = replace(plan, arms={copy: plan.arms[name] for copy, name in copies.items()})
+    changed = _changed(copied, {copy: texts[name] for copy, name in copies.items()})
+    return replace(plan, arms={**plan.arms, **changed.arms}, copies=copies)
+
+
+def _unchanged(plan: StudyPlan, name: str) -> tuple[str, str]:
+    """Returns the texts that would leave an arm as it is."""
+    config = plan.load((*plan.shared, *plan.arms[name])).config
+    steps = make_training_plan(config, len(open_dataset(config.data).train), 1).total_steps
+    widths = models.resolve(config.model).get("features", ())
+    return f"model.features={','.join(map(str, widths))}", f"train.duration={steps} steps"
+
+
+def _texts(plan: StudyPlan, change: str, quantity: str) -> dict[str, str]:
+    """Returns the override that matches each arm to the baseline."""
     if plan.networks:
         raise UserError("match: works in a study of one network; leave networks out")
     loaded = {name: plan.load((*plan.shared, *own)) for name, own in plan.arms.items()}
     dataset = open_dataset(loaded[plan.baseline].config.data)
-    if plan.match == "time":
-        return _changed(plan, _match_times(plan, len(dataset.train)))
-    change = {"width": _match_width, "epochs": _match_epochs}[plan.match]
+    if change == "time":
+        return _match_times(plan, len(dataset.train))
     others = {name: one for name, one in loaded.items() if name != plan.baseline}
     baseline = loaded[plan.baseline]
-    return _changed(
-        plan, {name: change(name, one, baseline, dataset) for name, one in others.items()}
-    )
+    if change == "epochs":
+        return {name: _match_epochs(name, one, baseline, dataset) for name, one in others.items()}
+    return {
+        name: _match_width(name, one, baseline, dataset, quantity) for name, one in others.items()
+    }
 
 
 def _changed(plan: StudyPlan, texts: Mapping[str, str]) -> StudyPlan:
@@ -116,7 +155,7 @@ def _steps_in_time(name: str, ratios: list[float], wanted: int) -> str:
 
 def _match_epochs(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> str:
     def an_epoch(config: ConfigDict) -> int:
-        return _macs(config.model, dataset) * config.train.batch_size
+        return _cost(config.model, dataset) * config.train.batch_size
 
     def steps(config: ConfigDict) -> int:
         return make_training_plan(config, len(dataset.train), 1).total_steps
@@ -127,12 +166,12 @@ def _match_epochs(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) ->
     return f"train.duration={found} steps"
 
 
-def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> str:
+def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset, quantity: str) -> str:
     if "features" not in models.MODELS[arm.config.model.name].reads:
         raise UserError(
             f"match: arm '{name}': {arm.config.model.name} has fixed widths; match by epochs"
         )
-    wanted = _macs(baseline.config.model, dataset)
+    wanted = _cost(baseline.config.model, dataset, quantity)
     known: dict[tuple[int, ...], int] = {}
 
     def cost(widths: tuple[int, ...]) -> int:
@@ -140,7 +179,7 @@ def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> 
             model = arm.config.model.copy_and_resolve_references()
             with model.unlocked():
                 model.features = widths
-            known[widths] = _macs(model, dataset)
+            known[widths] = _cost(model, dataset, quantity)
         return known[widths]
 
     def misses(widths: tuple[int, ...]) -> float:
@@ -164,7 +203,7 @@ def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset) -> 
             break
         widths = nearer
     told = ",".join(map(str, widths))
-    _check(name, cost(widths), wanted, f"model.features={told}")
+    _check(name, cost(widths), wanted, f"model.features={told}", quantity)
     return f"model.features={told}"
 
 
@@ -177,8 +216,8 @@ def _near(widths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
                     yield (*widths[:i], changed, *widths[i + 1 :])
 
 
-def _macs(model: ConfigDict, dataset: Dataset) -> int:
-    found = macs(model, dataset.input_shape, dataset.num_classes)
+def _cost(model: ConfigDict, dataset: Dataset, quantity: str = "macs") -> int:
+    found = network_cost(model, dataset.input_shape, dataset.num_classes).total(quantity)
     if found is None:
         raise UserError(
             f"match: the MACs of {model.name} with model.downsample={model.downsample} are not "
@@ -187,10 +226,10 @@ def _macs(model: ConfigDict, dataset: Dataset) -> int:
     return found
 
 
-def _check(name: str, found: int, wanted: int, nearest: str) -> None:
+def _check(name: str, found: int, wanted: int, nearest: str, quantity: str = "macs") -> None:
     if abs(found - wanted) > TOLERANCE * wanted:
         raise UserError(
             f"match: arm '{name}' cannot be matched within {100 * TOLERANCE:g} %: the nearest, "
-            f"{nearest}, takes {found / wanted:.2f} times the baseline's MACs; start it "
-            "from other widths, or a longer training"
+            f"{nearest}, takes {found / wanted:.2f} times the baseline's {LABELS[quantity]}; start "
+            "it from other widths, or a longer training"
         )

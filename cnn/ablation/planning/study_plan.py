@@ -5,9 +5,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 from cnn.ablation.analysis.study_results import POPULATIONS, Population
+from cnn.config.durations import to_examples
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load, ready_configs
 from cnn.config.metric import METRICS, Metric
@@ -17,11 +19,12 @@ from cnn.evaluation.suites import SUITES, chosen
 
 # What every run measures at its end.
 FINAL = ("accuracy", "top5_accuracy", "loss")
-# Seeds of the arm that repeats the baseline; far from any that a study lists.
+# Seeds of the arm that repeats the baseline, and of tuning; far from any that a study lists.
 _AA_SEEDS = 1_000_000
+_TUNING_SEEDS = 2_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyPlan:
     """What a study file describes.
 
@@ -29,6 +32,9 @@ class StudyPlan:
       name: title of the report.
       config: the base config file, with ":arg" if it takes one.
       arms: name -> "field=value" overrides of the base config, one of them the baseline's.
+      factors: instead of arms, two factors: name -> level -> overrides, the reference level first.
+        Every level of one meets every level of the other in an arm "LEVEL + LEVEL"; the report adds
+        main effects and the interaction. The baseline is the arm of both reference levels.
       shared: overrides of every arm, applied before its own.
       networks: name -> overrides, applied between the two; every arm is trained in each network and
         compared with the baseline of its network. {}: one network, the config's.
@@ -48,9 +54,17 @@ class StudyPlan:
         every example is independent of the others.
       looks: numbers of seeds at which the study is analyzed and may be stopped, the last one the
         planned total; (): it is analyzed once, when all seeds are in.
+      tune: field -> values that every arm tries, in all combinations, before the judged seeds are
+        trained: the best on the validation part is what the arm is trained with.
+      tuning_seeds: how many seeds try each combination, none of which is judged.
+      tuned: "NETWORK: ARM" or "ARM" -> overrides that were chosen; a study file leaves it out.
+      race: an arm that an interim analysis of `looks` decides takes no further seeds.
       match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
         those of the baseline; "time": epochs, until their seconds are; see `matching.py`. "":
         nothing.
+      matched: "macs", "parameters" or "time": every arm that costs another amount than the baseline
+        is trained a second time at the baseline's cost, and the report has a table of each.
+      copies: name of such a second arm -> its first; a study file leaves it out.
       suites: what eval.py measures on the test set of every finished run, such as
         "shift(images=1000)"; its metrics, such as "circular_grid, consistency", can decide too.
       plugins: files that are loaded first, beside the study file or with a path from here; see
@@ -61,8 +75,9 @@ class StudyPlan:
 
     name: str
     config: str
-    arms: Mapping[str, Sequence[str]]
-    baseline: str
+    arms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    factors: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    baseline: str = ""
     seeds: Sequence[int]
     margin: float
     shared: Sequence[str] = ()
@@ -73,7 +88,13 @@ class StudyPlan:
     population: Population = "seeds and examples"
     unit: str = ""
     looks: Sequence[int] = ()
+    race: bool = False
+    tune: Mapping[str, Sequence[str | float]] = field(default_factory=dict)
+    tuning_seeds: int = 1
+    tuned: Mapping[str, Sequence[str]] = field(default_factory=dict)
     match: str = ""
+    matched: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
     suites: Sequence[str] = ()
     plugins: Sequence[str] = ()
     repeat_baseline: bool = True
@@ -99,6 +120,17 @@ class StudyPlan:
     def stored_margin(self) -> float:
         """The margin in units of the metric as it is stored."""
         return self.margin / self.described.scale
+
+    @property
+    def settings(self) -> list[tuple[str, ...]]:
+        """The overrides that every arm tries, one combination each; [] without tuning."""
+        each = [[f"{name}={value}" for value in values] for name, values in self.tune.items()]
+        return list(product(*each)) if each else []
+
+    @property
+    def validated(self) -> str:
+        """The metric of the validation part that tuning goes by: that of the study, or accuracy."""
+        return self.metric if self.metric in FINAL else "accuracy"
 
     @property
     def analyses(self) -> tuple[int, ...]:
@@ -151,6 +183,7 @@ def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] 
     with mistakes_told(file):
         module = import_file(file, f"study_{Path(file).stem}")
         plan = module.get_study(argument) if argument else module.get_study()
+    plan = _crossed(plan, path) if plan.factors else plan
     config, colon, of_config = plan.config.partition(":")
     config = find_file(config, f"{path}: config", ready_configs(), beside=file)
     found = [find_file(plugin, f"{path}: plugins", beside=file) for plugin in plan.plugins]
@@ -164,6 +197,28 @@ def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] 
     _check_overrides(plan, overrides)
     _check(plan, path)
     return plan
+
+
+def _crossed(plan: StudyPlan, path: str) -> StudyPlan:
+    """Returns the plan with an arm for every combination of the levels of its two factors."""
+    if plan.arms or plan.baseline:
+        raise UserError(f"{path}: factors: make the arms and the baseline; leave those out")
+    levels = list(plan.factors.values())
+    if len(levels) != 2 or min(map(len, levels)) < 2:
+        raise UserError(f"{path}: factors: give two, each with 2 levels or more")
+    arms = {
+        cell_name(one, other): (*first, *second)
+        for one, first in levels[0].items()
+        for other, second in levels[1].items()
+    }
+    if len(arms) < len(levels[0]) * len(levels[1]):
+        raise UserError(f"{path}: factors: two arms are called the same; rename a level")
+    return replace(plan, arms=arms, baseline=next(iter(arms)))
+
+
+def cell_name(one: str, other: str) -> str:
+    """Returns the name of the arm of two levels."""
+    return f"{one} + {other}"
 
 
 def _check_overrides(plan: StudyPlan, overrides: Sequence[str]) -> None:
@@ -196,6 +251,7 @@ def _check(plan: StudyPlan, path: str) -> None:
             )
     _check_metric(plan, path)
     _check_rule(plan, path)
+    _check_tuning(plan, path)
     _check_configs(plan, path)
 
 
@@ -239,12 +295,38 @@ def _check_rule(plan: StudyPlan, path: str) -> None:
             f"{path}: looks: {looks} have to begin at 3 seeds or more, increase, and end at the "
             f"{len(plan.seeds)} seeds of the study"
         )
+    if plan.race and len(looks) < 2:
+        raise UserError(f"{path}: race: arms can stop at planned looks alone; give looks")
+    if plan.match and plan.matched:
+        raise UserError(f"{path}: matched: trains both, and match the matched arms; leave one out")
+    if plan.race and plan.factors:
+        raise UserError(f"{path}: race: the effects of factors need the seeds of all arms")
     try:
         groups = re.compile(plan.unit).groups
     except re.error as error:
         raise UserError(f"{path}: unit: '{plan.unit}' is no pattern: {error}") from error
     if plan.unit and groups != 1:
         raise UserError(f"{path}: unit: '{plan.unit}' has {groups} groups; give it one, the name")
+
+
+def _check_tuning(plan: StudyPlan, path: str) -> None:
+    if not plan.tune:
+        return
+    if plan.tuning_seeds < 1 or not all(plan.tune.values()):
+        raise UserError(f"{path}: tune: give at least one value for each field, and tuning_seeds")
+    twice = {"model.features", "train.duration"} & set(plan.tune)
+    if (plan.match or plan.matched) and twice:
+        raise UserError(f"{path}: tune: {twice.pop()} is what arms are matched by; leave it out")
+    if max(plan.seeds) >= _AA_SEEDS:
+        raise UserError(f"{path}: seeds: those from {_AA_SEEDS:,} on are for controls and tuning")
+    for name in plan.arms:
+        data = plan.load((*plan.shared, *plan.arms[name], *plan.settings[0])).config.data
+        held_out = to_examples(data.validation, "data.validation", examples=1_000_000)
+        if not (held_out or data.validation_split):
+            raise UserError(
+                f"{path}: tune: there is no validation part to choose by; set data.validation, "
+                "such as 10%"
+            )
 
 
 def _check_configs(plan: StudyPlan, path: str) -> None:
@@ -278,6 +360,36 @@ def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
     return runs
 
 
+def arm_overrides(plan: StudyPlan, network: str, arm: str) -> tuple[str, ...]:
+    """Returns an arm's own overrides, with those that it was tuned to."""
+    return (*plan.arms[arm], *plan.tuned.get(_full_name(network, arm), ()))
+
+
+def tuning_runs(plan: StudyPlan, workdir: Path) -> dict[str, list[list[Run]]]:
+    """Returns the runs of every combination that every arm tries, by the full name of the arm."""
+    found = {}
+    for network in plan.networks or ("",):
+        for arm in plan.arms:
+            own = (*plan.shared, *plan.networks.get(network, ()), *plan.arms[arm])
+            folder = workdir / "tuning" / folder_name(network) / folder_name(arm)
+            found[_full_name(network, arm)] = [
+                [
+                    Run(
+                        arm=f"{arm}, setting {i}",
+                        seed=seed,
+                        folder=folder / f"setting-{i}" / f"seed-{seed}",
+                        config=plan.config,
+                        overrides=(*own, *setting, f"seed={seed}"),
+                        network=network,
+                        plugins=tuple(plan.plugins),
+                    )
+                    for seed in range(_TUNING_SEEDS, _TUNING_SEEDS + plan.tuning_seeds)
+                ]
+                for i, setting in enumerate(plan.settings)
+            ]
+    return found
+
+
 def _full_name(network: str, arm: str) -> str:
     return f"{network}: {arm}" if network else arm
 
@@ -285,7 +397,7 @@ def _full_name(network: str, arm: str) -> str:
 def _runs(plan: StudyPlan, workdir: Path, network: str, arm: str, first: int) -> list[Run]:
     name = plan.aa_arm if first else arm
     folder = workdir / folder_name(network) / folder_name(name)
-    own = (*plan.shared, *plan.networks.get(network, ()), *plan.arms[arm])
+    own = (*plan.shared, *plan.networks.get(network, ()), *arm_overrides(plan, network, arm))
     return [
         Run(
             arm=name,

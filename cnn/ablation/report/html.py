@@ -14,7 +14,14 @@ from cnn.ablation.report.plots import (
     curve_panels,
     rank_table,
 )
-from cnn.ablation.report.tables import across_table, arm_table, check_table, run_table
+from cnn.ablation.report.tables import (
+    across_table,
+    arm_table,
+    check_table,
+    effect_table,
+    run_table,
+    tuning_table,
+)
 from cnn.pages import page
 from cnn.pages.template import render
 
@@ -39,7 +46,9 @@ def render_html(analysis: Analysis) -> str:
             notes=list(filter(None, (words.matching(study), words.load_note(study)))),
             facts=_facts(analysis),
             forests=[(network, forest(analysis, network)) for network in study.networks],
-            arms=arm_table(analysis),
+            arms=[(title, arm_table(part)) for title, part in words.parts(analysis)],
+            effects=effect_table(analysis) if analysis.effects else None,
+            tuning=tuning_table(study) if study.tuning else None,
             across=across_table(analysis) if analysis.across else None,
             costs=_by_network(analysis, _paired(cost_charts)),
             consistencies=_by_network(analysis, _paired(consistency_charts)),

@@ -1,7 +1,7 @@
 r"""report.tex and report_wide.tex: the table of arms for one and for two columns, to be \input."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Key
@@ -40,13 +40,12 @@ def escape_latex(text: str) -> str:
 
 def render_latex(analysis: Analysis) -> str:
     """Returns the table for one column of a page: metric, difference, verdict and parameters."""
-    return _table("table", analysis, "lrrlcr", [_params(analysis)])
+    return _tables("table", analysis, "lrrlcr", [_params])
 
 
 def render_wide_latex(analysis: Analysis) -> str:
     """Returns the table across two columns of a page: also p, seeds, MACs and step time."""
-    more = [_p(analysis), _seeds(analysis), _params(analysis), _macs(analysis), _step(analysis)]
-    return _table("table*", analysis, "lrrlcrrrrr", more)
+    return _tables("table*", analysis, "lrrlcrrrrr", [_p, _seeds, _params, _macs, _step])
 
 
 def label_of(name: str) -> str:
@@ -94,9 +93,32 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[LatexColumn]) -> str:
+def _tables(
+    environment: str,
+    analysis: Analysis,
+    columns: str,
+    more: Sequence[Callable[[Analysis], LatexColumn]],
+) -> str:
+    """A table of arms, or one of each kind, and one of the effects of factors."""
+    label = label_of(analysis.study.name) + ("_wide" if environment == "table*" else "")
+    told = []
+    for i, (title, part) in enumerate(words.parts(analysis)):
+        named = f"{label}_{i + 1}" if title else label
+        columns_of_part = [column(part) for column in more]
+        told.append(_table(environment, part, columns, columns_of_part, title, named))
+    return "".join(told) + (_effects(environment, analysis, label) if analysis.effects else "")
+
+
+def _table(
+    environment: str,
+    analysis: Analysis,
+    columns: str,
+    more: Sequence[LatexColumn],
+    title: str,
+    label: str,
+) -> str:
     """The arms with their differences and some more columns."""
-    unit, study = words.unit_of(analysis.study.metric), analysis.study
+    unit = words.unit_of(analysis.study.metric)
     short = unit.metric.short[:1].upper() + unit.metric.short[1:]
     heads = [
         ["Arm", escape_latex(short), r"\multicolumn{3}{c}{Difference, 95\,\% CI}"],
@@ -106,8 +128,27 @@ def _table(environment: str, analysis: Analysis, columns: str, more: Sequence[La
     rest = zip(*(column[2] for column in more), strict=True)
     rows = [[*row, *cells] for row, cells in zip(_differences(analysis), rest, strict=True)]
     wide = environment == "table*"
-    label = label_of(study.name) + ("_wide" if wide else "")
-    return document(environment, _caption(analysis, wide), label, columns, heads, rows)
+    caption = f"{title}. " * bool(title) + _caption(analysis, wide)
+    return document(environment, caption, label, columns, heads, rows)
+
+
+def _effects(environment: str, analysis: Analysis, label: str) -> str:
+    """A second table, of the main effects and the interaction of two factors."""
+    unit, rows = words.unit_of(analysis.study.metric), []
+    for effect in analysis.effects:
+        verdict, numbers = effect.verdict, ["--"] * 2
+        if verdict.judged:
+            low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)
+            estimate = unit.difference(verdict.difference.estimate, unit=False)
+            numbers = [escape_latex(estimate), escape_latex(f"[{low}, {high}]")]
+        name = words.full_name(effect.contrast.network, words.effect_name(effect))
+        rows.append([escape_latex(name), *numbers, MARKS.get(verdict.kind, "")])
+    unit_named = _in_brackets(unit.of_differences)
+    heads = [["Effect", rf"\multicolumn{{3}}{{c}}{{Difference {unit_named}, 95\,\% CI}}"]]
+    said = f"{analysis.study.name}: main effects and interaction of its factors."
+    return document(
+        environment, f"{escape_latex(said)} {LEGEND}.", f"{label}_effects", "lrrl", heads, rows
+    )
 
 
 def _centred(text: str) -> str:

@@ -16,14 +16,13 @@ def render_markdown(analysis: Analysis) -> str:
     parts = [
         f"# {escape_markdown(study.name)}",
         *_remarks(analysis),
-        "\n".join(
-            f"- {words.SYMBOLS[kind]} {escape_markdown(sentence)}"
-            for kind, sentence in words.headline(analysis)
-        ),
+        _verdicts(analysis),
         escape_markdown(words.control(analysis)),
-        table(HEADS, [row.cells() for row in arm_rows(analysis)]),
+        *_section("Effects of the factors", words.EFFECT_HEADS, words.effect_rows(analysis)),
+        *_arms(analysis),
         escape_markdown(words.matching(study)),
         words.load_note(study),
+        *_section("Tuning", words.TUNING_HEADS, words.tuning_rows(study)),
         "## Decision rule",
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
         "## Runs",
@@ -33,6 +32,32 @@ def render_markdown(analysis: Analysis) -> str:
         _fenced(study.config),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _arms(analysis: Analysis) -> list[str]:
+    told = []
+    for title, part in words.parts(analysis):
+        title = title or ("Arms" if analysis.effects else "")
+        told += [f"## {title}"] if title else []
+        told.append(table(HEADS, [row.cells() for row in arm_rows(part)]))
+    return told
+
+
+def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"## {title}", table(heads, rows)] if rows else []
+
+
+def headlines(analysis: Analysis) -> str:
+    """Returns the verdicts as a list, after what limits them."""
+    limits = (f"- {title} {escape_markdown(text)}" for _, title, text in words.remarks(analysis))
+    return "\n".join((*limits, _verdicts(analysis)))
+
+
+def _verdicts(analysis: Analysis) -> str:
+    return "\n".join(
+        f"- {words.SYMBOLS[kind]} {escape_markdown(sentence)}"
+        for kind, sentence in words.headline(analysis)
+    )
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

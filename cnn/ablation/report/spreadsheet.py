@@ -5,13 +5,17 @@ import io
 import math
 from typing import Any
 
+from cnn.ablation.analysis.effects import Effect
+from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
+from cnn.ablation.report.words import effect_name
 
 HEADS = (
     "study",
     "network",
     "arm",
     "overrides",
+    "copy_of",
     "verdict",
     "difference",
     "low",
@@ -31,6 +35,7 @@ HEADS = (
     "diverged",
     "crashed",
     "planned",
+    "stopped",
     "params",
     "macs",
     "step_time_ms",
@@ -52,11 +57,28 @@ def render_csv(analysis: Analysis) -> str:
 
 
 def table_rows(analysis: Analysis) -> list[dict[str, Any]]:
-    """Returns a row per arm, by the names of `HEADS`; None where a number is unknown."""
-    return [
+    """Returns a row per arm and per effect of factors, by the names of `HEADS`.
+
+    None where a number is unknown.
+    """
+    arms = [
         _row(analysis, summary, analysis.comparisons.get(key))
         for key, summary in analysis.summaries.items()
     ]
+    return arms + [_effect_row(analysis, effect) for effect in analysis.effects]
+
+
+def _effect_row(analysis: Analysis, effect: Effect) -> dict:
+    row = dict.fromkeys(HEADS) | {
+        "study": analysis.study.name,
+        "network": effect.contrast.network,
+        "arm": effect_name(effect),
+        "verdict": effect.verdict.kind,
+        "partial": analysis.study.unfinished > 0,
+        "in_doubt": bool(analysis.doubtful),
+        "population": analysis.population,
+    }
+    return row | _numbers(effect.verdict)
 
 
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> dict:
@@ -66,6 +88,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         "network": arm.network,
         "arm": arm.name,
         "overrides": " ".join(arm.overrides),
+        "copy_of": arm.copy_of,
         "verdict": comparison.verdict.kind if comparison else "baseline",
         "mean": summary.mean,
         "mean_low": summary.low,
@@ -74,6 +97,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         "diverged": len(summary.diverged),
         "crashed": len(summary.crashed),
         "planned": len(arm.seeds),
+        "stopped": None if arm.stopped is None else arm.stopped + 1,
         "params": arm.params,
         "macs": arm.macs,
         "step_time_ms": arm.step_time_ms,
@@ -82,22 +106,26 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         "population": analysis.population,
         "runs": " ".join(run.run_dir for run in arm.seeds),
     }
-    if comparison is not None and comparison.verdict.judged:
-        verdict = comparison.verdict
-        row |= {
-            "difference": verdict.difference.estimate,
-            "low": verdict.interval[0],
-            "high": verdict.interval[1],
-            "p": verdict.p,
-            "adjusted_p": verdict.adjusted_p,
-            "equivalence_p": verdict.equivalence_p,
-            "family_low": verdict.family_interval[0],
-            "family_high": verdict.family_interval[1],
-            "corrected": verdict.corrected,
-            "seeds_wanted": verdict.seeds_wanted,
-            "examples_wanted": verdict.examples_wanted,
-        }
-    return row
+    return row | (_numbers(comparison.verdict) if comparison else {})
+
+
+def _numbers(verdict: Verdict) -> dict[str, Any]:
+    """What a verdict rests on; {} where there is none."""
+    if not verdict.judged:
+        return {}
+    return {
+        "difference": verdict.difference.estimate,
+        "low": verdict.interval[0],
+        "high": verdict.interval[1],
+        "p": verdict.p,
+        "adjusted_p": verdict.adjusted_p,
+        "equivalence_p": verdict.equivalence_p,
+        "family_low": verdict.family_interval[0],
+        "family_high": verdict.family_interval[1],
+        "corrected": verdict.corrected,
+        "seeds_wanted": verdict.seeds_wanted,
+        "examples_wanted": verdict.examples_wanted,
+    }
 
 
 def _cell(value: str | float | bool | None) -> str | float:

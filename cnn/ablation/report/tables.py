@@ -6,17 +6,21 @@ from markupsafe import Markup
 
 from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
-from cnn.ablation.analysis.study_results import SeedRun
+from cnn.ablation.analysis.study_results import SeedRun, Study
 from cnn.ablation.report.words import (
     NONE,
     SYMBOLS,
+    TUNING_HEADS,
     Unit,
     count,
+    effect_name,
     full_name,
     milliseconds,
     p_value,
     split_verdict,
+    tuning_rows,
     unit_of,
+    word,
 )
 from cnn.pages.page import Cell, Column, link, sortable_table
 
@@ -85,13 +89,16 @@ def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit
     """Verdict, difference and adjusted p."""
     if comparison is None:
         return [_verdict_cell("baseline", "baseline"), Cell(NONE), Cell(NONE)]
-    verdict = comparison.verdict
-    said = _verdict_cell(verdict.kind, *split_verdict(analysis, comparison))
+    said = _verdict_cell(comparison.verdict.kind, *split_verdict(analysis, comparison))
+    return [said, *_difference_cells(comparison.verdict, unit)]
+
+
+def _difference_cells(verdict: Verdict, unit: Unit) -> list[Cell]:
+    """Difference and adjusted p."""
     if not verdict.judged:
-        return [said, Cell(NONE), Cell(NONE)]
+        return [Cell(NONE), Cell(NONE)]
     estimate = verdict.difference.estimate
     return [
-        said,
         Cell(unit.difference(estimate), estimate, small=unit.interval(verdict.interval)),
         Cell(p_value(verdict.adjusted_p), verdict.adjusted_p),
     ]
@@ -135,6 +142,32 @@ def _run_cell(run: SeedRun | None, seed: int, metric: str, unit: Unit) -> Cell:
     value = run.metrics[metric]
     shown = unit.bare(value) if math.isfinite(value) else "NaN"
     return Cell(link(run.run_dir, shown), value, small=small)
+
+
+def effect_table(analysis: Analysis) -> Markup:
+    """Main effects and interaction of two factors."""
+    unit = unit_of(analysis.study.metric)
+    columns = [
+        Column("Effect"),
+        Column("Verdict"),
+        Column("Difference", True, "with its 95 % confidence interval"),
+        Column("Adjusted p", True, "Holm's adjustment over arms and effects of the study"),
+    ]
+    rows = [
+        [
+            _name_cell(effect.contrast.network, effect_name(effect)),
+            _verdict_cell(effect.verdict.kind, word(effect.verdict.kind)),
+            *_difference_cells(effect.verdict, unit),
+        ]
+        for effect in analysis.effects
+    ]
+    return sortable_table(columns, rows)
+
+
+def tuning_table(study: Study) -> Markup:
+    """What every arm tried before its judged seeds were trained."""
+    columns = [Column(head) for head in TUNING_HEADS]
+    return sortable_table(columns, [[Cell(text) for text in row] for row in tuning_rows(study)])
 
 
 def check_table(analysis: Analysis) -> Markup | None:

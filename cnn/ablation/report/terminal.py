@@ -20,7 +20,10 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
     console.print(analysis.study.name, style="bold", markup=False)
     for sentence in _sentences(analysis):
         console.print(sentence, markup=False)
-    console.print(_table(analysis, console.width))
+    for title, part in words.parts(analysis):
+        if title:
+            console.print(title, style="bold", markup=False)
+        console.print(_table(part, console.width))
     for note in (words.matching(analysis.study), words.load_note(analysis.study)):
         if note:
             console.print(note, markup=False)

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cnn.ablation.analysis.effects import Effect
 from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, JUDGED
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
 from cnn.ablation.analysis.study_results import Arm, Study
@@ -217,7 +218,7 @@ def _lost(summary: Summary) -> str:
     return listed(told)
 
 
-def _what_would_decide(analysis: Analysis, comparison: Comparison) -> str:
+def _what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> str:
     verdict = comparison.verdict
     if not verdict.difference.varies:
         return "its seeds do not differ, so no standard deviation can be estimated"
@@ -251,28 +252,156 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
         *(("remark", "Changed.", f"{said}.") for said in analysis.study.changed),
         *(("remark", "Mixed.", f"{said}.") for said in analysis.mixed),
         ("remark", "Narrower than planned.", population_note(analysis)),
+        ("remark", "Race.", race(analysis)),
+        ("remark", "Tuned.", tuned(analysis.study)),
     ]
     return [remark for remark in found if remark[2]]
+
+
+def race(analysis: Analysis) -> str:
+    """Which arms stopped at which analysis, and how many runs that saved; "" without a race."""
+    study = analysis.study
+    if not study.race:
+        return ""
+    told, planned = [], study.analyses.seeds
+    for index, seeds in enumerate(planned):
+        names = [full_name(a.network, a.name) for a in _rivals(study) if a.stopped == index]
+        if names:
+            verb = "was" if len(names) == 1 else "were"
+            told.append(f"{listed(names)} {verb} stopped at analysis {index + 1} ({seeds} seeds)")
+    saved = sum(planned[-1] - len(arm.seeds) for arm in study.arms)
+    if not told:
+        return f"no arm has stopped before {planned[-1]} seeds."
+    return f"{'; '.join(told)}. That saves {saved} of {planned[-1] * len(study.arms)} runs."
+
+
+def _rivals(study: Study) -> list[Arm]:
+    return [arm for arm in study.arms if arm.name not in (study.baseline, study.aa_arm)]
+
+
+def tuned(study: Study) -> str:
+    """What every arm tried on the validation part, and what it is trained with."""
+    if not study.tuning:
+        return ""
+    first = study.tuning[0]
+    seeds = plural(len(first.tried[0][1]), "seed")
+    chosen = "; ".join(f"{one.arm}: {', '.join(one.chosen)}" for one in study.tuning)
+    return (
+        f"Every arm tried the same {plural(len(first.tried), 'setting')} with {seeds} of their own "
+        f"and took the best by {unit_of(first.metric).name} on the validation part: {chosen}."
+    )
+
+
+TUNING_HEADS = ("Arm", "Tried", "Validation", "Chosen")
+
+
+def tuning_rows(study: Study) -> list[list[str]]:
+    """Every setting of every arm: its fields, the mean over the tuning seeds, whether chosen."""
+    rows = []
+    for one in study.tuning:
+        unit = unit_of(one.metric)
+        for setting, values in one.tried:
+            failed = values.count(None)
+            mean = f"{plural(failed, 'seed')} failed" if failed else ""
+            shown = mean or unit.value(sum(values) / len(values))
+            rows.append([one.arm, " ".join(setting), shown, "yes" * (setting == one.chosen)])
+    return rows
+
+
+EFFECT_HEADS = ("Effect", "Verdict", "Difference", "Simultaneous", "Adjusted p")
+
+
+def effect_rows(analysis: Analysis) -> list[list[str]]:
+    """Every effect of the factors, in the order of `EFFECT_HEADS`."""
+    unit, rows = unit_of(analysis.study.metric), []
+    for effect in analysis.effects:
+        verdict, numbers = effect.verdict, [NONE] * 3
+        if verdict.judged:
+            numbers = [
+                f"{unit.difference(verdict.difference.estimate)} "
+                f"({unit.interval(verdict.interval)})",
+                unit.interval(verdict.family_interval),
+                p_value(verdict.adjusted_p),
+            ]
+        rows.append([effect_name(effect), word(verdict.kind), *numbers])
+    return rows
+
+
+def effect_name(effect: Effect) -> str:
+    """An effect for a table, such as "reduction: max blur" or "reduction x augmentation: ..."."""
+    factors = " x ".join(factor for factor, _, _ in effect.contrast.levels)
+    return f"{factors}: {effect.contrast.name}"
+
+
+def effect_sentence(analysis: Analysis, effect: Effect) -> str:
+    """What can be said of an effect of the factors."""
+    unit, verdict, network = unit_of(analysis.study.metric), effect.verdict, effect.contrast.network
+    where = f"On {network}, " if network else ""
+    (factor, level, reference), *second = effect.contrast.levels
+    if second:
+        _, other, other_reference = second[0]
+        what = (
+            f"{where}interaction: what {level} changes compared with {reference} is "
+            f"{{}} with {other} than with {other_reference}"
+        )
+        same = f"the same with {other} and {other_reference}"
+    else:
+        [average] = [name for name, _ in analysis.study.factors if name != factor]
+        what = f"{where}main effect, on average over {average}: {level} is {{}} than {reference}"
+        same = f"equivalent to {reference}"
+    start = what.partition("{}")[0]
+    if not verdict.judged:
+        return f"{start}{word(verdict.kind)}: not all seeds of its arms are in."
+    difference = unit.difference(verdict.difference.estimate)
+    if verdict.kind == "undecided":
+        return f"{start}undecided ({difference}): {_what_would_decide(analysis, effect)}."
+    if verdict.kind == "equivalent":
+        return f"{start}{same} within {unit.size(analysis.study.margin)} ({difference})."
+    return f"{what.format(verdict.kind)} ({difference})."
 
 
 # What `match` changes in an arm, and what that makes equal.
 _MATCHED = {
     "width": ("model.features", "MACs per example"),
+    "macs": ("model.features", "MACs per example"),
+    "parameters": ("model.features", "parameters"),
     "epochs": ("train.duration", "MACs of the whole training"),
     "time": ("train.duration", "training time"),
 }
 
 
+_COSTS = {"macs": "MACs", "parameters": "parameters", "time": "training time"}
+
+
+def parts(analysis: Analysis) -> list[tuple[str, Analysis]]:
+    """The tables of arms, each with its title: one, or as they are and at the baseline's cost.
+
+    An arm without a copy costs as much as the baseline, so it is in both.
+    """
+    study = analysis.study
+    if not study.matched:
+        return [("", analysis)]
+    copied = {arm.copy_of for arm in study.arms}
+    arms = {(arm.network, arm.name): arm for arm in study.arms}
+    as_is = {k: s for k, s in analysis.summaries.items() if not arms[k].copy_of}
+    equal = {k: s for k, s in analysis.summaries.items() if arms[k].name not in copied}
+    return [
+        ("Arms as they are", replace(analysis, summaries=as_is)),
+        (f"Arms at equal {_COSTS[study.matched]}", replace(analysis, summaries=equal)),
+    ]
+
+
 def matching(study: Study) -> str:
     """What arms were matched by, and the values that this gave them; "" if they were not."""
-    if not study.match:
+    if not (study.match or study.matched):
         return ""
-    field, equal = _MATCHED[study.match]
+    field, equal = _MATCHED[study.match or study.matched]
     values = [
         f"{full_name(arm.network, arm.name)} {text.partition('=')[2]}"
         for arm in study.arms
         for text in arm.overrides
         if text.startswith(f"{field}=") and arm.name not in (study.baseline, study.aa_arm)
+        if arm.copy_of or not study.matched
     ]
     return f"Arms are matched to {study.baseline} in {equal} by {field}: {'; '.join(values)}."
 
@@ -345,14 +474,15 @@ def rule(analysis: Analysis) -> list[str]:
     """The decision rule, one statement each."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     margin = unit.size(study.margin)
-    several = len(analysis.family) != 1
-    family = plural(len(analysis.family), "comparison")
+    number = len(analysis.family) + len(analysis.effects)
+    several, family = number != 1, plural(number, "comparison")
+    effects = " (arms and effects of the factors)" if analysis.effects else ""
     times = listed([str(seeds) for seeds in study.analyses.seeds])
     units = f" Only examples of different units ({study.unit}) are independent."
     return [
         f"Every arm is compared with {study.baseline}. The family-wise error rate is held at 5 % "
-        f"over {'the ' if several else ''}{family}, of which the planned end spends 3.5 %, and the "
-        f"rest is kept for seeds that are added later. Analyzed at {times} seeds.",
+        f"over {'the ' if several else ''}{family}{effects}, of which the planned end spends "
+        f"3.5 %, and the rest is kept for seeds that are added later. Analyzed at {times} seeds.",
         "Better, worse: the null hypothesis of no difference is rejected (Student's t over seeds, "
         "with the variance of the test examples added; Holm's adjustment). An arm takes its own "
         "variance over seeds, or that of all arms if it is larger.",
@@ -415,7 +545,8 @@ def headline(analysis: Analysis) -> list[tuple[str, str]]:
             for reason in dict.fromkeys(_reason(analysis, c) for c in chosen):
                 alike = [c for c in chosen if _reason(analysis, c) == reason]
                 sentences.append((kind, where + _sentence(analysis, kind, alike, reason)))
-    return sentences
+    effects = [(e.verdict.kind, effect_sentence(analysis, e)) for e in analysis.effects]
+    return [*effects, *sentences]
 
 
 def _reason(analysis: Analysis, comparison: Comparison) -> str:
@@ -430,7 +561,12 @@ def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: s
     unit, baseline = unit_of(analysis.study.metric), analysis.study.baseline
     verb = "is" if len(chosen) == 1 else "are"
     if reason:
-        return f"{listed([c.arm.name for c in chosen])} {verb} {word(kind)}: {reason}."
+        costs = (at_what_cost(analysis, c.arm).lstrip(",: ") for c in chosen)
+        names = [
+            f"{c.arm.name} ({cost})" if cost and kind == "undecided" else c.arm.name
+            for c, cost in zip(chosen, costs, strict=True)
+        ]
+        return f"{listed(names)} {verb} {word(kind)}: {reason}."
     chosen = sorted(chosen, key=lambda c: -abs(c.verdict.difference.estimate))
     names = [
         f"{c.arm.name} ({unit.difference(c.verdict.difference.estimate)}"

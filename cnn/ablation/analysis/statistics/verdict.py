@@ -23,7 +23,9 @@ baseline:
 Arms that cannot be judged stay in the family, so that a verdict does not depend on who failed.
 
 With several analyses, each p is replaced by the smallest alpha whose spending boundary it passes,
-so both statements hold over all of them together.
+so both statements hold over all of them together. Arms that were decided at an earlier analysis
+and took no further seeds keep the p of that analysis in the family (Ye, Li, Liu and Yao 2013,
+Statistics in Medicine 32:1112: Holm's procedure over group-sequential tests).
 """
 
 from collections.abc import Sequence
@@ -116,6 +118,10 @@ class Verdict:
         return self.kind in JUDGED
 
 
+# One for all differences, or one for each.
+Looks = InterimAnalysis | Sequence[InterimAnalysis | None] | None
+
+
 def verdict(difference: Difference, margin: float, **rule) -> Verdict:
     """The verdict on a single comparison; see `verdicts`."""
     return verdicts([difference], margin, **rule)[0]
@@ -127,7 +133,7 @@ def verdicts(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: InterimAnalysis | None = None,
+    look: Looks = None,
     power_wanted: float = 0.8,
 ) -> list[Verdict]:
     """The verdicts on a family of comparisons with a baseline; the rule is the module's docstring.
@@ -137,15 +143,22 @@ def verdicts(
       margin: differences smaller than this do not matter; > 0.
       alpha: of the family.
       higher_is_better: direction of the metric.
-      look: which analysis this is; None if there is one only, which spends all of alpha.
+      look: which analysis this is, or that of each difference; None if there is one only, which
+        spends all of alpha.
       power_wanted: of the study that `seeds_wanted` plans.
     """
     found = judge(differences, margin, alpha=alpha, higher_is_better=higher_is_better, look=look)
-    family = np.array([1.0 if v.difference is None else _over(v.p, look) for v in found])
+    looks = _each(look, len(found))
+    family = np.array(
+        [
+            1.0 if v.difference is None else _over(v.p, at)
+            for v, at in zip(found, looks, strict=True)
+        ]
+    )
     levels = holm_levels(family, alpha)
     return [
-        _in_full(v, margin, alpha, float(level), len(found), look, power_wanted)
-        for v, level in zip(found, levels, strict=True)
+        _in_full(v, margin, alpha, float(level), len(found), at, power_wanted)
+        for v, level, at in zip(found, levels, looks, strict=True)
     ]
 
 
@@ -155,15 +168,19 @@ def judge(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: InterimAnalysis | None = None,
+    look: Looks = None,
 ) -> list[Verdict]:
     """The kinds and p of a family alone, without intervals and advice; see `verdicts`."""
     judged = [d if d is not None and min(d.seeds) >= FEWEST_SEEDS else None for d in differences]
+    looks = _each(look, len(judged))
     p_values = [1.0 if d is None else d.p_value() for d in judged]
-    adjusted = holm(np.array([_over(p, look) for p in p_values]))
+    adjusted = holm(np.array([_over(p, at) for p, at in zip(p_values, looks, strict=True)]))
     equivalence = holm(
         np.array(
-            [1.0 if d is None else _over(2 * d.equivalence_p(margin), look) / 2 for d in judged]
+            [
+                1.0 if d is None else _over(2 * d.equivalence_p(margin), at) / 2
+                for d, at in zip(judged, looks, strict=True)
+            ]
         )
     )
     return [
@@ -245,6 +262,10 @@ def _kind(
     if adjusted > alpha:
         return "undecided"
     return "better" if (difference.estimate > 0) == higher else "worse"
+
+
+def _each(look: Looks, number: int) -> Sequence[InterimAnalysis | None]:
+    return [look] * number if look is None or isinstance(look, InterimAnalysis) else look
 
 
 def _over(p_value: float, look: InterimAnalysis | None) -> float:

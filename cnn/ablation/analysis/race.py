@@ -1,0 +1,71 @@
+"""A race: arms that a planned analysis decides take no further seeds.
+
+Every p is that of group-sequential tests, and Holm's procedure over them keeps the p at which an
+arm was decided, so the family-wise error is held at 5 % whatever stops whom (see `verdict.py`).
+"""
+
+from dataclasses import replace
+
+from cnn.ablation.analysis.pairs import Key, examples_of, finite, looks_of, pairs_of
+from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, judge
+from cnn.ablation.analysis.study_results import Study
+
+
+def raced(study: Study) -> Study:
+    """Returns a study without the seeds that arms of a race do not take, as they were decided.
+
+    At every planned analysis whose seeds are in, the arms that are better, worse or equivalent
+    stop, and so do those of which a seed diverged, which are not judged whatever follows. When all
+    have stopped, so do the baselines and their A/A controls.
+    """
+    rivals = [a for a in study.arms if a.name not in (study.baseline, study.aa_arm)]
+    stopped: dict[Key, int] = {}
+    for index, seeds in enumerate(study.analyses.seeds):
+        trial = _stop(study, stopped, seeds)
+        if trial.unfinished:
+            break
+        decided = _decided(trial, InterimAnalysis(index, study.analyses))
+        stopped |= {key: index for key in decided if key not in stopped}
+        if all((arm.network, arm.name) in stopped for arm in rivals):
+            return _stop(study, stopped, seeds)
+    return _stop(study, stopped, None)
+
+
+def _stop(study: Study, stopped: dict[Key, int], seeds: int | None) -> Study:
+    """Returns the study with the seeds of stopped arms, and those of the others up to a number."""
+    arms = []
+    for arm in study.arms:
+        index = stopped.get((arm.network, arm.name))
+        most = seeds if index is None else study.analyses.seeds[index]
+        arms.append(replace(arm, seeds=arm.seeds[:most], stopped=index))
+    return replace(study, arms=tuple(arms))
+
+
+def _decided(study: Study, look: InterimAnalysis) -> list[Key]:
+    """Returns the arms that need no further seeds after an analysis."""
+    with_outcomes = examples_of(study, None) is not None
+    by_example = with_outcomes and study.population == "seeds and examples"
+    pairs = pairs_of(study, look, with_outcomes)
+    keys = [
+        (arm.network, arm.name)
+        for arm in study.arms
+        if arm.name not in (study.baseline, study.aa_arm)
+    ]
+    found = judge(
+        [pairs[k].difference(by_example, study.units) if k in pairs else None for k in keys],
+        study.margin,
+        higher_is_better=study.higher_is_better,
+        look=looks_of(study, keys, look),
+    )
+    decided = [
+        key
+        for key, verdict in zip(keys, found, strict=True)
+        if verdict.judged and verdict.kind != "undecided"
+    ]
+    lost = [
+        (arm.network, arm.name)
+        for arm in study.arms
+        if len(finite(arm, study.metric, None)) < len(arm.finished)
+        or any(run.status == "diverged" for run in arm.seeds)
+    ]
+    return [key for key in keys if key in decided or key in lost]

@@ -1,0 +1,65 @@
+"""What each arm is trained with, chosen on the validation part before the judged seeds.
+
+Every arm has the same budget: the same combinations, each with the same number of seeds, which are
+not those that are judged (Dodge et al. 2019, "Show your work"; Bouthillier et al. 2021,
+"Accounting for variance in machine learning benchmarks").
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.planning.study_plan import Run, StudyPlan, tuning_runs
+from cnn.config.errors import UserError
+from cnn.config.json_file import read_json
+from cnn.config.metric import METRICS
+from cnn.training.run_folder import RunFolder, write_atomically
+
+
+def choose(folder: StudyFolder) -> None:
+    """Writes down what every arm is trained with, from the tuning runs, which have all ended.
+
+    A combination of which a seed failed is not chosen. Of equally good ones it is the first.
+
+    Raises:
+      UserError: nothing that an arm tried has worked.
+    """
+    plan = folder.plan()
+    found = {
+        name: _best(plan, name, tried) for name, tried in tuning_runs(plan, folder.path).items()
+    }
+    write_atomically(folder.tuning_file, json.dumps(found, indent=2) + "\n")
+
+
+def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
+    values = [[_validation(run, plan.validated) for run in runs] for runs in tried]
+    means = np.array([np.mean(each) if np.isfinite(each).all() else np.nan for each in values])
+    if np.isnan(means).all():
+        raise UserError(
+            f"tune: nothing that arm '{name}' tried has trained: {_why(tried[0][0].folder)}; "
+            "change the values in the study file"
+        )
+    sign = 1 if METRICS[plan.validated].higher_is_better else -1
+    return {
+        "chosen": list(plan.settings[int(np.nanargmax(sign * means))]),
+        "tried": [
+            {"overrides": list(setting), "values": [v if np.isfinite(v) else None for v in each]}
+            for setting, each in zip(plan.settings, values, strict=True)
+        ],
+    }
+
+
+def _validation(run: Run, metric: str) -> float:
+    """The metric of the validation part after the last step; NaN of a run that failed."""
+    result = RunFolder(run.folder).result()
+    if result is None or failure_file(run.folder).exists():
+        return float("nan")
+    return float(result["validation"].get(metric, float("nan")))
+
+
+def _why(folder: Path) -> str:
+    file = failure_file(folder)
+    return read_json(file, {"error": str})["error"] if file.exists() else "no finite metric"

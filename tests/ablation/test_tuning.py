@@ -1,0 +1,166 @@
+"""Tuning: the same budget for every arm, on validation, with seeds of its own, before all else."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cnn.ablation import start
+from cnn.ablation.analysis.collect import collect
+from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.execution import runner, tuning, worker
+from cnn.ablation.execution.due import due_runs
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.task import Task
+from cnn.ablation.planning.study_plan import arms_of, load_study, tuning_runs
+from cnn.ablation.report import render_html, render_markdown
+from cnn.config.errors import UserError
+from tests.conftest import TINY
+
+HEAD = "from cnn.ablation.planning.study_plan import StudyPlan\ndef get_study():\n  return "
+RATES = {"optimizer.learning_rate": (0.001, 0.4), "optimizer.weight_decay": (0.0, 0.001)}
+
+
+def write(tmp_path, shared=TINY, **fields):
+    known = {
+        "name": "tuned",
+        "config": "configs/base.py",
+        "shared": shared,
+        "arms": {"max": (), "avg": ("model.downsample=avg",)},
+        "baseline": "max",
+        "seeds": (0, 1, 2),
+        "margin": 1.0,
+        "tune": RATES,
+        "tuning_seeds": 2,
+    }
+    said = ", ".join(f"{name}={value!r}" for name, value in (known | fields).items())
+    file = tmp_path / "study.py"
+    file.write_text(f"{HEAD}StudyPlan({said})\n")
+    return str(file)
+
+
+class Pool:
+    """Trains in this process, without training: a run's result is what a table says."""
+
+    def __init__(self, runs, result):
+        for run in runs:
+            if not (run.folder / "result.json").exists():
+                run.folder.mkdir(parents=True)
+                (run.folder / "result.json").write_text(json.dumps(result(run)))
+
+    def poll(self):
+        return False
+
+    def stop(self):
+        pass
+
+
+def results(run):
+    """0.4 is the best rate of max, and 0.001 that of avg; decay helps both."""
+    value = dict(text.split("=") for text in run.overrides)
+    best = "0.4" if value.get("model.downsample") != "avg" else "0.001"
+    accuracy = 0.5 + 0.2 * (value["optimizer.learning_rate"] == best)
+    accuracy += 0.1 * (value["optimizer.weight_decay"] == "0.001")
+    accuracy += 0.01 * (run.seed % 2)
+    # What is good on the test set is what must not be chosen.
+    return {"validation": {"accuracy": accuracy}, "test": {"accuracy": 1 - accuracy}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    file = write(tmp_path)
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(load_study(file), file, [])
+    return folder
+
+
+def test_every_arm_tries_the_same_with_seeds_that_are_not_judged(folder):
+    plan = folder.plan()
+    tried = tuning_runs(plan, folder.path)
+    assert {name: len(settings) for name, settings in tried.items()} == {"max": 4, "avg": 4}
+    runs = due_runs(folder)
+    assert len(runs) == 2 * 4 * 2
+    judged = {r.seed for runs in arms_of(plan, folder.path).values() for r in runs}
+    assert not judged & {run.seed for run in runs}
+    assert len({run.folder for run in runs}) == len(runs)
+
+
+def test_what_is_best_on_validation_is_trained(folder):
+    trained = []
+
+    def start_pool(runs):
+        trained.append(runs)
+        return Pool(runs, results)
+
+    assert runner.run_study(folder, start_pool, Task()) is None
+    assert [len(runs) for runs in trained] == [16, 9]
+    plan = folder.plan()
+    assert plan.tuned["max"] == ["optimizer.learning_rate=0.4", "optimizer.weight_decay=0.001"]
+    assert plan.tuned["avg"] == ["optimizer.learning_rate=0.001", "optimizer.weight_decay=0.001"]
+    for run in trained[1]:
+        rate = run.load().config.optimizer.learning_rate
+        assert rate == (0.001 if run.arm == "avg" else 0.4)
+    # The same command again trains nothing and tunes nothing anew.
+    before = folder.tuning_file.read_bytes()
+    again = []
+    runner.run_study(folder, lambda runs: again.append(runs) or Pool(runs, results), Task())
+    assert [len(runs) for runs in again] == [9]
+    assert folder.tuning_file.read_bytes() == before
+
+
+def test_a_setting_that_fails_is_not_chosen_and_one_that_works_is_wanted(folder):
+    runs = due_runs(folder)
+    Pool(runs, results)
+    for run in runs:
+        if "optimizer.learning_rate=0.4" in run.overrides:
+            worker.record_failure(run, "the loss is nan", diverged=True)
+    tuning.choose(folder)
+    assert folder.plan().tuned["max"][0] == "optimizer.learning_rate=0.001"
+    assert folder.tuning()["max"]["tried"][2]["values"] == [None, None]
+    for run in runs:
+        worker.record_failure(run, "the loss is nan", diverged=True)
+    with pytest.raises(UserError, match="nothing that arm 'max' tried has trained: the loss is na"):
+        tuning.choose(folder)
+
+
+def test_what_was_tuned_is_frozen(folder, tmp_path):
+    Pool(due_runs(folder), results)
+    tuning.choose(folder)
+    file = str(tmp_path / "study.py")
+    folder.begin(load_study(file), file, [])
+    for changes in ({"tuning_seeds": 3}, {"tune": {"optimizer.learning_rate": (0.2,)}}):
+        with pytest.raises(UserError, match="is frozen"):
+            folder.begin(replace(load_study(file), **changes), file, [])
+    with pytest.raises(UserError, match="is tuned, and others were not"):
+        folder.begin(replace(load_study(file), arms={"max": ()}), file, [])
+
+
+def test_a_study_tunes_trains_and_reports(tmp_path, capsys):
+    file = write(tmp_path, tune={"optimizer.learning_rate": (1e-6, 0.2)}, tuning_seeds=1)
+    start.run(file, str(tmp_path / "study"), [], workers=1)
+    told = capsys.readouterr().out
+    assert "4 runs to tune the arms, 4 of them to train" in told
+    found = analyze(collect(StudyFolder(tmp_path / "study")))
+    for text in (render_markdown(found), render_html(found)):
+        assert "Every arm tried the same 2 settings with 1 seed of their own" in text
+        assert "optimizer.learning_rate=1e-06" in text
+    assert [len(one.tried) for one in found.study.tuning] == [2, 2]
+    # A rate that every arm chose in the same way is no factor that would confound it.
+    assert all("recipe" not in arm.differs for arm in found.study.arms)
+    assert all(arm.overrides[-1].startswith("optimizer.lear") for arm in found.study.arms)
+    start.verify(str(tmp_path / "study"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"shared": (*TINY, "data.validation=0%")}, "no validation part to choose by"),
+        ({"tune": {"optimizer.lr": (0.1,)}}, "optimizer.lr"),
+        ({"tune": {"optimizer.learning_rate": ()}}, "at least one value"),
+        ({"match": "width", "tune": {"model.features": ("4,6",)}}, "is what arms are matched by"),
+        ({"seeds": (0, 1, 1_000_000)}, "are for controls and tuning"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(tmp_path, changes, words):
+    with pytest.raises(UserError, match=words):
+        load_study(write(tmp_path, **changes))
