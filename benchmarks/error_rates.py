@@ -38,9 +38,8 @@ from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, Verdict, judge
 from cnn.ablation.analysis.study_analysis import kinds
 from cnn.ablation.analysis.study_results import Arm as StudyArm
-from cnn.ablation.analysis.study_results import SeedRun, Status
+from cnn.ablation.analysis.study_results import SeedRun, Status, cell_name
 from cnn.ablation.analysis.study_results import Study as StudyOf
-from cnn.ablation.planning.study_plan import cell_name
 
 POOLING = Path(__file__).parents[1] / "results" / "pooling"
 MARGIN = 0.005

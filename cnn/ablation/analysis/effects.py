@@ -15,7 +15,7 @@ import numpy as np
 from cnn.ablation.analysis.comparison import Pair, Sample, same_seeds, variances_of
 from cnn.ablation.analysis.statistics.difference import Difference
 from cnn.ablation.analysis.statistics.verdict import Verdict
-from cnn.ablation.planning.study_plan import cell_name
+from cnn.ablation.analysis.study_results import cell_name
 
 Levels = tuple[tuple[str, str, str], ...]  # factor, level, reference level
 

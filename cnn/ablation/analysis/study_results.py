@@ -205,6 +205,11 @@ class Study:
         return sum(not run.ended for arm in self.arms for run in arm.seeds)
 
 
+def cell_name(one: str, other: str) -> str:
+    """Returns the name of the arm of two levels."""
+    return f"{one} + {other}"
+
+
 def _check_arms(study: Study) -> None:
     if not study.arms:
         raise UserError("arms: the study has none; give a baseline and at least one other arm")

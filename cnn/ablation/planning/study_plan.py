@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-from cnn.ablation.analysis.study_results import POPULATIONS, Population
+from cnn.ablation.analysis.study_results import POPULATIONS, Population, cell_name
 from cnn.config.durations import to_examples
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import Loaded, load, ready_configs
@@ -214,11 +214,6 @@ def _crossed(plan: StudyPlan, path: str) -> StudyPlan:
     if len(arms) < len(levels[0]) * len(levels[1]):
         raise UserError(f"{path}: factors: two arms are called the same; rename a level")
     return replace(plan, arms=arms, baseline=next(iter(arms)))
-
-
-def cell_name(one: str, other: str) -> str:
-    """Returns the name of the arm of two levels."""
-    return f"{one} + {other}"
 
 
 def _check_overrides(plan: StudyPlan, overrides: Sequence[str]) -> None:
