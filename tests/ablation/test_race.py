@@ -1,15 +1,24 @@
 """A race: decided arms take no further seeds, and the error is held all the same."""
 
+import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 from scipy import stats
 
+from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import analyze, kinds
 from cnn.ablation.analysis.study_results import SeedRun
+from cnn.ablation.execution.due import is_open
+from cnn.ablation.execution.runner import run_study
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.task import Task
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import render_csv, render_html, render_markdown
 from tests.ablation.simulated import arm, study
+from tests.conftest import TINY
 
 LOOKS = AnalysisSchedule((4, 8, 12), planned=3)
 
@@ -64,6 +73,66 @@ def test_an_arm_that_diverged_stops_and_one_that_crashed_does_not():
         broken = replace(whole.arms[1], seeds=(seeds[0], lost, *seeds[2:]))
         arms = analyze(replace(whole, arms=(whole.arms[0], broken, whole.arms[2]))).study.arms
         assert arms[1].stopped == stopped
+
+
+class Pool:
+    """Trains in this process, without training: avg is much worse, and strided like max."""
+
+    def __init__(self, runs, trained):
+        for run in filter(is_open, runs):
+            trained.append((run.arm, run.seed))
+            accuracy = (0.1 if run.arm == "avg" else 0.5) + 0.003 * ((7 * run.seed) % 5)
+            result = {
+                "step": 1,
+                "input_shape": [8, 8, 3],
+                "test": {"accuracy": accuracy, "loss": 1.0, "confusion": [[1]] * 7},
+                "validation": {},
+                "best": None,
+                "fingerprint": "",
+                "config": {},
+            }
+            run.folder.mkdir(parents=True)
+            (run.folder / "result.json").write_text(json.dumps(result))
+
+    def poll(self):
+        return False
+
+    def stop(self):
+        pass
+
+
+def test_runs_of_decided_arms_are_not_trained(tmp_path, capsys):
+    plan = StudyPlan(
+        name="race",
+        config="configs/base.py",
+        shared=TINY,
+        arms={
+            "max": (),
+            "avg": ("model.downsample=avg",),
+            "strided": ("model.downsample=strided_conv",),
+        },
+        baseline="max",
+        seeds=range(8),
+        margin=0.01,
+        looks=(4, 6, 8),
+        race=True,
+        repeat_baseline=False,
+    )
+    folder, trained = StudyFolder(tmp_path / "study"), []
+    file = tmp_path / "study.py"
+    file.touch()
+    folder.begin(plan, str(file), [])
+    run_study(folder, lambda runs: Pool(runs, trained), Task())
+    taken = Counter(arm for arm, _ in trained)
+    assert taken == {"max": 8, "avg": 4, "strided": 8}
+    assert trained[:12] == [(arm, seed) for seed in range(4) for arm in ("max", "avg", "strided")]
+    assert "12 runs until the analysis at 4 seeds, 12 of them to train" in capsys.readouterr().out
+    found = analyze(collect(folder))
+    assert found.comparisons["", "avg"].verdict.kind == "worse"
+    assert found.study.unfinished == 0
+    # The same command again has nothing to do.
+    run_study(folder, lambda runs: Pool(runs, trained), Task())
+    assert len(trained) == 20
 
 
 def test_the_family_wise_error_of_a_race_is_held():
