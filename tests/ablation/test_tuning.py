@@ -92,7 +92,7 @@ def test_every_arm_tries_the_same_with_seeds_that_are_not_judged(folder):
     assert len({run.folder for run in runs}) == len(runs)
 
 
-def test_what_is_best_on_validation_is_trained(folder):
+def test_what_is_best_on_validation_is_trained(folder, capsys):
     trained = []
 
     def start_pool(runs):
@@ -101,6 +101,9 @@ def test_what_is_best_on_validation_is_trained(folder):
 
     assert runner.run_study(folder, start_pool, Task()) is None
     assert [len(runs) for runs in trained] == [16, 9]
+    told = capsys.readouterr().out
+    assert "16 runs to tune the arms, 16 of them to train" in told
+    assert "tuned: 9 runs, 9 of them to train" in told
     plan = folder.plan()
     assert plan.tuned["max"] == ["optimizer.learning_rate=0.4", "optimizer.weight_decay=0.001"]
     assert plan.tuned["avg"] == ["optimizer.learning_rate=0.001", "optimizer.weight_decay=0.001"]

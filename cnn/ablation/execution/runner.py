@@ -48,14 +48,14 @@ def run_study(
     console = Console(highlight=False)
     if task != Task():
         console.print(f"this is task {task}, counted from 0; it begins with its own share")
-    plan, known = folder.plan(), set()
+    known: set[Path] = set()
     with Interruption() as interruption:
         while interruption.signal is None:
             runs = due_runs(folder)
             for run in task.share([run for run in runs if run.folder not in known]):
                 failure_file(run.folder).unlink(missing_ok=True)
             known |= {run.folder for run in runs}
-            _say(plan, runs, console)
+            _say(folder.plan(), runs, console)
             pool = start_pool(runs)
             try:
                 _watch(pool, runs, console, interruption)
@@ -69,7 +69,8 @@ def run_study(
 def _say(plan: StudyPlan, runs: list[Run], console: Console) -> None:
     what = "runs"
     if plan.race:
-        what = f"runs until the analysis at {max(Counter(run.arm for run in runs).values())} seeds"
+        seeds = max(Counter((run.network, run.arm) for run in runs).values())
+        what = f"runs until the analysis at {seeds} seeds"
     if plan.tune and not plan.tuned:
         what = "runs to tune the arms"
     console.print(
