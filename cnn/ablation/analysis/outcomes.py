@@ -23,7 +23,7 @@ from cnn.training.run_folder import RunFolder, write_atomically
 FILE = "outcomes.npz"
 # Of a run folder, what a report is made of; suites' results lie in `evaluation`.
 _KEPT = ("config.json", "metrics.jsonl", "result.json")
-_OF_STUDY = ("study.json", "units.json", "registration.json")
+_OF_STUDY = ("study.json", "units.json", "registration.json", "tuning.json")
 
 
 @dataclass(frozen=True, eq=False)
