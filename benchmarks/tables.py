@@ -439,20 +439,10 @@ def null_rates() -> str:
     )
 
 
-def simulated_race() -> str:
-    """Returns how many runs a race saves."""
-    rows = (
-        (r["setting"], f"{100 * r['saved']:.0f}", f"{100 * r['wrong']:.1f}")
-        for r in _read("error_rates.json").get("racing", ())
-    )
-    return table(("a race with", "runs saved, percent", "wrong direction, percent"), rows)
-
-
 SECTIONS: dict[str, Callable[[], str]] = {
     "atlas": atlas,
     "error rates": error_rates,
     "null": null_rates,
-    "race": simulated_race,
     "power": simulated_power,
     "deciding": simulated_deciding,
     "coverage": simulated_coverage,
