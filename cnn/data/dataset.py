@@ -243,6 +243,8 @@ def _named_as(class_names: Sequence[str], split: Split) -> Split:
     """Returns the split with labels that are places in `class_names`."""
     if split.class_names == tuple(class_names):
         return split
+    if _are_places(split.class_names, class_names):
+        return Relabelled(split, tuple(class_names), [int(name) for name in split.class_names])
     unknown = [name for name in split.class_names if name not in class_names]
     if unknown:
         raise UserError(
@@ -250,7 +252,15 @@ def _named_as(class_names: Sequence[str], split: Split) -> Split:
             f"trained on {_listed(class_names)}: '{unknown[0]}' is none of them; name the classes "
             "as in training, or choose other data"
         )
-    return Relabelled(split, tuple(class_names))
+    places = {name: place for place, name in enumerate(class_names)}
+    return Relabelled(split, tuple(class_names), [places[name] for name in split.class_names])
+
+
+def _are_places(names: Sequence[str], class_names: Sequence[str]) -> bool:
+    """Whether classes are numbered, as in tar shards, and the network's outputs are not."""
+    return all(name.isdecimal() and int(name) < len(class_names) for name in names) and not any(
+        name.isdecimal() for name in class_names
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -176,22 +176,22 @@ class Subset(Split):
 
 
 class Relabelled(Split):
-    """Another split whose labels are the places of its class names among other ones.
+    """Another split whose labels are places among other class names.
 
     Args:
-      split: whose class names all occur in `class_names`.
+      split: the other one.
       class_names: what a network was trained on.
+      places: of each class of the split, the one in `class_names`.
     """
 
-    def __init__(self, split: Split, class_names: tuple[str, ...]):
+    def __init__(self, split: Split, class_names: tuple[str, ...], places: Sequence[int]):
         self.name = split.name
         self.class_names = class_names
         self.shape, self.dtype, self.varying = split.shape, split.dtype, split.varying
         self.names, self.fingerprint = split.names, split.fingerprint
         self.skipped, self.remarks = split.skipped, split.remarks
         self._split = split
-        places = {name: place for place, name in enumerate(class_names)}
-        self._labels = np.array([places[name] for name in split.class_names], np.int32)
+        self._labels = np.array(places, np.int32)
 
     def __len__(self) -> int:
         return len(self._split)

@@ -56,6 +56,7 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     parser.add_argument(
         "--skip", action="append", default=[], help="pattern of tensor names to ignore; repeatable"
     )
+    parser.add_argument("--class-names", help="file with the class names in output order")
     parser.add_argument("--config", help="config file (default: the default config)")
     parser.add_argument("--list", action="store_true", help="list the tensors and exit")
     add_plugin_argument(parser)
@@ -82,7 +83,9 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     if given.list:
         start.list_tensors(request)
     else:
-        start.import_weights(request, given.workdir, given.check, given.tolerance)
+        start.import_weights(
+            request, given.workdir, given.check, given.tolerance, given.class_names
+        )
 
 
 def _export(arguments: list[str]) -> None:

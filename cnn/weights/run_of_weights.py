@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.state import ModelState
 
 
-def write(imported: Imported, workdir: str, checked: float | None) -> RunFolder:
+def write(
+    imported: Imported, workdir: str, checked: float | None, class_names: Sequence[str] = ()
+) -> RunFolder:
     """Writes config.json, weights.json and a checkpoint of step 0; all of it or nothing.
 
     Args:
       imported: the network and its weights.
       workdir: a folder that is not there yet, or is empty.
       checked: what `reference.check` returned; None: not checked.
+      class_names: of the outputs; (): not known, so labels of data are taken as they are.
 
     Raises:
       UserError: the folder is not empty, or cannot be written.
@@ -35,7 +39,12 @@ def write(imported: Imported, workdir: str, checked: float | None) -> RunFolder:
     folder, config = RunFolder(partial), imported.candidate.config
     try:
         normalised = {name: list(config.data[name]) for name in ("mean", "std")}
-        folder.claim(config, {"total_steps": 0, **normalised})
+        resolved = {"total_steps": 0, **normalised}
+        if class_names:
+            # Of the data that the weights were trained on nothing else is known.
+            of_data: dict[str, Any] = {"examples": {}, "fingerprint": {}}
+            resolved["identity"] = of_data | {"class_names": list(class_names)}
+        folder.claim(config, resolved)
         origin = imported.origin | {"checked": checked}
         write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")
         checkpoints = Checkpoints(folder.checkpoints)

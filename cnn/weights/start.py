@@ -4,17 +4,22 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.foreign.fitting import without_prefix
-from cnn.foreign.imported import Imported, Request, bring, choose, own_fields
+from cnn.foreign.imported import HEAD, Imported, Request, bring, choose, own_fields
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
 from cnn.weights import exported, reference, run_of_weights
+from cnn.weights.class_names import class_names
 from cnn.weights.completed import completed
 
 
 def import_weights(
-    request: Request, workdir: str, check: str | None, tolerance: float | None
+    request: Request,
+    workdir: str,
+    check: str | None,
+    tolerance: float | None,
+    class_file: str | None,
 ) -> None:
     """Writes a run folder and says what was taken, set and checked."""
     use_compilation_cache()
@@ -26,15 +31,20 @@ def import_weights(
             "--config.data.mean, --config.data.std: the layout does not know what the weights' "
             "input is normalised with; give both, of pixels in [0, 1]"
         )
+    names = _class_names(imported, class_file)
     for line in _report(imported):
         print(line)
+    if names:
+        print(f"outputs are the classes {names[0]}, {names[1]}, ... {names[-1]}")
+    else:
+        print("the names of the classes are not known: labels are the places of the outputs")
     checked = None
     if check:
         checked = reference.check(imported, check, tolerance or reference.TOLERANCE)
         print(f"checked: the logits differ by at most {checked:.1e} of the largest")
     else:
         print("not checked: --check=FILE compares with inputs and logits of the source")
-    folder = run_of_weights.write(imported, workdir, checked)
+    folder = run_of_weights.write(imported, workdir, checked, names)
     print(f"python eval.py --workdir={folder.path} evaluates it")
 
 
@@ -52,6 +62,15 @@ def _report(imported: Imported) -> list[str]:
         f"{len(candidate.fit.taken)} tensors taken, {candidate.num_classes} classes",
         *(f"as the network is born: {leaf.name}" for leaf in imported.born),
     ]
+
+
+def _class_names(imported: Imported, file: str | None) -> tuple[str, ...]:
+    candidate = imported.candidate
+    new_head = any(leaf.name.startswith(HEAD[:-1]) for leaf in imported.born)
+    config = candidate.config
+    fields = LAYOUTS[candidate.layout].counterpart(config.model.name).fields
+    known = {} if new_head else fields
+    return class_names(known, config.data.source, candidate.num_classes, file)
 
 
 def _resize(data: ConfigDict) -> list[str]:
