@@ -168,7 +168,18 @@ FIELDS: dict[str, Field] = {
         ),
         scale=choice(("slaney", "htk"), "mel scale", when=_SPECTRA),
         filter_norm=choice(("area", "peak"), "normalised to 1 for each filter", when=_SPECTRA),
-        floor=real(1e-10, "[1e-30, 1]", "power below which values are clipped", when=_SPECTRA),
+        exponent=choice(
+            (2, 1), "of the spectrum; 2: power, 1: magnitude", when=_SPECTRA, later=True
+        ),
+        level=choice(
+            ("decibels", "log"),
+            "of a band x: 10 log10(max(x, floor)) | ln(x + floor), as in TensorFlow's front ends",
+            when=_SPECTRA,
+            later=True,
+        ),
+        floor=real(
+            1e-10, "[1e-30, 1]", "power or magnitude below which values are clipped", when=_SPECTRA
+        ),
         dynamic_range=real(
             0.0, "[0, 1000]", "dB kept below the maximum of a clip; 0: all", when=_SPECTRA
         ),
@@ -268,6 +279,7 @@ FIELDS: dict[str, Field] = {
         padding=choice(("SAME", "torch", "CIRCULAR", "REFLECT", "VALID"), "see cnn/ops/padding.py"),
         dropout=real(0.0, "[0, 1)", "rate, before the classifier; All-CNN: after each reduction"),
         input_dropout=real(0.0, "[0, 1)", "All-CNN: rate, of the pixels"),
+        stem_dropout=real(0.0, "[0, 1)", "DS-CNN: rate, after the first convolution", later=True),
         stochastic_depth=real(
             0.0, "[0, 1)", "drop rate of the last residual branch, rising linearly from the first"
         ),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -32,6 +33,8 @@ class Features:
     high: float
     scale: str
     filter_norm: str
+    exponent: int
+    level: str
     floor: float
     dynamic_range: float
     coefficients: int
@@ -41,7 +44,7 @@ class Features:
     def of(cls, sound: ConfigDict) -> "Features":
         """Reads `config.data.sound`."""
         same = ("rate", "fft", "hop", "window", "centred", "low", "scale", "filter_norm", "floor")
-        same += ("dynamic_range", "coefficients", "normalize")
+        same += ("exponent", "level", "dynamic_range", "coefficients", "normalize")
         return cls(
             kind=sound.features,
             window_length=sound.window_length or sound.fft,
@@ -65,13 +68,23 @@ class Features:
         """Returns float32 `[B, T, C]` as it is, or `[B, frames, bands, C]` of it."""
         if self.kind == "wave":
             return wave
-        power = spectrogram(
-            wave, self.fft, self.hop, self.window_length, self.window, 2.0, self.centred
+        spectrum = spectrogram(
+            wave,
+            self.fft,
+            self.hop,
+            self.window_length,
+            self.window,
+            self.exponent,
+            self.centred,
         )
         filters = mel_filters(
             self.rate, self.fft, self.mels, self.low, self.high, self.scale, self.filter_norm
         )
-        level = decibels(apply_filters(power, filters), self.floor, self.dynamic_range)
+        bands = apply_filters(spectrum, filters)
+        if self.level == "log":
+            level = jnp.log(bands + self.floor)
+        else:
+            level = decibels(bands, self.floor, self.dynamic_range)
         if self.kind == "log_mel":
             return level
         return apply_filters(level, cosines(self.mels, self.coefficients))
@@ -86,6 +99,10 @@ def check_features(sound: ConfigDict, samples: int) -> None:
     if sound.features == "wave":
         return
     features = Features.of(sound)
+    if features.level == "log" and features.dynamic_range:
+        raise UserError(
+            "data.sound.dynamic_range: counts decibels; leave it out with data.sound.level=log"
+        )
     if features.window_length > features.fft:
         raise UserError(
             f"data.sound.window_length: {features.window_length} is longer than "

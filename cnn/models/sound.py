@@ -73,6 +73,7 @@ class SeparableKeywords(nn.Module):
       early: the first convolution halves both axes; else it halves time, and the first separable
         block both.
       downsample: operator where both axes are halved.
+      stem_dropout: rate, after the first convolution, as in MLPerf Tiny.
       head: the classifier.
       style: of the network.
     """
@@ -81,6 +82,7 @@ class SeparableKeywords(nn.Module):
     depth: int
     early: bool
     downsample: str
+    stem_dropout: float
     head: Head
     style: Style
 
@@ -99,6 +101,7 @@ class SeparableKeywords(nn.Module):
             x = ConvBlock(
                 self.features, window, style, strides=strides, use_bias=True, name="stem"
             )(x, train)
+        x = nn.Dropout(self.stem_dropout, deterministic=not train)(x)
         for i in range(1, self.depth + 1):
             reduces = i == 1 and not self.early
             if operator_of(self.downsample).dilates and (self.early or i == 2):
@@ -142,6 +145,7 @@ def _build_keywords(model: ConfigDict, num_classes: int) -> SeparableKeywords:
         depth=model.depths[0],
         early=model.name == "ds_cnn_s",
         downsample=model.downsample,
+        stem_dropout=model.stem_dropout,
         head=Head(model.head, num_classes, style, model.dropout, name="head"),
         style=style,
     )
@@ -181,7 +185,7 @@ for _name, _features, _depth in (("s", 64, 4), ("m", 172, 4), ("l", 276, 5)):
                 "downsample": "strided_conv",
                 "head": "avg",
             },
-            reads=frozenset({"features", "depths", "downsample"}),
+            reads=frozenset({"features", "depths", "downsample", "stem_dropout"}),
             input_shape=KEYWORD_SHAPE,
         ),
     )

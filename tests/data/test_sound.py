@@ -3,14 +3,17 @@ import json
 import jax
 import numpy as np
 import pytest
+import scipy.fft
+import scipy.signal
 import soundfile
 import tensorflow_datasets as tfds
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
-from cnn.data.features import check_features
+from cnn.data.features import Features, check_features
 from cnn.data.signals.sound import SoundSignal
 from cnn.data.sound_augmentation import add_noise, mask, shift_in_time
+from cnn.ops.spectrogram import mel_filters
 
 RATE = 8000
 KEY = jax.random.key(0)
@@ -174,6 +177,29 @@ def test_other_features(sounds, features, shape):
     assert len(dataset.mean) == (1 if features == "wave" else 5)
 
 
+def test_mfcc_of_tensorflows_front_end(sounds):
+    """Of MLPerf Tiny's keyword spotting: magnitudes, ln(x + 1e-6), DCT-II over sqrt(2 N).
+
+    TensorFlow does not scale its first coefficient down as the orthonormal transform does, so that
+    one is sqrt(2) times ours.
+    """
+    changed = dict(features="mfcc", exponent=1, level="log", floor=1e-6, coefficients=5)
+    sounds.sound.update(changed, normalize="none", centred=False, scale="htk", filter_norm="peak")
+    sound = sounds.sound
+    wave = np.float32(np.random.default_rng(0).normal(size=(1, 800, 1)) * 0.1)
+    found = np.asarray(jax.jit(Features.of(sound))(wave))[0, ..., 0]
+    length = sound.window_length or sound.fft
+    window = scipy.signal.get_window("hann", length)
+    starts = range(0, 800 - sound.fft + 1, sound.hop)
+    frames = np.stack([wave[0, i : i + length, 0] * window for i in starts]).astype(np.float64)
+    magnitudes = np.abs(np.fft.rfft(frames, sound.fft))
+    filters = (sound.rate, sound.fft, sound.bands, sound.low, sound.high or sound.rate / 2)
+    bands = magnitudes @ mel_filters(*filters, "htk", "peak")
+    wanted = scipy.fft.dct(np.log(bands + 1e-6), type=2) / np.sqrt(2 * sound.bands)
+    np.testing.assert_allclose(found[:, 1:], wanted[:, 1:5], atol=1e-4)
+    np.testing.assert_allclose(found[:, 0] * np.sqrt(2), wanted[:, 0], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -181,6 +207,7 @@ def test_other_features(sounds, features, shape):
         ({"fft": 2048, "centred": False}, "fft"),
         ({"high": 5000.0}, "high"),
         ({"features": "mfcc", "coefficients": 9}, "coefficients"),
+        ({"level": "log", "dynamic_range": 60.0}, "dynamic_range"),
     ],
 )
 def test_impossible_features_are_refused(sounds, change, field):

@@ -53,6 +53,18 @@ def test_dropout_is_before_the_classifier_and_in_training_only():
     np.testing.assert_array_equal(head.apply({"params": params}, x, False), 1.0)
 
 
+def test_a_window_leaves_the_last_positions_out():
+    """As Keras' AveragePooling2D((24, 5)) on the 25 x 5 map of MLPerf Tiny's DS-CNN."""
+    x = np.random.default_rng(0).random((2, 25, 5, 4), np.float32)
+    params = {"params": {"classifier": {"kernel": jnp.eye(4)}}}
+    head = Head("avg(window=(24, 5))", 4, Style(), use_bias=False)
+    found = jax.jit(lambda x: head.apply(params, x, False))(x)
+    np.testing.assert_allclose(found, x[:, :24].mean((1, 2)), rtol=1e-5)
+    for window in ("(26, 5)", "(24,)"):
+        with pytest.raises(UserError, match=r"model.head: .* does not fit maps of \(25, 5\)"):
+            Head(f"avg(window={window})", 4, Style()).apply(params, x, False)
+
+
 def test_the_scale_is_of_the_logits():
     x = jnp.ones((1, 2, 2, 3))
     params = {"params": {"classifier": {"kernel": jnp.eye(3)}}}
