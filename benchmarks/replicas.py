@@ -93,10 +93,10 @@ def one_device_step(
     dataset = open_dataset(configs[0].data)
     evaluators = [make_evaluator(config, dataset, devices=1) for config in configs]
     first, whole = evaluators[0], replicated(evaluators[0].mesh)
-    feed = make_training_feed(first, whole, whole)
+    plan = make_training_plan(configs[0], len(dataset.train), 1)
+    feed = make_training_feed(first, plan, whole, whole)
     seeds = [Seeds.of(config) for config in configs]
     feeds = [feed.reseeded(own.order, own.augment).values(0, STEPS) for own in seeds]
-    plan = make_training_plan(configs[0], len(dataset.train), 1)
     trainers = [make_trainer(evaluator, plan) for evaluator in evaluators]
     step = make_train_step(trainers[0].recipe)
     update = jax.jit(spread(step), donate_argnums=0, out_shardings=whole)

@@ -209,6 +209,17 @@ FIELDS: dict[str, Field] = {
             real(1.0, "(0, 1]", "(smallest, largest) share of the area, such as (0.08, 1.0)"),
             counts=(0, 2),
         ),
+        sizes=several(
+            whole(
+                1,
+                _SIZE,
+                "pixels of training images over time, in place of data.image_size; (): no change",
+                later=True,
+            )
+        ),
+        size_boundaries=several(
+            duration("", "after which training images are of the next size", later=True)
+        ),
         cutout=whole(0, "[0, 65536]", "pixels, side of the square set to the mean"),
         mixup=real(0.0, "[0, 1000]", "alpha of the Beta distribution; 0: off"),
         cutmix=real(0.0, "[0, 1000]", "likewise; with both, each step applies one of them"),

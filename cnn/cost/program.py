@@ -67,8 +67,10 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
     plan = make_training_plan(config, len(here.dataset.train), mesh.size)
     # Any batch tells what a batch looks like.
     small = replace(here, config=with_batch_size(config, 1))
-    feed = make_training_feed(small, batch_sharding(here.mesh), replicated(here.mesh))
-    (one,) = feed.batches(0, 1)
+    feed = make_training_feed(small, plan, batch_sharding(here.mesh), replicated(here.mesh))
+    sizes = dict(zip(config.augment.sizes, (0, *plan.size_boundaries), strict=False))
+    first = sizes[max(sizes)] if sizes else 0
+    (one,) = feed.batches(first, first + 1)
     recipe = make_recipe(evaluator, make_schedule(config.schedule, plan), feed.cropped)
     size = config.train.batch_size
     batch = {

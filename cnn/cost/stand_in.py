@@ -12,8 +12,8 @@ _EXAMPLES = 1_281_167
 def open_or_stand_in(config: ConfigDict) -> tuple[ConfigDict, data.Dataset, str]:
     """Opens the data of a config, or synthetic images of the same shape if they are absent.
 
-    The shape is what `data.image_size` and `data.channels` say, or else what the network was
-    published for; classes are 1000 for networks published for ImageNet, and else 10.
+    The shape is what `augment.sizes` (the largest), `data.image_size` and `data.channels` say, or
+    else what the network was published for; classes are 1000 for networks published for ImageNet, and else 10.
 
     Returns:
       The config that reads the data set, the data set, and a sentence that says what it is.
@@ -35,7 +35,7 @@ def open_or_stand_in(config: ConfigDict) -> tuple[ConfigDict, data.Dataset, str]
 
 def _stand_in(config: ConfigDict) -> ConfigDict:
     height, width, channels = models.MODELS.look_up(config.model.name, "model.name").input_shape
-    size = config.data.image_size
+    size = max(config.augment.sizes, default=config.data.image_size)
     other = config.copy_and_resolve_references()
     with other.unlocked():
         section = other.data
@@ -48,4 +48,5 @@ def _stand_in(config: ConfigDict) -> ConfigDict:
         section.std = section.std or (0.5,) * section.synthetic_shape[-1]
         # Random parts of images of differing sizes are taken on the host.
         other.augment.random_resized_crop = ()
+        other.augment.sizes = other.augment.size_boundaries = ()
     return other.lock()

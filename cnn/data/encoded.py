@@ -1,11 +1,14 @@
 """A split stored encoded, as files or records, whose examples are decoded when they are read."""
 
 from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cnn.config.errors import UserError
+from cnn.data.decode import ImageForm
 from cnn.data.signals.signal import Form
 from cnn.data.split import Crop, Split
 
@@ -52,6 +55,15 @@ class EncodedSplit(Split):
         self._num_examples = num_examples
         self._form = form
         self._fetch = fetch
+
+    def at_size(self, size: int) -> Split:
+        """See `Split.at_size`."""
+        if not isinstance(self._form, ImageForm) or not self._form.size:
+            return super().at_size(size)
+        other = copy(self)
+        other._form = replace(self._form, size=size)
+        other.shape = other._form.shape
+        return other
 
     def __len__(self) -> int:
         return self._num_examples

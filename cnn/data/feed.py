@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +23,9 @@ from cnn.data.split import Crop, DrawCrops, Split
 _CHUNK = 32  # examples decoded by one task, so that the threads share a batch
 _READ = 512  # the same when a whole split is read
 _STEPS = 32  # whose indices are placed at once: a transfer per step would cost the host most of all
+
+# Split, indices of its examples, and the crop of each or None.
+_Task = tuple[Split, np.ndarray, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class Feed:
     _workers: int
     _prefetch: int
     _draw_crops: DrawCrops | None
+    _sizes: tuple[tuple[int, Split], ...] = ()
 
     def batches(self, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         """Yields what `load` takes, one for each step in [start, stop).
@@ -83,7 +87,7 @@ class Feed:
                 yield self._chosen(step, rows)
             return
         tasks = (self._tasks(step, rows) for step in steps)
-        decoded = _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+        decoded = _decode_ahead(tasks, self._workers, self._prefetch)
         with closing(decoded):
             for step, batch in zip(steps, decoded, strict=True):
                 yield {**batch, **self._turns(step, rows)}
@@ -103,18 +107,21 @@ class Feed:
         epochs = self._order.epochs(step, self._batch_size)[rows]
         return {"mirrored": mirrored(self._crop_seed, len(self.split), indices, epochs)}
 
+    def _split_at(self, step: int) -> Split:
+        """Returns the split with images of the size that a step trains on."""
+        return next((split for first, split in reversed(self._sizes) if step >= first), self.split)
+
     def _indices(self, step: int) -> np.ndarray:
         return self._order.batch(step, self._batch_size)
 
-    def _tasks(self, step: int, rows: np.ndarray) -> list[tuple[np.ndarray, Any]]:
-        indices = self._indices(step)[rows]
-        if not self.cropped:
-            return [(indices[i : i + _CHUNK], None) for i in range(0, len(rows), _CHUNK)]
-        crops = self._draw_crops(self._crop_seed, step, self._batch_size)
-        crops = [crops[row] for row in rows]
-        return [
-            (indices[i : i + _CHUNK], crops[i : i + _CHUNK]) for i in range(0, len(rows), _CHUNK)
-        ]
+    def _tasks(self, step: int, rows: np.ndarray) -> list[_Task]:
+        indices, split = self._indices(step)[rows], self._split_at(step)
+        crops = None
+        if self.cropped:
+            drawn = self._draw_crops(self._crop_seed, step, self._batch_size)
+            crops = [drawn[row] for row in rows]
+        parts = [slice(i, i + _CHUNK) for i in range(0, len(rows), _CHUNK)]
+        return [(split, indices[part], crops and crops[part]) for part in parts]
 
 
 def make_feed(
@@ -128,6 +135,7 @@ def make_feed(
     crop_seed: int | None = None,
     repeats: int = 1,
     alternates: bool = False,
+    sizes: Sequence[tuple[int, int]] = (),
 ) -> Feed:
     """Makes the training feed of a split, placed as `data.placement` says.
 
@@ -143,12 +151,14 @@ def make_feed(
       crop_seed: of those crops, and of who is mirrored first; None: the same seed.
       repeats: see `Order`.
       alternates: whether images are mirrored by turns.
+      sizes: (updates made before, pixels) of images that change their size, which needs a
+        streaming placement; (): they do not.
 
     Raises:
       UserError: the placement is unknown or cannot be had.
     """
     cropped = draw_crops is not None
-    resident = _is_resident(split, data, must_stream=cropped)
+    resident = _is_resident(split, data, must_stream=cropped or bool(sizes))
     return Feed(
         split=split,
         arrays=_resident_arrays(split, data.workers, replicated) if resident else (),
@@ -161,6 +171,7 @@ def make_feed(
         _workers=data.workers,
         _prefetch=data.prefetch,
         _draw_crops=draw_crops,
+        _sizes=tuple((first, split.at_size(size)) for first, size in sizes),
     )
 
 
@@ -203,15 +214,15 @@ class EvalFeed:
             self._chosen(start, rows) for start in range(0, len(self.split), self._batch_size)
         ]
         tasks = (self._tasks(indices) for indices, _ in chosen)
-        decoded = _decode_ahead(self.split, tasks, self._workers, self._prefetch)
+        decoded = _decode_ahead(tasks, self._workers, self._prefetch)
         for (_, mask), batch in zip(chosen, decoded, strict=True):
             if self._views is not None:
                 batch["views"] = batch.pop("input")
             yield _place({**batch, "mask": mask}, rows, padded, self._sharding)
 
-    def _tasks(self, indices: np.ndarray) -> list[tuple[np.ndarray, Any]]:
+    def _tasks(self, indices: np.ndarray) -> list[_Task]:
         parts = [indices[i : i + _CHUNK] for i in range(0, len(indices), _CHUNK)]
-        return [(part, self._views and [self._views] * len(part)) for part in parts]
+        return [(self.split, part, self._views and [self._views] * len(part)) for part in parts]
 
     def _chosen(self, start: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the example of each row (the last one again for padding) and the mask."""
@@ -284,7 +295,8 @@ def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
     if must_stream and data.placement == "device":
         raise UserError(
             "data.placement: 'device' cannot be had with random crops, or views, of examples "
-            "that differ in size, as they are taken while decoding; use 'stream' or 'auto'"
+            "that differ in size, or with augment.sizes, as they are taken while decoding; use "
+            "'stream' or 'auto'"
         )
     if must_stream or data.placement != "auto":
         return data.placement == "device"
@@ -315,12 +327,9 @@ def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> d
 
 
 def _decode_ahead(
-    split: Split,
-    batches: Iterator[list[tuple[np.ndarray, Any]]],
-    workers: int,
-    prefetch: int,
+    batches: Iterator[list[_Task]], workers: int, prefetch: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Reads batches, given as tasks (indices, crops), in threads; yields them in order.
+    """Reads batches, given as tasks, in threads; yields them in order.
 
     At most `prefetch` batches are decoded or being decoded beside the one that is yielded. The
     threads are gone when the iterator is closed or has failed.
@@ -330,7 +339,7 @@ def _decode_ahead(
 
     def submit(count: int) -> None:
         for tasks in itertools.islice(batches, count):
-            ahead.append([pool.submit(split.read, *task) for task in tasks])
+            ahead.append([pool.submit(split.read, *chosen) for split, *chosen in tasks])
 
     try:
         submit(prefetch)

@@ -78,6 +78,17 @@ class Split(ABC):
         """Number of classes."""
         return len(self.class_names)
 
+    def at_size(self, size: int) -> "Split":
+        """Returns the split with images decoded to another size.
+
+        Raises:
+          UserError: its examples are not decoded to a size.
+        """
+        raise UserError(
+            f"augment.sizes: the examples of {self.name} are not decoded to a size; use a source "
+            "of image files, and data.image_size"
+        )
+
     @abstractmethod
     def __len__(self) -> int: ...
 
@@ -164,6 +175,10 @@ class Subset(Split):
     def fingerprint(self) -> str:
         """A hash of the whole split's fingerprint and of which examples are taken."""
         return fingerprint_of(self._split.fingerprint, self._indices.astype(np.int64))
+
+    def at_size(self, size: int) -> Split:
+        """See `Split.at_size`."""
+        return Subset(self._split.at_size(size), self._indices, self.name)
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -176,7 +176,8 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
       OutOfMemoryError: the state does not fit the memory.
     """
     mesh, dataset = evaluator.mesh, evaluator.dataset
-    feed = make_training_feed(evaluator, batch_sharding(mesh), replicated(mesh))
+    _check_sizes(evaluator)
+    feed = make_training_feed(evaluator, plan, batch_sharding(mesh), replicated(mesh))
     schedule = make_schedule(evaluator.config.schedule, plan)
     recipe = make_recipe(evaluator, schedule, feed.cropped)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
@@ -211,8 +212,22 @@ def sources(start: Start, recipe: Recipe) -> dict[str, Start]:
     return {"init_from": start} | ({"distillation.teacher": teacher} if teacher else {})
 
 
+def _check_sizes(evaluator: Evaluator) -> None:
+    """Refuses sizes of images that the network does not take; nothing is computed."""
+    variables = evaluator.abstract_state().variables()
+    for size in evaluator.config.augment.sizes:
+        x = jax.ShapeDtypeStruct((1, size, size, evaluator.dataset.input_shape[-1]), np.float32)
+        try:
+            jax.eval_shape(lambda v, x: evaluator.model.apply(v, x, train=False), variables, x)
+        except Exception as error:
+            raise UserError(
+                f"augment.sizes: {evaluator.config.model.name} does not take {size}x{size} pixels "
+                f"({str(error).splitlines()[0]}); choose another model.head, or other sizes"
+            ) from error
+
+
 def make_training_feed(
-    evaluator: Evaluator, sharding: NamedSharding, whole: NamedSharding
+    evaluator: Evaluator, plan: TrainingPlan, sharding: NamedSharding, whole: NamedSharding
 ) -> data.Feed:
     """Returns the training batches, the batch axis and a resident split placed as given.
 
@@ -233,6 +248,7 @@ def make_training_feed(
         seeds.augment,
         config.augment.repeats,
         config.augment.alternate,
+        tuple(zip((0, *plan.size_boundaries), config.augment.sizes, strict=False)),
     )
 
 

@@ -16,6 +16,7 @@ class TrainingPlan:
     total_steps: int
     warmup_steps: int
     boundaries: tuple[int, ...]
+    size_boundaries: tuple[int, ...]
     evaluate_every: int
     checkpoint_every: int
     log_every: int
@@ -52,6 +53,9 @@ def make_training_plan(config: ConfigDict, train_examples: int, devices: int) ->
         boundaries=tuple(
             to_steps(b, "schedule.boundaries", **sizes) for b in config.schedule.boundaries
         ),
+        size_boundaries=tuple(
+            to_steps(b, "augment.size_boundaries", **sizes) for b in config.augment.size_boundaries
+        ),
         evaluate_every=steps("evaluation", "every"),
         checkpoint_every=steps("checkpoint", "every"),
         log_every=steps("log", "every"),
@@ -60,6 +64,7 @@ def make_training_plan(config: ConfigDict, train_examples: int, devices: int) ->
         train_examples=train_examples,
     )
     _check_schedule(config, plan)
+    _check_sizes(config.augment, plan)
     return plan
 
 
@@ -80,6 +85,17 @@ def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int
         raise UserError(
             f"train.batch_size: {batch_size} cannot be divided over {devices} devices x "
             f"{accumulation} micro-batches; the nearest size that can is {near}"
+        )
+
+
+def _check_sizes(augment: ConfigDict, plan: TrainingPlan) -> None:
+    boundaries, needed = plan.size_boundaries, max(0, len(augment.sizes) - 1)
+    edges = (0, *boundaries, plan.total_steps)
+    if len(boundaries) != needed or any(a >= b for a, b in pairwise(edges)):
+        raise UserError(
+            f"augment.size_boundaries: {tuple(augment.size_boundaries)} are steps {boundaries}; "
+            f"{len(augment.sizes)} sizes need {needed}, which increase and lie before the end "
+            f"({plan.total_steps})"
         )
 
 

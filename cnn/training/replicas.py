@@ -247,7 +247,7 @@ class ReplicaGroup:
         self.start = starting_weights(first.config, first.abstract_state(), first.dataset)
         self._whole = replicated(mesh)
         self._stacked = NamedSharding(mesh, PartitionSpec(REPLICA_AXIS))
-        feed = make_training_feed(first, self._whole, self._whole)
+        feed = make_training_feed(first, plan, self._whole, self._whole)
         seeds = [Seeds.of(evaluator.config) for evaluator in evaluators]
         self.feeds = [feed.reseeded(own.order, own.augment) for own in seeds]
         self._seeds = jax.device_put(

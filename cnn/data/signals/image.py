@@ -110,7 +110,10 @@ class ImageSignal(Signal):
 
     def check(self, augment: ConfigDict) -> None:
         """Raises `UserError` unless the augment section fits images of this size."""
-        check_augment(augment, self.example.shape)
+        *sides, channels = self.example.shape
+        check_augment(augment, (*sides, channels))
+        if augment.sizes:
+            check_augment(augment, (min(augment.sizes), min(augment.sizes), channels))
 
     def draw_crops(self, augment: ConfigDict, varying: bool) -> DrawCrops | None:
         """Random resized crops, of images that are stored in differing sizes."""
@@ -151,7 +154,8 @@ SIGNALS.add(
     SignalKind(
         about="uint8 [H, W, C] from PNG, JPEG, WebP, BMP, TIFF and GIF, normalised by channel",
         reads=OF_PICTURES
-        | {"interpolation", "crop_ratio", "evaluation.tta", "augment.consistency"},
+        | {"interpolation", "crop_ratio", "evaluation.tta", "augment.consistency"}
+        | {"augment.sizes", "augment.size_boundaries"},
         stored=IMAGES,
         codec=ImageCodec,
         measure=lambda data, split: channel_statistics(split),

@@ -1,0 +1,79 @@
+"""Published recipes for ImageNet take steps on JPEGs of odd sizes; nothing is trained to its end."""
+
+import ast
+
+import cv2
+import jax
+import numpy as np
+import pytest
+
+from cnn.config.load import load
+from cnn.data import open_dataset
+from cnn.training.assembly import make_evaluator, make_trainer
+from cnn.training.plan import make_training_plan
+from tests.conftest import REPOSITORY
+
+FOLDER = REPOSITORY / "configs" / "recipes"
+FILES = sorted(f.stem for f in FOLDER.glob("*.py") if f.stem not in ("__init__", "imagenet"))
+RESNET = ("model.features=4,4,4,4", "model.depths=1,1,1,1")
+# The networks narrowed and shortened, and everything else as it is.
+NARROW = {
+    "resnet_strikes_back:a1": RESNET,
+    "resnet_strikes_back:a3": (*RESNET, "augment.sizes=24"),
+    "imagenet_ffcv": (*RESNET, "model.ghost_batch=8", "augment.sizes=24,28"),
+    "imagenet_mobilenet_v2": ("model.width=0.25", "model.depths=1,1,1,1,1,1,1"),
+    "imagenet_vgg16_bn": (
+        *("model.features=4,4,4,4,4", "model.depths=1,1,1,1,1"),
+        "model.head=flatten(hidden=(8, 8), grid=7)",
+    ),
+    "imagenet_convnext_t": RESNET,
+}
+SMALL = (
+    *("data.source=folder", "data.train_split=train", "data.test_split=test", "data.workers=2"),
+    *("data.image_size=32", "train.batch_size=8", "mesh.devices=1", "model.dtype=float32"),
+)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A thousand JPEGs in two classes."""
+    root, rng = tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0)
+    for split, count in (("train", 1000), ("test", 8)):
+        for i in range(count):
+            folder = root / split / ("n01440764", "n01443537")[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 256, (33 + i % 13, 51 - i % 17, 3), np.uint8)
+            cv2.imwrite(str(folder / f"{i}.JPEG"), pixels)
+    return root
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_recipe_takes_steps(images, name):
+    file, colon, argument = name.partition(":")
+    path = f"configs/recipes/{file}.py{colon}{argument}"
+    config = load(path, (*SMALL, f"data.path={images}", *NARROW[name])).config
+    dataset = open_dataset(config.data)
+    assert len(dataset.train) == 1000
+    evaluator = make_evaluator(config, dataset)
+    trainer = make_trainer(evaluator, make_training_plan(config, 1000, 1))
+    state = trainer.new_state()
+    before = jax.device_get(state.params)
+    for batch in trainer.feed.batches(0, 2):
+        state, sums = trainer.step(state, batch)
+        assert np.isfinite(float(sums["loss"]))
+    moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, jax.device_get(state.params))
+    assert any(jax.tree.leaves(moved))
+
+
+def test_every_recipe_is_tried():
+    assert {name.partition(":")[0] for name in NARROW} == set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_recipe_says_its_source_and_accuracy_and_claims_nothing(file):
+    said = " ".join(ast.get_docstring(ast.parse((FOLDER / f"{file}.py").read_text())).split())
+    assert "accuracy" in said
+    assert "%" in said
+    assert "as published" in said
+    assert "not trained here" in said
+    assert f"--config=configs/recipes/{file}.py" in said
