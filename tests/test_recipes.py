@@ -1,4 +1,4 @@
-"""Published recipes for ImageNet take steps on JPEGs of odd sizes; nothing is trained to its end."""
+"""Published recipes for ImageNet take steps on JPEGs of odd sizes."""
 
 import ast
 

@@ -13,7 +13,8 @@ def open_or_stand_in(config: ConfigDict) -> tuple[ConfigDict, data.Dataset, str]
     """Opens the data of a config, or synthetic images of the same shape if they are absent.
 
     The shape is what `augment.sizes` (the largest), `data.image_size` and `data.channels` say, or
-    else what the network was published for; classes are 1000 for networks published for ImageNet, and else 10.
+    else what the network was published for; classes are 1000 for networks published for ImageNet,
+    and else 10.
 
     Returns:
       The config that reads the data set, the data set, and a sentence that says what it is.
