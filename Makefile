@@ -35,6 +35,7 @@ bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
 	$(RUN) benchmarks/loop.py --repeats=31 --out=benchmarks/results/loop.json
 	$(RUN) benchmarks/input.py --torch-python=$(TORCH_VISION_PYTHON) --out=benchmarks/results/input.json
+	$(RUN) benchmarks/pipelines.py --torch-python=$(TORCH_VISION_PYTHON) --out=benchmarks/results/pipelines.json
 	$(RUN) -m cnn.cost.bench --config=$(CONFIG) --repeats=55 --out=benchmarks/results/bound.json
 	$(RUN) benchmarks/startup.py --out=benchmarks/results/startup.json
 	$(RUN) benchmarks/compiling.py --unrolled --out=benchmarks/results/compiling.json

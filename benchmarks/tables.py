@@ -249,6 +249,22 @@ def reading() -> str:
     return f"{table(head, rows)}\n\n{streamed}\n\n{_machine(result['conditions'])}{said}"
 
 
+def pipelines() -> str:
+    """Returns the throughput of whole input pipelines on the same files."""
+    result = _read("pipelines.json")
+    row, made = result["pipelines"], result["conditions"]
+    rows = (
+        (name, f"{row[f'{key}_images_per_second']:,.0f}", ratio)
+        for name, key, ratio in (
+            ("ours, threads", "ours", ""),
+            ("DataLoader, processes", "data_loader", f"{row['data_loader_over_ours']:.2f}"),
+        )
+    )
+    head = ("pipeline", "images/s", "time relative to ours")
+    said = f"{row['workers']} workers each, {made['images']} files, {row['peer']}."
+    return f"{table(head, rows)}\n\n{said} {_machine(made)}"
+
+
 def bound() -> str:
     """Returns whether the first run is compute- or input-bound, by `python -m cnn.cost.bench`."""
     result = _read("bound.json")
@@ -464,6 +480,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "planning": planning,
     "loop": loop,
     "reading": reading,
+    "pipelines": pipelines,
     "bound": bound,
     "start-up": startup,
     "compiling": compiling,

@@ -1,8 +1,9 @@
 """torchvision's ImageFolder and transforms, the peer of `benchmarks/input.py`; one thread.
 
-    PYTHON-WITH-TORCHVISION benchmarks/torch_input.py FOLDER png|jpeg
+    PYTHON-WITH-TORCHVISION benchmarks/torch_input.py FOLDER png|jpeg [WORKERS BATCH]
 
-It says what it is, and then reads every file of the folder for every line of its input.
+It says what it is, and then reads every file of the folder for every line of its input; with
+workers through a DataLoader of so many processes, the peer of `benchmarks/pipelines.py`.
 """
 
 import importlib.util
@@ -34,7 +35,7 @@ def name_operators() -> Any:
     return library
 
 
-def main(folder: str, form: str) -> None:
+def main(folder: str, form: str, workers: str = "", batch: str = "") -> None:
     """Serves readings of the folder."""
     torch.set_num_threads(1)
     library = name_operators() if "+cpu" in torch.__version__ else None
@@ -46,7 +47,12 @@ def main(folder: str, form: str) -> None:
         steps.insert(0, transforms.RandomResizedCrop(224, scale=(0.08, 1.0)))
     images = datasets.ImageFolder(folder, transforms.Compose(steps))
     print(f"torchvision {torchvision.__version__}", flush=True)
-    serve(lambda: torch.stack([images[i][0] for i in range(len(images))]))
+    if workers:
+        options = dict(batch_size=int(batch), num_workers=int(workers), persistent_workers=True)
+        loader = torch.utils.data.DataLoader(images, shuffle=True, drop_last=True, **options)
+        serve(lambda: sum(len(pixels) for pixels, _ in loader))
+    else:
+        serve(lambda: torch.stack([images[i][0] for i in range(len(images))]))
     del library
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import compiling, growth, input, loop, startup, streams
+from benchmarks import compiling, growth, input, loop, pipelines, startup, streams
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.report import FORMATS, write_report
 from cnn.config.errors import UserError
@@ -42,6 +42,7 @@ def test_loaders_read_the_same_boxes_in_the_same_shape(tmp_path):
     for other in (area, linear, input.pillow(paths, "jpeg")(), input.tfds(paths, "jpeg")()):
         assert other.shape == images.shape == (2, 224, 224, 3)
         assert np.abs(other.astype(int) - images).mean() < 20
+    assert pipelines.ours(tmp_path, 2, batch=2)() == 2
     assert input.memory(tmp_path, batch=2, images=10).keys() == {
         "after_a_fifth",
         "at_the_end",
