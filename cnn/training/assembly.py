@@ -214,8 +214,9 @@ def sources(start: Start, recipe: Recipe) -> dict[str, Start]:
 
 def _check_sizes(evaluator: Evaluator) -> None:
     """Refuses sizes of images that the network does not take; nothing is computed."""
-    variables = evaluator.abstract_state().variables()
-    for size in evaluator.config.augment.sizes:
+    sizes = evaluator.config.augment.sizes
+    variables = evaluator.abstract_state().variables() if sizes else {}
+    for size in sizes:
         x = jax.ShapeDtypeStruct((1, size, size, evaluator.dataset.input_shape[-1]), np.float32)
         try:
             jax.eval_shape(lambda v, x: evaluator.model.apply(v, x, train=False), variables, x)
