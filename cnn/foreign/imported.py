@@ -319,3 +319,10 @@ def _taken(request: Request, candidate: Candidate) -> dict[OurPath, np.ndarray]:
         if not np.isfinite(taken[leaf.ours]).all():
             raise UserError(f"{where} holds NaN or infinity")
     return taken
+
+
+def input_shape(config: ConfigDict) -> tuple[int, ...]:
+    """Returns what a network sees of one image, `[H, W, C]`."""
+    height, width, channels = models.MODELS[config.model.name].input_shape
+    size = config.data.image_size
+    return size or height, size or width, config.data.channels or channels

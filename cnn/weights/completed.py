@@ -5,8 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from cnn import models
-from cnn.foreign.imported import Imported
+from cnn.foreign.imported import Imported, input_shape
 from cnn.training.state import init_model
 
 
@@ -15,7 +14,7 @@ def completed(imported: Imported) -> Imported:
     if not imported.born:
         return imported
     config, network = imported.candidate.config, imported.candidate.network
-    shape = _input_shape(imported)
+    shape = input_shape(config)
     born = jax.jit(lambda: init_model(network, config.seed, shape, ema=False).current())()
     leaves = {
         tuple(key.key for key in path): leaf
@@ -23,11 +22,3 @@ def completed(imported: Imported) -> Imported:
     }
     missing = {leaf.ours: np.asarray(leaves[leaf.ours]) for leaf in imported.born}
     return replace(imported, tensors=imported.tensors | missing)
-
-
-def _input_shape(imported: Imported) -> tuple[int, ...]:
-    """Returns what the network sees of one image, `[H, W, C]`."""
-    config = imported.candidate.config
-    height, width, channels = models.MODELS[config.model.name].input_shape
-    size = config.data.image_size
-    return size or height, size or width, config.data.channels or channels

@@ -11,7 +11,7 @@ import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
-from cnn.foreign.imported import Imported
+from cnn.foreign.imported import Imported, input_shape
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.metrics import RunningMetrics
 from cnn.training.provenance import provenance
@@ -44,6 +44,7 @@ def write(
             # Of the data that the weights were trained on nothing else is known.
             of_data: dict[str, Any] = {"examples": {}, "fingerprint": {}}
             resolved["identity"] = of_data | {"class_names": list(class_names)}
+            resolved["example"] = {"shape": list(input_shape(config)), "dtype": "uint8"}
         folder.claim(config, resolved)
         origin = imported.origin | {"checked": checked}
         write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -256,14 +257,22 @@ def test_an_import_is_evaluated_on_the_pixels_of_its_library(tmp_path, capsys):
     arguments = ["--model=vgg11_bn", "--layout=torchvision", f"--from={file}"]
     arguments += ["--config.model.features=8,8,12,12,16", f"--config.data.path={tmp_path}"]
     arguments += ["--config.model.head=flatten(hidden=(24, 20), grid=7)"]
-    run(*arguments, "--config.data.source=folder", f"--workdir={tmp_path / 'run'}")
+    (tmp_path / "names.txt").write_text("\n".join("gabcdef"))
+    arguments += ["--config.data.source=folder", f"--class-names={tmp_path / 'names.txt'}"]
+    run(*arguments, f"--workdir={tmp_path / 'run'}")
     said = capsys.readouterr().out
+    assert "outputs are the classes g, a, ... f" in said
     assert "sets data.crop_ratio=0.875" in said
     assert "evaluated on the centre 224 of images whose shorter side is resized to 256" in said
     data = RunFolder(tmp_path / "run").config().data
     assert (data.image_size, data.crop_ratio, data.interpolation) == (224, 0.875, "bilinear")
-    images, _ = open_run(str(tmp_path / "run")).split("test").read(np.arange(7))
+    images, labels = open_run(str(tmp_path / "run")).split("test").read(np.arange(7))
     assert np.abs(images[3, ::4, ::4].astype(int) - seen).max() <= 2
+    assert sorted(labels) == list(range(7))
+    shutil.rmtree(tmp_path / "test")
+    # The network is there without its data.
+    dataset = open_run(str(tmp_path / "run"), split=None).evaluator.dataset
+    assert (dataset.class_names, dataset.input_shape) == (tuple("gabcdef"), (224, 224, 3))
 
 
 def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
