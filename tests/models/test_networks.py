@@ -334,9 +334,7 @@ def test_ds_cnn_is_that_of_mlperf_tiny():
 
     def run(x):
         variables = network.init(KEYS, x, train=False)
-        kept = {
-            train: network.apply(variables, x, train, rngs=KEYS, **options)[1] for train in (0, 1)
-        }
+        kept = [network.apply(variables, x, t, rngs=KEYS, **options)[1] for t in (False, True)]
         maps = [state["intermediates"] for state in kept]
         classifier = variables["params"]["head"]["classifier"]
         last = maps[0]["block1_pointwise"]["__call__"][0]
