@@ -321,28 +321,3 @@ def test_every_operator_reduces_a_network_on_waves(operator):
     logits, variables = abstract(model, (2, 512, 1))
     assert logits.shape == (2, 10)
     assert all(len(s) <= 3 for s in parameters(variables).values())
-
-
-def test_ds_cnn_is_that_of_mlperf_tiny():
-    """Pooling of 24 of the 25 rows before the classifier, and a dropout after the stem."""
-    config = get_config()
-    with config.unlocked():
-        config.model.update(name="ds_cnn_s", features=(4,), depths=(1,))
-        config.model.update(head="avg(window=(24, 5))", stem_dropout=0.5)
-    network = build(config.model, 12)
-    options = dict(mutable=True, capture_intermediates=True)
-
-    def run(x):
-        variables = network.init(KEYS, x, train=False)
-        kept = [network.apply(variables, x, t, rngs=KEYS, **options)[1] for t in (False, True)]
-        maps = [state["intermediates"] for state in kept]
-        classifier = variables["params"]["head"]["classifier"]
-        last = maps[0]["block1_pointwise"]["__call__"][0]
-        logits = maps[0]["__call__"][0]
-        return maps[1]["Dropout_0"]["__call__"][0], last, logits, classifier
-
-    stem, last, logits, classifier = quick(run)(image(1, 49, 10, 1))
-    assert stem.shape == last.shape == (1, 25, 5, 4)
-    dropped, kept = (np.asarray(stem) == 0).mean(), last[:, :24].mean((1, 2))
-    assert dropped > 0.6
-    np.testing.assert_allclose(logits, kept @ classifier["kernel"] + classifier["bias"], atol=1e-5)

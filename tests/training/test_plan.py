@@ -33,7 +33,7 @@ def test_values_are_resolved_after_the_overrides():
         (["train.batch_size=128"], ["train.batch_size", "128", "100", "at most 96"]),
         (["train.batch_size=50"], ["train.batch_size", "50", "8 devices", "nearest", "48"]),
         (["train.batch_size=16", "train.accumulation=4"], ["train.batch_size", "micro", "32"]),
-        (["train.duration=0 steps"], ["train.duration", "no step"]),
+        (["train.duration=0 steps"], ["train.duration", "less than one step"]),
         (["schedule.warmup=12 steps"], ["schedule.warmup", "12", "at most 11"]),
         (["schedule.name=one_cycle"], ["schedule.warmup", "one_cycle", "30%"]),
         (["schedule.name=step"], ["schedule.boundaries", "at least one"]),
