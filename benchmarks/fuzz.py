@@ -139,11 +139,26 @@ def begun(out: str, seed: int) -> dict[str, Any]:
       UserError: it is of another seed.
     """
     if not (out and Path(out).is_file()):
-        return {"tried": 0, "accepted": 0, "refused": 0, "tracebacks": []}
+        return {"tried": 0, "accepted": 0, "refused": 0, "tracebacks": [], "mended": []}
     found = json.loads(Path(out).read_text())
     if found["conditions"]["seed"] != seed:
         raise UserError(f"--out: {out} is of --seed={found['conditions']['seed']}; remove it")
     return found
+
+
+def note(found: dict[str, Any], seed: int, number: int) -> bool:
+    """Makes a try and counts how it ends; returns whether that is without a traceback."""
+    try:
+        said = one_try(seed, number)
+        if "\n" in said:
+            raise AssertionError(f"more than one line: {said}")
+    except AssertionError as error:
+        text = f"{number}: {error}"
+        if text not in found["tracebacks"]:
+            found["tracebacks"].append(text)
+        return False
+    found["refused" if said else "accepted"] += 1
+    return True
 
 
 def main(arguments: list[str]) -> None:
@@ -157,14 +172,13 @@ def main(arguments: list[str]) -> None:
     jax.config.update("jax_platforms", "cpu")
     found, start = begun(flags.out, flags.seed), time.monotonic()
     found["conditions"] = record.conditions(seed=flags.seed)
+    # Once mended, what ended in a traceback is kept apart.
+    for text in found["tracebacks"][:]:
+        if note(found, flags.seed, int(text.partition(":")[0])):
+            found["tracebacks"].remove(text)
+            found["mended"].append(text)
     while found["tried"] < flags.tries:
-        try:
-            said = one_try(flags.seed, found["tried"])
-            if "\n" in said:
-                raise AssertionError(f"more than one line: {said}")
-            found["refused" if said else "accepted"] += 1
-        except AssertionError as error:
-            found["tracebacks"].append(f"{found['tried']}: {error}")
+        if not note(found, flags.seed, found["tried"]):
             print(found["tracebacks"][-1], flush=True)
         found["tried"] += 1
         over = bool(flags.seconds) and time.monotonic() - start > flags.seconds

@@ -98,13 +98,17 @@ class Registry(Mapping[str, T]):
     def parse(self, text: str, field: str) -> tuple[str, dict[str, Any]]:
         """Checks "name" or "name(option=value)" and returns the name and the options.
 
+        A whole number that is given for a real one becomes one: integers overflow.
+
         Raises:
           UserError: unknown entry, with the nearest one, or options as in `check_options`.
         """
         name, options = (text, {}) if text in self else parse_call(text, field)
         self.look_up(name, field)
-        check_options(name, options, self.options(name), field)
-        return name, options
+        allowed = self.options(name)
+        check_options(name, options, allowed, field)
+        real = {k for k in options if allowed[k].kind is float and not allowed[k].several}
+        return name, {k: float(value) if k in real else value for k, value in options.items()}
 
     def bound(self, text: str, field: str) -> Callable[..., Any]:
         """Returns the entry that a field's value names, a function, with its options set."""

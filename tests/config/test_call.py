@@ -13,6 +13,7 @@ from cnn.config.call import (
 )
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
+from cnn.layers import DOWNSAMPLERS
 
 
 def test_lists_are_cut_outside_of_brackets():
@@ -72,3 +73,10 @@ def test_what_has_no_options_says_so():
 def test_what_may_be_had():
     given = {"images": 0, "all": 0, "share": 0, "mode": "b", "sizes": ()}
     check_options("f", given, options_of(measure), "--field")
+
+
+def test_a_whole_number_given_for_a_real_one_becomes_one():
+    huge = "diff_stride(smoothness=9223372036854775808)"
+    assert DOWNSAMPLERS.parse(huge, "model.downsample") == ("diff_stride", {"smoothness": 2.0**63})
+    name, options = DOWNSAMPLERS.parse("max(window=3)", "model.downsample")
+    assert (name, options, type(options["window"])) == ("max", {"window": 3}, int)
