@@ -114,15 +114,20 @@ def _program(compiled: Any, state: Any, devices: int, examples: int, seconds: fl
     return Program(
         devices=devices,
         examples=examples,
-        state=sum(
-            math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
-            for x in jax.tree.leaves(state)
-        ),
+        state=bytes_per_device(state),
         memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
         bytes=main_memory_bytes(text),
         counted_bytes=None if has_loops(text) else compiled.cost_analysis()["bytes accessed"],
         collectives=collectives(text),
         seconds=seconds,
+    )
+
+
+def bytes_per_device(state: Any) -> int:
+    """Returns what one device holds of the arrays of a state, which know their shardings."""
+    return sum(
+        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+        for x in jax.tree.leaves(state)
     )
 
 
