@@ -5,8 +5,7 @@
 73.8 % top-1 accuracy as published (rn50_16_epochs: 160 pixels for twelve epochs, then 192,
 evaluated at 256 with the mean of both mirror images); not trained here. Batches of 512 on each of
 eight GPUs, SGD with a rate that rises to 1.7 in two epochs and falls linearly to zero, and a
-binomial filter before every strided convolution after the stem. Here evaluation sees each image
-once.
+binomial filter before every strided convolution after the stem.
 """
 
 from ml_collections import ConfigDict
@@ -34,4 +33,5 @@ def get_config() -> ConfigDict:
     config.optimizer.weight_decay = 1e-4
     config.schedule.name = "linear"
     config.schedule.warmup = "2 epochs"
+    config.evaluation.tta = "mirror"
     return config
