@@ -35,7 +35,7 @@ def calibration_section(runs: Sequence[MeasuredRun]) -> Markup:
         if after:
             cell = Cell(f"{temperature:.3f}", temperature)
             rows.append([Cell(run.name), cell, *_cells(after)])
-        else:
+        if run.results["why"]:
             rest.append(page.note(f"{run.name}: {run.results['why']}"))
         diagram = reliability_diagram(run.results["as_trained"]["equal_width"])
         diagrams.append(figure(f"Reliability diagram, {run.name}", diagram))

@@ -44,7 +44,8 @@ def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) ->
     Returns:
       {"as_trained": `CalibrationTally.summary`, "scaled": the same at "temperature", "fitted_on":
       its number of examples}. Without a validation part, or when that is what is measured, the
-      last three are None and "why" says so in a sentence.
+      last three are None and "why" says so in a sentence; so it does where imported weights may
+      have been trained on the part.
     """
     results: Results = {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
     part = run.split(split)
@@ -58,6 +59,11 @@ def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) ->
         total, before = len(held_out) + len(part), len(held_out)
         temperature = _temperature(run, held_out, lambda done: progress.show(done, total))
         results |= {"temperature": temperature, "fitted_on": len(held_out)}
+        if run.folder.weights_file.is_file() and not run.evaluator.config.data.validation_split:
+            results["why"] = (
+                "the validation part is carved out of train, on which imported weights may have "
+                "been trained: the temperature may be too low"
+            )
         tallies["scaled"] = CalibrationTally(temperature)
     for seen, logits, labels in logits_of(_with_views(run, part)):
         for tally in tallies.values():
