@@ -21,6 +21,8 @@ from cnn.models.resnet import ResNet
 
 _BASE = TORCH_MODEL | CIFAR10
 _CIFAR_STEM = {"model.stem": "cifar"}
+# A flattening head fits one size only, and these networks are published for another one.
+_SIZE = {"data.image_size": 32}
 
 
 def _add(name: str, about: str, networks: dict[str, Counterpart]) -> None:
@@ -125,7 +127,7 @@ _add(
             f"vgg{depth}_bn": Counterpart(
                 f"cifar10_vgg{depth}_bn",
                 partial(_vgg, hidden=("classifier.0", "classifier.3"), classifier="classifier.6"),
-                _BASE | {"model.head": "flatten(hidden=(512, 512))"},
+                _BASE | {"model.head": "flatten(hidden=(512, 512))", **_SIZE},
             )
             for depth in (11, 13, 16, 19)
         },
@@ -147,7 +149,7 @@ _add(
             f"vgg{depth}_bn": Counterpart(
                 f"VGG{depth}",
                 partial(_vgg, hidden=(), classifier="classifier"),
-                _BASE | {"model.head": "flatten"},
+                _BASE | {"model.head": "flatten", **_SIZE},
             )
             for depth in (11, 13, 16, 19)
         },
