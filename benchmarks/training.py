@@ -32,7 +32,7 @@ from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.cost.timing import seconds_in_turns
 from cnn.layers import Head, Style
-from cnn.models.mobilenet import MobileNet
+from cnn.models.mobilenet import MobileNet, Stage
 from cnn.training.mesh import batch_sharding, count_cores_as_devices, make_mesh, replicated
 from cnn.training.optimizer import decay_mask, make_optimizer
 from cnn.training.steps import Recipe, make_train_step
@@ -99,12 +99,12 @@ def _norm() -> nn.BatchNorm:
 def _separable() -> nn.Module:
     style = Style()
     return MobileNet(
-        features=(32, *WIDTHS, 0),
-        depths=(1,) * len(WIDTHS),
-        strides=STRIDES,
-        inverted=False,
+        stem_features=32,
         stem_strides=1,
+        stages=tuple(Stage(*row, (None,)) for row in zip(WIDTHS, STRIDES, strict=True)),
+        last=0,
         downsample="strided_conv",
+        stochastic_depth=0.0,
         head=Head("avg", CLASSES, style, name="head"),
         style=style,
     )

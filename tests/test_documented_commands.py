@@ -34,8 +34,8 @@ ELSEWHERE = {
 
 def commands(page: str) -> list[str]:
     """The lines of the blocks of a page that are for a shell."""
-    blocks = re.findall(r"^```\n(.*?)^```$", (REPOSITORY / page).read_text(), re.S | re.M)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (REPOSITORY / page).read_text(), re.S | re.M)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 def as_tried(command: str) -> str:

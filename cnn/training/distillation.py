@@ -77,23 +77,25 @@ def make_teacher(config: ConfigDict, dataset: Dataset) -> Teacher | None:
     Raises:
       UserError: it is no run folder, knows other classes, or sees another kind of input.
     """
-    own = config.distillation
-    if not own.teacher:
+    distillation = config.distillation
+    if not distillation.teacher:
         _check_unused(config)
         return None
-    stored = read_weights(own.teacher, _FIELD)
+    stored = read_weights(distillation.teacher, _FIELD)
     _check(stored.config, stored.num_classes, config, dataset)
     scale, shift = _renormalised(dataset, stored.mean, stored.std)
     if scale and config.data.signal == "sound":
         raise UserError(
-            f"{_FIELD}: {own.teacher} was trained on features with another mean and standard "
-            "deviation; give the student its data.mean and data.std"
+            f"{_FIELD}: {distillation.teacher} was trained on features with another mean and "
+            "standard deviation; give the student its data.mean and data.std"
         )
     tensors = tensors_of(stored)
-    digest = {"from": own.teacher, "sha256": digest_of(tensors), "step": stored.step}
+    digest = {"from": distillation.teacher, "sha256": digest_of(tensors), "step": stored.step}
     source = Start(tensors, digest | {"differs": []}, "learns from")
     model = models.build(stored.config.model, stored.num_classes)
-    return Teacher(model, stored.variables, scale, shift, own.weight, own.temperature, source)
+    return Teacher(
+        model, stored.variables, scale, shift, distillation.weight, distillation.temperature, source
+    )
 
 
 def _check_unused(config: ConfigDict) -> None:

@@ -7,7 +7,7 @@ PROGRAM = """
 import sys
 import jax, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from cnn.data import ArraySplit, load, make_eval_feed, make_feed
+from cnn.data import ArraySplit, load_batch, make_eval_feed, make_feed
 from cnn.data.order import batch_indices
 from configs.base import get_config
 
@@ -28,7 +28,7 @@ data = get_config().data
 for data.placement in ("stream", "device"):
     feed = make_feed(split, data, *shardings, batch_size=8, seed=4)
     for step, batch in enumerate(feed.batches(0, 5)):
-        shown = jax.jit(load)(feed.arrays, batch)
+        shown = jax.jit(load_batch)(feed.arrays, batch)
         wanted = batch_indices(4, step, 8, 21)
         assert shown["input"].shape == (8, 3, 2, 1)
         for name, values in (("input", images[wanted]), ("label", wanted)):
@@ -39,7 +39,7 @@ for data.placement in ("stream", "device"):
     feed = make_eval_feed(split, data, shardings[0], 6)
     seen = []
     for batch in feed.batches():
-        shown = jax.jit(load)(feed.arrays, batch)
+        shown = jax.jit(load_batch)(feed.arrays, batch)
         for mask, label in zip(*(shown[k].addressable_shards for k in ("mask", "label"))):
             seen += np.asarray(label.data)[np.asarray(mask.data) == 1].tolist()
     print(data.placement, *seen)

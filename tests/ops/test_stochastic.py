@@ -285,7 +285,7 @@ def test_fractional_regions_differ_between_axes_and_keep_nan():
 
 def test_bad_arguments_are_told():
     x = image((8, 8))
-    with pytest.raises(UserError, match="no multiple of the strides"):
+    with pytest.raises(UserError, match="is not a multiple of the strides"):
         s3_pool(x, 2, 2, "SAME", key=KEY, train=True, grid=3)
     with pytest.raises(UserError, match=r"use at most \(7, 7\)"):
         fractional_max_pool(x, 8, key=KEY, train=True)

@@ -119,7 +119,10 @@ def test_pixels_are_normalised_as_the_teacher_s_were(taught):
     ("overrides", "words"),
     [
         (("distillation.weight=0.3",), "distillation.weight: has no effect without"),
-        (("distillation.teacher=/nowhere",), "distillation.teacher: /nowhere is no run folder"),
+        (
+            ("distillation.teacher=/nowhere",),
+            "distillation.teacher: /nowhere is neither a run folder",
+        ),
         (("distillation.teacher=TAUGHT", "data.synthetic_classes=5"), "knows 7 classes"),
     ],
 )
