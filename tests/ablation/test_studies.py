@@ -30,7 +30,8 @@ def opened(data):
     """Opens what is embedded, or what stands for sound and prepared data sets, which are not."""
     side = data.image_size or 28
     prepared = {"cifar10": (32, 32, 3), "fashion_mnist": (side, side, 1)}
-    shape = (8000, 1) if data.signal == "sound" else prepared.get(data.name)
+    samples = round(data.sound.seconds * data.sound.rate)
+    shape = (samples, 1) if data.signal == "sound" else prepared.get(data.name)
     if shape:
         data = data.copy_and_resolve_references().unlock()
         data.update(source="synthetic", synthetic_shape=shape, synthetic_examples=(512, 2000))
