@@ -238,7 +238,7 @@ def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, 
         set_fields = tuple(f"{field}={there}" for field, _, there in differing(config, fields))
     else:
         config, set_fields = _config(request, fields)
-    size, channels = config.data.image_size, config.data.channels
+    size, channels = image_size(config), config.data.channels
     channels = channels or models.MODELS[request.model].input_shape[-1]
 
     def leaves_for(num_classes: int) -> list[Leaf]:
@@ -300,7 +300,7 @@ def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
         way = "init_head=new" if request.target else "--head=new --classes=N"
         hint = f"the classifier does not fit: {way} makes a new one"
     else:
-        hint = nearest_network(tensors, candidate.config.data.image_size)
+        hint = nearest_network(tensors, image_size(candidate.config))
         hint += "" if request.target else "; --skip=PATTERN waives a name"
     by = "python -m cnn.weights import --list" if request.target else "--list"
     return (
@@ -321,8 +321,15 @@ def _taken(request: Request, candidate: Candidate) -> dict[OurPath, np.ndarray]:
     return taken
 
 
+def image_size(config: ConfigDict) -> int:
+    """Returns the side of the images of a config; 0: that of the network as published."""
+    if config.data.source == "synthetic":
+        return config.data.synthetic_shape[0]
+    return config.data.image_size
+
+
 def input_shape(config: ConfigDict) -> tuple[int, ...]:
     """Returns what a network sees of one image, `[H, W, C]`."""
     height, width, channels = models.MODELS[config.model.name].input_shape
-    size = config.data.image_size
+    size = image_size(config)
     return size or height, size or width, config.data.channels or channels
