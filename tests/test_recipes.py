@@ -19,7 +19,6 @@ RESNET = ("model.features=4,4,4,4", "model.depths=1,1,1,1")
 # The networks narrowed and shortened, and everything else as it is.
 NARROW = {
     "resnet_strikes_back:a1": RESNET,
-    "resnet_strikes_back:a3": (*RESNET, "augment.sizes=24"),
     "imagenet_ffcv": (*RESNET, "model.ghost_batch=8", "augment.sizes=24,28"),
     "imagenet_mobilenet_v2": ("model.width=0.25", "model.depths=1,1,1,1,1,1,1"),
     "imagenet_vgg16_bn": (

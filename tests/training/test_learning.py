@@ -12,14 +12,10 @@ from tests.conftest import REPOSITORY
 # A network of each way in which networks are made, small enough to learn in seconds.
 FAMILIES = {
     "plain": ("model.features=8,16",),
-    "lenet5": (),
     "vgg11": ("model.features=8,8,8,8,8", "model.head=flatten(hidden=(16,))"),
     "all_cnn_c": ("model.dropout=0", "model.input_dropout=0"),
     "resnet20": ("model.features=8,16", "model.depths=1,1"),
     "preact_resnet50": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
-    "se_resnet18": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
-    "wrn16_4": ("model.features=8,16", "model.depths=1,1"),
-    "mobilenet_v1": ("model.width=0.25", "model.stem=cifar"),
     "mobilenet_v2": ("model.width=0.25", "model.stem=cifar"),
     "mobilenet_v3_small": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),
     "regnet_y_400mf": ("model.features=8,16", "model.depths=1,1", "model.stem=cifar"),

@@ -23,7 +23,6 @@ NETWORKS = {
         "model.stochastic_depth=0.3",
     ),
     "looped": ("model.name=resnet20", "model.features=4,6", "model.depths=4,4", "model.scan=True"),
-    "dense": ("model.name=densenet_bc100_12", "model.features=3,3", "model.depths=2,2"),
 }
 
 
