@@ -55,10 +55,11 @@ def train(folder, *arguments):
     return command(folder, "train.py", config, "--workdir=run", OWN, *fields, *arguments)
 
 
-def refused(done, *words):
+def refusal(done):
+    """Returns the one sentence that a command ended with."""
     assert done.returncode == 2, done.stdout + done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert all(word in line for word in words), line
+    return line
 
 
 def digest(folder):
@@ -66,7 +67,9 @@ def digest(folder):
 
 
 def test_without_the_plugin_the_operator_is_unknown(tmp_path):
-    refused(train(tmp_path), "model.downsample", "unknown operator 'twice_avg'")
+    said = refusal(train(tmp_path))
+    assert "model.downsample" in said
+    assert "unknown operator 'twice_avg'" in said
 
 
 def test_a_run_records_name_and_hash(folder):
@@ -75,13 +78,8 @@ def test_a_run_records_name_and_hash(folder):
 
 
 def test_evaluation_names_the_plugin_and_loads_it_only_when_asked(folder):
-    refused(
-        command(folder, "eval.py", "--workdir=run"),
-        "--plugin",
-        "my_ops.py",
-        digest(folder),
-        str(folder / "run"),
-    )
+    said = refusal(command(folder, "eval.py", "--workdir=run"))
+    assert all(w in said for w in ("--plugin", "my_ops.py", digest(folder), str(folder / "run")))
     done = command(folder, "eval.py", "--workdir=run", "--plugin=my_ops.py")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["count"] == 37
@@ -90,16 +88,25 @@ def test_evaluation_names_the_plugin_and_loads_it_only_when_asked(folder):
 def test_a_changed_plugin_is_another_run(folder, tmp_path):
     (tmp_path / "my_ops.py").write_text(PLUGIN.replace("2 * avg", "3 * avg"))
     changed = f"--plugin={tmp_path}/my_ops.py"
-    refused(train(folder, changed), "another config", "plugins", digest(folder), digest(tmp_path))
-    refused(command(folder, "eval.py", "--workdir=run", changed), digest(folder), digest(tmp_path))
+    digests = digest(folder), digest(tmp_path)
+    said = refusal(train(folder, changed))
+    assert all(word in said for word in ("another config", "plugins", *digests))
+    said = refusal(command(folder, "eval.py", "--workdir=run", changed))
+    assert all(word in said for word in digests)
 
 
 def test_a_broken_plugin_is_told_with_its_line(folder, tmp_path):
     (tmp_path / "broken.py").write_text("x = 1\nx = 1 / 0\n")
-    refused(train(folder, f"--plugin={tmp_path}/broken.py"), "broken.py, line 2", "ZeroDivision")
-    refused(train(folder, "--plugin=none.py"), "--plugin: there is no file 'none.py'", str(folder))
+    said = refusal(train(folder, f"--plugin={tmp_path}/broken.py"))
+    assert "broken.py, line 2" in said
+    assert "ZeroDivision" in said
+    said = refusal(train(folder, "--plugin=none.py"))
+    assert "--plugin: there is no file 'none.py'" in said
+    assert str(folder) in said
     (tmp_path / "double.py").write_text(PLUGIN.replace('"twice_avg"', '"max"'))
-    refused(train(folder, f"--plugin={tmp_path}/double.py"), "line 8", "'max' is registered twice")
+    said = refusal(train(folder, f"--plugin={tmp_path}/double.py"))
+    assert "line 8" in said
+    assert "'max' is registered twice" in said
 
 
 def test_the_cost_of_an_operator_that_says_none_is_not_available(folder):

@@ -1,5 +1,7 @@
 """Studies: ablate.py plan|register|run --config=STUDY --workdir=DIR, report|verify|claim ..."""
 
+from argparse import ArgumentParser
+
 from cnn.config.entry import Parser, split_overrides
 from cnn.config.errors import UserError
 from cnn.config.plugin import add_plugin_argument
@@ -8,6 +10,22 @@ from cnn.config.plugin import add_plugin_argument
 def main(arguments: list[str]) -> None:
     """Reads the arguments and runs the command."""
     overrides, rest = split_overrides(arguments)
+    options = vars(_parser().parse_args(rest))
+    command, workdirs = options.pop("command"), options.pop("workdir")
+    if command == "report":
+        options["workdirs"] = workdirs
+    elif workdirs and len(workdirs) > 1:
+        raise UserError(f"--workdir: {command} takes one folder; only report takes several")
+    else:
+        options["workdir"] = workdirs and workdirs[0]
+        if command in ("plan", "register", "run"):
+            options["overrides"] = overrides
+    from cnn.ablation import start
+
+    getattr(start, command)(**options)
+
+
+def _parser() -> Parser:
     parser = Parser(
         prog="ablate.py",
         description=__doc__,
@@ -39,6 +57,16 @@ def main(arguments: list[str]) -> None:
     for command in (run, report):
         mixed = "refuse runs from mixed commits or hardware, or with uncommitted changes"
         command.add_argument("--strict", action="store_true", help=mixed)
+    _add_execution(run)
+    _add_forecast(plan)
+    report.add_argument(
+        "--out", help="folder for the combined table of several studies (default: the first)"
+    )
+    compact.add_argument("--out", required=True, help="empty folder for the copy")
+    return parser
+
+
+def _add_execution(run: ArgumentParser) -> None:
     add = run.add_argument
     add("--task", help="i/n: index (from 0) and number of jobs sharing the folder")
     add("--engine", default="local", help="local | ray (the cluster of $RAY_ADDRESS)")
@@ -48,6 +76,9 @@ def main(arguments: list[str]) -> None:
     add("--patience", type=float, help="stop a run after N minutes without progress (default: 30)")
     add("--gpus", type=float, help="Ray: GPUs per run, fractions allowed (default: 0)")
     add("--retries", type=int, help="Ray: restarts of a run after a node failure (default: 3)")
+
+
+def _add_forecast(plan: ArgumentParser) -> None:
     plan.add_argument(
         "--delta", type=float, help="effect to detect, in pp (default: the equivalence margin)"
     )
@@ -57,20 +88,3 @@ def main(arguments: list[str]) -> None:
         default=90.0,
         help="assumed baseline accuracy, in %% (default: 90)",
     )
-    report.add_argument(
-        "--out", help="folder for the combined table of several studies (default: the first)"
-    )
-    compact.add_argument("--out", required=True, help="empty folder for the copy")
-    options = vars(parser.parse_args(rest))
-    command, workdirs = options.pop("command"), options.pop("workdir")
-    if command == "report":
-        options["workdirs"] = workdirs
-    elif workdirs and len(workdirs) > 1:
-        raise UserError(f"--workdir: {command} takes one folder; only report takes several")
-    else:
-        options["workdir"] = workdirs and workdirs[0]
-        if command in ("plan", "register", "run"):
-            options["overrides"] = overrides
-    from cnn.ablation import start
-
-    getattr(start, command)(**options)

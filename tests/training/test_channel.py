@@ -123,4 +123,5 @@ def test_a_stranger_that_connects_is_passed_over():
     stranger.close()
     found.append(open_channel(f"127.0.0.1:{port}", 2, 1, {}, WAIT)[0])
     first.join()
+    assert len(found) == 2
     leave(found)

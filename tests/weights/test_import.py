@@ -117,6 +117,7 @@ def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
         f"--workdir={tmp_path}/run",
         f"--check={tmp_path}/pixels.npz",
     )
+    assert json.loads((tmp_path / "run" / "weights.json").read_text())["checked"] is not None
 
 
 def bring_tensors(path, tensors, model="resnet20", **options):
