@@ -32,8 +32,7 @@ def look_at_files(
     """Returns what each file holds, its size and whether it is broken.
 
     Only files that are new or changed (by size and time) since the index was written are opened;
-    so a folder of a million files opens in seconds from the second time on. An interruption keeps
-    what was looked at.
+    the others cost a `stat` each. An interruption keeps what was looked at.
 
     Args:
       folder: that the names are relative to.
