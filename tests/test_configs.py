@@ -39,7 +39,8 @@ def load_small(path):
     config = load(path).config
     extra = ["schedule.boundaries=30%,60%"] if config.schedule.name == "step" else []
     extra += ["model.ghost_batch=4"] if config.model.ghost_batch else []
-    extra += ["model.depths=1,1,1,1"] if config.model.name == "resnet50" else []
+    if config.model.name == "resnet50":
+        extra += ["model.features=8,8", "model.depths=1,1"]
     shape = f"data.synthetic_shape={SHAPES[config.data.signal]}"
     loaded = load(path, [*SMALL, shape, *extra])
     return loaded.config

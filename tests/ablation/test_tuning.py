@@ -146,7 +146,8 @@ def test_what_was_tuned_is_frozen(folder, tmp_path):
 
 
 def test_a_study_tunes_trains_and_reports(tmp_path, capsys):
-    file = write(tmp_path, tune={"optimizer.learning_rate": (1e-6, 0.2)}, tuning_seeds=1)
+    rates = {"optimizer.learning_rate": (1e-6, 0.2)}
+    file = write(tmp_path, tune=rates, tuning_seeds=1, repeat_baseline=False)
     start.run(file, str(tmp_path / "study"), [], workers=1)
     told = capsys.readouterr().out
     assert "4 runs to tune the arms, 4 of them to train" in told
