@@ -14,8 +14,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.tables import fill
-from cnn.ablation.atlas.gather import Row, Task, gather, not_run, read_rows, write_rows
-from cnn.ablation.atlas.pages import html, markdown
+from cnn.ablation.atlas.pages import atlas_html, atlas_markdown
+from cnn.ablation.atlas.rows import AtlasRow, RowPlan, not_run, read_row, read_rows, write_rows
 from cnn.training.run_folder import write_atomically
 from configs.ablations.atlas import ROWS, get_study
 
@@ -26,10 +26,10 @@ STUDY = "configs/ablations/atlas.py"
 PAGE = ROOT / "docs" / "atlas.md"
 
 
-def tasks(folder: Path = ATLAS) -> list[Task]:
+def row_plans(folder: Path = ATLAS) -> list[RowPlan]:
     """Returns the rows that the study file describes."""
     return [
-        Task(
+        RowPlan(
             name=row,
             title=title,
             studies={
@@ -46,21 +46,21 @@ def tasks(folder: Path = ATLAS) -> list[Task]:
     ]
 
 
-def page(rows: list[Row]) -> str:
+def page(rows: list[AtlasRow]) -> str:
     """Returns docs/atlas.md."""
-    return markdown(rows, "../results/atlas")
+    return atlas_markdown(rows, "../results/atlas")
 
 
-def rows_now() -> list[Row]:
+def rows_now() -> list[AtlasRow]:
     """Returns the numbers as they were written, or rows that have not run."""
-    return read_rows(NUMBERS) or [not_run(task) for task in tasks()]
+    return read_rows(NUMBERS) or [not_run(plan) for plan in row_plans()]
 
 
 def main() -> None:
     """Reads the studies and writes everything."""
-    rows = [gather(task, ATLAS) for task in tasks()]
+    rows = [read_row(plan, ATLAS) for plan in row_plans()]
     write_rows(rows, NUMBERS)
-    write_atomically(ATLAS / "index.html", html(rows))
+    write_atomically(ATLAS / "index.html", atlas_html(rows))
     write_atomically(PAGE, page(rows))
     readme = ROOT / "README.md"
     write_atomically(readme, fill(readme.read_text()))

@@ -204,10 +204,10 @@ def once(seeds: int) -> InterimAnalysis:
 
 
 def decide(
-    differences: list[Difference | None], look: InterimAnalysis, margin: float = MARGIN
+    differences: list[Difference | None], analysis: InterimAnalysis, margin: float = MARGIN
 ) -> list[Verdict]:
     """The verdicts on a family."""
-    return judge(differences, margin, look=look)
+    return judge(differences, margin, analysis=analysis)
 
 
 def false(found: list[Verdict], kinds: tuple[str, ...] = ("better", "worse")) -> bool:
@@ -348,15 +348,15 @@ def seeds_added(seeds: int, most: int) -> Study:
     def study(rng: np.random.Generator) -> bool:
         tables, analyses = draw(rng, arms, most), [seeds]
         while True:
-            look = InterimAnalysis(len(analyses) - 1, AnalysisSchedule(tuple(analyses)))
+            analysis = InterimAnalysis(len(analyses) - 1, AnalysisSchedule(tuple(analyses)))
             now = [table[: analyses[-1]] for table in tables]
-            found = decide(compare(now), look)
+            found = decide(compare(now), analysis)
             if false(found):
                 return True
             if analyses[-1] == most or len(analyses) == 3:
                 return False
             open_ = [v.difference for v in found if v.kind == "undecided"]
-            level = look.level(0.05 / len(found))
+            level = analysis.level(0.05 / len(found))
             wanted = [seeds_needed(d, MARGIN, level, at_least=analyses[-1] + 1) for d in open_]
             if not any(wanted):
                 return False

@@ -24,7 +24,8 @@ from benchmarks import record
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.execution.due import is_open
-from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import write_report
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError

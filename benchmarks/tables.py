@@ -25,12 +25,12 @@ from benchmarks.signal_tables import (
 )
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
-from cnn.ablation.atlas.gather import read_rows
 from cnn.ablation.atlas.pages import front
+from cnn.ablation.atlas.rows import read_rows
 from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.planning.study_plan import folder_name
+from cnn.ablation.planning.runs import folder_name
+from cnn.ablation.report.headline import control_note
 from cnn.ablation.report.markdown import escape_markdown, headlines
-from cnn.ablation.report.words import control
 from cnn.cost.plan import COLUMNS, cells
 from cnn.evaluation.shift.section import NAMES
 from cnn.weights.table import markdown as weights_table
@@ -87,7 +87,7 @@ def pooling() -> str:
     return "\n\n".join(
         (
             headlines(analysis),
-            escape_markdown(control(analysis)),
+            escape_markdown(control_note(analysis)),
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
             f"{about}\nproduced the [report]({place}/report.md) (download "
             f"[report.html]({place}/report.html) for curves, costs and every seed).",

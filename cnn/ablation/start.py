@@ -11,7 +11,9 @@ from cnn.ablation.execution.runner import Pool, run_study
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task, find_task
 from cnn.ablation.execution.watchdog import PATIENCE
-from cnn.ablation.planning.study_plan import Run, StudyPlan, load_study
+from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.plugin import load_plugins
 
@@ -163,10 +165,10 @@ def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
       out: empty folder for the copy.
       plugin: see `report`.
     """
-    from cnn.ablation.analysis.outcomes import compact as copy
+    from cnn.ablation.analysis.outcomes import compact_copy
 
     place = Path(out).absolute()
-    found = copy(StudyFolder(Path(workdir).absolute()), place)
+    found = compact_copy(StudyFolder(Path(workdir).absolute()), place)
     print(f"{len(found.runs)} runs of {found.correct.shape[1]:,} test examples")
     report([str(place)], plugin=plugin)
 
@@ -182,22 +184,22 @@ def claim(name: str | None, workdir: str | None, plugin: Sequence[str] = ()) -> 
     load_plugins(plugin)
     from cnn.ablation.claims import CLAIMS
     from cnn.ablation.claims.answer import answer
-    from cnn.ablation.claims.words import described, listing, told
+    from cnn.ablation.claims.claim_text import answer_lines, claim_card, claim_list
 
     if name is None:
         if workdir:
             raise UserError("--workdir: name the claim that the study is to answer")
-        print(listing())
+        print(claim_list())
         return
     tried = CLAIMS.look_up(name, "claim")
     if workdir is None:
-        print(described(name, tried))
+        print(claim_card(name, tried))
         return
     study = _collected(StudyFolder(Path(workdir).absolute()), plugin)
     for network in study.networks:
         if network:
             print(f"on {network}:")
-        print("\n".join(told(name, tried, study, answer(tried, study, network))))
+        print("\n".join(answer_lines(name, tried, study, answer(tried, study, network))))
 
 
 def _engine(

@@ -22,7 +22,8 @@ from cnn.ablation.execution import due, worker
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.watchdog import HUNG
 from cnn.ablation.execution.worker import record_failure
-from cnn.ablation.planning.study_plan import arms_of, load_study
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked
@@ -261,7 +262,8 @@ def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
         "def hang(config, folder, **more):\n"
         "    return time.sleep(1000) if 'seed-1' in folder else train(config, folder, **more)\n"
         "worker.train = hang\n"
-        "from cnn.ablation.planning.study_plan import arms_of, load_study\n"
+        "from cnn.ablation.planning.study_file import load_study\n"
+        "from cnn.ablation.planning.runs import arms_of\n"
         "from pathlib import Path\n"
         f"runs = arms_of(load_study({STUDY!r}), Path({str(folder.path)!r}))['max']\n"
         "sys.exit(worker.work(runs, patience=15.0))\n"

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from benchmarks.atlas import PAGE, page, rows_now, tasks
-from cnn.ablation.atlas.gather import Task, agreement, gather, read_rows, write_rows
-from cnn.ablation.atlas.pages import front, html, markdown
-from cnn.ablation.planning.study_plan import arms_of
+from benchmarks.atlas import PAGE, page, row_plans, rows_now
+from cnn.ablation.atlas.pages import atlas_html, atlas_markdown, front
+from cnn.ablation.atlas.rows import RowPlan, agreement, read_row, read_rows, write_rows
+from cnn.ablation.planning.runs import arms_of
 from cnn.layers import DOWNSAMPLERS
 from configs.ablations.atlas import LEFT_OUT
 from tests.ablation.written import plan_of, write_study
@@ -32,7 +32,7 @@ def rows(tmp_path_factory):
     late.folder.rmdir()
     names = ("max", "average", "max blur", "max APS", "mixed")
     made = [
-        Task(
+        RowPlan(
             name,
             f"a network, {name}",
             {folder / name: f"run {name}", folder / f"{name}_others": f"run {name},others"},
@@ -40,7 +40,7 @@ def rows(tmp_path_factory):
         )
         for name in ("images", "sounds", "clips")
     ]
-    found = [gather(task, folder) for task in made]
+    found = [read_row(plan, folder) for plan in made]
     write_rows(found, folder / "atlas.json")
     assert read_rows(folder / "atlas.json")[0].entries[0].name == "max blur"
     return read_rows(folder / "atlas.json")
@@ -67,7 +67,7 @@ def test_a_row_has_every_operator_in_its_order_with_what_was_measured(rows):
 
 
 def test_rows_that_have_not_run_say_so_and_how_to_go_on(rows):
-    text = markdown(rows, "../results/atlas")
+    text = atlas_markdown(rows, "../results/atlas")
     clips = text.partition("## A network, clips")[2].partition("## ")[0]
     assert "Not run: max, average, max blur, max APS, mixed." in clips
     assert "To continue: `run clips`, `run clips,others`." in clips
@@ -85,7 +85,7 @@ def test_ranks_are_compared_over_the_rows_that_have_them(rows):
     names, w = agreement([rows[0], rows[0]])
     assert set(names) == {"max blur", "max APS", "max", "average"}
     assert w == pytest.approx(1.0)
-    assert "Kendall's W = 1.00 over 2 rows" in markdown([rows[0], rows[0]], ".")
+    assert "Kendall's W = 1.00 over 2 rows" in atlas_markdown([rows[0], rows[0]], ".")
 
 
 def test_the_front_says_what_differs_in_five_lines(rows):
@@ -101,7 +101,7 @@ def test_the_front_says_what_differs_in_five_lines(rows):
 
 
 def test_the_page_sorts_and_loads_nothing(rows):
-    text = html(rows)
+    text = atlas_html(rows)
     assert text.count('<table class="sortable">') == 3  # two rows that ran, and the claims
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "100.0" in text
@@ -112,5 +112,5 @@ def test_the_committed_page_is_that_of_the_committed_numbers():
 
 
 def test_every_operator_of_the_registry_has_its_place():
-    for task in tasks():
-        assert len(task.operators) == len(DOWNSAMPLERS) - len(LEFT_OUT)
+    for plan in row_plans():
+        assert len(plan.operators) == len(DOWNSAMPLERS) - len(LEFT_OUT)

@@ -12,7 +12,8 @@ from cnn.ablation.claims import CLAIMS, Claim, Statement
 from cnn.ablation.claims.answer import RULE, answer, find_arm
 from cnn.ablation.claims.claim import ONE_SEED, operator
 from cnn.ablation.claims.words import STUDY_FILE, stated
-from cnn.ablation.planning.study_plan import arms_of, load_study
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS
 from cnn.evaluation.suites import SUITES, chosen

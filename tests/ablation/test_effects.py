@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.comparison import sample
+from cnn.ablation.analysis.comparison import sample_of
 from cnn.ablation.analysis.effects import contrasts, effect_of
 from cnn.ablation.analysis.study_analysis import analyze, kinds
-from cnn.ablation.planning.study_plan import arms_of, load_study
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.report import FORMATS
 from cnn.ablation.report.terminal import print_report
 from cnn.config.errors import UserError
@@ -31,7 +32,7 @@ def crossed(rng, blur=0.0, flip=0.0, both=0.0, seeds=8, examples=1500, factors=F
 
 def test_an_interaction_is_a_difference_of_differences_of_every_seed():
     found = crossed(np.random.default_rng(0), blur=0.3, both=0.5)
-    samples = {a.name: sample(a.finished, "accuracy", True) for a in found.arms}
+    samples = {a.name: sample_of(a.finished, "accuracy", True) for a in found.arms}
     values = {name: one.values for name, one in samples.items()}
     made = contrasts(FACTORS, ("",))
     assert [c.name for c in made] == ["blur", "flip", "blur x flip"]

@@ -9,7 +9,7 @@ from rich.console import Console
 from scipy import stats
 
 from cnn.ablation.analysis.statistics.power import planned, power
-from cnn.ablation.planning.forecast import Forecast, Variability, forecast, measured
+from cnn.ablation.planning.forecast import Forecast, Variability, forecast, measured_variability
 from cnn.ablation.planning.forecast_text import print_forecast, sentences, warnings
 from cnn.ablation.planning.probe import ArmTime
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -122,7 +122,7 @@ def test_a_confounded_arm_is_warned_of():
 
 def test_a_pilot_tells_how_much_the_metric_varies():
     pilot = REPOSITORY / "results" / "pooling"
-    found = measured(get_study(), pilot)
+    found = measured_variability(get_study(), pilot)
     values = {}
     for folder in pilot.glob("*/seed-*"):
         result = json.loads((folder / "result.json").read_text())
@@ -132,10 +132,10 @@ def test_a_pilot_tells_how_much_the_metric_varies():
     # Never less than what the disagreement of seeds on examples adds up to.
     assert np.sqrt(np.mean(np.square(sds))) <= found.seed_sd < 1.1 * max(sds)
     assert 0.1 < found.example_sd < 0.3
-    assert "measured on the finished runs of 7 arms" in found.source
-    assert measured(replace(get_study(), population="seeds"), pilot).example_sd == 0
+    assert "measured_variability on the finished runs of 7 arms" in found.source
+    assert measured_variability(replace(get_study(), population="seeds"), pilot).example_sd == 0
     with pytest.raises(UserError, match="there is no study in"):
-        measured(get_study(), pilot.parent)
+        measured_variability(get_study(), pilot.parent)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning import matching
 from cnn.ablation.planning.matching import matched, with_matched
-from cnn.ablation.planning.study_plan import StudyPlan, load_study
+from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import FORMATS
-from cnn.ablation.report.words import parts
+from cnn.ablation.report.matching_text import cost_groups
 from cnn.config.errors import UserError
 from cnn.config.load import load
 from cnn.cost.count import macs, network_cost
@@ -88,7 +89,7 @@ def test_a_report_has_a_table_of_each():
     ]
     arms[3] = replace(arms[3], overrides=("model.features=3,4",))
     found = analyze(study(arms, matched="macs"))
-    tables = {title: list(part.summaries) for title, part in parts(found)}
+    tables = {title: list(part.summaries) for title, part in cost_groups(found)}
     assert tables == {
         "Arms as they are": [("", "max"), ("", "avg"), ("", "conv")],
         "Arms at equal MACs": [("", "max"), ("", "avg"), ("", "conv, equal MACs")],

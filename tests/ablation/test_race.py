@@ -58,7 +58,7 @@ def test_when_all_are_decided_nothing_is_left_to_train():
     found = analyze(replace(whole, arms=tuple(first)))
     assert [len(a.seeds) for a in found.study.arms] == [4, 4, 4]
     assert found.study.unfinished == 0
-    assert (found.look.index, found.interim) == (0, False)
+    assert (found.current.index, found.interim) == (0, False)
 
 
 def not_begun(run):

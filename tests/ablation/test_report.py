@@ -25,10 +25,10 @@ from cnn.ablation.report import (
     render_svg,
     write_report,
 )
+from cnn.ablation.report.formatting import MINUS
 from cnn.ablation.report.latex import escape_latex
 from cnn.ablation.report.markdown import escape_markdown, headlines
 from cnn.ablation.report.terminal import print_report
-from cnn.ablation.report.words import MINUS
 from cnn.config.errors import UserError
 from tests.ablation.simulated import arm, study
 from tests.conftest import REPOSITORY
@@ -206,10 +206,10 @@ def test_planned_analyses_judge_only_their_seeds():
     assert early.interim
     assert "2 of 3 seeds have ended" in render_html(early)
     first = analyze(study(unfinished(arms, "blur", 4), schedule=twice))
-    assert first.look.index == 0
+    assert first.current.index == 0
     assert {len(s.runs) for s in first.summaries.values()} == {3}
     assert "analysis 1 of 2, at 3 seeds; its verdicts are valid" in render_html(first)
-    assert analyze(study(arms, schedule=twice)).look.index == 1
+    assert analyze(study(arms, schedule=twice)).current.index == 1
 
 
 def test_seeds_that_were_added_are_one_more_analysis():

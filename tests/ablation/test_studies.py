@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from cnn import models
-from cnn.ablation.planning.study_plan import arms_of, load_study
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.layers import DOWNSAMPLERS, HEADS

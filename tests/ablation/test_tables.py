@@ -13,15 +13,16 @@ from rich.console import Console
 
 from cnn.ablation.analysis.collect import trained_together
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
-from cnn.ablation.planning.study_plan import Run
+from cnn.ablation.planning.runs import Run
 from cnn.ablation.report import (
     combined,
     render_html,
     render_latex,
     render_markdown,
     render_wide_latex,
-    words,
 )
+from cnn.ablation.report.formatting import abbreviated, digits, milliseconds
+from cnn.ablation.report.matching_text import matching_note
 from cnn.ablation.report.terminal import print_report
 from cnn.config.errors import UserError
 from cnn.training.run_folder import write_atomically
@@ -79,12 +80,12 @@ def test_a_table_fits_its_column_and_its_cells_hold_no_sentences(analysis):
 
 
 def test_numbers_stand_in_units_that_suit_them(analysis):
-    assert words.milliseconds(1083.4) == "1.08 s"
-    assert words.milliseconds(57) == "57.0 ms"
-    assert words.milliseconds(999.9) == "1.00 s"
-    assert words.count(999_999) == "1 M"
-    assert words.digits(1083.4) == "1080"
-    assert words.digits(0.001234) == "0.00123"
+    assert milliseconds(1083.4) == "1.08 s"
+    assert milliseconds(57) == "57.0 ms"
+    assert milliseconds(999.9) == "1.00 s"
+    assert abbreviated(999_999) == "1 M"
+    assert digits(1083.4) == "1080"
+    assert digits(0.001234) == "0.00123"
     heads, units, first = rows_of(render_wide_latex(analysis))[:3]
     found = {
         shown(h): (shown(u), shown(v))
@@ -95,7 +96,7 @@ def test_numbers_stand_in_units_that_suit_them(analysis):
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no TeX on this machine")
 def test_the_tables_compile_and_are_no_wider_than_their_columns(analysis, tmp_path):
-    several = combined.render_latex([analysis, analysis_of("Other")])
+    several = combined.studies_latex([analysis, analysis_of("Other")])
     tables = [render_latex(analysis), render_wide_latex(analysis), several]
     labels = re.findall(r"\\label\{(.*?)\}", "".join(tables))
     (tmp_path / "all.tex").write_text(DOCUMENT % ("\n".join(tables), *labels[:2]))
@@ -137,14 +138,14 @@ def test_several_studies_stand_in_one_table(analysis, tmp_path):
 
 def test_what_arms_were_matched_by_stands_in_every_format(analysis, tmp_path):
     said = "Arms are matched to max in MACs per example by model.features: strided conv 8,16."
-    assert words.matching(analysis.study) == said
+    assert matching_note(analysis.study) == said
     assert said in render_markdown(analysis)
     assert said in render_html(analysis)
     for latex in (render_latex(analysis), render_wide_latex(analysis)):
         assert said in latex
         assert "0.250" in latex  # million parameters, of 1.23
     assert "model.features=8,16" in render_markdown(analysis)
-    assert words.matching(analysis_of("Other").study) == ""
+    assert matching_note(analysis_of("Other").study) == ""
 
 
 def test_runs_that_trained_at_the_same_time_are_under_load(tmp_path):

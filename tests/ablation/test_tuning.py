@@ -12,7 +12,8 @@ from cnn.ablation.execution import runner, tuning, worker
 from cnn.ablation.execution.due import due_runs
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
-from cnn.ablation.planning.study_plan import arms_of, load_study, tuning_runs
+from cnn.ablation.planning.runs import arms_of, tuning_runs
+from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.errors import UserError
 from tests.conftest import TINY
@@ -124,18 +125,18 @@ def test_a_setting_that_fails_is_not_chosen_and_one_that_works_is_wanted(folder)
     for run in runs:
         if "optimizer.learning_rate=0.4" in run.overrides:
             worker.record_failure(run, "the loss is nan", diverged=True)
-    tuning.choose(folder)
+    tuning.choose_settings(folder)
     assert folder.plan().tuned["max"][0] == "optimizer.learning_rate=0.001"
     assert folder.tuning()["max"]["tried"][2]["values"] == [None, None]
     for run in runs:
         worker.record_failure(run, "the loss is nan", diverged=True)
     with pytest.raises(UserError, match="nothing that arm 'max' tried has trained: the loss is na"):
-        tuning.choose(folder)
+        tuning.choose_settings(folder)
 
 
 def test_what_was_tuned_is_frozen(folder, tmp_path):
     Pool(due_runs(folder), results)
-    tuning.choose(folder)
+    tuning.choose_settings(folder)
     file = str(tmp_path / "study.py")
     folder.begin(load_study(file), file, [])
     for changes in ({"tuning_seeds": 3}, {"tune": {"optimizer.learning_rate": (0.2,)}}):

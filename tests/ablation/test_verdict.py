@@ -154,12 +154,12 @@ def test_an_analysis_uses_its_own_level():
     level = spending_levels(schedule, 0.05)[0]
     just = stats.t.isf(0.49 * level, 5)  # a little beyond the boundary of the first analysis
     view = Difference(just * np.sqrt(1 / 6), (1.0,), (6,))
-    assert verdict(view, 1e-3, look=first).kind == "better"
-    assert verdict(view, 1e-3, look=first).adjusted_p == pytest.approx(0.05, abs=0.002)
+    assert verdict(view, 1e-3, analysis=first).kind == "better"
+    assert verdict(view, 1e-3, analysis=first).adjusted_p == pytest.approx(0.05, abs=0.002)
     weaker = Difference(0.9 * just * np.sqrt(1 / 6), (1.0,), (6,))
     assert verdict(weaker, 1e-3).kind == "better"
-    assert verdict(weaker, 1e-3, look=first).kind == "undecided"
-    found = verdict(weaker, 1e-3, look=first)
+    assert verdict(weaker, 1e-3, analysis=first).kind == "undecided"
+    found = verdict(weaker, 1e-3, analysis=first)
     assert found.family_interval == pytest.approx(weaker.interval(1 - level))
     assert found.interval == pytest.approx(weaker.interval(0.95))
 

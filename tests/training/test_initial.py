@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.golden_weights import FOLDER
 from cnn.ablation.execution import worker
-from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.foreign.imported import Request, bring
 from cnn.training.interruption import InterruptedRun

@@ -13,7 +13,8 @@ from cnn.ablation.execution.registration import registration
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.factors import Factors, factors_of
-from cnn.ablation.planning.study_plan import Run, StudyPlan, arm_overrides, arms_of
+from cnn.ablation.planning.runs import Run, arm_overrides, arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS, Metric

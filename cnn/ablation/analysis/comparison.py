@@ -61,7 +61,7 @@ class Sample:
         return seed_floor(self.outcomes) if known else 0.0
 
 
-def sample(runs: tuple[SeedRun, ...], metric: str, with_outcomes: bool) -> Sample:
+def sample_of(runs: tuple[SeedRun, ...], metric: str, with_outcomes: bool) -> Sample:
     """Returns the runs of an arm as arrays."""
     values = np.array([run.metrics[metric] for run in runs], float)
     known = with_outcomes and runs

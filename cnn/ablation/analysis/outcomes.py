@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
-from cnn.ablation.planning.study_plan import Run, arms_of
+from cnn.ablation.planning.runs import Run, arms_of
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import RunFolder, write_atomically
@@ -117,7 +117,7 @@ def _read(file: Path, written: int) -> Outcomes:
     return Outcomes.read(file)
 
 
-def compact(folder: StudyFolder, out: Path) -> Outcomes:
+def compact_copy(folder: StudyFolder, out: Path) -> Outcomes:
     """Copies what the report of a study needs, with outcomes as bits, into an empty folder.
 
     Raises:

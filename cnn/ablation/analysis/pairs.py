@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cnn.ablation.analysis.comparison import Pair, same_seeds, sample, variances_of
+from cnn.ablation.analysis.comparison import Pair, same_seeds, sample_of, variances_of
 from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, InterimAnalysis
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.config.errors import UserError
@@ -52,21 +52,21 @@ def examples_of(study: Study, seeds: int | None) -> int | None:
     return next(iter(sizes))
 
 
-def looks_of(
-    study: Study, keys: list[Key], look: InterimAnalysis | None
+def analyses_of(
+    study: Study, keys: list[Key], current: InterimAnalysis | None
 ) -> list[InterimAnalysis | None]:
     """The analysis of each arm: the one that decided it in a race, else the current one."""
     stopped = {(arm.network, arm.name): arm.stopped for arm in study.arms}
     return [
-        look if stopped[key] is None else InterimAnalysis(stopped[key], study.analyses)
+        current if stopped[key] is None else InterimAnalysis(stopped[key], study.analyses)
         for key in keys
     ]
 
 
-def pairs_of(study: Study, look: InterimAnalysis, with_outcomes: bool) -> dict[Key, Pair]:
+def pairs_of(study: Study, current: InterimAnalysis, with_outcomes: bool) -> dict[Key, Pair]:
     """Returns every arm that can be judged, with its baseline, as of its analysis."""
     pairs = {}
-    for index in sorted({look.index, *(a.stopped for a in study.arms if a.stopped is not None)}):
+    for index in sorted({current.index, *(a.stopped for a in study.arms if a.stopped is not None)}):
         seeds = study.analyses.seeds[index]
         for network in study.networks:
             arms = [
@@ -76,7 +76,7 @@ def pairs_of(study: Study, look: InterimAnalysis, with_outcomes: bool) -> dict[K
             ]
             runs = {arm.name: finite(arm, study.metric, seeds) for arm in arms}
             whole = {
-                name: sample(found, study.metric, with_outcomes)
+                name: sample_of(found, study.metric, with_outcomes)
                 for name, found in runs.items()
                 if len(found) == seeds >= FEWEST_SEEDS
             }
@@ -84,7 +84,7 @@ def pairs_of(study: Study, look: InterimAnalysis, with_outcomes: bool) -> dict[K
                 continue
             variances, baseline = variances_of(whole), whole[study.baseline]
             for arm in arms:
-                own = look.index if arm.stopped is None else arm.stopped
+                own = current.index if arm.stopped is None else arm.stopped
                 if arm.name in whole and arm.name != study.baseline and own == index:
                     by_seed = study.paired and same_seeds(whole[arm.name], baseline)
                     both = variances[arm.name], variances[study.baseline]

@@ -6,7 +6,7 @@ arm was decided, so the family-wise error is held at 5 % whatever stops whom (se
 
 from dataclasses import replace
 
-from cnn.ablation.analysis.pairs import Key, examples_of, finite, looks_of, pairs_of
+from cnn.ablation.analysis.pairs import Key, analyses_of, examples_of, finite, pairs_of
 from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, judge
 from cnn.ablation.analysis.study_results import Study
 
@@ -41,11 +41,11 @@ def _stop(study: Study, stopped: dict[Key, int], seeds: int | None) -> Study:
     return replace(study, arms=tuple(arms))
 
 
-def _decided(study: Study, look: InterimAnalysis) -> list[Key]:
+def _decided(study: Study, current: InterimAnalysis) -> list[Key]:
     """Returns the arms that need no further seeds after an analysis."""
     with_outcomes = examples_of(study, None) is not None
     by_example = with_outcomes and study.population == "seeds and examples"
-    pairs = pairs_of(study, look, with_outcomes)
+    pairs = pairs_of(study, current, with_outcomes)
     keys = [
         (arm.network, arm.name)
         for arm in study.arms
@@ -55,7 +55,7 @@ def _decided(study: Study, look: InterimAnalysis) -> list[Key]:
         [pairs[k].difference(by_example, study.units) if k in pairs else None for k in keys],
         study.margin,
         higher_is_better=study.higher_is_better,
-        look=looks_of(study, keys, look),
+        analysis=analyses_of(study, keys, current),
     )
     decided = [
         key

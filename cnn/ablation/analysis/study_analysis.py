@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnn.ablation.analysis.comparison import Checks, Pair, Sample, checks, sample
+from cnn.ablation.analysis.comparison import Checks, Pair, checks, sample_of
 from cnn.ablation.analysis.effects import Contrast, Effect, contrasts, effect_of
-from cnn.ablation.analysis.pairs import Key, examples_of, finite, looks_of, pairs_of
+from cnn.ablation.analysis.pairs import Key, analyses_of, examples_of, finite, pairs_of
 from cnn.ablation.analysis.race import raced
-from cnn.ablation.analysis.statistics.across import (
-    iqm,
-    kendalls_w,
-    probability_of_improvement,
-    rank_distribution,
-    stratified_interval,
+from cnn.ablation.analysis.ranking import (
+    AcrossNetworks,
+    RankStability,
+    across_networks,
+    rank_stability,
+    rankable,
 )
-from cnn.ablation.analysis.statistics.difference import Difference, mean_interval, share_interval
+from cnn.ablation.analysis.statistics.difference import Difference
 from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
 from cnn.ablation.analysis.statistics.significance import dunnett
 from cnn.ablation.analysis.statistics.verdict import (
@@ -28,38 +28,10 @@ from cnn.ablation.analysis.statistics.verdict import (
     judge,
     verdicts,
 )
-from cnn.ablation.analysis.study_results import Arm, Population, SeedRun, Study
+from cnn.ablation.analysis.study_results import Arm, Population, Study
+from cnn.ablation.analysis.summary import Summary, summary_of
 
 ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The runs of one arm that count.
-
-    Attributes:
-      arm: as given.
-      runs: those with a finite metric, up to the current analysis.
-      values: float `[runs]`, the metric.
-      mean, low, high: with a 95 % interval over seeds, that of a share within 0 and 1; NaN without
-        runs.
-      diverged, crashed: the runs that ended without a finite metric. One whose metric is not finite
-        diverged.
-    """
-
-    arm: Arm
-    runs: tuple[SeedRun, ...]
-    values: np.ndarray
-    mean: float
-    low: float
-    high: float
-    diverged: tuple[SeedRun, ...]
-    crashed: tuple[SeedRun, ...]
-
-    @property
-    def ended(self) -> int:
-        """How many runs have ended, well or badly."""
-        return len(self.runs) + len(self.diverged) + len(self.crashed)
 
 
 @dataclass(frozen=True)
@@ -80,37 +52,6 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class AcrossNetworks:
-    """One arm against the baseline over all networks, each with a 95 % bootstrap interval.
-
-    Attributes:
-      name: of the arm.
-      gain: interquartile mean of the metric, each network's relative to the mean of its baseline,
-        arm minus baseline.
-      improvement: chance that a run of the arm is better than one of the baseline.
-    """
-
-    name: str
-    gain: tuple[float, float, float]
-    improvement: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class RankStability:
-    """How stable the order of the arms of one network is.
-
-    Attributes:
-      names: from the best mean to the worst.
-      ranks: float `[arms, arms]`, how often each takes each rank when seeds are drawn anew.
-      agreement: Kendall's W over the seeds that all arms share; None with fewer than 3 of them.
-    """
-
-    names: tuple[str, ...]
-    ranks: np.ndarray
-    agreement: float | None
-
-
-@dataclass(frozen=True)
 class Analysis:
     """Everything that the report says in numbers.
 
@@ -120,7 +61,7 @@ class Analysis:
       summaries: of every arm.
       comparisons: of every arm but the baselines.
       effects: of the factors of the study, if it crosses two.
-      look: which analysis this is; None before the first is due, so that nothing is judged yet.
+      current: which analysis this is; None before the first is due, so that nothing is judged yet.
       examples: of the test set; None if outcomes were not kept.
       noise_floor: of one run's accuracy, by network; empty if not known.
       resolvable: minimum detectable effect of the finished seeds (80 % power, at the strictest
@@ -136,7 +77,7 @@ class Analysis:
     summaries: dict[Key, Summary]
     comparisons: dict[Key, Comparison]
     effects: tuple[Effect, ...]
-    look: InterimAnalysis | None
+    current: InterimAnalysis | None
     examples: int | None
     noise_floor: dict[str, float]
     resolvable: dict[str, float]
@@ -147,7 +88,7 @@ class Analysis:
     @property
     def interim(self) -> bool:
         """Whether no analysis is due yet."""
-        return self.look is None
+        return self.current is None
 
     @property
     def family(self) -> tuple[Comparison, ...]:
@@ -178,21 +119,21 @@ def analyze(study: Study) -> Analysis:
         examples.
     """
     study = raced(study) if study.race else study
-    look, examples, summaries = _summarized(study)
+    current, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
-    comparisons, effects = _compare(study, summaries, look, by_example, examples is not None)
+    comparisons, effects = _compare(study, summaries, current, by_example, examples is not None)
     return Analysis(
         study=study,
         population="seeds and examples" if by_example else "seeds",
         summaries=summaries,
         comparisons=comparisons,
         effects=effects,
-        look=look,
+        current=current,
         examples=examples,
         noise_floor=_noise_floors(study, summaries, examples),
         resolvable=_resolvable(study, comparisons),
-        orders=_orders(study, summaries),
-        across=_across(study, summaries),
+        orders=rank_stability(study, summaries),
+        across=across_networks(study, summaries),
         mixed=mixed_provenance(study),
     )
 
@@ -212,25 +153,25 @@ def full_verdicts(study: Study) -> dict[Key, Verdict]:
 
 def _all_judged(study: Study, rule: Callable[..., list[Verdict]]) -> dict[Key, Verdict]:
     study = raced(study) if study.race else study
-    look, examples, summaries = _summarized(study)
+    current, examples, summaries = _summarized(study)
     by_example = examples is not None and study.population == "seeds and examples"
-    pairs = pairs_of(study, look, examples is not None) if look else {}
-    effects = _effects(study, look, by_example, examples is not None)
-    found, of_effects = _judged(study, summaries, pairs, effects, look, by_example, rule)
+    pairs = pairs_of(study, current, examples is not None) if current else {}
+    effects = _effects(study, current, by_example, examples is not None)
+    found, of_effects = _judged(study, summaries, pairs, effects, current, by_example, rule)
     named = {(e.contrast.network, e.contrast.name): e.verdict for e in of_effects}
     return found | named
 
 
 def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[Key, Summary]]:
     """Returns the analysis that is due, the size of the test set, and the runs that count."""
-    look = _current_look(study)
-    seeds = look.seeds if look else None
+    current = _current_analysis(study)
+    seeds = current.seeds if current else None
     examples = examples_of(study, seeds)
     summaries = {
-        (arm.network, arm.name): _summarize(arm, study, seeds, examples is not None)
+        (arm.network, arm.name): summary_of(arm, study, seeds, examples is not None)
         for arm in study.arms
     }
-    return look, examples, summaries
+    return current, examples, summaries
 
 
 def mixed_provenance(study: Study) -> tuple[str, ...]:
@@ -251,7 +192,7 @@ def mixed_provenance(study: Study) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _current_look(study: Study) -> InterimAnalysis | None:
+def _current_analysis(study: Study) -> InterimAnalysis | None:
     """Returns the last analysis whose seeds have all ended, in every arm; None before the first."""
     schedule = study.analyses
     most = max(len(arm.seeds) for arm in study.arms)
@@ -264,39 +205,16 @@ def _current_look(study: Study) -> InterimAnalysis | None:
     return InterimAnalysis(reached[-1], schedule) if reached else None
 
 
-def _summarize(arm: Arm, study: Study, seeds: int | None, with_outcomes: bool) -> Summary:
-    runs, counted = finite(arm, study.metric, seeds), arm.seeds[:seeds]
-    lost = [run for run in counted if run.status == "finished" and run not in runs]
-    diverged = tuple(run for run in counted if run.status == "diverged" or run in lost)
-    one = sample(runs, study.metric, with_outcomes)
-    return Summary(
-        arm,
-        runs,
-        one.values,
-        *_interval(one, study),
-        diverged=diverged,
-        crashed=tuple(run for run in counted if run.status == "crashed"),
-    )
-
-
-def _interval(one: Sample, study: Study) -> tuple[float, float, float]:
-    if not one.runs:
-        return (float("nan"),) * 3
-    if study.described.unit == "%":
-        return share_interval(one.values, one.floor)
-    return mean_interval(one.values)
-
-
 def _compare(
     study: Study,
     summaries: dict[Key, Summary],
-    look: InterimAnalysis | None,
+    current: InterimAnalysis | None,
     by_example: bool,
     with_outcomes: bool,
 ) -> tuple[dict[Key, Comparison], tuple[Effect, ...]]:
-    pairs = pairs_of(study, look, with_outcomes) if look else {}
-    sizes = _effects(study, look, by_example, with_outcomes)
-    judged, effects = _judged(study, summaries, pairs, sizes, look, by_example, verdicts)
+    pairs = pairs_of(study, current, with_outcomes) if current else {}
+    sizes = _effects(study, current, by_example, with_outcomes)
+    judged, effects = _judged(study, summaries, pairs, sizes, current, by_example, verdicts)
     dunnett_p = _dunnett(study, summaries)
     results = {}
     for key, result in judged.items():
@@ -312,15 +230,15 @@ def _compare(
 
 
 def _effects(
-    study: Study, look: InterimAnalysis | None, by_example: bool, with_outcomes: bool
+    study: Study, current: InterimAnalysis | None, by_example: bool, with_outcomes: bool
 ) -> dict[Contrast, Difference | None]:
     """Returns the size of every effect of the factors; None where it cannot be judged yet."""
     found: dict[Contrast, Difference | None] = {}
     for contrast in contrasts(study.factors, study.networks) if study.factors else ():
-        seeds = look.seeds if look else 0
+        seeds = current.seeds if current else 0
         runs = {a.name: finite(a, study.metric, seeds) for a in study.of_network(contrast.network)}
         samples = {
-            name: sample(each, study.metric, with_outcomes)
+            name: sample_of(each, study.metric, with_outcomes)
             for name, each in runs.items()
             if len(each) == seeds >= FEWEST_SEEDS
         }
@@ -333,7 +251,7 @@ def _judged(
     summaries: dict[Key, Summary],
     pairs: dict[Key, Pair],
     effects: dict[Contrast, Difference | None],
-    look: InterimAnalysis | None,
+    current: InterimAnalysis | None,
     by_example: bool,
     rule: Callable[..., list[Verdict]],
 ) -> tuple[dict[Key, Verdict], tuple[Effect, ...]]:
@@ -354,14 +272,14 @@ def _judged(
             study.margin,
             alpha=ALPHA,
             higher_is_better=study.higher_is_better,
-            look=[*looks_of(study, family, look), *[look] * len(more)],
+            analysis=[*analyses_of(study, family, current), *[current] * len(more)],
         )
         judged |= dict(zip(family, found[: len(family)], strict=True))
         of_effects += found[len(family) :]
-    unjudged = Verdict("interim" if look is None else "unranked")
+    unjudged = Verdict("interim" if current is None else "unranked")
     said = (verdict if verdict.judged else unjudged for verdict in of_effects)
     return {
-        key: found if key in pairs else Verdict(_unjudged(summaries[key], look))
+        key: found if key in pairs else Verdict(_unjudged(summaries[key], current))
         for key, found in judged.items()
     }, tuple(Effect(contrast, verdict) for contrast, verdict in zip(effects, said, strict=True))
 
@@ -373,26 +291,17 @@ def _possible(found: Verdict) -> Verdict:
     return replace(found, interval=interval, family_interval=family_interval)
 
 
-def _unjudged(summary: Summary, look: InterimAnalysis | None) -> VerdictKind:
+def _unjudged(summary: Summary, current: InterimAnalysis | None) -> VerdictKind:
     """What an arm is that cannot be judged, or whose baseline cannot."""
     if summary.diverged:
         return "unstable"
-    return "interim" if look is None else "unranked"
-
-
-def _rankable(study: Study, summaries: dict[Key, Summary], network: str) -> list[Summary]:
-    """The arms of a network with enough seeds, the baseline first; [] without a baseline."""
-    names = [study.baseline, *(a.name for a in study.of_network(network))]
-    chosen = [summaries[network, name] for name in dict.fromkeys(names)]
-    if len(chosen[0].runs) < FEWEST_SEEDS:
-        return []
-    return [s for s in chosen if len(s.runs) == s.ended >= FEWEST_SEEDS]
+    return "interim" if current is None else "unranked"
 
 
 def _dunnett(study: Study, summaries: dict[Key, Summary]) -> dict[Key, float]:
     p_values = {}
     for network in study.networks:
-        baseline, *others = _rankable(study, summaries, network) or [None]
+        baseline, *others = rankable(study, summaries, network) or [None]
         if not others or not any(np.ptp(s.values) for s in (baseline, *others)):
             continue
         found = dunnett([s.values for s in others], baseline.values)
@@ -421,63 +330,3 @@ def _resolvable(study: Study, comparisons: dict[Key, Comparison]) -> dict[str, f
         if found:
             resolvable[network] = float(np.median(found))
     return resolvable
-
-
-def _orders(study: Study, summaries: dict[Key, Summary]) -> dict[str, RankStability]:
-    orders = {}
-    sign = 1 if study.higher_is_better else -1
-    for network in study.networks:
-        ranked = sorted(
-            _rankable(study, summaries, network), key=lambda s: s.mean * sign, reverse=True
-        )
-        if len(ranked) < 2:
-            continue
-        by_seed = [{r.seed: r.metrics[study.metric] * sign for r in s.runs} for s in ranked]
-        common = [seed for seed in by_seed[0] if all(seed in values for values in by_seed)]
-        agreement = None
-        if len(common) >= 3 and len(ranked) >= 3:
-            agreement = kendalls_w(np.array([[v[seed] for seed in common] for v in by_seed]))
-        orders[network] = RankStability(
-            tuple(s.arm.name for s in ranked),
-            rank_distribution([s.values * sign for s in ranked]),
-            agreement,
-        )
-    return orders
-
-
-def _across(study: Study, summaries: dict[Key, Summary]) -> tuple[AcrossNetworks, ...]:
-    if len(study.networks) < 2:
-        return ()
-    ranked = [_rankable(study, summaries, network) for network in study.networks]
-    tables = [{s.arm.name: s.values for s in one} for one in ranked]
-    names = [name for name in tables[0] if all(name in table for table in tables)]
-    baseline = [table.get(study.baseline) for table in tables]
-    return tuple(
-        _across_one(name, [table[name] for table in tables], baseline, study.higher_is_better)
-        for name in names
-        if name != study.baseline
-    )
-
-
-def _across_one(
-    name: str, arm: list[np.ndarray], baseline: list[np.ndarray], higher: bool
-) -> AcrossNetworks:
-    # Networks differ by more than arms do: without this, whole networks would be trimmed.
-    centres = [values.mean() for values in baseline]
-
-    def gain(arm, baseline):
-        return iqm(_relative(arm, centres)) - iqm(_relative(baseline, centres))
-
-    def improvement(arm, baseline):
-        better, other = (arm, baseline) if higher else (baseline, arm)
-        return probability_of_improvement(better, other)
-
-    return AcrossNetworks(
-        name,
-        (float(gain(arm, baseline)), *stratified_interval(gain, arm, baseline)),
-        (float(improvement(arm, baseline)), *stratified_interval(improvement, arm, baseline)),
-    )
-
-
-def _relative(scores: list[np.ndarray], centres: list[float]) -> list[np.ndarray]:
-    return [values - centre for values, centre in zip(scores, centres, strict=True)]

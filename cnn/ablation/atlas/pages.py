@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from cnn.ablation.atlas.gather import BESIDE, Entry, Row, agreement
+from cnn.ablation.atlas.rows import BESIDE, AtlasRow, Entry, agreement
 from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import RULE
+from cnn.ablation.report.formatting import NONE, abbreviated, digits, listed, plural, unit_of
 from cnn.ablation.report.markdown import escape_markdown, table
-from cnn.ablation.report.words import NONE, SYMBOLS, count, digits, listed, plural, unit_of
+from cnn.ablation.report.verdict_text import SYMBOLS
 from cnn.pages import page
 from cnn.pages.page import Cell, Column
 
@@ -34,7 +35,7 @@ _NOTE = (
 )
 
 
-def markdown(rows: Sequence[Row], folder: str) -> str:
+def atlas_markdown(rows: Sequence[AtlasRow], folder: str) -> str:
     """Returns docs/atlas.md.
 
     Args:
@@ -62,7 +63,7 @@ def markdown(rows: Sequence[Row], folder: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _row(row: Row, folder: str) -> list[str]:
+def _row(row: AtlasRow, folder: str) -> list[str]:
     head = f"## {row.title[:1].upper()}{row.title[1:]}"
     if not row.entries:
         return [head, _missing(row)]
@@ -73,12 +74,12 @@ def _row(row: Row, folder: str) -> list[str]:
         head,
         f"{about} {links}".strip(),
         "\n".join(lines),
-        table(HEADS, [cells(entry) for entry in row.entries]),
+        table(HEADS, [entry_cells(entry) for entry in row.entries]),
         _missing(row),
     ]
 
 
-def _missing(row: Row) -> str:
+def _missing(row: AtlasRow) -> str:
     """The operators without runs and the commands that continue; "" if nothing is missing."""
     told = f"Not run: {', '.join(row.missing)}." if row.missing else ""
     if not row.commands:
@@ -86,7 +87,7 @@ def _missing(row: Row) -> str:
     return f"{told} To continue: {', '.join(f'`{command}`' for command in row.commands)}.".strip()
 
 
-def cells(entry: Entry) -> list[str]:
+def entry_cells(entry: Entry) -> list[str]:
     """Returns an operator's cells, in the order of `HEADS`."""
     difference = NONE
     if entry.difference:
@@ -100,8 +101,8 @@ def cells(entry: Entry) -> list[str]:
         difference,
         f"{SYMBOLS[entry.kind]} {entry.words}",
         *(_percent(entry.beside.get(heading)) for heading in BESIDE),
-        count(entry.macs),
-        count(entry.parameters),
+        abbreviated(entry.macs),
+        abbreviated(entry.parameters),
         digits(entry.step) if entry.step else NONE,
     ]
 
@@ -117,7 +118,7 @@ def _percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f}"
 
 
-def across(rows: Sequence[Row]) -> str:
+def across(rows: Sequence[AtlasRow]) -> str:
     """Returns the ranks of the operators in every row, and their stability."""
     found = agreement(rows)
     if found is None:
@@ -137,7 +138,7 @@ def across(rows: Sequence[Row]) -> str:
     )
 
 
-def claim_table(rows: Sequence[Row]) -> str:
+def claim_table(rows: Sequence[AtlasRow]) -> str:
     """Returns the answer of each row to each claim."""
     lines = [
         [f"{name}: {claim.says}", *(_answer(row, name) for row in rows)]
@@ -146,17 +147,17 @@ def claim_table(rows: Sequence[Row]) -> str:
     return table(("claim", *(row.name for row in rows)), lines)
 
 
-def _answer(row: Row, claim: str) -> str:
+def _answer(row: AtlasRow, claim: str) -> str:
     return (row.claims or {}).get(claim, NOT_RUN)
 
 
-def front(rows: Sequence[Row]) -> str:
+def front(rows: Sequence[AtlasRow]) -> str:
     """Returns `short` as a Markdown list."""
     said = [escape_markdown(line) for line in short(rows)]
     return "\n".join(f"- {line}" for line in said) if len(said) > 1 else said[0]
 
 
-def short(rows: Sequence[Row]) -> list[str]:
+def short(rows: Sequence[AtlasRow]) -> list[str]:
     """Returns at most five sentences for a reader who knows nothing of the code."""
     ready = [row for row in rows if any(entry.difference for entry in row.entries)]
     if not ready:
@@ -166,7 +167,7 @@ def short(rows: Sequence[Row]) -> list[str]:
     return [line for line in lines if line]
 
 
-def _verdicts(row: Row) -> str:
+def _verdicts(row: AtlasRow) -> str:
     """What a row says of its operators, by verdict."""
     by_kind = {
         kind: [e for e in row.compared if e.kind == kind]
@@ -189,7 +190,7 @@ def _verdicts(row: Row) -> str:
     return f"{start}: {'; '.join(told)}."
 
 
-def _consistency(rows: Sequence[Row]) -> str:
+def _consistency(rows: Sequence[AtlasRow]) -> str:
     """Which operator keeps most predictions under circular shifts, in the first row that says."""
     for row in rows:
         known = {e.name: e for e in row.entries if "circular" in e.beside}
@@ -204,7 +205,7 @@ def _consistency(rows: Sequence[Row]) -> str:
     return ""
 
 
-def _stability(rows: Sequence[Row]) -> str:
+def _stability(rows: Sequence[AtlasRow]) -> str:
     found = agreement(rows)
     if found is None:
         return ""
@@ -214,7 +215,7 @@ def _stability(rows: Sequence[Row]) -> str:
     )
 
 
-def _claims(rows: Sequence[Row]) -> str:
+def _claims(rows: Sequence[AtlasRow]) -> str:
     counts = Counter(word for row in rows for word in (row.claims or {}).values())
     told = [f"{counts[word]} {word}" for word in ("replicated", "smaller", "refuted", "undecided")]
     tried = plural(len(CLAIMS), "published claim")
@@ -223,7 +224,7 @@ def _claims(rows: Sequence[Row]) -> str:
     )
 
 
-def html(rows: Sequence[Row]) -> str:
+def atlas_html(rows: Sequence[AtlasRow]) -> str:
     """Returns index.html: the same, with tables that sort."""
     sections = [page.section("In short", *map(page.note, short(rows)))]
     for row in rows:
@@ -239,14 +240,14 @@ def html(rows: Sequence[Row]) -> str:
     return page.page(TITLE, "Studies of one question on several tasks", *sections)
 
 
-def _table(row: Row) -> page.Child:
+def _table(row: AtlasRow) -> page.Child:
     numeric = {"rank", "accuracy, % (95 % CI)", "MACs", "parameters", "step, ms"}
     numeric |= {"difference, pp (95 % CI)", *(f"{heading}, %" for heading in BESIDE)}
     order = ["operator", *(head for head in HEADS if head != "operator")]
     columns = [Column(head, head in numeric) for head in order]
     lines = []
     for entry in row.entries:
-        said = dict(zip(HEADS, cells(entry), strict=True))
+        said = dict(zip(HEADS, entry_cells(entry), strict=True))
         keys = {
             "rank": entry.rank,
             "accuracy, % (95 % CI)": entry.accuracy and entry.accuracy[0],
@@ -261,7 +262,7 @@ def _table(row: Row) -> page.Child:
     return page.sortable_table(columns, lines)
 
 
-def _claim_table(rows: Sequence[Row]) -> page.Child:
+def _claim_table(rows: Sequence[AtlasRow]) -> page.Child:
     columns = [Column("claim"), *(Column(row.name) for row in rows)]
     lines = [
         [Cell(name, small=claim.says), *(Cell(_answer(row, name)) for row in rows)]

@@ -6,7 +6,8 @@ from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.race import raced
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import missing
-from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of, tuning_runs
+from cnn.ablation.planning.runs import Run, arms_of, tuning_runs
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.run_folder import RunFolder
 
 

@@ -11,7 +11,7 @@ from cnn.ablation.execution.gpus import gpu_of_worker, visible_gpus
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
 from cnn.ablation.execution.worker import blame
-from cnn.ablation.planning.study_plan import Run
+from cnn.ablation.planning.runs import Run
 from cnn.training.claim import LOST, is_held_by, release
 from cnn.training.provenance import usable_cores
 

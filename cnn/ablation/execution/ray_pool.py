@@ -8,7 +8,7 @@ from pathlib import Path
 from cnn.ablation.execution.due import is_open
 from cnn.ablation.execution.local_pool import threads
 from cnn.ablation.execution.worker import record_failure, work
-from cnn.ablation.planning.study_plan import Run
+from cnn.ablation.planning.runs import Run
 from cnn.config.errors import UserError
 from cnn.training.claim import HEARTBEAT
 from cnn.training.start import use_compilation_cache

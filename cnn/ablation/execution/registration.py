@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint
 from cnn.training.run_folder import RunFolder, write_atomically

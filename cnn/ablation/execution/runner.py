@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from cnn.ablation.execution.due import due_runs, has_phases, is_open
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.task import Task
-from cnn.ablation.execution.tuning import choose
-from cnn.ablation.planning.study_plan import Run, StudyPlan
+from cnn.ablation.execution.tuning import choose_settings
+from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption
 
@@ -86,7 +87,7 @@ def _go_on(folder: StudyFolder, known: set[Path]) -> bool:
     if folder.plan().tune and not folder.plan().tuned:
         if any(map(is_open, runs)):
             return False
-        choose(folder)
+        choose_settings(folder)
         runs = due_runs(folder)
     return any(run.folder not in known for run in runs)
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
-from cnn.ablation.planning.study_plan import StudyPlan, arms_of
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.planning.units import unit_names
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json

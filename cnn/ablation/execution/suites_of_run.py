@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cnn.ablation.planning.study_plan import Run
+from cnn.ablation.planning.runs import Run
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.run_suite import run_suite

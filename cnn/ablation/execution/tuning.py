@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.execution.study_folder import StudyFolder, failure_file
-from cnn.ablation.planning.study_plan import Run, StudyPlan, tuning_runs
+from cnn.ablation.planning.runs import Run, tuning_runs
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS
 from cnn.training.run_folder import RunFolder, write_atomically
 
 
-def choose(folder: StudyFolder) -> None:
+def choose_settings(folder: StudyFolder) -> None:
     """Writes down what every arm is trained with, from the tuning runs, which have all ended.
 
     A combination of which a seed failed is not chosen. Of equally good ones it is the first.

@@ -18,7 +18,7 @@ from cnn.ablation.execution.study_folder import StudyFolder, failure_file
 from cnn.ablation.execution.suites_of_run import measure_missing
 from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
-from cnn.ablation.planning.study_plan import Run
+from cnn.ablation.planning.runs import Run
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.claim import HEARTBEAT, Claim

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.comparison import Sample, sample
+from cnn.ablation.analysis.comparison import Sample, sample_of
 from cnn.ablation.analysis.statistics.difference import Difference, over_examples, welch
 from cnn.ablation.analysis.statistics.power import (
     decision_power,
@@ -23,7 +23,8 @@ from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.factors import factors_of
 from cnn.ablation.planning.probe import ArmTime, Probe, probe_arms, same_functions, time_arms
-from cnn.ablation.planning.study_plan import Run, StudyPlan, arms_of
+from cnn.ablation.planning.runs import Run, arms_of
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.data import Dataset, open_dataset
 
@@ -181,7 +182,7 @@ def forecast(
     loaded = {name: run.load() for name, run in first.items() if run.arm != plan.aa_arm}
     dataset = open_dataset(next(iter(loaded.values())).config.data)
     examples = len(dataset.test)
-    known = measured(plan, workdir) if workdir else None
+    known = measured_variability(plan, workdir) if workdir else None
     probes, broken = probe_arms(loaded, dataset)
     if not probes:
         name, why = next(iter(broken.items()))
@@ -236,7 +237,7 @@ def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Variability | N
     )
 
 
-def measured(plan: StudyPlan, workdir: Path) -> Variability | None:
+def measured_variability(plan: StudyPlan, workdir: Path) -> Variability | None:
     """What the arms with 3 finished runs or more have in common; None without any."""
     folder = StudyFolder(workdir)
     if not folder.file.is_file():
@@ -272,6 +273,6 @@ def _samples(study: Study, metric: str) -> list[list[Sample]]:
         for arm in study.of_network(network):
             runs = [run for run in arm.finished if np.isfinite(run.metrics.get(metric, np.nan))]
             if len(runs) >= 3:
-                samples.append(sample(tuple(runs), metric, metric == "accuracy"))
+                samples.append(sample_of(tuple(runs), metric, metric == "accuracy"))
         found.append(samples)
     return found

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from cnn.ablation.planning.forecast import Forecast
 from cnn.ablation.planning.probe import REPEATS
-from cnn.ablation.report.words import listed, plural, unit_of
+from cnn.ablation.report.formatting import listed, plural, unit_of
 from cnn.training.console import format_seconds
 
 

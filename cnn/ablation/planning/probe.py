@@ -108,9 +108,9 @@ def time_arms(probes: dict[str, Probe], dataset: Dataset) -> dict[str, ArmTime]:
 
 def _evaluated_batches(probe: Probe, dataset: Dataset) -> int:
     size, plan = probe.config.evaluation.batch_size, probe.plan
-    looks = math.ceil(plan.total_steps / plan.evaluate_every) if plan.evaluate_every else 1
+    evaluations = math.ceil(plan.total_steps / plan.evaluate_every) if plan.evaluate_every else 1
     validation = math.ceil(len(dataset.validation) / size) if dataset.validation else 0
-    return looks * validation + math.ceil(len(dataset.test) / size)
+    return evaluations * validation + math.ceil(len(dataset.test) / size)
 
 
 def same_functions(probes: dict[str, Probe]) -> list[tuple[str, str, str]]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cnn.ablation.analysis.study_analysis import Analysis
+from cnn.ablation.report.formatting import NONE, unit_of
 from cnn.ablation.report.latex import LEGEND, MARKS, document, escape_latex
 from cnn.ablation.report.markdown import table
 from cnn.ablation.report.spreadsheet import render_csv
-from cnn.ablation.report.words import NONE, SYMBOLS, unit_of
+from cnn.ablation.report.verdict_text import SYMBOLS
 from cnn.config.errors import UserError
 from cnn.training.run_folder import write_atomically
 
@@ -29,8 +30,8 @@ def write_studies(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
     if len(set(names)) < len(names):
         raise UserError("--workdir: two of the studies have the same name; leave one out")
     contents = {
-        "studies.md": render_markdown(analyses),
-        "studies.tex": render_latex(analyses),
+        "studies.md": studies_markdown(analyses),
+        "studies.tex": studies_latex(analyses),
         "studies.csv": _csv(analyses),
     }
     for name, text in contents.items():
@@ -38,7 +39,7 @@ def write_studies(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
     return [folder / name for name in contents]
 
 
-def render_markdown(analyses: Sequence[Analysis]) -> str:
+def studies_markdown(analyses: Sequence[Analysis]) -> str:
     """Returns one row per arm and one column per study and network."""
     rows = [[name, *(_text(cell) for cell in cells)] for name, cells in _rows(analyses)]
     legend = ", ".join(f"{SYMBOLS[kind]} {kind}" for kind in ("better", "worse", "equivalent"))
@@ -50,7 +51,7 @@ def render_markdown(analyses: Sequence[Analysis]) -> str:
     )
 
 
-def render_latex(analyses: Sequence[Analysis]) -> str:
+def studies_latex(analyses: Sequence[Analysis]) -> str:
     """Returns the same as a LaTeX table across two columns, whose caption names its columns."""
     rows = [[escape_latex(name), *map(_latex, cells)] for name, cells in _rows(analyses)]
     heads = [f"({chr(ord('a') + i)})" for i in range(len(rows[0]) - 1)]

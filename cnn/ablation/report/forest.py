@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from cnn.ablation.analysis.study_analysis import Analysis, Summary
-from cnn.ablation.report.words import NONE, SYMBOLS, Unit, p_value, unit_of, verdict_words, word
+from cnn.ablation.analysis.study_analysis import Analysis
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.report.formatting import NONE, Unit, p_value, unit_of
+from cnn.ablation.report.verdict_text import SYMBOLS, verdict_label, verdict_words
 from cnn.pages.charts import Scale, dot, labelled, mark, rule, spanning
 
 SHAPES = {
@@ -137,7 +139,7 @@ def _row(
         is_control=arm.name == analysis.study.aa_arm,
         kind=kind,
         symbol=SYMBOLS[kind],
-        verdict=word(kind),
+        verdict=verdict_label(kind),
         words=words,
         number=number,
         hint=hint,

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from cnn.ablation.analysis.study_analysis import Analysis
-from cnn.ablation.report import words
+from cnn.ablation.report.decision_rule import decision_rule, scope_of_inference
 from cnn.ablation.report.forest import forest
+from cnn.ablation.report.formatting import Unit, plural, unit_of
+from cnn.ablation.report.headline import control_note, failure_sentences, headline
+from cnn.ablation.report.matching_text import cost_groups, matching_note
 from cnn.ablation.report.plots import (
     consistency_charts,
     cost_charts,
@@ -14,6 +17,8 @@ from cnn.ablation.report.plots import (
     curve_panels,
     rank_table,
 )
+from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.reproduction import reproduction_facts
 from cnn.ablation.report.tables import (
     across_table,
     arm_table,
@@ -22,6 +27,7 @@ from cnn.ablation.report.tables import (
     run_table,
     tuning_table,
 )
+from cnn.ablation.report.verdict_text import SYMBOLS
 from cnn.pages import page
 from cnn.pages.template import render
 
@@ -37,16 +43,16 @@ def render_html(analysis: Analysis) -> str:
             title=study.name,
             kicker="Ablation study",
             study=study,
-            unit=words.unit_of(study.metric),
-            symbols=words.SYMBOLS,
-            remarks=words.remarks(analysis),
-            headline=words.headline(analysis),
-            failures=words.failures(analysis),
-            control=words.control(analysis),
-            notes=list(filter(None, (words.matching(study), words.load_note(study)))),
+            unit=unit_of(study.metric),
+            symbols=SYMBOLS,
+            remarks=remarks(analysis),
+            headline=headline(analysis),
+            failures=failure_sentences(analysis),
+            control=control_note(analysis),
+            notes=list(filter(None, (matching_note(study), load_note(study)))),
             facts=_facts(analysis),
             forests=[(network, forest(analysis, network)) for network in study.networks],
-            arms=[(title, arm_table(part)) for title, part in words.parts(analysis)],
+            arms=[(title, arm_table(part)) for title, part in cost_groups(analysis)],
             effects=effect_table(analysis) if analysis.effects else None,
             tuning=tuning_table(study) if study.tuning else None,
             across=across_table(analysis) if analysis.across else None,
@@ -56,21 +62,21 @@ def render_html(analysis: Analysis) -> str:
             ranks=[(n, rank_table(o), o.agreement) for n, o in analysis.orders.items()],
             checks=check_table(analysis),
             runs=run_table(analysis),
-            rule=words.rule(analysis),
+            rule=decision_rule(analysis),
             reproduce=_reproduce(analysis),
         )
     )
 
 
 def _facts(analysis: Analysis) -> list[tuple[str, str]]:
-    study, unit = analysis.study, words.unit_of(analysis.study.metric)
-    counted = words.plural(sum(len(s.runs) for s in analysis.summaries.values()), "finished run")
+    study, unit = analysis.study, unit_of(analysis.study.metric)
+    counted = plural(sum(len(s.runs) for s in analysis.summaries.values()), "finished run")
     better = "higher" if study.higher_is_better else "lower"
     facts = [
-        ("Compared", f"{words.plural(len(study.arms), 'arm')}, {counted}"),
+        ("Compared", f"{plural(len(study.arms), 'arm')}, {counted}"),
         ("Metric", f"{unit.name}, {better} is better"),
         ("Equivalence margin", unit.size(study.margin)),
-        ("Scope of inference", words.population(analysis)),
+        ("Scope of inference", scope_of_inference(analysis)),
     ]
     if analysis.resolvable:
         told = _each(analysis.resolvable, unit)
@@ -84,7 +90,7 @@ def _facts(analysis: Analysis) -> list[tuple[str, str]]:
     return facts
 
 
-def _each(values: dict[str, float], unit: words.Unit) -> str:
+def _each(values: dict[str, float], unit: Unit) -> str:
     """The value of each network, in one line."""
     return ", ".join(
         f"{unit.size(value)} on {network}" if network else unit.size(value)
@@ -121,5 +127,5 @@ def _reproduce(analysis: Analysis) -> list[tuple[str, str, bool]]:
     """(term, value, whether it is code) of what is known."""
     study = analysis.study
     seeds = dict.fromkeys(run.seed for arm in study.arms for run in arm.seeds)
-    facts = [*words.provenance(study), ("Seeds", ", ".join(map(str, seeds)))]
+    facts = [*reproduction_facts(study), ("Seeds", ", ".join(map(str, seeds)))]
     return [(term, value, term in ("Command", "Base config", "Commit")) for term, value in facts]

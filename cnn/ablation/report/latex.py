@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 
 from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Key
-from cnn.ablation.report import words
-from cnn.ablation.report.words import NONE
+from cnn.ablation.report.decision_rule import scope_of_inference
+from cnn.ablation.report.effect_text import effect_name
+from cnn.ablation.report.formatting import NONE, digits, full_name, magnitude, p_value, unit_of
+from cnn.ablation.report.matching_text import cost_groups, matching_note
+from cnn.ablation.report.remarks import load_note, remarks
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -102,7 +105,7 @@ def _tables(
     """A table of arms, or one of each kind, and one of the effects of factors."""
     label = label_of(analysis.study.name) + ("_wide" if environment == "table*" else "")
     told = []
-    for i, (title, part) in enumerate(words.parts(analysis)):
+    for i, (title, part) in enumerate(cost_groups(analysis)):
         named = f"{label}_{i + 1}" if title else label
         columns_of_part = [column(part) for column in more]
         told.append(_table(environment, part, columns, columns_of_part, title, named))
@@ -118,7 +121,7 @@ def _table(
     label: str,
 ) -> str:
     """The arms with their differences and some more columns."""
-    unit = words.unit_of(analysis.study.metric)
+    unit = unit_of(analysis.study.metric)
     short = unit.metric.short[:1].upper() + unit.metric.short[1:]
     heads = [
         ["Arm", escape_latex(short), r"\multicolumn{3}{c}{Difference, 95\,\% CI}"],
@@ -134,14 +137,14 @@ def _table(
 
 def _effects(environment: str, analysis: Analysis, label: str) -> str:
     """A second table, of the main effects and the interaction of two factors."""
-    unit, rows = words.unit_of(analysis.study.metric), []
+    unit, rows = unit_of(analysis.study.metric), []
     for effect in analysis.effects:
         verdict, numbers = effect.verdict, ["--"] * 2
         if verdict.judged:
             low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)
             estimate = unit.difference(verdict.difference.estimate, unit=False)
             numbers = [escape_latex(estimate), escape_latex(f"[{low}, {high}]")]
-        name = words.full_name(effect.contrast.network, words.effect_name(effect))
+        name = full_name(effect.contrast.network, effect_name(effect))
         rows.append([escape_latex(name), *numbers, MARKS.get(verdict.kind, "")])
     unit_named = _in_brackets(unit.of_differences)
     heads = [["Effect", rf"\multicolumn{{3}}{{c}}{{Difference {unit_named}, 95\,\% CI}}"]]
@@ -160,13 +163,13 @@ def _in_brackets(unit: str) -> str:
 
 
 def _caption(analysis: Analysis, wide: bool) -> str:
-    study, unit = analysis.study, words.unit_of(analysis.study.metric)
+    study, unit = analysis.study, unit_of(analysis.study.metric)
     said = [
         f"{study.name}: {unit.name}, mean over seeds, and difference from {study.baseline} with "
-        f"its 95 % confidence interval. Scope of inference: {words.population(analysis)}.",
-        *(text for _, _, text in words.remarks(analysis)),
-        words.matching(study),
-        words.load_note(study) if wide else "",
+        f"its 95 % confidence interval. Scope of inference: {scope_of_inference(analysis)}.",
+        *(text for _, _, text in remarks(analysis)),
+        matching_note(study),
+        load_note(study) if wide else "",
     ]
     margin = escape_latex(unit.size(study.margin))
     return f"{escape_latex(' '.join(filter(None, said)))} {LEGEND} (margin {margin})."
@@ -174,9 +177,9 @@ def _caption(analysis: Analysis, wide: bool) -> str:
 
 def _differences(analysis: Analysis) -> list[list[str]]:
     """Name, mean, difference, interval and mark of the verdict of every arm."""
-    unit, rows = words.unit_of(analysis.study.metric), []
+    unit, rows = unit_of(analysis.study.metric), []
     for key, summary in analysis.summaries.items():
-        row = [words.full_name(*key), unit.bare(summary.mean), NONE, NONE]
+        row = [full_name(*key), unit.bare(summary.mean), NONE, NONE]
         verdict = _verdict(analysis, key)
         if verdict is not None:
             low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)
@@ -194,7 +197,7 @@ def _verdict(analysis: Analysis, key: Key) -> Verdict | None:
 
 def _p(analysis: Analysis) -> LatexColumn:
     verdicts = (_verdict(analysis, key) for key in analysis.summaries)
-    shown = [NONE if verdict is None else words.p_value(verdict.adjusted_p) for verdict in verdicts]
+    shown = [NONE if verdict is None else p_value(verdict.adjusted_p) for verdict in verdicts]
     return "adj. $p$", "", [escape_latex(text) for text in shown]
 
 
@@ -213,12 +216,12 @@ def _macs(analysis: Analysis) -> LatexColumn:
 
 def _step(analysis: Analysis) -> LatexColumn:
     times = (summary.arm.step_time_ms for summary in analysis.summaries.values())
-    return "Step", "(ms)", ["--" if time is None else words.digits(time) for time in times]
+    return "Step", "(ms)", ["--" if time is None else digits(time) for time in times]
 
 
 def _scaled(head: str, numbers: list[int | None]) -> LatexColumn:
     """Large numbers in one unit, that of their median: k, M, G or none."""
     known = sorted(number for number in numbers if number)
-    size, suffix = words.magnitude(known[len(known) // 2] if known else 0)
-    shown = ["--" if number is None else words.digits(number / size) for number in numbers]
+    size, suffix = magnitude(known[len(known) // 2] if known else 0)
+    shown = ["--" if number is None else digits(number / size) for number in numbers]
     return head, _in_brackets(suffix), shown

@@ -6,8 +6,16 @@ from urllib.parse import quote
 
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.study_results import Study
-from cnn.ablation.report import words
+from cnn.ablation.report.decision_rule import decision_rule
+from cnn.ablation.report.effect_text import EFFECT_HEADS, effect_rows
+from cnn.ablation.report.formatting import full_name, unit_of
+from cnn.ablation.report.headline import control_note, failure_sentences, headline
+from cnn.ablation.report.matching_text import cost_groups, matching_note
+from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.reproduction import reproduction_facts
 from cnn.ablation.report.rows import HEADS, arm_rows
+from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
+from cnn.ablation.report.verdict_text import SYMBOLS
 
 
 def render_markdown(analysis: Analysis) -> str:
@@ -17,14 +25,14 @@ def render_markdown(analysis: Analysis) -> str:
         f"# {escape_markdown(study.name)}",
         *_remarks(analysis),
         _verdicts(analysis),
-        escape_markdown(words.control(analysis)),
-        *_section("Effects of the factors", words.EFFECT_HEADS, words.effect_rows(analysis)),
+        escape_markdown(control_note(analysis)),
+        *_section("Effects of the factors", EFFECT_HEADS, effect_rows(analysis)),
         *_arms(analysis),
-        escape_markdown(words.matching(study)),
-        words.load_note(study),
-        *_section("Tuning", words.TUNING_HEADS, words.tuning_rows(study)),
+        escape_markdown(matching_note(study)),
+        load_note(study),
+        *_section("Tuning", TUNING_HEADS, tuning_rows(study)),
         "## Decision rule",
-        "\n".join(f"- {escape_markdown(sentence)}" for sentence in words.rule(analysis)),
+        "\n".join(f"- {escape_markdown(sentence)}" for sentence in decision_rule(analysis)),
         "## Runs",
         "\n".join(_runs(analysis)),
         "## How to reproduce",
@@ -36,7 +44,7 @@ def render_markdown(analysis: Analysis) -> str:
 
 def _arms(analysis: Analysis) -> list[str]:
     told = []
-    for title, part in words.parts(analysis):
+    for title, part in cost_groups(analysis):
         title = title or ("Arms" if analysis.effects else "")
         told += [f"## {title}"] if title else []
         told.append(table(HEADS, [row.cells() for row in arm_rows(part)]))
@@ -49,14 +57,13 @@ def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def headlines(analysis: Analysis) -> str:
     """Returns the verdicts as a list, after what limits them."""
-    limits = (f"- {title} {escape_markdown(text)}" for _, title, text in words.remarks(analysis))
+    limits = (f"- {title} {escape_markdown(text)}" for _, title, text in remarks(analysis))
     return "\n".join((*limits, _verdicts(analysis)))
 
 
 def _verdicts(analysis: Analysis) -> str:
     return "\n".join(
-        f"- {words.SYMBOLS[kind]} {escape_markdown(sentence)}"
-        for kind, sentence in words.headline(analysis)
+        f"- {SYMBOLS[kind]} {escape_markdown(sentence)}" for kind, sentence in headline(analysis)
     )
 
 
@@ -75,13 +82,13 @@ def escape_markdown(text: str) -> str:
 
 
 def _remarks(analysis: Analysis) -> list[str]:
-    limits = [(title, text) for _, title, text in words.remarks(analysis)]
-    failed = [("Failed runs.", sentence) for sentence in words.failures(analysis)]
+    limits = [(title, text) for _, title, text in remarks(analysis)]
+    failed = [("Failed runs.", sentence) for sentence in failure_sentences(analysis)]
     return [f"> **{title}** {escape_markdown(text)}" for title, text in limits + failed]
 
 
 def _runs(analysis: Analysis) -> list[str]:
-    study, unit = analysis.study, words.unit_of(analysis.study.metric)
+    study, unit = analysis.study, unit_of(analysis.study.metric)
     lines = []
     for arm in study.arms:
         links = []
@@ -91,13 +98,13 @@ def _runs(analysis: Analysis) -> list[str]:
                 shown = unit.bare(run.metrics[study.metric])
             begun = run.status != "not begun"
             links.append(f"[{shown}](<{quote(run.run_dir)}>)" if begun else shown)
-        name = escape_markdown(words.full_name(arm.network, arm.name))
+        name = escape_markdown(full_name(arm.network, arm.name))
         lines.append(f"- {name}: {', '.join(links)}")
     return lines
 
 
 def _facts(study: Study) -> list[str]:
-    return [f"- {term}: {escape_markdown(value)}" for term, value in words.provenance(study)]
+    return [f"- {term}: {escape_markdown(value)}" for term, value in reproduction_facts(study)]
 
 
 def _fenced(text: str) -> str:

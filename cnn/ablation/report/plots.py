@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 from markupsafe import Markup
 
-from cnn.ablation.analysis.study_analysis import Analysis, RankStability, Summary
+from cnn.ablation.analysis.ranking import RankStability
+from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.study_results import SeedRun
+from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.forest import SHAPES
-from cnn.ablation.report.words import Unit, count, milliseconds, unit_of
+from cnn.ablation.report.formatting import Unit, abbreviated, milliseconds, unit_of
 from cnn.pages.charts import (
     Point,
     Scale,
@@ -39,7 +41,7 @@ def cost_charts(analysis: Analysis, network: str) -> list[Markup]:
     Step times that were measured while other runs trained are left out.
     """
     charts = []
-    costs = [("MACs per example", lambda s: s.arm.macs, count)]
+    costs = [("MACs per example", lambda s: s.arm.macs, abbreviated)]
     if not analysis.study.under_load:
         costs.append(("Time per training step", lambda s: s.arm.step_time_ms, milliseconds))
     for title, cost, words in costs:
@@ -223,7 +225,7 @@ def _panel(
         y,
         *marks,
         height=110,
-        x_format=count,
+        x_format=abbreviated,
         y_format=unit.tick,
         x_ticks=3,
         y_ticks=3,

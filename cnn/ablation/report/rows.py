@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 
-from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
-from cnn.ablation.report.words import (
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.report.formatting import (
     NONE,
-    count,
+    abbreviated,
     full_name,
     milliseconds,
     p_value,
     unit_of,
-    verdict_words,
 )
+from cnn.ablation.report.verdict_text import verdict_words
 
 HEADS = (
     "Arm",
@@ -80,8 +81,8 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         mean=unit.value(summary.mean) if summary.runs else NONE,
         interval=interval if len(summary.runs) > 1 else NONE,
         seeds=f"{len(summary.runs)}/{len(arm.seeds)}",
-        params=count(arm.params),
-        macs=count(arm.macs),
+        params=abbreviated(arm.params),
+        macs=abbreviated(arm.macs),
         step=milliseconds(arm.step_time_ms),
         differs=", ".join(arm.differs) or NONE,
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from cnn.ablation.analysis.effects import Effect
 from cnn.ablation.analysis.statistics.verdict import Verdict
-from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
-from cnn.ablation.report.words import effect_name
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.report.effect_text import effect_name
 
 HEADS = (
     "study",

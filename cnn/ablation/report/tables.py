@@ -5,23 +5,21 @@ import math
 from markupsafe import Markup
 
 from cnn.ablation.analysis.statistics.verdict import Verdict
-from cnn.ablation.analysis.study_analysis import Analysis, Comparison, Summary
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.study_results import SeedRun, Study
-from cnn.ablation.report.words import (
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.report.effect_text import effect_name
+from cnn.ablation.report.formatting import (
     NONE,
-    SYMBOLS,
-    TUNING_HEADS,
     Unit,
-    count,
-    effect_name,
+    abbreviated,
     full_name,
     milliseconds,
     p_value,
-    split_verdict,
-    tuning_rows,
     unit_of,
-    word,
 )
+from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
+from cnn.ablation.report.verdict_text import SYMBOLS, split_verdict, verdict_label
 from cnn.pages.page import Cell, Column, link, sortable_table
 
 ORDER = (
@@ -71,8 +69,8 @@ def _arm_row(analysis: Analysis, summary: Summary) -> list[Cell]:
         *_verdict_cells(analysis, comparison, unit),
         _mean_cell(summary, unit),
         Cell(f"{finished}" if finished == planned else f"{finished} of {planned}", finished),
-        Cell(count(arm.params), arm.params),
-        Cell(count(arm.macs), arm.macs),
+        Cell(abbreviated(arm.params), arm.params),
+        Cell(abbreviated(arm.macs), arm.macs),
         Cell(milliseconds(arm.step_time_ms), arm.step_time_ms),
     ]
 
@@ -156,7 +154,7 @@ def effect_table(analysis: Analysis) -> Markup:
     rows = [
         [
             _name_cell(effect.contrast.network, effect_name(effect)),
-            _verdict_cell(effect.verdict.kind, word(effect.verdict.kind)),
+            _verdict_cell(effect.verdict.kind, verdict_label(effect.verdict.kind)),
             *_difference_cells(effect.verdict, unit),
         ]
         for effect in analysis.effects

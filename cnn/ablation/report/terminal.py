@@ -9,8 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cnn.ablation.analysis.study_analysis import Analysis
-from cnn.ablation.report import words
+from cnn.ablation.report.formatting import unit_of
+from cnn.ablation.report.headline import control_note, failure_sentences, headline
+from cnn.ablation.report.matching_text import cost_groups, matching_note
+from cnn.ablation.report.remarks import load_note, remarks
 from cnn.ablation.report.rows import arm_rows
+from cnn.ablation.report.verdict_text import SYMBOLS, verdict_label
 
 WIDE = 100  # characters of a screen that has room for the cost of each arm
 
@@ -20,11 +24,11 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
     console.print(analysis.study.name, style="bold", markup=False)
     for sentence in _sentences(analysis):
         console.print(sentence, markup=False)
-    for title, part in words.parts(analysis):
+    for title, part in cost_groups(analysis):
         if title:
             console.print(title, style="bold", markup=False)
         console.print(_table(part, console.width))
-    for note in (words.matching(analysis.study), words.load_note(analysis.study)):
+    for note in (matching_note(analysis.study), load_note(analysis.study)):
         if note:
             console.print(note, markup=False)
     print_files(files, console)
@@ -37,11 +41,11 @@ def print_files(files: Sequence[Path], console: Console) -> None:
 
 
 def _sentences(analysis: Analysis) -> list[str]:
-    remarks = [f"{title} {text}" for _, title, text in words.remarks(analysis)]
-    verdicts = [f"{words.SYMBOLS[kind]} {text}" for kind, text in words.headline(analysis)]
-    failed = [f"failed: {text}" for text in words.failures(analysis)]
-    control = words.control(analysis)
-    return [*remarks, *verdicts, *failed, *([control] if control else [])]
+    limits = [f"{title} {text}" for _, title, text in remarks(analysis)]
+    verdicts = [f"{SYMBOLS[kind]} {text}" for kind, text in headline(analysis)]
+    failed = [f"failed: {text}" for text in failure_sentences(analysis)]
+    control = control_note(analysis)
+    return [*limits, *verdicts, *failed, *([control] if control else [])]
 
 
 def _table(analysis: Analysis, width: int) -> Table:
@@ -49,7 +53,7 @@ def _table(analysis: Analysis, width: int) -> Table:
     table, wide = Table(box=box.SIMPLE_HEAD), width >= WIDE
     table.add_column("arm", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    numbers = ("difference, 95 % CI", words.unit_of(analysis.study.metric).name, "seeds")
+    numbers = ("difference, 95 % CI", unit_of(analysis.study.metric).name, "seeds")
     for head in numbers + (("params", "MACs", "step time") if wide else ()):
         table.add_column(head, justify="right", no_wrap=True)
     for row, kind in zip(arm_rows(analysis), _kinds(analysis), strict=True):
@@ -62,6 +66,6 @@ def _table(analysis: Analysis, width: int) -> Table:
 def _kinds(analysis: Analysis) -> list[str]:
     compared = analysis.comparisons
     return [
-        words.word(compared[key].verdict.kind) if key in compared else "baseline"
+        verdict_label(compared[key].verdict.kind) if key in compared else "baseline"
         for key in analysis.summaries
     ]

@@ -119,7 +119,7 @@ class Verdict:
 
 
 # One for all differences, or one for each.
-Looks = InterimAnalysis | Sequence[InterimAnalysis | None] | None
+Analyses = InterimAnalysis | Sequence[InterimAnalysis | None] | None
 
 
 def verdict(difference: Difference, margin: float, **rule) -> Verdict:
@@ -133,7 +133,7 @@ def verdicts(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: Looks = None,
+    analysis: Analyses = None,
     power_wanted: float = 0.8,
 ) -> list[Verdict]:
     """The verdicts on a family of comparisons with a baseline; the rule is the module's docstring.
@@ -143,22 +143,24 @@ def verdicts(
       margin: differences smaller than this do not matter; > 0.
       alpha: of the family.
       higher_is_better: direction of the metric.
-      look: which analysis this is, or that of each difference; None if there is one only, which
+      analysis: which analysis this is, or that of each difference; None if there is one only, which
         spends all of alpha.
       power_wanted: of the study that `seeds_wanted` plans.
     """
-    found = judge(differences, margin, alpha=alpha, higher_is_better=higher_is_better, look=look)
-    looks = _each(look, len(found))
+    found = judge(
+        differences, margin, alpha=alpha, higher_is_better=higher_is_better, analysis=analysis
+    )
+    analyses = _each(analysis, len(found))
     family = np.array(
         [
             1.0 if v.difference is None else _over(v.p, at)
-            for v, at in zip(found, looks, strict=True)
+            for v, at in zip(found, analyses, strict=True)
         ]
     )
     levels = holm_levels(family, alpha)
     return [
         _in_full(v, margin, alpha, float(level), len(found), at, power_wanted)
-        for v, level, at in zip(found, levels, looks, strict=True)
+        for v, level, at in zip(found, levels, analyses, strict=True)
     ]
 
 
@@ -168,18 +170,18 @@ def judge(
     *,
     alpha: float = 0.05,
     higher_is_better: bool = True,
-    look: Looks = None,
+    analysis: Analyses = None,
 ) -> list[Verdict]:
     """The kinds and p of a family alone, without intervals and advice; see `verdicts`."""
     judged = [d if d is not None and min(d.seeds) >= FEWEST_SEEDS else None for d in differences]
-    looks = _each(look, len(judged))
+    analyses = _each(analysis, len(judged))
     p_values = [1.0 if d is None else d.p_value() for d in judged]
-    adjusted = holm(np.array([_over(p, at) for p, at in zip(p_values, looks, strict=True)]))
+    adjusted = holm(np.array([_over(p, at) for p, at in zip(p_values, analyses, strict=True)]))
     equivalence = holm(
         np.array(
             [
                 1.0 if d is None else _over(2 * d.equivalence_p(margin), at) / 2
-                for d, at in zip(judged, looks, strict=True)
+                for d, at in zip(judged, analyses, strict=True)
             ]
         )
     )
@@ -204,17 +206,17 @@ def _in_full(
     alpha: float,
     holm_level: float,
     family: int,
-    look: InterimAnalysis | None,
+    analysis: InterimAnalysis | None,
     power_wanted: float,
 ) -> Verdict:
     """Adds intervals, the correction of what was selected, and what would decide the rest."""
     if not found.judged:
         return found
-    difference, level = found.difference, _nominal(holm_level, look)
+    difference, level = found.difference, _nominal(holm_level, analysis)
     found = replace(
         found,
         interval=difference.interval(1 - alpha),
-        family_interval=difference.interval(1 - _nominal(alpha / family, look)),
+        family_interval=difference.interval(1 - _nominal(alpha / family, analysis)),
         corrected=unselected(difference, level) if found.different else None,
     )
     if found.kind != "undecided" or not difference.varies:
@@ -264,13 +266,17 @@ def _kind(
     return "better" if (difference.estimate > 0) == higher else "worse"
 
 
-def _each(look: Looks, number: int) -> Sequence[InterimAnalysis | None]:
-    return [look] * number if look is None or isinstance(look, InterimAnalysis) else look
+def _each(analysis: Analyses, number: int) -> Sequence[InterimAnalysis | None]:
+    return (
+        [analysis] * number
+        if analysis is None or isinstance(analysis, InterimAnalysis)
+        else analysis
+    )
 
 
-def _over(p_value: float, look: InterimAnalysis | None) -> float:
-    return p_value if look is None else look.p(p_value)
+def _over(p_value: float, analysis: InterimAnalysis | None) -> float:
+    return p_value if analysis is None else analysis.p(p_value)
 
 
-def _nominal(alpha: float, look: InterimAnalysis | None) -> float:
-    return alpha if look is None else look.level(alpha)
+def _nominal(alpha: float, analysis: InterimAnalysis | None) -> float:
+    return alpha if analysis is None else analysis.level(alpha)

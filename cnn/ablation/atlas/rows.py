@@ -1,4 +1,4 @@
-"""Study folders -> the numbers of the atlas, which its pages are made of."""
+"""Study folders -> the rows of the atlas."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,14 @@ import numpy as np
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.statistics.across import kendalls_w
 from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
-from cnn.ablation.analysis.study_analysis import Analysis, Summary, analyze
+from cnn.ablation.analysis.study_analysis import Analysis, analyze
+from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import answer
 from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.report import words
+from cnn.ablation.report.headline import control_note, failure_sentences
+from cnn.ablation.report.remarks import remarks
+from cnn.ablation.report.verdict_text import verdict_words
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import write_atomically
 
@@ -30,7 +33,7 @@ _ANSWERED_FIRST = ("refuted", "smaller", "replicated", "undecided")
 
 
 @dataclass(frozen=True)
-class Task:
+class RowPlan:
     """A row of the atlas before it is read.
 
     Attributes:
@@ -78,11 +81,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One task.
+class AtlasRow:
+    """A row of the atlas: one task.
 
     Attributes:
-      name, title: see `Task`.
+      name, title: see `RowPlan`.
       commands: that train what is missing.
       baseline: its name; "" of a row that was not run.
       entries: the operators that have runs, the best first.
@@ -112,16 +115,16 @@ class Row:
         return [entry for entry in self.entries if entry.kind != "baseline"]
 
 
-def gather(task: Task, folder: Path) -> Row:
+def read_row(plan: RowPlan, folder: Path) -> AtlasRow:
     """Reads the studies of a row.
 
     Args:
-      task: the row.
+      plan: the row.
       folder: of the atlas.
     """
-    there = [place for place in task.studies if StudyFolder(place).file.is_file()]
+    there = [place for place in plan.studies if StudyFolder(place).file.is_file()]
     if not there:
-        return not_run(task)
+        return not_run(plan)
     analyses = [analyze(collect(StudyFolder(place))) for place in there]
     done = [p for p, a in zip(there, analyses, strict=True) if not a.study.unfinished]
     found = {}
@@ -130,13 +133,13 @@ def gather(task: Task, folder: Path) -> Row:
             if name != analysis.study.aa_arm and name not in found and summary.ended:
                 found[name] = _entry(analysis, summary)
     entries = _ranked(found.values())
-    return Row(
-        name=task.name,
-        title=task.title,
-        commands=tuple(command for place, command in task.studies.items() if place not in done),
+    return AtlasRow(
+        name=plan.name,
+        title=plan.title,
+        commands=tuple(command for place, command in plan.studies.items() if place not in done),
         baseline=analyses[0].study.baseline,
         entries=entries,
-        missing=tuple(name for name in task.operators if name not in found),
+        missing=tuple(name for name in plan.operators if name not in found),
         remarks=tuple(sentence for one in analyses for sentence in _remarks(one)),
         claims=_claims(analyses),
         reports=tuple(
@@ -149,10 +152,10 @@ def gather(task: Task, folder: Path) -> Row:
     )
 
 
-def not_run(task: Task) -> Row:
+def not_run(plan: RowPlan) -> AtlasRow:
     """Returns a row without any runs."""
-    commands = tuple(task.studies.values())
-    return Row(task.name, task.title, commands, missing=task.operators)
+    commands = tuple(plan.studies.values())
+    return AtlasRow(plan.name, plan.title, commands, missing=plan.operators)
 
 
 def _entry(analysis: Analysis, summary: Summary) -> Entry:
@@ -161,7 +164,7 @@ def _entry(analysis: Analysis, summary: Summary) -> Entry:
     kind, said, difference = "baseline", "baseline", None
     if comparison:
         verdict = comparison.verdict
-        kind, said = verdict.kind, words.verdict_words(analysis, comparison)
+        kind, said = verdict.kind, verdict_words(analysis, comparison)
         if verdict.judged:
             difference = (verdict.difference.estimate, *verdict.interval)
     means = {
@@ -199,9 +202,9 @@ def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def _remarks(analysis: Analysis) -> list[str]:
-    told = [f"{title} {text}" for _, title, text in words.remarks(analysis)]
-    told += [f"Failed runs. {text}" for text in words.failures(analysis)]
-    control = words.control(analysis)
+    told = [f"{title} {text}" for _, title, text in remarks(analysis)]
+    told += [f"Failed runs. {text}" for text in failure_sentences(analysis)]
+    control = control_note(analysis)
     return [*told, *([control] if control else [])]
 
 
@@ -214,7 +217,7 @@ def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
     return found
 
 
-def agreement(rows: Sequence[Row]) -> tuple[list[str], float] | None:
+def agreement(rows: Sequence[AtlasRow]) -> tuple[list[str], float] | None:
     """Returns the operators that all rows rank, and Kendall's W of the rows about their order.
 
     None with fewer than 2 rows that rank, or 3 operators.
@@ -229,13 +232,13 @@ def agreement(rows: Sequence[Row]) -> tuple[list[str], float] | None:
     return names, kendalls_w(np.array([[-row[name] for row in ranks] for name in names]))
 
 
-def write_rows(rows: Sequence[Row], file: Path) -> None:
+def write_rows(rows: Sequence[AtlasRow], file: Path) -> None:
     """Writes the numbers of the atlas."""
     text = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1)
     write_atomically(file, text + "\n")
 
 
-def read_rows(file: Path) -> list[Row]:
+def read_rows(file: Path) -> list[AtlasRow]:
     """Reads the numbers of the atlas; [] where it was never made.
 
     Raises:
@@ -245,7 +248,7 @@ def read_rows(file: Path) -> list[Row]:
         return []
     rows = read_json(file, {"rows": list})["rows"]
     return [
-        Row(**_frozen(row | {"entries": [Entry(**_frozen(e)) for e in row["entries"]]}))
+        AtlasRow(**_frozen(row | {"entries": [Entry(**_frozen(e)) for e in row["entries"]]}))
         for row in rows
     ]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.claims.answer import RULE, Answer, Finding
 from cnn.ablation.claims.claim import CLAIMS, Claim, Statement
-from cnn.ablation.report.words import plural, unit_of
+from cnn.ablation.report.formatting import plural, unit_of
 
 STUDY_FILE = "configs/ablations/claims.py"
 _EXPECTED = {
@@ -17,13 +17,13 @@ _EXPECTED = {
 }
 
 
-def listing() -> str:
+def claim_list() -> str:
     """Returns two lines per claim, and the rule."""
     lines = [f"{name}: {claim.says}\n    {claim.source}" for name, claim in CLAIMS.items()]
     return "\n".join([*lines, "", RULE])
 
 
-def described(name: str, claim: Claim) -> str:
+def claim_card(name: str, claim: Claim) -> str:
     """Returns a claim with its source and scale, and the commands that test it."""
     lines = [
         f"{name}: {claim.says}",
@@ -52,16 +52,16 @@ def _short(overrides: tuple[str, ...]) -> str:
     return " ".join(shown) or "other seeds"
 
 
-def told(name: str, claim: Claim, study: Study, found: Answer) -> Iterator[str]:
+def answer_lines(name: str, claim: Claim, study: Study, found: Answer) -> Iterator[str]:
     """Yields the lines of an answer, with the caveat of scale."""
     yield f"{name}: {found.word}"
     yield f"  {claim.says} ({claim.source})"
     for finding in found.findings:
-        yield f"  {finding.word}: {stated(finding.statement)}; here {measured(finding)}"
+        yield f"  {finding.word}: {stated(finding.statement)}; here {finding_text(finding)}"
     yield f"  {caveat(claim, study)}"
 
 
-def measured(finding: Finding) -> str:
+def finding_text(finding: Finding) -> str:
     """Returns the estimate with its interval, or why there is none."""
     if finding.estimate is None:
         return f"not answered: {finding.why}"

@@ -1,0 +1,63 @@
+"""The runs of one arm that count, and their mean."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cnn.ablation.analysis.comparison import Sample, sample_of
+from cnn.ablation.analysis.pairs import finite
+from cnn.ablation.analysis.statistics.difference import mean_interval, share_interval
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The runs of one arm that count.
+
+    Attributes:
+      arm: as given.
+      runs: those with a finite metric, up to the current analysis.
+      values: float `[runs]`, the metric.
+      mean, low, high: with a 95 % interval over seeds, that of a share within 0 and 1; NaN without
+        runs.
+      diverged, crashed: the runs that ended without a finite metric. One whose metric is not finite
+        diverged.
+    """
+
+    arm: Arm
+    runs: tuple[SeedRun, ...]
+    values: np.ndarray
+    mean: float
+    low: float
+    high: float
+    diverged: tuple[SeedRun, ...]
+    crashed: tuple[SeedRun, ...]
+
+    @property
+    def ended(self) -> int:
+        """How many runs have ended, well or badly."""
+        return len(self.runs) + len(self.diverged) + len(self.crashed)
+
+
+def summary_of(arm: Arm, study: Study, seeds: int | None, with_outcomes: bool) -> Summary:
+    """Returns the runs of an arm that count, up to a number of seeds; None: all."""
+    runs, counted = finite(arm, study.metric, seeds), arm.seeds[:seeds]
+    lost = [run for run in counted if run.status == "finished" and run not in runs]
+    diverged = tuple(run for run in counted if run.status == "diverged" or run in lost)
+    one = sample_of(runs, study.metric, with_outcomes)
+    return Summary(
+        arm,
+        runs,
+        one.values,
+        *_interval(one, study),
+        diverged=diverged,
+        crashed=tuple(run for run in counted if run.status == "crashed"),
+    )
+
+
+def _interval(one: Sample, study: Study) -> tuple[float, float, float]:
+    if not one.runs:
+        return (float("nan"),) * 3
+    if study.described.unit == "%":
+        return share_interval(one.values, one.floor)
+    return mean_interval(one.values)

@@ -1,0 +1,128 @@
+"""The verdict on one arm in words: how large, at what cost, and what would decide it."""
+
+from cnn.ablation.analysis.effects import Effect
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
+from cnn.ablation.analysis.study_analysis import Analysis, Comparison
+from cnn.ablation.analysis.study_results import Arm
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.report.formatting import listed, plural, unit_of
+
+SYMBOLS = {
+    "better": "▲",
+    "worse": "▼",
+    "equivalent": "■",
+    "undecided": "○",
+    "unstable": "✕",
+    "interim": "…",
+    "unranked": "·",
+    "baseline": "◆",
+}
+MANY_SEEDS = 1000  # beyond this a number of further seeds is not given exactly
+
+
+def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
+    """The verdict in a few words, such as "better by 0.84 pp"."""
+    verdict, unit = comparison.verdict, unit_of(analysis.study.metric)
+    margin = unit.size(analysis.study.margin)
+    if not verdict.judged:
+        return f"{verdict_label(verdict.kind)}: {why_not_judged(analysis, comparison)}"
+    estimate, cost = verdict.difference.estimate, at_what_cost(analysis, comparison.arm)
+    if verdict.kind in ("better", "worse"):
+        return f"{verdict.kind} by {unit.size(estimate)}{cost}"
+    if verdict.kind == "equivalent":
+        real = f", though a real {unit.difference(estimate)}" if verdict.different else ""
+        return f"equivalent within {margin}{real}{cost}"
+    return f"undecided: {what_would_decide(analysis, comparison)}"
+
+
+def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]:
+    """The verdict as one word or two, and the rest of it."""
+    kind = comparison.verdict.kind
+    label = verdict_label(kind)
+    if kind in ("better", "worse"):
+        return label, at_what_cost(analysis, comparison.arm).lstrip(":, ")
+    return label, verdict_words(analysis, comparison).removeprefix(label).lstrip(": ")
+
+
+def at_what_cost(analysis: Analysis, arm: Arm) -> str:
+    """What a difference from the baseline comes with, such as ", at 3.8x the MACs: confounded"."""
+    baseline = analysis.study.baseline_of(arm.network)
+    pairs = (("MACs", arm.macs, baseline.macs), ("parameters", arm.params, baseline.params))
+    ratios = [
+        f"{_times(mine / other)} the {name}"
+        for name, mine, other in pairs
+        if name in arm.differs and mine and other
+    ]
+    cost = f", at {' and '.join(ratios)}" if ratios else ""
+    return cost + (": confounded" if arm.confounded else "")
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio >= 0.95 else f"{ratio:.2g}x"
+
+
+def verdict_label(kind: str) -> str:
+    """The kind of a verdict as it is called in the report."""
+    return "not ranked" if kind == "unranked" else kind
+
+
+def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
+    """What is missing for a verdict."""
+    study, arm = analysis.study, comparison.arm
+    summary = analysis.summaries[arm.network, arm.name]
+    baseline = analysis.summaries[arm.network, study.baseline]
+    if summary.diverged:
+        return lost_seeds(summary)
+    if analysis.interim:
+        return f"{summary.ended} of {study.analyses.seeds[0]} seeds have ended"
+    if summary.crashed:
+        return f"{lost_seeds(summary)}; the same command trains them again"
+    if baseline.diverged or baseline.crashed:
+        return f"of the baseline, {lost_seeds(baseline)}"
+    whose, number = "", len(summary.runs)
+    if number >= FEWEST_SEEDS:
+        whose, number = "the baseline has ", len(baseline.runs)
+    if number >= FEWEST_SEEDS:
+        return f"not all {analysis.current.seeds} seeds are in"
+    if number == 0:
+        return f"{whose}no finished seed"
+    return (
+        f"{whose}{plural(number, 'finished seed')}; at least 3 are needed to estimate a standard "
+        "deviation"
+    )
+
+
+def lost_seeds(summary: Summary) -> str:
+    """How many seeds diverged or crashed, such as "6 of 10 seeds diverged"."""
+    told = [
+        f"{len(runs)} of {plural(len(summary.arm.seeds), 'seed')} {what}"
+        for runs, what in ((summary.diverged, "diverged"), (summary.crashed, "crashed"))
+        if runs
+    ]
+    return listed(told)
+
+
+def what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> str:
+    """How many more seeds or test examples should decide an undecided arm or effect."""
+    verdict = comparison.verdict
+    if not verdict.difference.varies:
+        return "its seeds do not differ, so no standard deviation can be estimated"
+    if verdict.seeds_wanted is None:
+        limited = f"limited by {_tested(analysis)}; " if verdict.difference.examples else ""
+        return f"{limited}more seeds cannot help"
+    more = verdict.seeds_wanted - min(verdict.difference.seeds)
+    if verdict.examples_wanted is not None:
+        seeds = f" with {plural(more, 'more seed')}" if more else ""
+        wanted = f"about {verdict.examples_wanted:,}{seeds} should decide it"
+        return f"limited by {_tested(analysis)}; more seeds alone cannot help ({wanted})"
+    if more > MANY_SEEDS:
+        return f"more than {MANY_SEEDS:,} more seeds needed"
+    return f"about {plural(more, 'more seed')} should decide it"
+
+
+def _tested(analysis: Analysis) -> str:
+    """What the test set consists of, such as "2,000 test examples"."""
+    units = analysis.study.units
+    if units is None:
+        return f"{analysis.examples:,} test examples"
+    return f"{len(set(units.tolist())):,} independent test units"
