@@ -1,5 +1,7 @@
 """Studies with known truths: outcomes drawn from a model of seeds, examples and arms."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
@@ -69,3 +71,52 @@ def study(arms: list[Arm], **fields) -> Study:
         "command": "python ablate.py run --config=configs/ablations/pooling.py",
     }
     return Study(arms=tuple(arms), **(known | fields))
+
+
+def small_arms(rng, gains, again=0.0, seeds=range(5), **fields) -> list[Arm]:
+    """Arms with gains in logits, and the baseline again, which should have none."""
+    ease = rng.normal(2.5, 1.5, 1500)
+    fields = {"params": 186_000, "macs": 13_100_000, "step_time_ms": 41.0} | fields
+    arms = [arm(rng, name, ease, gain, seeds, **fields) for name, gain in gains.items()]
+    return [*arms, arm(rng, "max again", ease, again, range(100, 105), **fields)]
+
+
+def unfinished(arms: list[Arm], name: str, finished: int) -> list[Arm]:
+    """The arms, one of which has only begun some of its runs."""
+    return [
+        replace(
+            one,
+            seeds=tuple(
+                run if i < finished else SeedRun(run.seed, run.run_dir, status="begun")
+                for i, run in enumerate(one.seeds)
+            ),
+        )
+        if one.name == name
+        else one
+        for one in arms
+    ]
+
+
+def lose(arms: list[Arm], name: str, count: int, status: str) -> list[Arm]:
+    """The arms, one of which lost its worst runs."""
+    lost = []
+    for one in arms:
+        if one.name == name:
+            worst = sorted(one.seeds, key=lambda run: run.metrics["accuracy"])[:count]
+            ended = {"error": f"it {status}", "status": status}
+            runs = (SeedRun(r.seed, r.run_dir, **ended) if r in worst else r for r in one.seeds)
+            one = replace(one, seeds=tuple(runs))
+        lost.append(one)
+    return lost
+
+
+def tied(right: list[list[int]], examples: int, name: str) -> Arm:
+    """An arm whose seeds are wrong on the examples listed."""
+    tables = np.ones((len(right), examples), bool)
+    for table, wrong in zip(tables, right, strict=True):
+        table[wrong] = False
+    runs = [
+        SeedRun(i, f"runs/{name}/{i}", {"accuracy": float(t.mean())}, correct=t)
+        for i, t in enumerate(tables)
+    ]
+    return Arm(name, seeds=tuple(runs))

@@ -1,4 +1,4 @@
-"""A study from the command line: failing arms, dead workers, two runners, and bad study files."""
+"""A study from the command line: dead workers, two runners, reports and their verification."""
 
 import csv
 import json
@@ -7,21 +7,15 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.execution import due, worker
 from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.execution.watchdog import HUNG
-from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
@@ -29,52 +23,9 @@ from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked
 from cnn.training.claim import claim_file
 from cnn.training.logs import read_metrics
-from cnn.training.metrics import NonFiniteLossError
 from cnn.training.run_folder import RunFolder
+from tests.ablation.processes import STUDY, children, command, run, wait_for
 from tests.conftest import REPOSITORY
-
-STUDY = "tests/ablation/study_tiny.py"
-
-
-def command(name, workdir, *more):
-    study = [f"--config={STUDY}"] if name == "run" else []
-    return [sys.executable, "ablate.py", name, *study, f"--workdir={workdir}", *more]
-
-
-def run(*arguments):
-    return subprocess.run(
-        arguments, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False
-    )
-
-
-def wait_for(found, process):
-    """Returns what `found()` finds, once it does."""
-    while not (result := found()):
-        assert process.poll() is None
-        time.sleep(0.02)
-    return result
-
-
-def wait_until(done):
-    """Waits up to ten seconds."""
-    for _ in range(500):
-        if done():
-            return
-        time.sleep(0.02)
-    raise AssertionError("nothing changed within ten seconds")
-
-
-def runs_on(pid):
-    """Whether a process is alive; one that has ended may not have been collected yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def children(pid):
-    """Returns the processes that a process of one thread has started."""
-    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def kill_a_worker(workdir, runner):
@@ -144,32 +95,6 @@ def test_every_run_is_trained_once_whoever_died(finished):
     assert not list(workdir.glob("*/*/owner.json*"))
 
 
-# Ctrl-C stands in tests/test_endings.py, beside what the screen then shows.
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_the_runner_stops_its_workers_and_frees_their_runs(tmp_path, number):
-    workdir = tmp_path / "study"
-    runner = subprocess.Popen(
-        command("run", workdir, "--workers=2", "--config.train.duration=100000 steps"),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: len(list(workdir.glob("*/seed-*/metrics.jsonl"))) > 1, runner)
-    workers = children(runner.pid)
-    runner.send_signal(number)
-    # The workers hold the pipes too: this waits for them.
-    output, errors = runner.communicate(timeout=60)
-    if number == signal.SIGKILL:
-        assert runner.returncode == -number
-    else:
-        assert (runner.returncode, errors) == (128 + number, "")
-        assert "the same command continues" in output
-    wait_until(lambda: not any(map(runs_on, workers)))
-    assert not list(workdir.glob("*/*/owner.json"))
-    assert list(workdir.glob("*/seed-*/checkpoints/*"))
-
-
 def test_a_study_that_was_never_killed_ends_the_same(finished, tmp_path):
     arms = arms_of(load_study(STUDY), tmp_path)
     runs = [run for arm in ("max", "strided") for run in arms[arm]]
@@ -200,39 +125,6 @@ def test_a_report_over_unfinished_runs_is_marked_partial(finished, tmp_path):
         assert {row["partial"] for row in csv.DictReader(file)} == {"true"}
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (MemoryError(), "MemoryError"),
-        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nof 3 GiB"), "RESOURCE_EXHAUSTED"),
-        (NonFiniteLossError("the loss is nan after step 2"), "the loss is nan"),
-        (UserError("model.features: too wide"), "model.features: too wide"),
-    ],
-)
-def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error, words):
-    trained = []
-
-    def train(config, folder, **_):
-        if "strided" in folder:
-            raise error
-        trained.append(folder)
-
-    monkeypatch.setattr(worker, "train", train)
-    arms = arms_of(load_study(STUDY), tmp_path)
-    assert worker.work(due.seed_by_seed(list(arms.values()))) == 0
-    failures = {
-        r.folder: worker.failure_file(r.folder).exists() for rs in arms.values() for r in rs
-    }
-    assert len(trained) == 9
-    for folder, failed in failures.items():
-        assert failed == ("strided" in str(folder))
-        if failed:
-            told = json.loads(worker.failure_file(folder).read_text())
-            assert words in told["error"]
-            assert "\n" not in told["error"]
-            assert told["diverged"] == isinstance(error, NonFiniteLossError)
-
-
 def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path):
     runs = {run.seed: run for run in arms_of(load_study(STUDY), tmp_path)["max"]}
     # A folder that holds something else fails its seed, and no other.
@@ -248,56 +140,6 @@ def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path
         assert mine["confusion"] == theirs["confusion"]
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
     assert not list(tmp_path.glob("*/*/owner.json*"))
-
-
-def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
-    """A real worker whose data hangs: only the end of its process frees the run."""
-    runs = arms_of(load_study(STUDY), tmp_path / "study")["max"]
-    folder = StudyFolder(tmp_path / "study")
-    folder.begin(load_study(STUDY), STUDY, [])
-    hanging = (
-        "import sys, time\n"
-        "from cnn.ablation.execution import worker\n"
-        "train = worker.train\n"
-        "def hang(config, folder, **more):\n"
-        "    return time.sleep(1000) if 'seed-1' in folder else train(config, folder, **more)\n"
-        "worker.train = hang\n"
-        "from cnn.ablation.planning.study_file import load_study\n"
-        "from cnn.ablation.planning.runs import arms_of\n"
-        "from pathlib import Path\n"
-        f"runs = arms_of(load_study({STUDY!r}), Path({str(folder.path)!r}))['max']\n"
-        "sys.exit(worker.work(runs, patience=15.0))\n"
-    )
-    done = run(sys.executable, "-c", hanging)
-    assert done.returncode == HUNG
-    assert "made no step for 0.25 minutes" in done.stderr
-    assert "made no step" in json.loads(worker.failure_file(runs[1].folder).read_text())["error"]
-    assert RunFolder(runs[0].folder).result() is not None
-    # What it held is free for the next, whom it tells that this run failed.
-    assert worker.work(runs) == 0
-    assert RunFolder(runs[2].folder).result() is not None
-    assert RunFolder(runs[1].folder).result() is None
-
-
-def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
-    runs = arms_of(load_study(STUDY), tmp_path)["max"]
-    runs[0].folder.parent.mkdir()
-    worker.blame(runs, "its process died of signal 9")
-    assert all(map(due.is_open, runs))
-    groups = []
-
-    def train(configs, folders, **_):
-        groups.append([folder.name for folder in folders])
-        if folders == [runs[2].folder]:
-            worker.blame(runs[2:], "its process died of signal 9")
-        return [{}] * len(folders)
-
-    monkeypatch.setattr(worker, "train_replicas", train)
-    worker.work(runs, replicas=3)
-    assert groups == [["seed-0"], ["seed-1"], ["seed-2"]]
-    told = json.loads(worker.failure_file(runs[2].folder).read_text())["error"]
-    assert told == "its process died of signal 9"
-    assert not list(tmp_path.glob("*/*.alone"))
 
 
 def test_the_report_names_the_failing_arm_and_judges_the_rest(finished):
@@ -417,56 +259,6 @@ def test_a_folder_of_something_else_is_left_alone(finished, tmp_path):
     longer = load_study(STUDY, ["train.duration=13 steps"])
     with pytest.raises(UserError, match=r"train\.duration: '12 steps' -> '13 steps'"):
         StudyFolder(finished[0]).begin(longer, STUDY, [])
-
-
-def begun(tmp_path, **changes):
-    """A study with a result, in its folder."""
-    folder = StudyFolder(tmp_path / "study")
-    plan = replace(load_study(STUDY), **changes)
-    folder.begin(plan, STUDY, [])
-    record_failure(arms_of(plan, folder.path)["max"][0], "it crashed")
-    return folder, plan
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"margin": 3.0}, "margin: 1.0 -> 3.0: the study in .* is frozen"),
-        ({"metric": "loss"}, "metric: 'accuracy' -> 'loss'"),
-        ({"baseline": "strided"}, "baseline: 'max' -> 'strided'"),
-        ({"paired": True}, "paired: False -> True"),
-        ({"seeds": (0, 1, 3)}, r"seeds: \[0, 1, 2\] -> \[0, 1, 3\]"),
-        ({"seeds": (0, 1, 2, 3, 4, 5), "looks": (3, 4, 6)}, r"looks: .* analyzed at \[3, 6\]"),
-    ],
-)
-def test_what_decides_is_frozen_at_the_first_result(tmp_path, changes, words):
-    folder, plan = begun(tmp_path)
-    before = folder.file.read_bytes()
-    with pytest.raises(UserError, match=words):
-        folder.begin(replace(plan, **changes), STUDY, [])
-    assert folder.file.read_bytes() == before
-
-
-def test_before_the_first_result_a_study_may_be_changed(tmp_path):
-    folder = StudyFolder(tmp_path / "study")
-    folder.begin(load_study(STUDY), STUDY, [])
-    folder.begin(replace(load_study(STUDY), margin=3.0, seeds=range(5)), STUDY, [])
-    assert folder.plan().margin == 3.0
-    assert folder.schedule() == AnalysisSchedule((5,), 1)
-
-
-def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
-    folder, plan = begun(tmp_path)
-    arms = {"max": (), "strided": plan.arms["strided"], "avg": ("model.downsample=avg",)}
-    for _ in range(2):  # the same command again changes nothing
-        folder.begin(replace(plan, seeds=range(8), arms=arms), STUDY, [])
-        assert folder.schedule() == AnalysisSchedule((3, 8), 1)
-        assert folder.changes() == (
-            "arm 'avg' was added after the first results",
-            "arm 'diverges' was left out after the first results",
-        )
-    folder.begin(replace(plan, seeds=range(9)), STUDY, [])
-    assert folder.schedule() == AnalysisSchedule((3, 8, 9), 1)
 
 
 def test_verify_finds_one_flipped_outcome(finished, tmp_path, capsys):

@@ -11,7 +11,7 @@ from cnn.ablation.analysis.study_results import Arm, SeedRun
 from cnn.ablation.claims import CLAIMS, Claim, Statement
 from cnn.ablation.claims.answer import RULE, answer, find_arm
 from cnn.ablation.claims.claim import ONE_SEED, operator
-from cnn.ablation.claims.words import STUDY_FILE, stated
+from cnn.ablation.claims.claim_text import STUDY_FILE, stated
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError

@@ -1,0 +1,63 @@
+"""The folder of a study: what may still change, and what is frozen at the first result."""
+
+from dataclasses import replace
+
+import pytest
+
+from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
+from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.execution.worker import record_failure
+from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_file import load_study
+from cnn.config.errors import UserError
+from tests.ablation.processes import STUDY
+
+
+def begun(tmp_path, **changes):
+    """A study with a result, in its folder."""
+    folder = StudyFolder(tmp_path / "study")
+    plan = replace(load_study(STUDY), **changes)
+    folder.begin(plan, STUDY, [])
+    record_failure(arms_of(plan, folder.path)["max"][0], "it crashed")
+    return folder, plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"margin": 3.0}, "margin: 1.0 -> 3.0: the study in .* is frozen"),
+        ({"metric": "loss"}, "metric: 'accuracy' -> 'loss'"),
+        ({"baseline": "strided"}, "baseline: 'max' -> 'strided'"),
+        ({"paired": True}, "paired: False -> True"),
+        ({"seeds": (0, 1, 3)}, r"seeds: \[0, 1, 2\] -> \[0, 1, 3\]"),
+        ({"seeds": (0, 1, 2, 3, 4, 5), "looks": (3, 4, 6)}, r"looks: .* analyzed at \[3, 6\]"),
+    ],
+)
+def test_what_decides_is_frozen_at_the_first_result(tmp_path, changes, words):
+    folder, plan = begun(tmp_path)
+    before = folder.file.read_bytes()
+    with pytest.raises(UserError, match=words):
+        folder.begin(replace(plan, **changes), STUDY, [])
+    assert folder.file.read_bytes() == before
+
+
+def test_before_the_first_result_a_study_may_be_changed(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(load_study(STUDY), STUDY, [])
+    folder.begin(replace(load_study(STUDY), margin=3.0, seeds=range(5)), STUDY, [])
+    assert folder.plan().margin == 3.0
+    assert folder.schedule() == AnalysisSchedule((5,), 1)
+
+
+def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
+    folder, plan = begun(tmp_path)
+    arms = {"max": (), "strided": plan.arms["strided"], "avg": ("model.downsample=avg",)}
+    for _ in range(2):  # the same command again changes nothing
+        folder.begin(replace(plan, seeds=range(8), arms=arms), STUDY, [])
+        assert folder.schedule() == AnalysisSchedule((3, 8), 1)
+        assert folder.changes() == (
+            "arm 'avg' was added after the first results",
+            "arm 'diverges' was left out after the first results",
+        )
+    folder.begin(replace(plan, seeds=range(9)), STUDY, [])
+    assert folder.schedule() == AnalysisSchedule((3, 8, 9), 1)
