@@ -37,7 +37,7 @@ def plan(
       workers: processes that would train; None: one per GPU or core.
       delta: difference to plan seeds for, in percentage points; None: the study's margin.
       accuracy: that is assumed where no run is finished, in percent.
-      workdir: of the study, whose finished runs tell how much seeds differ.
+      workdir: of the study, whose finished runs give the standard deviation over seeds.
       plugin: files to load, besides those that the study names.
     """
     workers = workers_here() if workers is None else workers
@@ -46,7 +46,7 @@ def plan(
         raise UserError(f"--delta: {delta} is not a difference; give percentage points above 0")
     if not 0 < accuracy < 100:
         raise UserError(f"--accuracy: {accuracy} is not between 0 and 100 percent")
-    # Before anything touches a device: the threads that a worker has are those to measure with.
+    # Before jax initializes: measure with as many threads as a worker has.
     os.environ.update(threads(workers))
     from rich.console import Console
 
@@ -105,10 +105,10 @@ def run(
     if "time" in (study.match, study.matched) and not known:
         if shared.count != 1:
             raise UserError(
-                "--task: times are measured once for all tasks; start one command without --task, "
-                "and the tasks when its study.json is there"
+                "--task: times are measured once for all tasks; start one command without --task "
+                "first, and the tasks once its study.json exists"
             )
-        # What a worker has is what to measure with.
+        # Measure with as many threads as a worker has.
         os.environ.update(threads(workers_here() if workers is None else workers))
     folder.begin(known or _matched(study), config, overrides)
     if stopped := run_study(folder, start_pool, shared):
@@ -118,7 +118,7 @@ def run(
 
 
 def register(config: str, workdir: str, overrides: list[str], plugin: Sequence[str] = ()) -> None:
-    """Freezes a study before anything of it is trained, and prints its hash.
+    """Freezes a study before training, and prints its hash.
 
     Args:
       config: study file.
@@ -135,14 +135,14 @@ def register(config: str, workdir: str, overrides: list[str], plugin: Sequence[s
 
 
 def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
-    """Makes the reports of a study anew, without training, and compares them byte by byte.
+    """Recomputes the reports of a study, without training, and compares them byte by byte.
 
     Args:
       workdir: folder of the study.
       plugin: files to load, without which the cost of their networks is n/a.
 
     Raises:
-      UserError: a report is not what the outcomes of the runs give.
+      UserError: a report differs from what the outcomes of the runs give.
     """
     load_plugins(plugin)
     from cnn.ablation.analysis.collect import collect
@@ -158,7 +158,7 @@ def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
 
 
 def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
-    """Writes a compact copy of a study, with outcomes as bits, and renders its report.
+    """Writes a compact copy of a study, with per-example outcomes as bits, and renders its report.
 
     Args:
       workdir: folder of the study.
@@ -212,7 +212,7 @@ def _engine(
     replicas: int | None,
     patience: float,
 ) -> Callable[[list[Run]], Pool]:
-    """Returns what starts the workers of an engine; refuses options that it does not read."""
+    """Returns a function that starts the workers of an engine; refuses options of the other."""
     if name not in ENGINES:
         raise UserError(f"--engine: unknown '{name}': {did_you_mean(name, ENGINES)}")
     own = {"workers": workers, "replicas": replicas}
@@ -279,7 +279,7 @@ def report(
 
 
 def _collected(folder: StudyFolder, plugin: Sequence[str]) -> Study:
-    """Returns what a study measured; says which plugins it needs where it cannot be read."""
+    """Returns the results of a study; if they cannot be read, says which plugins are needed."""
     from cnn.ablation.analysis.collect import collect
 
     try:
@@ -294,7 +294,7 @@ def _collected(folder: StudyFolder, plugin: Sequence[str]) -> Study:
 
 
 def _matched(study: StudyPlan) -> StudyPlan:
-    """Matches the arms of a study, if it asks for that."""
+    """Matches the cost of the arms, if the study asks for it."""
     from cnn.ablation.planning.matching import matched, with_matched
 
     if study.matched:

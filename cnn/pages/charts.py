@@ -157,9 +157,9 @@ def plot(
       *marks: SVG, back to front.
       height: of the area.
       x_format, y_format: of the tick labels.
-      x_label, y_label: beneath and above the axes.
-      x_ticks, y_ticks: about how many.
-      description: of the chart, for readers who cannot see it.
+      x_label, y_label: below and above the axes.
+      x_ticks, y_ticks: approximate numbers of ticks.
+      description: of the chart, for screen readers.
     """
     ups = labelled(y, y_format, y_ticks)
     grid = [rule(0, 100 - place, 100, 100 - place, "grid") for place, _ in ups]
@@ -174,12 +174,12 @@ class Point:
     """One mark of a scatter plot.
 
     Attributes:
-      label: beside the mark.
+      label: next to the mark.
       x, y: values.
       low, high: ends of the interval of y.
       shape: one of `SHAPES`.
       tone: class that colours it.
-      hint: shown on hovering.
+      hint: tooltip.
       named: whether the label is drawn.
     """
 

@@ -63,7 +63,7 @@ class Drawing:
         if not isinstance(self.signal, SoundSignal):
             return maps
         if len(self.signal.shape) == 2:
-            # A strip: a wave has no other axis.
+            # A waveform has one axis: repeat it to a strip.
             height = max(1, maps.shape[1] // 8)
             return np.repeat(maps[:, None], height, axis=1)
         return np.swapaxes(maps, 1, 2)[:, ::-1]
@@ -74,7 +74,7 @@ def _wave(wave: np.ndarray, width: int = 256) -> np.ndarray:
     width = min(width, len(wave))
     parts = np.array_split(wave / max(np.abs(wave).max(), 1e-12), width)
     rows = np.linspace(1, -1, _WAVE_HEIGHT)[:, None]
-    slack = 1 / (_WAVE_HEIGHT - 2)  # so that a column shows at least one pixel
+    slack = 1 / (_WAVE_HEIGHT - 2)  # at least one pixel per column
     low = np.array([part.min() for part in parts]) - slack
     high = np.array([part.max() for part in parts]) + slack
     return 255.0 * ((rows >= low) & (rows <= high))[..., None]

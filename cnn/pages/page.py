@@ -1,7 +1,7 @@
 """A self-contained HTML page and its parts: sections, sortable tables, notes, figures.
 
-The page loads nothing: style and script are within, and the fonts are those of the reader's
-system. Every function returns markup; text that it is given is escaped.
+The page loads nothing: style and script are inline, and fonts are those of the reader's system.
+Every function returns markup and escapes the text that it is given.
 """
 
 import base64
@@ -24,7 +24,7 @@ class Column:
     Attributes:
       label: of the column.
       numeric: whether it holds numbers, which are aligned to the right.
-      hint: shown on hovering.
+      hint: tooltip.
     """
 
     label: str
@@ -38,8 +38,8 @@ class Cell:
 
     Attributes:
       content: text or markup.
-      key: what it is sorted by; without one it is sorted by its text.
-      small: beneath the content, in small print.
+      key: sort key; None: the text.
+      small: below the content, in small print.
       tone: kind of verdict that colours the content.
     """
 
@@ -88,7 +88,7 @@ def callout(kind: str, title: str, text: str | Sequence[str]) -> Markup:
     """A highlighted note of one or several sentences.
 
     Args:
-      kind: "doubt" (nothing below is safe) or "remark".
+      kind: "doubt" (verdicts below may be wrong) or "remark".
       title: in bold.
       text: of the remark.
     """

@@ -1,6 +1,6 @@
-"""Templates in `templates/`, which escape every value that is not markup.
+"""Renders the templates in `templates/`, which escape every value that is not markup.
 
-So a name from a config file cannot turn into a tag.
+A name from a config file cannot turn into a tag.
 """
 
 import re
@@ -23,7 +23,7 @@ def macros(name: str) -> object:
 
 
 def breakable(name: str) -> Markup:
-    """A name that may break into lines after a dot, an underscore, a slash or an equals sign."""
+    """A name that may be wrapped after a dot, an underscore, a slash or an equals sign."""
     return name if isinstance(name, Markup) else Markup("<wbr>").join(_parts(str(name)))
 
 
@@ -32,7 +32,7 @@ def _parts(name: str) -> list[str]:
 
 
 def address(path: str) -> str:
-    """The address of a file or folder beside the page; a path can be nothing else than a path."""
+    """The URL of a file or folder relative to the page, which cannot lead to another site."""
     if path.startswith("/"):
         path = "/" + path.lstrip("/")
     elif not path.startswith("."):

@@ -97,12 +97,12 @@ def test_every_run_is_trained_once_whoever_died(finished):
 
 def test_a_study_that_was_never_killed_ends_the_same(finished, tmp_path):
     arms = arms_of(load_study(STUDY), tmp_path)
-    runs = [run for arm in ("max", "strided") for run in arms[arm]]
+    runs = [*arms["max"], *arms["strided"]]
     assert worker.work(runs) == 0
-    for run in runs:
+    for calm in runs:
         one, other = (
             json.loads((folder / "result.json").read_text())["test"]
-            for folder in (run.folder, finished[0] / run.folder.relative_to(tmp_path))
+            for folder in (calm.folder, finished[0] / calm.folder.relative_to(tmp_path))
         )
         assert one["confusion"] == other["confusion"]
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-6)

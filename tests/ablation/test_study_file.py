@@ -195,7 +195,7 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
     # The registration is made to fit.
     file = place / "registration.json"
     file.write_text(file.read_text().replace('"margin": 0.5', '"margin": 20.0'))
-    with pytest.raises(UserError, match="its hash is not that of its content"):
+    with pytest.raises(UserError, match="its hash does not match its content"):
         start.verify(str(place))
 
 
@@ -203,7 +203,7 @@ def test_a_registration_that_was_changed_is_found(tmp_path):
     folder, _, _ = registered(tmp_path)
     file = folder.path / "registration.json"
     file.write_text(file.read_text().replace('"margin": 1.0', '"margin": 2.0'))
-    with pytest.raises(UserError, match="its hash is not that of its content"):
+    with pytest.raises(UserError, match="its hash does not match its content"):
         registration(folder)
 
 

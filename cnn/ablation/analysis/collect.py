@@ -1,4 +1,4 @@
-"""Run folders -> what a study measured. Nothing else is read, so a report can always be redone."""
+"""Run folders -> the results of a study, so that a report can always be made again."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -138,7 +138,7 @@ def _history(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
 def _step_time(runs: list[Run]) -> float | None:
     """Returns the median over runs of each run's median time of a training step, in ms.
 
-    Of the logged speeds, which leave compilation, evaluation and checkpoints out.
+    From the logged speeds, which exclude compilation, evaluation and checkpoints.
     """
     medians = []
     for run in runs:
@@ -151,7 +151,7 @@ def _step_time(runs: list[Run]) -> float | None:
 
 
 def trained_together(runs: list[Run]) -> bool:
-    """Whether two runs trained at the same time, so that their step times are not those alone."""
+    """Whether any two runs trained at the same time, which slows their steps."""
     logged = (read_metrics(RunFolder(run.folder).metrics_file) for run in runs)
     times = [[row["time"] for row in rows] for rows in logged if rows]
     spans = sorted((min(each), max(each)) for each in times)
@@ -159,7 +159,7 @@ def trained_together(runs: list[Run]) -> bool:
 
 
 def _tuning(folder: StudyFolder, plan: StudyPlan) -> tuple[Tuned, ...]:
-    """Returns what every arm tried before it was trained."""
+    """Returns the tuning of every arm."""
     found = []
     for name, told in folder.tuning().items():
         tried = tuple((tuple(one["overrides"]), tuple(one["values"])) for one in told["tried"])
@@ -168,13 +168,13 @@ def _tuning(folder: StudyFolder, plan: StudyPlan) -> tuple[Tuned, ...]:
 
 
 def _factors(runs: list[Run], plan: StudyPlan) -> Factors | None:
-    """Looks at an arm's network, with the input shape of a finished run."""
+    """Returns the factors of an arm, from its first finished run; None without one."""
     for run in runs:
         folder = RunFolder(run.folder)
         result: dict[str, Any] | None = folder.result()
         if result:
             classes = len(result["test"]["confusion"])
-            # Runs that were trained on images alone called it so.
+            # The name in records of older runs.
             shape = result.get("input_shape") or result["image_shape"]
             try:
                 return factors_of(folder.config(), tuple(shape), classes, tuple(plan.tune))
@@ -186,7 +186,7 @@ def _factors(runs: list[Run], plan: StudyPlan) -> Factors | None:
 def metrics_of_run(run: Run, result: dict[str, Any]) -> dict[str, float]:
     """Returns every registered metric of the final test and of the suites measured after it.
 
-    Of suites that the study does not ask for, with the default options.
+    Suites that the study does not ask for count with their default options.
     """
     found = _found(METRICS.values(), result["test"])
     asked = {suite.name: suite for text in run.suites for suite in chosen(text)}

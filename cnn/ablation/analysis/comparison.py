@@ -1,4 +1,4 @@
-"""Two arms -> the difference that the verdict rests on, and the same by other methods."""
+"""Two arms -> the difference that the verdict is based on, and robustness checks."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,15 @@ from cnn.ablation.analysis.study_results import SeedRun
 
 @dataclass(frozen=True)
 class Checks:
-    """The same difference by other methods; the verdict does not depend on them.
+    """The same comparison by other methods; the verdict does not depend on them.
 
     Attributes:
-      welch_p, sign_flip_p: of the seeds alone; sign flips need paired seeds.
-      dunnett_p: of the seeds alone, adjusted over the arms of the network.
-      this_test_set: 95 % interval that speaks for new seeds on this test set.
-      bootstrap: two-level BCa 95 % interval over seeds and examples, where these are independent.
-      mcnemar: of the pairs of networks with the same place in the seed order, how many differ at
-        5 % (mid-p), and how many pairs there are.
+      welch_p, sign_flip_p: over seeds only; sign flips need paired seeds.
+      dunnett_p: over seeds only, adjusted over the arms of the network.
+      this_test_set: 95 % interval for new seeds on this fixed test set.
+      bootstrap: two-level BCa 95 % interval over seeds and examples, if examples are independent.
+      mcnemar: number of pairs of networks, matched by position in the seed order, that differ at
+        5 % (mid-p), and number of pairs.
     """
 
     welch_p: float
@@ -41,13 +41,13 @@ class Checks:
 
 @dataclass(frozen=True)
 class Sample:
-    """The runs of one arm that count.
+    """The runs of one arm as arrays.
 
     Attributes:
       runs: each with a finite metric.
       values: float `[runs]`, the metric.
-      outcomes: bool `[runs, examples]`, what every run got right; None if the metric is not the
-        share of that.
+      outcomes: bool `[runs, examples]`, whether each prediction is correct; None unless the metric
+        is their mean.
     """
 
     runs: tuple[SeedRun, ...]
@@ -56,7 +56,7 @@ class Sample:
 
     @property
     def floor(self) -> float:
-        """The least that its seeds are taken to vary, as a variance."""
+        """Lower bound on the variance over seeds; see `seed_floor`."""
         known = self.outcomes is not None and len(self.runs) > 1
         return seed_floor(self.outcomes) if known else 0.0
 
@@ -69,7 +69,7 @@ def sample_of(runs: tuple[SeedRun, ...], metric: str, with_outcomes: bool) -> Sa
 
 
 def variances_of(samples: dict[str, Sample]) -> dict[str, SeedVariance]:
-    """The variance of the seeds of every arm of a network that has 2 or more; see there."""
+    """The variance over seeds of every arm with 2 runs or more; see `seed_variances`."""
     known = {name: one for name, one in samples.items() if len(one.runs) > 1}
     found = seed_variances([s.values for s in known.values()], [s.floor for s in known.values()])
     return dict(zip(known, found, strict=True))
@@ -77,11 +77,11 @@ def variances_of(samples: dict[str, Sample]) -> dict[str, SeedVariance]:
 
 @dataclass(frozen=True)
 class Pair:
-    """An arm and its baseline.
+    """An arm with its baseline.
 
     Attributes:
       arm, baseline: their runs; row k of both has the same seed if `by_seed`.
-      variances: of the seeds of both.
+      variances: over seeds, of both.
       by_seed: whether the runs are paired.
     """
 
@@ -92,23 +92,23 @@ class Pair:
 
     @property
     def floor(self) -> float:
-        """The least that the difference of a pair of seeds is taken to vary."""
+        """Lower bound on the variance of the difference of a pair of seeds."""
         if self.arm.outcomes is None:
             return 0.0
         return seed_floor(self.arm.outcomes.astype(np.int8) - self.baseline.outcomes)
 
     def over_seeds(self) -> Difference:
-        """The difference that speaks for new seeds on this test set."""
+        """The difference, for new seeds on this fixed test set."""
         arm, baseline = self.arm.values, self.baseline.values
         if self.by_seed:
             return paired(arm, baseline, self.floor)
         return welch(arm, baseline, self.variances)
 
     def difference(self, by_example: bool, units: np.ndarray | None = None) -> Difference:
-        """The difference that the verdict rests on.
+        """The difference that the verdict is based on.
 
         Args:
-          by_example: whether it speaks for new test examples too; the outcomes are known.
+          by_example: whether inference is for new test examples as well; needs the outcomes.
           units: of the examples; see `over_examples`.
         """
         found = self.over_seeds()
@@ -119,12 +119,12 @@ class Pair:
 
 
 def same_seeds(arm: Sample, baseline: Sample) -> bool:
-    """Whether two arms have run the same seeds, in the same order, so that none is left out."""
+    """Whether two arms have exactly the same seeds, in the same order."""
     return [run.seed for run in arm.runs] == [run.seed for run in baseline.runs]
 
 
 def checks(runs: Pair, dunnett_p: float | None, clustered: bool) -> Checks:
-    """Repeats the comparison by the methods that the verdict does not use."""
+    """Repeats the comparison by methods that the verdict does not use."""
     arm, baseline = runs.arm.values, runs.baseline.values
     bootstrap = discordant = None
     if runs.arm.outcomes is not None:

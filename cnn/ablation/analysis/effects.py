@@ -1,9 +1,9 @@
-"""Two factors crossed: the main effect of each level, and whether the factors interact.
+"""Two crossed factors: the main effect of each level, and their interactions.
 
-Row k of every arm is one seed. An effect is a difference of two sums of arms, which are samples
-like any other: with factors A and B and reference levels 0, the main effect of level a is the sum
-over B of the arms of a minus that of the arms of 0, over the number of levels of B; the interaction
-of a and b is (ab - 0b) - (a0 - 00) = (ab + 00) - (a0 + 0b), for every seed and every test example.
+Row k of every arm is one seed. An effect is a difference between two sums of arms, which are
+samples like any other. With factors A and B and reference levels 0, the main effect of level a is
+the mean over B of (arms of a - arms of 0), and the interaction of a and b is
+(ab - 0b) - (a0 - 00) = (ab + 00) - (a0 + 0b), for every seed and every test example.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ Levels = tuple[tuple[str, str, str], ...]  # factor, level, reference level
 
 @dataclass(frozen=True)
 class Contrast:
-    """What one effect is made of.
+    """The contrast between arms that defines one effect.
 
     Attributes:
       network: the network that it is about.
       levels: one of (factor, level, reference): a main effect; two: an interaction.
-      plus, minus: names of the arms that are added and taken away.
+      plus, minus: names of the arms with positive and with negative sign.
     """
 
     network: str
@@ -48,11 +48,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Effect:
-    """An effect, and what can be said of it.
+    """An effect and its verdict.
 
     Attributes:
-      contrast: what it is made of.
-      verdict: on it, as one of the family of the study.
+      contrast: its definition.
+      verdict: on it, within the family of the study.
     """
 
     contrast: Contrast
@@ -86,13 +86,13 @@ def effect_of(
     by_example: bool,
     units: np.ndarray | None,
 ) -> Difference | None:
-    """Returns the size of an effect; None unless all arms that it takes are there.
+    """Returns the estimate of an effect; None if one of its arms is missing.
 
     Args:
-      contrast: what it is made of.
-      samples: name of an arm -> its runs, the same number of each.
+      contrast: its definition.
+      samples: name of an arm -> its runs, as many for each arm.
       paired: whether seed k is one block in all arms.
-      by_example: whether it speaks for new test examples too.
+      by_example: whether inference is for new test examples as well.
       units: of the examples; see `over_examples`.
     """
     names = *contrast.plus, *contrast.minus

@@ -1,7 +1,7 @@
-"""Per-example outcomes of many runs in one small file: a bit for each run and test example.
+"""Per-example outcomes of many runs in one small file: one bit per run and test example.
 
-A compact copy of a study, for publication, has no checkpoints and losses: it holds the descriptions
-of its runs and `outcomes.npz`, from which every verdict can be recomputed.
+A compact copy of a study, for publication, leaves out checkpoints and per-example losses: it holds
+the records of its runs and `outcomes.npz`, from which every verdict can be recomputed.
 """
 
 import json
@@ -21,21 +21,21 @@ from cnn.config.json_file import read_json
 from cnn.training.run_folder import RunFolder, write_atomically
 
 FILE = "outcomes.npz"
-# Of a run folder, what a report is made of; suites' results lie in `evaluation`.
+# What a report needs of a run folder, besides the results of suites in `evaluation`.
 _KEPT = ("config.json", "metrics.jsonl", "result.json")
 _OF_STUDY = ("study.json", "units.json", "registration.json", "tuning.json")
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """What runs got right.
+    """Which test examples each run classified correctly.
 
     Attributes:
       runs: run folders, relative to the study.
       seeds: int `[runs]`.
-      correct: bool `[runs, examples]`, whether each test example was classified right.
-      commits: of the code of each run.
-      hardware: of each run.
+      correct: bool `[runs, examples]`, whether each prediction is correct.
+      commits: of the code, per run.
+      hardware: per run.
     """
 
     runs: tuple[str, ...]
@@ -45,7 +45,7 @@ class Outcomes:
     hardware: tuple[str, ...]
 
     def write(self, path: Path) -> None:
-        """Writes one file, eight outcomes a byte."""
+        """Writes one file, eight outcomes per byte."""
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
             path,
@@ -98,7 +98,9 @@ def outcomes_of(folder: StudyFolder) -> Outcomes:
 
 
 def correct_of(study: StudyFolder, run: RunFolder) -> np.ndarray | None:
-    """Returns what a run got right, bool `[examples]`, from its own file or the study's.
+    """Returns whether each prediction of a run is correct, bool `[examples]`.
+
+    Read from the run's own file or from the study's.
 
     None if neither was kept.
     """
@@ -135,7 +137,7 @@ def compact_copy(folder: StudyFolder, out: Path) -> Outcomes:
             copy = out / file.relative_to(folder.path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             if "evaluation" in file.relative_to(folder.path).parts:
-                # Long lists of numbers, of whose lines most is indentation.
+                # Long lists of numbers, whose lines are mostly indentation.
                 write_atomically(copy, json.dumps(read_json(file)) + "\n")
             else:
                 shutil.copyfile(file, copy)

@@ -1,4 +1,4 @@
-"""A study -> every arm that can be judged, beside its baseline, as of its analysis."""
+"""A study -> every arm that can be judged, paired with its baseline, as of its analysis."""
 
 import numpy as np
 
@@ -29,7 +29,8 @@ def examples_of(study: Study, seeds: int | None) -> int | None:
     """Returns the size of the test set if the metric is the share of `correct` in every run.
 
     Raises:
-      UserError: outcomes of runs are not about the same examples, or are not what they result in.
+      UserError: runs were tested on different numbers of examples, or their outcomes contradict
+        their accuracy.
     """
     metric = study.metric
     runs = [run for arm in study.arms for run in finite(arm, metric, seeds)]

@@ -1,7 +1,8 @@
-"""A race: arms that a planned analysis decides take no further seeds.
+"""A race: arms that an interim analysis decides get no further seeds.
 
-Every p is that of group-sequential tests, and Holm's procedure over them keeps the p at which an
-arm was decided, so the family-wise error is held at 5 % whatever stops whom (see `verdict.py`).
+Every p-value is that of a group-sequential test, and Holm's procedure keeps the p-value at which
+an arm was decided, so the family-wise error rate is held at 5 % whichever arms stop (see
+`verdict.py`).
 """
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ from cnn.ablation.analysis.study_results import Study
 
 
 def raced(study: Study) -> Study:
-    """Returns a study without the seeds that arms of a race do not take, as they were decided.
+    """Returns a study without the seeds that arms skip because they were decided earlier.
 
     At every planned analysis whose seeds are in, the arms that are better, worse or equivalent
     stop, and so do those of which a seed diverged, which are not judged whatever follows. When all

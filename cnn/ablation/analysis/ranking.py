@@ -1,4 +1,4 @@
-"""The order of the arms of a network, how stable it is, and arms over several networks."""
+"""Rank stability of the arms of a network, and arms compared across networks."""
 
 from dataclasses import dataclass
 
@@ -23,9 +23,9 @@ class AcrossNetworks:
 
     Attributes:
       name: of the arm.
-      gain: interquartile mean of the metric, each network's relative to the mean of its baseline,
-        arm minus baseline.
-      improvement: chance that a run of the arm is better than one of the baseline.
+      gain: difference in interquartile mean, arm minus baseline, each network centred on the mean
+        of its baseline.
+      improvement: probability that a run of the arm is better than one of the baseline.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RankStability:
 
     Attributes:
       names: from the best mean to the worst.
-      ranks: float `[arms, arms]`, how often each takes each rank when seeds are drawn anew.
+      ranks: float `[arms, arms]`, how often each arm takes each rank when seeds are resampled.
       agreement: Kendall's W over the seeds that all arms share; None with fewer than 3 of them.
     """
 
@@ -98,7 +98,7 @@ def across_networks(study: Study, summaries: dict[Key, Summary]) -> tuple[Across
 def _across_one(
     name: str, arm: list[np.ndarray], baseline: list[np.ndarray], higher: bool
 ) -> AcrossNetworks:
-    # Networks differ by more than arms do: without this, whole networks would be trimmed.
+    # Networks differ more than arms: without centring, whole networks would be trimmed.
     centres = [values.mean() for values in baseline]
 
     def gain(arm, baseline):

@@ -1,4 +1,4 @@
-"""A study -> what can be said of each arm, and how far it can be trusted."""
+"""A study -> the verdict on each arm, its uncertainty, and checks by other methods."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Comparison:
       arm: as given.
       verdict: on it.
       by_seed: whether it was paired with the baseline by seed.
-      checks: by other methods; None for an arm that is not judged.
+      checks: the same comparison by other methods; None for an arm that is not judged.
     """
 
     arm: Arm
@@ -53,22 +53,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that the report says in numbers.
+    """All numbers of the report.
 
     Attributes:
       study: as given.
-      population: what the verdicts speak for.
+      population: scope of inference of the verdicts.
       summaries: of every arm.
       comparisons: of every arm but the baselines.
       effects: of the factors of the study, if it crosses two.
-      current: which analysis this is; None before the first is due, so that nothing is judged yet.
+      current: the planned analysis that this is; None before the first, when nothing is judged.
       examples: of the test set; None if outcomes were not kept.
-      noise_floor: of one run's accuracy, by network; empty if not known.
+      noise_floor: standard deviation of one run's accuracy, by network; empty if not known.
       resolvable: minimum detectable effect of the finished seeds (80 % power, at the strictest
         level of the family), by network: the median over its arms.
       orders: by network; only of networks with 2 arms or more that can be ranked.
       across: of every arm that all networks can rank, in a study of several networks.
-      mixed: one sentence for each thing that not all runs were made with, and for uncommitted
+      mixed: one sentence each for runs of several commits or kinds of hardware, and for uncommitted
         changes.
     """
 
@@ -92,7 +92,7 @@ class Analysis:
 
     @property
     def family(self) -> tuple[Comparison, ...]:
-        """The comparisons that share the error: all but the A/A controls."""
+        """The comparisons over which the error rate is controlled: all but the A/A controls."""
         name = self.study.aa_arm
         return tuple(c for c in self.comparisons.values() if c.arm.name != name)
 
@@ -104,7 +104,7 @@ class Analysis:
 
     @property
     def doubtful(self) -> tuple[Comparison, ...]:
-        """The A/A comparisons that came out different, which they should not."""
+        """The A/A comparisons with a significant difference, where there should be none."""
         return tuple(c for c in self.controls if c.verdict.different)
 
 
@@ -139,9 +139,9 @@ def analyze(study: Study) -> Analysis:
 
 
 def kinds(study: Study) -> dict[Key, VerdictKind]:
-    """The verdicts of `analyze` in a word each, without intervals, advice and checks.
+    """The kinds of the verdicts of `analyze`, without intervals, power analysis and checks.
 
-    Effects of factors have the names of their levels in place of that of an arm.
+    Effects of factors are keyed by the names of their levels instead of the name of an arm.
     """
     return {key: verdict.kind for key, verdict in _all_judged(study, judge).items()}
 
@@ -163,7 +163,7 @@ def _all_judged(study: Study, rule: Callable[..., list[Verdict]]) -> dict[Key, V
 
 
 def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[Key, Summary]]:
-    """Returns the analysis that is due, the size of the test set, and the runs that count."""
+    """Returns the current analysis, the size of the test set, and the summary of every arm."""
     current = _current_analysis(study)
     seeds = current.seeds if current else None
     examples = examples_of(study, seeds)
@@ -175,7 +175,7 @@ def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[
 
 
 def mixed_provenance(study: Study) -> tuple[str, ...]:
-    """Says what the runs of a study do not have in common, and which code nobody can get again."""
+    """Reports runs of several commits or kinds of hardware, and runs with uncommitted changes."""
     runs = [run for arm in study.arms for run in arm.seeds if run.status == "finished"]
     told = []
     for name, plural, value in (
@@ -193,7 +193,7 @@ def mixed_provenance(study: Study) -> tuple[str, ...]:
 
 
 def _current_analysis(study: Study) -> InterimAnalysis | None:
-    """Returns the last analysis whose seeds have all ended, in every arm; None before the first."""
+    """Returns the last analysis whose seeds have ended in every arm; None before the first."""
     schedule = study.analyses
     most = max(len(arm.seeds) for arm in study.arms)
 
@@ -232,7 +232,7 @@ def _compare(
 def _effects(
     study: Study, current: InterimAnalysis | None, by_example: bool, with_outcomes: bool
 ) -> dict[Contrast, Difference | None]:
-    """Returns the size of every effect of the factors; None where it cannot be judged yet."""
+    """Returns every effect of the factors; None where it cannot be judged yet."""
     found: dict[Contrast, Difference | None] = {}
     for contrast in contrasts(study.factors, study.networks) if study.factors else ():
         seeds = current.seeds if current else 0
@@ -255,9 +255,9 @@ def _judged(
     by_example: bool,
     rule: Callable[..., list[Verdict]],
 ) -> tuple[dict[Key, Verdict], tuple[Effect, ...]]:
-    """Applies `verdicts` or `judge` to what can be judged; says why other arms cannot.
+    """Applies `verdicts` or `judge`; arms that cannot be judged are unstable, interim or unranked.
 
-    Arms and effects are one family, but for the A/A controls.
+    Arms and effects form one family, A/A controls another.
     """
     keys = [key for key in summaries if key[1] != study.baseline]
     judged, of_effects = dict.fromkeys(keys), []
@@ -285,14 +285,14 @@ def _judged(
 
 
 def _possible(found: Verdict) -> Verdict:
-    """Cuts the intervals of a difference of shares where shares cannot differ by more."""
+    """Clips the intervals of a difference between proportions to [-1, 1]."""
     both = (tuple(np.clip(ends, -1, 1)) for ends in (found.interval, found.family_interval))
     interval, family_interval = both
     return replace(found, interval=interval, family_interval=family_interval)
 
 
 def _unjudged(summary: Summary, current: InterimAnalysis | None) -> VerdictKind:
-    """What an arm is that cannot be judged, or whose baseline cannot."""
+    """The kind of an arm that cannot be judged, or whose baseline cannot."""
     if summary.diverged:
         return "unstable"
     return "interim" if current is None else "unranked"

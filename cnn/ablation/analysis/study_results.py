@@ -24,12 +24,11 @@ class SeedRun:
       run_dir: the run folder, relative to the folder that the report is written to.
       metrics: final test metrics, by name, such as {"accuracy": 0.91}.
       history: curves by name, such as {"validation/accuracy": [(step, value), ...]}.
-      correct: bool `[examples]`, whether each test example was classified right; None if not kept.
+      correct: bool `[examples]`, whether each prediction is correct; None if not kept.
       status: "finished", "diverged" (its loss was not finite), "crashed" (anything else ended it),
         "begun" or "not begun".
       error: one sentence, when the run diverged or crashed.
-      commit: of the code that it was trained with, with "+" if files differed from it; "" if not
-        known.
+      commit: of the code, with "+" for uncommitted changes; "" if not known.
       hardware: that it was trained on; "" if not known.
     """
 
@@ -57,14 +56,14 @@ class Arm:
       name: unique within its network.
       overrides: "field=value" texts.
       network: the network that the arm belongs to, in a study that spans several; else "".
-      params, macs: of one example; None if unknown.
-      differs: the factors in which it differs from its baseline beside the one that it is about;
+      params, macs: parameters, and multiply-accumulates per example; None if unknown.
+      differs: the factors in which it differs from its baseline, besides the operator under study;
         see `cnn.ablation.planning.factors`.
       step_time_ms: measured time of a training step, in milliseconds.
-      seeds: its runs, in the order in which the study planned them.
+      seeds: its runs, in planned order.
       copy_of: the arm that this one repeats at the cost of the baseline; "": none.
-      stopped: place in the schedule of the analysis that decided it in a race, after which it takes
-        no seeds; None: it takes all.
+      stopped: index of the interim analysis that decided it in a race, after which it gets no
+        seeds; None: it gets all.
     """
 
     name: str
@@ -91,14 +90,13 @@ class Arm:
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What an arm tried on the validation part before its judged seeds were trained.
+    """The settings that an arm tried on the validation split before its final runs.
 
     Attributes:
       arm: with its network, in a study of several.
-      chosen: "field=value" texts that it is trained with.
-      tried: of every combination, its texts and the metric of each tuning seed; None of a seed that
-        failed.
-      metric: of the validation part.
+      chosen: "field=value" texts of the best setting.
+      tried: every setting with the metric of each tuning seed; None for a seed that failed.
+      metric: on the validation split.
     """
 
     arm: str
@@ -118,24 +116,25 @@ class Study:
       baseline: name of the arm (of each network) that the others are compared with.
       margin: differences smaller than this, in units of the metric, do not matter; > 0.
       aa_arm: name of the arm that repeats the baseline with other seeds; None without one.
-      metric: that decides, an entry of `METRICS`.
+      metric: that arms are compared by, an entry of `METRICS`.
       higher_is_better: direction of the metric.
       paired: whether seed k of all arms is one block, so that arms are compared seed by seed.
-      population: what the verdicts speak for. "seeds and examples": new seeds and new test
-        examples, if every run kept its outcome for each example and the metric is "accuracy";
-        "seeds": new seeds on this very test set.
-      unit: what test examples come in that are not independent of each other, in words, such as
-        "speaker"; "": they are independent.
+      population: scope of inference. "seeds and examples": new seeds and new test examples, if
+        every run kept its per-example outcomes and the metric is "accuracy"; "seeds": new seeds on
+        this fixed test set.
+      unit: pattern of the independent unit of a test example, see `StudyPlan`; "": examples are
+        independent.
       units: int `[examples]`, the unit of each test example; None: they are independent.
       schedule: when the study is analyzed; None: once, when all seeds are in.
-      race: whether an arm that an analysis decides takes no further seeds.
-      tuning: what every arm tried; () if nothing was tuned.
-      factors: two of (name, levels, the reference first), whose combinations the arms are; ().
+      race: whether an arm that an analysis decides gets no further seeds.
+      tuning: of every arm; () if nothing was tuned.
+      factors: two of (name, levels, the reference first), whose combinations are the arms; ()
+        without factors.
       registered: SHA-256 of what was registered before training; "" if nothing was.
-      changed: what is asked for now and was not when the study began, one sentence each.
+      changed: changes since the study began, one sentence each.
       base_config: file that every arm starts from.
       match: what arms were matched by, see `StudyPlan`; "": nothing.
-      matched: what copies of arms have in common with the baseline, see `StudyPlan`; "": none.
+      matched: cost at which arms are repeated, see `StudyPlan`; "": none.
       under_load: whether runs trained at the same time, so that step times cannot be compared.
       versions, hardware, commit, command: how to reproduce.
     """

@@ -1,4 +1,4 @@
-"""The runs of one arm that count, and their mean."""
+"""The finished runs of one arm, up to the current analysis, and their mean."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,16 @@ from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 
 @dataclass(frozen=True)
 class Summary:
-    """The runs of one arm that count.
+    """The runs of one arm, up to the current analysis.
 
     Attributes:
       arm: as given.
-      runs: those with a finite metric, up to the current analysis.
+      runs: those with a finite metric.
       values: float `[runs]`, the metric.
-      mean, low, high: with a 95 % interval over seeds, that of a share within 0 and 1; NaN without
+      mean, low, high: with a 95 % interval over seeds, within [0, 1] for proportions; NaN without
         runs.
-      diverged, crashed: the runs that ended without a finite metric. One whose metric is not finite
-        diverged.
+      diverged, crashed: the runs that ended without a finite metric; a finished run whose metric is
+        not finite counts as diverged.
     """
 
     arm: Arm
@@ -35,12 +35,12 @@ class Summary:
 
     @property
     def ended(self) -> int:
-        """How many runs have ended, well or badly."""
+        """How many runs have finished, diverged or crashed."""
         return len(self.runs) + len(self.diverged) + len(self.crashed)
 
 
 def summary_of(arm: Arm, study: Study, seeds: int | None, with_outcomes: bool) -> Summary:
-    """Returns the runs of an arm that count, up to a number of seeds; None: all."""
+    """Summarizes the first seeds of an arm; None: all of them."""
     runs, counted = finite(arm, study.metric, seeds), arm.seeds[:seeds]
     lost = [run for run in counted if run.status == "finished" and run not in runs]
     diverged = tuple(run for run in counted if run.status == "diverged" or run in lost)

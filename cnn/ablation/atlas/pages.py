@@ -152,7 +152,7 @@ def _answer(row: AtlasRow, claim: str) -> str:
 
 
 def front(rows: Sequence[AtlasRow]) -> str:
-    """Returns `short` as a Markdown list."""
+    """Returns the sentences of `short` as a Markdown list."""
     said = [escape_markdown(line) for line in short(rows)]
     return "\n".join(f"- {line}" for line in said) if len(said) > 1 else said[0]
 
@@ -168,7 +168,7 @@ def short(rows: Sequence[AtlasRow]) -> list[str]:
 
 
 def _verdicts(row: AtlasRow) -> str:
-    """What a row says of its operators, by verdict."""
+    """The operators of a row by verdict."""
     by_kind = {
         kind: [e for e in row.compared if e.kind == kind]
         for kind in ("better", "worse", "equivalent")
@@ -191,7 +191,7 @@ def _verdicts(row: AtlasRow) -> str:
 
 
 def _consistency(rows: Sequence[AtlasRow]) -> str:
-    """Which operator keeps most predictions under circular shifts, in the first row that says."""
+    """The operator most consistent under circular shifts, in the first row that measured it."""
     for row in rows:
         known = {e.name: e for e in row.entries if "circular" in e.beside}
         if row.baseline in known and len(known) > 1:

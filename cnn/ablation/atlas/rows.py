@@ -22,25 +22,25 @@ from cnn.ablation.report.verdict_text import verdict_words
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import write_atomically
 
-# What stands beside the accuracy where a row's studies measure it: its heading, the metric.
+# Further columns, for rows whose studies measure them: heading -> metric.
 BESIDE = {
     "circular": "circular_grid, consistency",
     "crops": "crop_per_image, consistency",
     "ECE": "as_trained, ece",
 }
-# Which of several answers to a claim is shown: studies without its arms leave it undecided.
+# Priority among the answers of several studies: those without the arms of a claim are undecided.
 _ANSWERED_FIRST = ("refuted", "smaller", "replicated", "undecided")
 
 
 @dataclass(frozen=True)
 class RowPlan:
-    """A row of the atlas before it is read.
+    """A row of the atlas: its studies and operators, before any results.
 
     Attributes:
       name: of the row.
       title: what is trained on what.
       studies: folder -> the command that trains it; their baselines are one arm.
-      operators: arms that the row is to have, by name.
+      operators: names of the arms that the row should have.
     """
 
     name: str
@@ -51,7 +51,7 @@ class RowPlan:
 
 @dataclass(frozen=True)
 class Entry:
-    """One operator in a row; None where something is not known.
+    """One operator in a row; None for unknown values.
 
     Attributes:
       name: of the arm.
@@ -61,9 +61,9 @@ class Entry:
       kind: of its verdict, or "baseline".
       words: the verdict.
       beside: mean over seeds by heading, see `BESIDE`.
-      macs, parameters: of one example.
+      macs, parameters: MACs per example, and parameters of the network.
       step: measured time of a training step in milliseconds.
-      rank: by accuracy, from 1; None of an arm that cannot be ranked.
+      rank: by accuracy, from 1; None for an arm that cannot be ranked.
     """
 
     name: str
@@ -86,15 +86,15 @@ class AtlasRow:
 
     Attributes:
       name, title: see `RowPlan`.
-      commands: that train what is missing.
-      baseline: its name; "" of a row that was not run.
+      commands: to train what is missing.
+      baseline: its name; "" in a row that was not run.
       entries: the operators that have runs, the best first.
       missing: the names of those that have none.
-      remarks: what limits it, and what failed, one sentence each.
+      remarks: limitations and failures, one sentence each.
       claims: name -> the answer.
       reports: the reports of its studies, relative to the folder of the atlas.
       hardware: that it was trained on.
-      runs: how many are finished.
+      runs: number of finished runs.
     """
 
     name: str
@@ -111,7 +111,7 @@ class AtlasRow:
 
     @property
     def compared(self) -> list[Entry]:
-        """The entries but for the baseline."""
+        """The entries without the baseline."""
         return [entry for entry in self.entries if entry.kind != "baseline"]
 
 
@@ -188,7 +188,7 @@ def _entry(analysis: Analysis, summary: Summary) -> Entry:
 
 
 def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Sorts the entries, and ranks those with enough runs that all ended well."""
+    """Sorts the entries, and ranks those with enough runs that all finished."""
 
     def rankable(entry: Entry) -> bool:
         enough = entry.ended == entry.planned >= FEWEST_SEEDS
@@ -209,7 +209,7 @@ def _remarks(analysis: Analysis) -> list[str]:
 
 
 def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
-    """The answer to every claim, of the study that has its arms."""
+    """The answer to every claim, from the study that has its arms."""
     found = {}
     for name, claim in CLAIMS.items():
         given = {answer(claim, one.study).word for one in analyses}
@@ -218,7 +218,7 @@ def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
 
 
 def agreement(rows: Sequence[AtlasRow]) -> tuple[list[str], float] | None:
-    """Returns the operators that all rows rank, and Kendall's W of the rows about their order.
+    """Returns the operators that all rows rank, and Kendall's W of their ranks.
 
     None with fewer than 2 rows that rank, or 3 operators.
     """
@@ -233,13 +233,13 @@ def agreement(rows: Sequence[AtlasRow]) -> tuple[list[str], float] | None:
 
 
 def write_rows(rows: Sequence[AtlasRow], file: Path) -> None:
-    """Writes the numbers of the atlas."""
+    """Writes the rows of the atlas as JSON."""
     text = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1)
     write_atomically(file, text + "\n")
 
 
 def read_rows(file: Path) -> list[AtlasRow]:
-    """Reads the numbers of the atlas; [] where it was never made.
+    """Reads the rows of the atlas; [] if it was never made.
 
     Raises:
       UserError: the file is damaged.
@@ -254,5 +254,5 @@ def read_rows(file: Path) -> list[AtlasRow]:
 
 
 def _frozen(fields: dict[str, Any]) -> dict[str, Any]:
-    """Returns fields as they were before JSON made lists of their tuples."""
+    """Returns fields with lists, as JSON has them, turned back into tuples."""
     return {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}

@@ -1,4 +1,4 @@
-"""Published claims, and what a study answers to them."""
+"""Published claims, and how a study answers them."""
 
 from cnn.ablation.claims import published
 from cnn.ablation.claims.claim import CLAIMS, Claim, Statement, register

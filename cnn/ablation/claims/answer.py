@@ -38,13 +38,13 @@ RULE = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What a study says of one statement.
+    """The result of a study on one statement.
 
     Attributes:
       statement: as published.
       word: the answer.
-      estimate, interval: of the difference in stored units, of the ratio of "as variable"; None if
-        there is none.
+      estimate, interval: of the difference in stored units, or for "as variable" of the ratio of
+        standard deviations; None if there is none.
       why: what is missing for an answer; "" if nothing is.
     """
 
@@ -57,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study says of a claim.
+    """The answer of a study to a claim.
 
     Attributes:
       word: the answer.
@@ -73,7 +73,7 @@ def answer(claim: Claim, study: Study, network: str = "") -> Answer:
 
     Args:
       claim: to answer.
-      study: has the arms of the claim, or some of them.
+      study: with some or all arms of the claim.
       network: of the study.
     """
     verdicts = _verdicts(claim, study, network)
@@ -85,7 +85,7 @@ def answer(claim: Claim, study: Study, network: str = "") -> Answer:
 def find_arm(overrides: Sequence[str], claim: Claim, study: Study, network: str = "") -> Arm | None:
     """Returns the arm of a network that differs from its config as the overrides say, or None.
 
-    Only fields that the claim is about are looked at.
+    Only fields that the claim is about are compared.
     """
     about = {text.partition("=")[0] for s in claim.statements for text in (*s.arm, *s.baseline)}
     arms = [arm for arm in study.of_network(network) if arm.name != study.aa_arm]

@@ -8,7 +8,7 @@ from cnn.config.metric import METRICS, Metric
 from cnn.config.registry import Registry
 
 Expected = Literal["better", "not worse", "alike", "always", "as variable"]
-# One seed for every stream of all runs, so that they differ in one bit only.
+# One seed for all random streams, so that runs differ in one bit only.
 ONE_SEED = tuple(f"seeds.{name}=0" for name in ("init", "order", "augment", "dropout"))
 
 
@@ -19,8 +19,9 @@ class Statement:
     Attributes:
       arm, baseline: "field=value" overrides of each; an operator matches by name, whatever its
         options, where no arm has exactly this text.
-      expected: "better"; "not worse" by the margin; "alike" within the margin; "always": every run
-        of the arm reaches 100 %; "as variable": its seeds vary as much as the baseline's.
+      expected: "better"; "not worse" by the margin; "alike": equivalent within the margin;
+        "always": every run of the arm reaches 100 %; "as variable": its standard deviation over
+        seeds is as large as the baseline's.
       metric: an entry of `METRICS`.
       margin: in percentage points for shares, else in units of the metric: smaller differences do
         not matter. Not used by "always" and "as variable".
@@ -77,5 +78,5 @@ def operator(text: str) -> tuple[str, ...]:
 
 
 def operators(**arms: str) -> dict[str, Sequence[str]]:
-    """Returns arms that are an operator each."""
+    """Returns arms that each use one operator."""
     return {name.replace("_", " "): operator(text) for name, text in arms.items()}

@@ -1,4 +1,4 @@
-"""Which runs of a study are due: first those of tuning; of a race those of the next analysis."""
+"""Which runs of a study are due: tuning runs first; in a race, those up to the next analysis."""
 
 from itertools import zip_longest
 
@@ -21,8 +21,8 @@ def is_open(run: Run) -> bool:
 def due_runs(folder: StudyFolder) -> list[Run]:
     """Returns the runs that can be trained now, seed by seed.
 
-    So an unfinished study has every arm at about equal seeds. When they have ended, others may be
-    due, which depend on their results.
+    So all arms of an unfinished study have about as many seeds. Once they have ended, further runs
+    that depend on their results may be due.
     """
     plan = folder.plan()
     if plan.tune and not plan.tuned:
@@ -33,7 +33,7 @@ def due_runs(folder: StudyFolder) -> list[Run]:
 
 
 def has_phases(plan: StudyPlan) -> bool:
-    """Whether some runs are due only when others have ended."""
+    """Whether some runs become due only after others have ended."""
     return bool(plan.race or plan.tune)
 
 
@@ -43,7 +43,7 @@ def seed_by_seed(arms: list[list[Run]]) -> list[Run]:
 
 
 def _next_of_race(folder: StudyFolder, plan: StudyPlan, arms: list[list[Run]]) -> list[list[Run]]:
-    """Returns the runs up to the next analysis, without those of arms that were decided."""
+    """Returns the runs up to the next analysis, without arms that are decided."""
     for seeds in folder.schedule().seeds:
         if any(is_open(run) for runs in arms for run in runs[:seeds]):
             return [runs[:seeds] for runs in arms]

@@ -17,7 +17,7 @@ from cnn.training.provenance import usable_cores
 
 
 class LocalPool:
-    """Worker processes; one that dies of anything but a stop signal is replaced."""
+    """Worker processes; one that dies is replaced, unless it was stopped."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class LocalPool:
 
     def _start(self, worker: int) -> subprocess.Popen:
         environment = self._environment | gpu_of_worker(worker, self._workers, self._gpus)
-        # Ctrl-C in a terminal reaches this process alone, which asks the workers once. They notice
-        # its death by the end of their input.
+        # Ctrl-C in a terminal reaches only this process, which stops the workers once. They notice
+        # its death when their standard input closes.
         pipe = subprocess.PIPE
         return subprocess.Popen(self._command, stdin=pipe, env=environment, process_group=0)
 
@@ -81,7 +81,7 @@ class LocalPool:
 def _of(code: int) -> str:
     """Describes how a process died."""
     if code == -signal.SIGKILL:
-        return "of signal 9 (SIGKILL), which is what a machine sends that is out of memory"
+        return "of signal 9 (SIGKILL), usually because the machine ran out of memory"
     return f"of signal {-code}" if code < 0 else f"with exit code {code}"
 
 

@@ -78,13 +78,13 @@ def _environment(gpus: float) -> dict[str, str]:
     """Environment of the training processes: the code, one thread each, their share of a GPU."""
     variables = threads(workers=2) | {"PYTHONPATH": str(ROOT)}
     if 0 < gpus < 1:
-        # JAX takes three quarters of a GPU's memory, whoever else is on it.
+        # JAX preallocates three quarters of a GPU's memory, even if it is shared.
         variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 * gpus:.3f}"
     return variables
 
 
 def _train(run: Run, folder: str, patience: float) -> None:
-    """Trains one run in a process of the cluster; waits while another worker does."""
+    """Trains one run in a process of the cluster; waits while another worker trains it."""
     os.chdir(folder)
     use_compilation_cache()
     while is_open(run):

@@ -17,10 +17,10 @@ FILE = "registration.json"
 
 
 def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides: list[str]) -> str:
-    """Creates a study and records what may not change; returns its SHA-256.
+    """Creates a study and records what is frozen; returns its SHA-256.
 
     Raises:
-      UserError: a run of the study has begun, or it is registered otherwise.
+      UserError: a run of the study has begun, or the folder registers another study.
     """
     for runs in arms_of(plan, folder.path).values():
         for run in runs:
@@ -50,7 +50,7 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
     record = json.loads(file.read_text())
     now = _content(folder.plan())
     if _digest(record["content"]) != record["sha256"]:
-        raise UserError(f"{file}: its hash is not that of its content: it was changed")
+        raise UserError(f"{file}: its hash does not match its content: the file was changed")
     before = _defaults() | record["content"]
     changed = tuple(
         f"{name}: {before.get(name)} -> {now.get(name)} since it was registered"
@@ -72,7 +72,7 @@ def _content(plan: StudyPlan) -> dict[str, Any]:
 
 
 def _defaults() -> dict[str, Any]:
-    """What a registration says of the fields of a plan that are younger than it."""
+    """Values of the fields that a plan has gained since an older registration."""
     known = {f.name: f.default for f in fields(StudyPlan) if f.default is not MISSING}
     made = (f for f in fields(StudyPlan) if f.default_factory is not MISSING)
     return json.loads(json.dumps(known | {f.name: f.default_factory() for f in made}))

@@ -36,19 +36,19 @@ def run_study(
 ) -> int | None:
     """Trains all unfinished runs; failed runs are retried.
 
-    Any number of these may work on one folder at the same time, on one host or several.
+    Several processes, on one host or more, may work on one folder at the same time.
 
     Args:
-      folder: of the study, on a file system that all of them share.
+      folder: of the study, on a file system shared by all processes.
       start_pool: starts the workers.
-      task: which of several this is.
+      task: which of these processes this is.
 
     Returns:
       The signal that stopped it, if one did.
     """
     console = Console(highlight=False)
     if task != Task():
-        console.print(f"this is task {task}, counted from 0; it begins with its own share")
+        console.print(f"this is task {task}, counted from 0; it starts with its own share")
     known: set[Path] = set()
     with Interruption() as interruption:
         while interruption.signal is None:
@@ -80,7 +80,7 @@ def _say(plan: StudyPlan, runs: list[Run], console: Console) -> None:
 
 
 def _go_on(folder: StudyFolder, known: set[Path]) -> bool:
-    """Tunes the arms if that is due; returns whether there are runs that were not due before."""
+    """Chooses tuned settings if that is due; returns whether new runs are due."""
     if not has_phases(folder.plan()):
         return False
     runs = due_runs(folder)

@@ -63,7 +63,7 @@ class StudyFolder:
 
     @property
     def tuning_file(self) -> Path:
-        """Where it is told what every arm tried, and what it is trained with."""
+        """The settings that every arm tried, and the one that it uses."""
         return self.path / "tuning.json"
 
     def tuning(self) -> dict[str, Any]:
@@ -73,12 +73,12 @@ class StudyFolder:
     def begin(self, plan: StudyPlan, config: str, overrides: Sequence[str]) -> None:
         """Records the plan; arms and seeds may be added to a study with results.
 
-        Seeds that are added make one more analysis of the same study. From the first result on,
-        what decides the verdicts is frozen.
+        Added seeds lead to one more analysis of the same study. What decides the verdicts is frozen
+        from the first result on.
 
         Raises:
-          UserError: the folder holds runs of another config by the same names, or something else;
-            or what is asked for changes the rule of a study that has results.
+          UserError: the folder holds runs of another config under the same names, or something
+            else; or the plan changes the decision rule of a study that has results.
         """
         there = self.path.iterdir() if self.path.exists() else ()
         # Another task of the same study may be writing its description right now.
@@ -126,7 +126,7 @@ class StudyFolder:
         known, before = self.description(), self.plan()
         for name in FROZEN:
             old, new = getattr(before, name), getattr(plan, name)
-            if json.dumps(old) != json.dumps(new):  # A tuple is read as a list.
+            if json.dumps(old) != json.dumps(new):  # JSON turns tuples into lists.
                 raise UserError(
                     f"{name}: {old!r} -> {new!r}: the study in {self.path} has results, so what "
                     "decides its verdicts is frozen; choose another folder"
@@ -143,12 +143,12 @@ class StudyFolder:
         if ahead and ahead != analyses:
             raise UserError(
                 f"looks: {ahead}: the study in {self.path} has results and is analyzed at "
-                f"{analyses} seeds; say the same, or choose another folder"
+                f"{analyses} seeds; use the same, or choose another folder"
             )
         return {name: known[name] for name in fresh} | {"analyses": analyses}
 
     def has_results(self) -> bool:
-        """Whether any run has ended, well or badly."""
+        """Whether any run has finished, diverged or crashed."""
         runs = [run for runs in arms_of(self.plan(), self.path).values() for run in runs]
         return any(
             RunFolder(run.folder).result_file.exists() or failure_file(run.folder).exists()
@@ -168,17 +168,19 @@ class StudyFolder:
         return tuple(f"arm '{n}' {what} after the first results" for n, what in changed.items())
 
     def units(self) -> np.ndarray | None:
-        """Returns the number of the unit of each test example; None if all are independent."""
+        """Returns the index of the unit of each test example; None if all are independent."""
         if not self.plan().unit:
             return None
         if not self.units_file.is_file():
-            raise UserError(f"{self.units_file}: is missing; copy it from where the study ran")
+            raise UserError(
+                f"{self.units_file}: is missing; copy it from the folder in which the study ran"
+            )
         return np.unique(json.loads(self.units_file.read_text()), return_inverse=True)[1]
 
     def matched(self, config: str, overrides: Sequence[str]) -> StudyPlan | None:
         """Returns the plan whose arms were matched by time here, if it is of the same study.
 
-        Measured again, the match would differ slightly.
+        A new measurement would match them slightly differently.
         """
         if not self.file.is_file():
             return None
@@ -202,7 +204,7 @@ class StudyFolder:
         return read_json(self.file, kinds)
 
     def plan(self) -> StudyPlan:
-        """Reads the plan, with what its arms were tuned to."""
+        """Reads the plan, with the tuned settings of its arms."""
         return self._tuned(StudyPlan(**self.description()["plan"]))
 
     def _tuned(self, plan: StudyPlan) -> StudyPlan:

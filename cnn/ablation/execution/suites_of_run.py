@@ -1,4 +1,4 @@
-"""Evaluation suites that a study runs on every run, besides accuracy."""
+"""Evaluation suites that a study measures on every run."""
 
 from collections.abc import Callable
 

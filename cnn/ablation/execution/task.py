@@ -1,4 +1,4 @@
-"""The task of a job array, and the runs it starts with."""
+"""The task of a job array, and its share of the runs."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def parse_task(text: str) -> Task:
 def find_task(text: str | None, environment: Mapping[str, str] = os.environ) -> Task:
     """Returns the task that --task names, else that of a Slurm array or a Kubernetes indexed job.
 
-    Slurm provides the number of tasks; Kubernetes does not: each task starts at another run.
+    Slurm provides the number of tasks; Kubernetes does not, so each task starts at another run.
 
     Raises:
       UserError: see `parse_task`.

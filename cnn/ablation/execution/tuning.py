@@ -1,7 +1,7 @@
-"""What each arm is trained with, chosen on the validation part before the judged seeds.
+"""Hyperparameters of each arm, chosen on the validation split before the final runs.
 
 Every arm has the same budget: the same combinations, each with the same number of seeds, which are
-not those that are judged (Dodge et al. 2019, "Show your work"; Bouthillier et al. 2021,
+separate from those of the final runs (Dodge et al. 2019, "Show your work"; Bouthillier et al. 2021,
 "Accounting for variance in machine learning benchmarks").
 """
 
@@ -21,12 +21,12 @@ from cnn.training.run_folder import RunFolder, write_atomically
 
 
 def choose_settings(folder: StudyFolder) -> None:
-    """Writes down what every arm is trained with, from the tuning runs, which have all ended.
+    """Records the best setting of every arm, once all tuning runs have ended.
 
-    A combination of which a seed failed is not chosen. Of equally good ones it is the first.
+    A combination with a failed seed is not chosen. Ties go to the first.
 
     Raises:
-      UserError: nothing that an arm tried has worked.
+      UserError: every setting of an arm has failed.
     """
     plan = folder.plan()
     found = {
@@ -54,7 +54,7 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
 
 
 def _validation(run: Run, metric: str) -> float:
-    """The metric of the validation part after the last step; NaN of a run that failed."""
+    """The validation metric after the last step; NaN for a failed run."""
     result = RunFolder(run.folder).result()
     if result is None or failure_file(run.folder).exists():
         return float("nan")

@@ -1,4 +1,4 @@
-"""Ends a worker that makes no progress, which a heartbeat thread would hide."""
+"""Ends a worker that makes no progress, while its heartbeat thread would keep it alive."""
 
 import os
 import sys

@@ -31,7 +31,7 @@ from cnn.training.start import use_compilation_cache
 
 
 def record_failure(run: Run, sentence: str, *, diverged: bool = False) -> None:
-    """Records that and why a run failed, for the report; divergence counts against its arm."""
+    """Records why a run failed, for the report; a diverged run makes its arm unstable."""
     failure = {"error": sentence, "diverged": diverged}
     write_atomically(failure_file(run.folder), json.dumps(failure) + "\n")
 
@@ -42,10 +42,10 @@ def alone_file(folder: Path) -> Path:
 
 
 def blame(runs: list[Run], sentence: str) -> None:
-    """Records why the worker that held some runs ended.
+    """Records why the worker of these runs ended.
 
-    A single run has failed. Of several, any may be the cause: each is then trained alone, which
-    identifies it and lets the others finish.
+    A single run counts as failed. Of several, any may be the cause: each is then trained alone,
+    which identifies it and lets the others finish.
     """
     for run in runs:
         if len(runs) > 1:
@@ -59,15 +59,15 @@ def work(
 ) -> int:
     """Trains every open, unclaimed run; returns an exit code.
 
-    A run that fails is noted and the next one is begun. A worker that dies leaves its claim, by
-    which the study's runner knows what it died of. Others that show no sign of life are waited
-    for, until they do or count as dead.
+    After a failed run, training continues with the next one. A worker that dies leaves its claim,
+    by which the study's runner finds the runs it held. Workers without a recent heartbeat are
+    waited for, until they send one or count as dead.
 
     Args:
       runs: of the study, in the order to train them in.
       replicas: seeds of one arm that are trained together in one process.
       patience: seconds without progress after which this process releases its runs and ends.
-      to_end: waits for the runs that others train, because more depends on them.
+      to_end: waits for runs of other workers, because further runs depend on them.
     """
     while True:
         code, waiting = _pass(runs, replicas, patience)
@@ -83,7 +83,7 @@ def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
         if not is_open(run):
             continue
         same = [r for r in runs if (r.network, r.arm) == (run.network, run.arm)]
-        # The run itself first; later ones in the list get their own turn.
+        # The run itself comes first; others of its arm get their own turn if not claimed here.
         with _claimed([run, *(r for r in same if r is not run)], replicas) as (held, silent):
             waiting |= silent
             try:
@@ -138,7 +138,7 @@ def _train(runs: list[Run], replicas: int, alive: Callable[[], None]) -> list[En
     """Trains runs of one arm; returns the result or error of each."""
     try:
         configs, folders = [run.load().config for run in runs], [run.folder for run in runs]
-        # A seed that is left over has one device too, as the others had.
+        # A single remaining seed also runs on one device, like the others.
         if replicas > 1 and runs:
             return train_replicas(configs, folders, alive=alive)
         return [
@@ -158,7 +158,7 @@ def _sentence(error: Exception) -> str:
 
 
 def stop_without(runner: int) -> None:
-    """Asks this process to stop, as its runner would, once that is gone.
+    """Stops this process when its runner is gone, as the runner would have.
 
     Args:
       runner: file descriptor of a pipe whose other end the runner holds.
@@ -173,7 +173,7 @@ def stop_without(runner: int) -> None:
 
 
 def main(workdir: str, task: str, replicas: str, patience: str) -> int:
-    """Works on a study; replicas "0" means one per accelerator, and one on CPUs."""
+    """Trains the due runs of a study; replicas "0" means one per accelerator, and one on CPUs."""
     stop_without(sys.stdin.fileno())
     use_compilation_cache()
     if int(replicas):

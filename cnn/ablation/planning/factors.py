@@ -1,4 +1,4 @@
-"""What an arm changes beside the one thing that it is about: the audit of its factors."""
+"""Audit of confounding factors: what else an arm changes besides the operator under study."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ _NORMS = tuple(norm for name, norm in NORMS.items() if name != "none")
 
 @dataclass(frozen=True)
 class Factors:
-    """What may explain a difference between two arms.
+    """Properties of an arm that may explain a difference from another.
 
     Attributes:
       parameters, macs: of the network; None where they cannot be counted.
-      receptive_field: of its last layer that looks at a part of the input, in pixels along the
-        first axis; None for all pixels, or if it cannot be followed.
+      receptive_field: of the last layer that does not see the whole input, in pixels along the
+        first axis; None if there is none or it cannot be traced.
       norms: layers that normalize.
       activations: non-linearities between layers.
       maxima: whether anything takes a maximum over pixels.
-      sampling: which positions are kept where the resolution drops: of every operator that is
-        there, whether it picks the polyphase component itself, and whether it keeps all positions.
-      sites: the fields that say what stands where the resolution drops.
-      recipe: every field outside `model` that decides a result, but for the seed.
+      sampling: of every downsampling operator, whether it selects the polyphase component by its
+        input, and whether it keeps the resolution.
+      sites: the operator at each site where the resolution drops.
+      recipe: every field outside `model` that affects the result, except the seed.
     """
 
     parameters: int | None
@@ -56,10 +56,10 @@ class Factors:
     def differing(self, baseline: "Factors") -> tuple[str, ...]:
         """Names the factors in which this arm differs from its baseline.
 
-        That another operator stands at one site is what an arm is about; at two sites it is a
-        factor. What the operator aggregates (a maximum or not) and which positions it keeps are two
-        factors, as each can be changed alone. Of an operator that keeps other positions, the
-        receptive field is other for that reason, so it is no further factor.
+        Another operator at one site is the change under study; at two sites it is a factor. How the
+        operator aggregates (by a maximum or not) and which positions it keeps are two factors, as
+        each can be changed alone. An operator that keeps other positions has another receptive
+        field for that reason, so that is not counted again.
         """
         sampled = self.sampling != baseline.sampling
         moved = sum(a != b for a, b in zip(self.sites, baseline.sites, strict=True))
@@ -95,7 +95,7 @@ def factors_of(
       config: of a run.
       input_shape: `[*spatial, C]` of one example.
       num_classes: of the data.
-      tuned: fields that every arm chose in the same way, which makes them no factor.
+      tuned: fields tuned with the same budget in every arm, which are not counted as factors.
     """
     model = models.build(config.model, num_classes)
     cost = count(model, input_shape)
@@ -120,7 +120,7 @@ def factors_of(
 
 
 def _sites(model: ConfigDict) -> tuple[tuple[str, str], ...]:
-    """Returns what stands at each site, but for a shortcut that keeps what its block picks."""
+    """Returns the operator per site, except for a shortcut that follows its block's selection."""
     named = {site: str(model.get(site, "")) for site in SITES}
     main, shortcut = named["downsample"], named["shortcut_downsample"]
     if main and shortcut and operator_of(main).shares_phase and operator_of(shortcut).shares_phase:

@@ -1,4 +1,4 @@
-"""What a study will take and what it will be able to tell, before anything of it is trained."""
+"""Expected duration and statistical power of a study, before anything is trained."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,14 +37,14 @@ SEED_SHARE, EXAMPLE_SHARE = 0.3, 0.2
 
 @dataclass(frozen=True)
 class Variability:
-    """How much the metric is taken to vary.
+    """Assumed variability of the metric.
 
     Attributes:
       mean: of the metric.
       seed_sd: standard deviation over the seeds of one arm.
       example_sd: standard deviation over test examples of the difference of two arms' mean
-        outcomes; 0 where verdicts speak for this test set only.
-      source: where they come from, in words.
+        outcomes; 0 where inference is for this test set only.
+      source: where these values come from, in words.
     """
 
     mean: float
@@ -60,14 +60,14 @@ class Forecast:
     Attributes:
       plan: of the study.
       arms: name -> overrides of every arm of every network that is trained.
-      repeats: of every arm that repeats a baseline, the name of that.
-      times: of every other arm that works.
+      repeats: name of every arm that repeats a baseline -> name of the baseline.
+      times: of every other arm that can be trained.
       broken: arm -> why it cannot be trained.
       differs: arm -> the factors in which it differs from the baseline of its network.
-      same: (arm, other arm, why) of arms that are one function.
+      same: (arm, other arm, why) of arms that compute the same function.
       workers: processes that train.
       examples: of the test set.
-      variability: that is assumed; None if it is not known before there are runs.
+      variability: assumed or measured; None if not known before there are runs.
       delta: the difference that seeds are planned for, in the metric's stored unit.
     """
 
@@ -90,12 +90,12 @@ class Forecast:
 
     @property
     def runs(self) -> int:
-        """Trainings that are judged."""
+        """Number of runs, without those for tuning."""
         return len(self.arms) * len(self.plan.seeds)
 
     @property
     def tuning_runs(self) -> int:
-        """Trainings that tune the arms; the repeated baselines take what theirs chose."""
+        """Number of tuning runs; repeated baselines use the setting of their baseline."""
         each = len(self.plan.settings) * self.plan.tuning_seeds
         return each * (len(self.arms) - len(self.repeats))
 
@@ -130,7 +130,7 @@ class Forecast:
 
     @property
     def power(self) -> float:
-        """Chance that the planned seeds decide about `delta`, as different or as equivalent."""
+        """Probability of a verdict on `delta`, different or equivalent, with the planned seeds."""
         return decision_power(self._view, self.plan.stored_margin, self.level)
 
     @cached_property
@@ -238,7 +238,7 @@ def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Variability | N
 
 
 def measured_variability(plan: StudyPlan, workdir: Path) -> Variability | None:
-    """What the arms with 3 finished runs or more have in common; None without any."""
+    """Estimates the variability from arms with 3 finished runs or more; None without any."""
     folder = StudyFolder(workdir)
     if not folder.file.is_file():
         raise UserError(

@@ -1,4 +1,4 @@
-"""A forecast, as people read it."""
+"""A forecast in words."""
 
 import numpy as np
 from rich.console import Console
@@ -12,7 +12,7 @@ from cnn.training.console import format_seconds
 
 
 def print_forecast(forecast: Forecast, console: Console) -> None:
-    """Prints the arms, the time, what can be detected, and what is wrong with the study."""
+    """Prints the arms, the expected time, the detectable effects, and warnings."""
     console.print(_table(forecast))
     for sentence in sentences(forecast):
         console.print(sentence, markup=False)
@@ -41,7 +41,7 @@ def _table(forecast: Forecast) -> Table:
 
 
 def sentences(forecast: Forecast) -> list[str]:
-    """What the study takes and what it can detect."""
+    """The expected time of the study, and its power."""
     return [
         *_cost(forecast),
         *(_power(forecast) if forecast.variability else _unknown_power(forecast)),
@@ -126,7 +126,7 @@ def _unknown_power(forecast: Forecast) -> list[str]:
 
 
 def warnings(forecast: Forecast) -> list[str]:
-    """What is wrong with the study."""
+    """Problems of the study."""
     told = [f"arm '{name}' cannot be trained: {why}" for name, why in forecast.broken.items()]
     told += [
         f"arms '{one}' and '{other}' are the same function: {why}"

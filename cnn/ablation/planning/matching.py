@@ -1,4 +1,4 @@
-"""Arms made to take as much computation, or time, as their baseline."""
+"""Matches the arms of a study to the baseline's MACs, parameters or wall-clock time."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +17,7 @@ from cnn.training.plan import make_training_plan
 
 TOLERANCE = 0.02  # relative
 FIELDS = ("width", "epochs", "time")
-# What `matched` makes equal -> the field's way to it, and what is counted.
+# `matched` -> what is changed for that (an entry of FIELDS), and the quantity to match.
 COSTS = {"macs": ("width", "macs"), "parameters": ("width", "parameters"), "time": ("time", "")}
 LABELS = {"macs": "MACs", "parameters": "parameters", "time": "time"}
 _STEPS = (1, 2, 4, 8)  # channels that one stage is changed by in the last search
@@ -28,13 +28,12 @@ _TIMED = 15  # steps of each arm in one measurement
 def matched(plan: StudyPlan) -> StudyPlan:
     """Returns the plan with each arm's width or duration set as `plan.match` says.
 
-    By "width", the multiply-accumulates of one example agree with those of the baseline within 2 %;
-    by "epochs", those of the whole training do; by "time", the seconds of all training steps do, as
-    measured in turns here and now.
+    "width" matches the MACs per example to the baseline's within 2 %, "epochs" the MACs of the
+    whole training, and "time" the wall-clock time of all training steps, measured on this machine.
 
     Raises:
-      UserError: no such field, a network has no widths to change, no width comes near enough, a
-        time cannot be told that well, or there are several networks.
+      UserError: no such field, a network has fixed widths, no width comes close enough, step times
+        vary too much, or there are several networks.
     """
     if plan.match not in FIELDS:
         raise UserError(f"match: unknown '{plan.match}': {did_you_mean(plan.match, FIELDS)}")
@@ -42,10 +41,10 @@ def matched(plan: StudyPlan) -> StudyPlan:
 
 
 def with_matched(plan: StudyPlan) -> StudyPlan:
-    """Returns the plan with a copy of every arm whose cost `plan.matched` makes the baseline's.
+    """Returns the plan with a copy of every arm at the baseline's cost, as `plan.matched` says.
 
-    "macs" and "parameters" are reached by width, "time" by the number of steps, as `matched` does.
-    An arm that costs as much as it is gets no copy.
+    "macs" and "parameters" are matched by width, "time" by the number of steps, as in `matched`.
+    An arm that already costs as much gets no copy.
 
     Raises:
       UserError: see `matched`.
@@ -64,7 +63,7 @@ def with_matched(plan: StudyPlan) -> StudyPlan:
 
 
 def _unchanged(plan: StudyPlan, name: str) -> tuple[str, str]:
-    """Returns the texts that would leave an arm as it is."""
+    """Returns the overrides that would not change an arm."""
     config = plan.load((*plan.shared, *plan.arms[name])).config
     steps = make_training_plan(config, len(open_dataset(config.data).train), 1).total_steps
     widths = models.resolve(config.model).get("features", ())
@@ -111,14 +110,14 @@ def _match_times(plan: StudyPlan, examples: int) -> dict[str, str]:
 
 
 def measure_apart(plan: StudyPlan) -> list[dict[str, float]]:
-    """Returns `step_seconds`, of a process that ends: jax keeps a GPU for one that touched it."""
+    """Returns `step_seconds` from a child process: a process keeps the GPU that jax has used."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(step_seconds, plan).result()
 
 
 def step_seconds(plan: StudyPlan) -> list[dict[str, float]]:
     """Returns the median seconds of a training step of every arm, measured twice, in turns."""
-    # Compiles: nothing that a report, which needs no accelerator, should import.
+    # Imported here, as reports import this module and need no accelerator.
     from cnn.ablation.planning.probe import Probe
     from cnn.cost.timing import seconds_in_turns
 

@@ -23,7 +23,7 @@ from cnn.training.state import TrainState
 
 REPEATS = 5  # timed steps of each arm
 _SAME = 1e-4  # relative: two compilations of one function differ by less, two functions by more
-# Fields that decide what is looked at, not what is learned.
+# Fields that affect evaluation and logging only.
 _WATCHING = ("evaluation.", "log.")
 
 
@@ -31,7 +31,7 @@ class Probe:
     """One arm, built and compiled, with the time that this took.
 
     Raises:
-      UserError: its fields do not go together, or do not fit the data.
+      UserError: its fields are inconsistent, or do not fit the data.
     """
 
     def __init__(self, loaded: Loaded, dataset: Dataset):
@@ -62,10 +62,10 @@ class Probe:
         return self.evaluator.step(state.variables(), self._held_out.arrays, self._eval_batch)
 
     def answers(self, leaves_of_state: list[np.ndarray]) -> list[np.ndarray]:
-        """What one step makes of a state, gradients in it, and the losses of an evaluation batch.
+        """The state after one step (which depends on the gradients), and the losses of a batch.
 
         Args:
-          leaves_of_state: the numbers of a state of the same shapes, maybe another arm's.
+          leaves_of_state: arrays of a state of the same shapes, possibly another arm's.
         """
         structure = jax.tree.structure(self.start)
         state = jax.device_put(
@@ -78,7 +78,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ArmTime:
-    """What an arm takes, in seconds.
+    """Expected times of an arm, in seconds.
 
     Attributes:
       compile: of its programs, once for all seeds.
@@ -116,8 +116,8 @@ def _evaluated_batches(probe: Probe, dataset: Dataset) -> int:
 def same_functions(probes: dict[str, Probe]) -> list[tuple[str, str, str]]:
     """Returns (arm, other arm, why) for arms that train the same function by the same recipe.
 
-    Either their configs say the same once every open field is filled in, or, started from the same
-    numbers, they give the same outputs and the same gradients.
+    Either their resolved configs are equal, or they compute the same outputs and gradients from the
+    same parameters.
     """
     found, answered = [], {name: {} for name in probes}
     for one, other in combinations(probes, 2):

@@ -8,7 +8,7 @@ from pathlib import Path
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.load import Loaded, load
 
-# Seeds of the arm that repeats the baseline, and of tuning; far from any that a study lists.
+# First seeds of the A/A control and of tuning, far from any that a study lists.
 AA_SEEDS = 1_000_000
 _TUNING_SEEDS = 2_000_000
 
@@ -24,7 +24,7 @@ class Run:
       config: the base config file.
       overrides: shared, of the network, of the arm, and the seed.
       network: its network; "" in a study of one.
-      suites: what is measured when it is trained.
+      suites: measured after training.
       plugins: files that are loaded first.
     """
 
@@ -43,12 +43,12 @@ class Run:
 
 
 def folder_name(arm: str) -> str:
-    """Returns the name of an arm as a folder is called: letters of any script, and digits."""
+    """Returns the folder name of an arm: letters of any script, digits, and "_", "=", "+", "-"."""
     return re.sub(r"[^\w=+-]+", "_", unicodedata.normalize("NFC", arm))
 
 
 def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
-    """Returns the runs of every arm of every network, the repeated baseline second."""
+    """Returns the runs of every arm of every network; the A/A control follows its baseline."""
     runs = {}
     for network in plan.networks or ("",):
         for name in plan.arms:
@@ -60,12 +60,12 @@ def arms_of(plan: StudyPlan, workdir: Path) -> dict[str, list[Run]]:
 
 
 def arm_overrides(plan: StudyPlan, network: str, arm: str) -> tuple[str, ...]:
-    """Returns an arm's own overrides, with those that it was tuned to."""
+    """Returns an arm's own overrides, with its tuned settings."""
     return (*plan.arms[arm], *plan.tuned.get(_full_name(network, arm), ()))
 
 
 def tuning_runs(plan: StudyPlan, workdir: Path) -> dict[str, list[list[Run]]]:
-    """Returns the runs of every combination that every arm tries, by the full name of the arm."""
+    """Returns the tuning runs of every arm, by its full name: a list per combination."""
     found = {}
     for network in plan.networks or ("",):
         for arm in plan.arms:

@@ -30,35 +30,35 @@ class StudyPlan:
       seeds: of every arm.
       margin: equivalence margin: differences of the metric smaller than this do not matter. In
         percentage points for shares such as the accuracy, else in units of the metric.
-      metric: of the test set, an entry of `METRICS`, that decides; its direction is the entry's.
-      higher_is_better: direction of the metric, if it is said; it has to be the entry's.
-      paired: declares that seed k is one block in all arms (the same streams, say), so that arms
-        are compared seed by seed. That costs half of the degrees of freedom, and gains where seeds
-        that do well in one arm do well in the others, which is rare.
-      population: "seeds and examples": verdicts speak for new seeds and new test examples; "seeds":
-        for new seeds on this test set.
-      unit: what names the independent unit of a test example, such as its speaker, video or
-        patient: a regular expression with one group, searched in the names of the test files. "":
-        every example is independent of the others.
-      looks: numbers of seeds at which the study is analyzed and may be stopped, the last one the
-        planned total; (): it is analyzed once, when all seeds are in.
-      tune: field -> values that every arm tries, in all combinations, before the judged seeds are
-        trained: the best on the validation part is what the arm is trained with.
-      tuning_seeds: how many seeds try each combination, none of which is judged.
-      tuned: "NETWORK: ARM" or "ARM" -> overrides that were chosen; a study file leaves it out.
-      race: an arm that an interim analysis of `looks` decides takes no further seeds.
-      match: "width" or "epochs": what of every arm is changed until its multiply-accumulates are
-        those of the baseline; "time": epochs, until their seconds are; see `matching.py`. "":
-        nothing.
-      matched: "macs", "parameters" or "time": every arm that costs another amount than the baseline
-        is trained a second time at the baseline's cost, and the report has a table of each.
-      copies: name of such a second arm -> its first; a study file leaves it out.
-      suites: what eval.py measures on the test set of every finished run, such as
-        "shift(images=1000)"; its metrics, such as "circular_grid, consistency", can decide too.
+      metric: on the test set, an entry of `METRICS`, that arms are compared by.
+      higher_is_better: direction of the metric; None: that of its entry, which it may not
+        contradict.
+      paired: declares that seed k is one block in all arms (the same random streams, say), so that
+        arms are compared seed by seed. That halves the degrees of freedom, and pays off only if
+        results correlate between arms across seeds, which is rare.
+      population: scope of inference. "seeds and examples": new seeds and new test examples;
+        "seeds": new seeds on this fixed test set.
+      unit: independent unit of a test example, such as its speaker, video or patient: a regular
+        expression with one group, searched in the names of the test files. "": examples are
+        independent.
+      looks: numbers of seeds at which the study is analyzed and may be stopped (interim analyses),
+        the last one the planned total; (): it is analyzed once, when all seeds have finished.
+      tune: field -> values; every arm tries all combinations before its final runs, which use the
+        best on the validation split.
+      tuning_seeds: seeds per combination; they are not used for verdicts.
+      tuned: "NETWORK: ARM" or "ARM" -> chosen overrides; set by the program, not by a study file.
+      race: an arm that an interim analysis of `looks` decides gets no further seeds.
+      match: what of every arm is adjusted to match the baseline: "width" or "epochs" for equal
+        MACs, "time" for epochs of equal wall-clock time; see `matching.py`. "": nothing.
+      matched: "macs", "parameters" or "time": every arm whose cost differs from the baseline's is
+        also trained at the baseline's cost, and the report has a table of each.
+      copies: name of such a second arm -> its original; set by the program, not by a study file.
+      suites: suites of eval.py to run on the test set for every finished run, such as
+        "shift(images=1000)"; `metric` may be one of theirs, such as "circular_grid, consistency".
       plugins: files that are loaded first, beside the study file or with a path from here; see
         `cnn.config.plugin`.
-      repeat_baseline: adds an A/A control: an arm that repeats the baseline with other seeds, which
-        has to come out as no different.
+      repeat_baseline: adds an A/A control: an arm that repeats the baseline with other seeds and
+        should not differ significantly.
     """
 
     name: str
@@ -117,7 +117,7 @@ class StudyPlan:
 
     @property
     def validated(self) -> str:
-        """The metric of the validation part that tuning goes by: that of the study, or accuracy."""
+        """The validation metric that tuning optimizes: that of the study, or accuracy."""
         return self.metric if self.metric in FINAL else "accuracy"
 
     @property

@@ -1,4 +1,4 @@
-"""The speakers, videos or patients that test examples come from, by the names of their files."""
+"""The speakers, videos or patients that test examples come from, found in file names."""
 
 import re
 
@@ -8,7 +8,7 @@ from cnn.data import open_dataset
 
 
 def unit_names(plan: StudyPlan) -> list[str]:
-    """Returns the name of the independent unit of each test example, in their order.
+    """Returns the name of the independent unit of each test example, in order.
 
     Raises:
       UserError: the test examples are not files, one has no unit in its name, or all have the same.

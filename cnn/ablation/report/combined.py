@@ -1,6 +1,6 @@
-"""studies.md, studies.tex and studies.csv: several studies in one table, a column each.
+"""studies.md, studies.tex and studies.csv: several studies in one table, one column per study.
 
-Every study keeps its own rule: a verdict is that of the study's own family of comparisons.
+Verdicts are those of each study's own family of comparisons.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _heads(analyses: Sequence[Analysis]) -> list[str]:
 
 
 def _rows(analyses: Sequence[Analysis]) -> list[tuple[str, list[VerdictCell | None]]]:
-    """Every arm of any study with its cell in each column, None where the study has no such arm."""
+    """Every arm of any study with its cell per column; None if the study has no such arm."""
     names = dict.fromkeys(arm.name for analysis in analyses for arm in analysis.study.arms)
     places = [(a, network) for a in analyses for network in a.study.networks]
     return [(name, [_cell(a, (network, name)) for a, network in places]) for name in names]

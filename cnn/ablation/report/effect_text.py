@@ -31,7 +31,7 @@ def effect_name(effect: Effect) -> str:
 
 
 def effect_sentence(analysis: Analysis, effect: Effect) -> str:
-    """What can be said of an effect of the factors."""
+    """The verdict on an effect of the factors, in a sentence."""
     unit, verdict, network = unit_of(analysis.study.metric), effect.verdict, effect.contrast.network
     where = f"On {network}, " if network else ""
     (factor, level, reference), *second = effect.contrast.levels

@@ -4,12 +4,12 @@ from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report.forest import forest
 from cnn.pages.template import render
 
-# Pixels: of the picture, and of a network's title and axis around its rows.
+# Pixels: width of the picture, height of a network's title and of its axis.
 WIDTH, TITLE, AXIS = 780, 34, 44
 
 
 def render_svg(analysis: Analysis) -> str:
-    """Returns the forest plot of every network as one picture that needs nothing else."""
+    """Returns the forest plots of all networks as one self-contained SVG."""
     panels, top = [], 0
     for network in analysis.study.networks:
         plot = forest(analysis, network)

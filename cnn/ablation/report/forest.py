@@ -33,11 +33,11 @@ class ForestRow:
       is_control: whether it is the A/A arm.
       kind: of its verdict, or "baseline".
       symbol: of the kind.
-      verdict: the kind as it is called.
-      words: the verdict.
+      verdict: label of the kind.
+      words: the verdict in a few words.
       number: the difference from the baseline, or the baseline's value.
-      hint: the interval and the p value; "" without.
-      marks: its seeds, intervals and estimate, at places in percent.
+      hint: the interval and the p-value; "" without.
+      marks: its seeds, intervals and estimate, at positions in percent.
     """
 
     name: str
@@ -53,15 +53,15 @@ class ForestRow:
 
 @dataclass(frozen=True)
 class Forest:
-    """A forest plot: one row per arm, the best first, on one axis; places are in percent.
+    """A forest plot: one row per arm, the best first, on one axis; positions are in percent.
 
     Attributes:
       rows: of the arms.
       height: of a row, in pixels.
-      ticks: place and label.
+      ticks: position and label.
       label: of the axis.
-      zero: place of no difference.
-      margin, width: place and width of the equivalence margin.
+      zero: position of no difference.
+      margin, width: position and width of the band of equivalence.
     """
 
     rows: list[ForestRow]
@@ -74,7 +74,7 @@ class Forest:
 
 
 def forest(analysis: Analysis, network: str) -> Forest:
-    """The arms of a network, those far off at the edge."""
+    """The forest plot of a network; outliers are drawn at the edge."""
     study, unit = analysis.study, unit_of(analysis.study.metric)
     arms, baseline = ranked(analysis, network)
     x, margin = axis(analysis, arms, baseline), study.margin
@@ -104,7 +104,7 @@ def ranked(analysis: Analysis, network: str) -> tuple[list[Summary], Summary]:
 
 
 def axis(analysis: Analysis, arms: list[Summary], baseline: Summary) -> Scale:
-    """A scale for all arms but those so far off that the others would become a point."""
+    """A scale for all arms except outliers that would squeeze the others together."""
     margin = analysis.study.margin
     reach = [_extent(analysis, summary, baseline) for summary in arms if summary.runs]
     typical = sorted(max(abs(low), abs(high)) for low, high in reach)

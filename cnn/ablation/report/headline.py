@@ -60,7 +60,7 @@ def _sentence(analysis: Analysis, kind: str, chosen: list[Comparison], reason: s
 
 
 def control_note(analysis: Analysis) -> str:
-    """What the A/A control shows, when it gives no reason for doubt; "" without one."""
+    """The result of the A/A control; "" without one, or if it puts the verdicts in doubt."""
     judged = [c for c in analysis.controls if c.verdict.judged]
     if not judged or analysis.doubtful:
         return ""

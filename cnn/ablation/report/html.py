@@ -1,4 +1,4 @@
-"""report.html: the verdict first, in words, and then everything it rests on."""
+"""report.html: the verdicts first, in words, and then what they are based on."""
 
 from collections.abc import Callable
 
@@ -99,7 +99,7 @@ def _each(values: dict[str, float], unit: Unit) -> str:
 
 
 def _by_network(analysis: Analysis, draw: Callable[[Analysis, str], Markup | None]) -> ByNetwork:
-    """What `draw` returns for each network that it returns something for."""
+    """The chart of each network, without networks for which `draw` returns None."""
     drawn = [(network, draw(analysis, network)) for network in analysis.study.networks]
     return [(network, chart) for network, chart in drawn if chart]
 

@@ -31,13 +31,13 @@ ESCAPES = {
     "\N{INFINITY}": r"$\infty$",
 }
 LatexColumn = tuple[str, str, Sequence[str]]  # name, unit, cells
-# Beside a difference; the caption says what they mean.
+# Next to a difference; the caption explains them.
 MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": "$=$"}
 LEGEND = r"$\uparrow$ better, $\downarrow$ worse, $=$ equivalent"
 
 
 def escape_latex(text: str) -> str:
-    """Makes text mean itself in LaTeX, on one line."""
+    """Escapes text for LaTeX, on one line."""
     return "".join(ESCAPES.get(c, c) for c in " ".join(text.split()))
 
 
@@ -102,7 +102,7 @@ def _tables(
     columns: str,
     more: Sequence[Callable[[Analysis], LatexColumn]],
 ) -> str:
-    """A table of arms, or one of each kind, and one of the effects of factors."""
+    """The table of arms, or one per cost group, and one of the effects of factors."""
     label = label_of(analysis.study.name) + ("_wide" if environment == "table*" else "")
     told = []
     for i, (title, part) in enumerate(cost_groups(analysis)):

@@ -1,4 +1,4 @@
-"""report.md: the verdict and the table of arms, for a repository or a pull request."""
+"""report.md: the verdicts and the table of arms, for a repository or a pull request."""
 
 import re
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def headlines(analysis: Analysis) -> str:
-    """Returns the verdicts as a list, after what limits them."""
+    """Returns the verdicts as a list, after the remarks that limit them."""
     limits = (f"- {title} {escape_markdown(text)}" for _, title, text in remarks(analysis))
     return "\n".join((*limits, _verdicts(analysis)))
 
@@ -74,7 +74,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Makes text mean itself: no markup, no tag, no end of a table cell or line."""
+    """Escapes text: no markup, no tag, no end of a table cell or line."""
     text = re.sub(r"\s+", " ", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*\[\]|~#])", r"\\\1", text)

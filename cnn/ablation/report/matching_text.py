@@ -18,7 +18,7 @@ _COSTS = {"macs": "MACs", "parameters": "parameters", "time": "training time"}
 
 
 def cost_groups(analysis: Analysis) -> list[tuple[str, Analysis]]:
-    """The tables of arms, each with its title: one, or as they are and at the baseline's cost.
+    """Titled groups of arms: one, or the arms as they are and at the baseline's cost.
 
     An arm without a copy costs as much as the baseline, so it is in both.
     """
@@ -36,7 +36,7 @@ def cost_groups(analysis: Analysis) -> list[tuple[str, Analysis]]:
 
 
 def matching_note(study: Study) -> str:
-    """What arms were matched by, and the values that this gave them; "" if they were not."""
+    """The field by which arms were matched, and its values; "" if they were not matched."""
     if not (study.match or study.matched):
         return ""
     field, equal = _MATCHED[study.match or study.matched]

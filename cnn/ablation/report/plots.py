@@ -52,7 +52,7 @@ def cost_charts(analysis: Analysis, network: str) -> list[Markup]:
 
 
 def consistency_charts(analysis: Analysis, network: str) -> list[Markup]:
-    """The metric against every other metric of the runs that is called a consistency."""
+    """The metric against every consistency that the runs measured."""
     metric = analysis.study.metric
     runs = [
         run
@@ -144,7 +144,7 @@ def curve_panels(analysis: Analysis, network: str, name: str) -> Markup | None:
         for arm in study.of_network(network)
         if (curve := mean_curve(arm.seeds, name)) is not None
     }
-    # What was logged once is no curve.
+    # A single logged value is not a curve.
     if not any(len(steps) > 1 for steps, _, _ in curves.values()):
         return None
     metric = name.rpartition("/")[2]
@@ -174,7 +174,7 @@ def mean_curve(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Steps, mean and standard deviation over the seeds that logged a curve; None without any.
 
-    A step counts if all runs that have got that far logged a finite value there.
+    A step is included if all runs that reached it logged a finite value there.
     """
     logged = [dict(run.history[name]) for run in runs if run.history.get(name)]
     if not logged:
@@ -194,7 +194,7 @@ def mean_curve(
 
 
 def _curve_scale(curves: list[tuple[np.ndarray, ...]]) -> Scale:
-    """Leaves out the first tenth of steep curves, which would flatten everything after it."""
+    """Excludes the first tenth of each curve, whose steep part would flatten the rest."""
     late = [slice(max(len(mean) // 10, 1 if len(mean) > 4 else 0), None) for _, mean, _ in curves]
     values = [
         v

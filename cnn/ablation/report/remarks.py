@@ -22,7 +22,7 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
 
 
 def _doubt_note(analysis: Analysis) -> str:
-    """ "" unless an A/A arm came out different."""
+    """Why the verdicts are in doubt; "" unless an A/A control differs significantly."""
     found = analysis.doubtful
     if not found:
         return ""
@@ -43,7 +43,7 @@ def _doubt_note(analysis: Analysis) -> str:
 
 
 def _progress_note(analysis: Analysis) -> str:
-    """ "" if every run has ended, else what is missing and what that means."""
+    """How many runs have ended, and whether the verdicts are valid; "" if all have ended."""
     study = analysis.study
     if not study.unfinished:
         return ""
@@ -101,7 +101,7 @@ def _rivals(study: Study) -> list[Arm]:
 
 
 def load_note(study: Study) -> str:
-    """What step times are worth; "" where each run had the machine to itself."""
+    """That step times were measured under load; "" if they were not."""
     if not study.under_load:
         return ""
     return "Step times are under load: other runs of the study trained at the same time."

@@ -111,7 +111,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
 
 
 def _numbers(verdict: Verdict) -> dict[str, Any]:
-    """What a verdict rests on; {} where there is none."""
+    """The statistics of a verdict; {} without one."""
     if not verdict.judged:
         return {}
     return {
@@ -130,7 +130,7 @@ def _numbers(verdict: Verdict) -> dict[str, Any]:
 
 
 def _cell(value: str | float | bool | None) -> str | float:
-    """Text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Text that a spreadsheet would run as a formula is prefixed with an apostrophe."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""The tables of the report: arms, runs, networks, other methods."""
+"""The tables of the HTML report: arms, runs, effects, tuning, robustness checks, networks."""
 
 import math
 
@@ -112,9 +112,9 @@ def _name_cell(network: str, name: str) -> Cell:
 
 
 def run_table(analysis: Analysis) -> Markup:
-    """The metric of every run, linked to its folder; what did not finish is said.
+    """The metric of every run, linked to its folder, or its status if it has not finished.
 
-    The heads are the seeds of the arm with the most runs; a run with another seed tells it.
+    The heads are the seeds of the arm with the most runs; cells of other seeds name theirs.
     """
     study, unit = analysis.study, unit_of(analysis.study.metric)
     seeds = [run.seed for run in max((arm.seeds for arm in study.arms), key=len)]
@@ -163,13 +163,13 @@ def effect_table(analysis: Analysis) -> Markup:
 
 
 def tuning_table(study: Study) -> Markup:
-    """What every arm tried before its judged seeds were trained."""
+    """The settings that every arm tried before its final runs."""
     columns = [Column(head) for head in TUNING_HEADS]
     return sortable_table(columns, [[Cell(text) for text in row] for row in tuning_rows(study)])
 
 
 def check_table(analysis: Analysis) -> Markup | None:
-    """The same differences by methods that the verdict does not use; None without any."""
+    """The robustness checks of every judged arm; None without any."""
     unit = unit_of(analysis.study.metric)
     columns = [
         Column("Arm"),

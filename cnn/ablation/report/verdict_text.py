@@ -17,7 +17,7 @@ SYMBOLS = {
     "unranked": "·",
     "baseline": "◆",
 }
-MANY_SEEDS = 1000  # beyond this a number of further seeds is not given exactly
+MANY_SEEDS = 1000  # beyond this, the number of further seeds is not given exactly
 
 
 def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
@@ -36,7 +36,7 @@ def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
 
 
 def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]:
-    """The verdict as one word or two, and the rest of it."""
+    """The label of the verdict, and the rest of its words."""
     kind = comparison.verdict.kind
     label = verdict_label(kind)
     if kind in ("better", "worse"):
@@ -45,7 +45,7 @@ def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]
 
 
 def at_what_cost(analysis: Analysis, arm: Arm) -> str:
-    """What a difference from the baseline comes with, such as ", at 3.8x the MACs: confounded"."""
+    """The cost relative to the baseline, such as ", at 3.8x the MACs: confounded"."""
     baseline = analysis.study.baseline_of(arm.network)
     pairs = (("MACs", arm.macs, baseline.macs), ("parameters", arm.params, baseline.params))
     ratios = [
@@ -62,12 +62,12 @@ def _times(ratio: float) -> str:
 
 
 def verdict_label(kind: str) -> str:
-    """The kind of a verdict as it is called in the report."""
+    """The label of a kind of verdict."""
     return "not ranked" if kind == "unranked" else kind
 
 
 def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
-    """What is missing for a verdict."""
+    """Why an arm has no verdict."""
     study, arm = analysis.study, comparison.arm
     summary = analysis.summaries[arm.network, arm.name]
     baseline = analysis.summaries[arm.network, study.baseline]

@@ -1,4 +1,4 @@
-"""Whether the reports of a study are what its runs give, byte by byte."""
+"""Checks that the reports of a study are reproduced from its runs, byte by byte."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from cnn.config.errors import UserError
 
 
 def verify_report(analysis: Analysis, folder: Path) -> list[Path]:
-    """Makes every number and verdict anew and compares them; returns the files that agree.
+    """Recomputes every report and compares it; returns the files.
 
     Raises:
-      UserError: a file is missing, or is not what the outcomes of the runs give.
+      UserError: a file is missing, or differs from what the outcomes of the runs give.
     """
     told = []
     for name, render in FORMATS.items():

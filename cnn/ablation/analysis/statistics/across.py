@@ -1,4 +1,4 @@
-"""Summaries over several networks, and how stable an order of arms is."""
+"""Summaries over several networks, and rank stability."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,7 +23,7 @@ def iqm(scores: Sequence[np.ndarray]) -> np.ndarray:
 def probability_of_improvement(
     arm: Sequence[np.ndarray], baseline: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Chance that a run of the arm beats one of the baseline, averaged over networks.
+    """Probability that a run of the arm beats one of the baseline, averaged over networks.
 
     The Mann-Whitney U over the number of pairs; a tie counts one half. Agarwal et al. 2021.
 
@@ -68,7 +68,7 @@ def stratified_interval(
 def rank_distribution(
     scores: Sequence[np.ndarray], samples: int = 2000, seed: int = 0
 ) -> np.ndarray:
-    """How often each arm takes each rank when the seeds are drawn anew.
+    """How often each arm takes each rank when the seeds are resampled.
 
     Args:
       scores: for each arm its `[seeds]`, larger is better.
@@ -94,7 +94,7 @@ def rank_distribution(
 
 
 def kendalls_w(scores: np.ndarray) -> float:
-    """Agreement of the seeds about the order of the arms: 0 none, 1 complete (tie-corrected).
+    """Kendall's W, the agreement of the seeds on the order of the arms: 0 to 1 (tie-corrected).
 
     Args:
       scores: `[arms, seeds]`, each seed ranking the arms; 3 arms and 2 seeds or more.

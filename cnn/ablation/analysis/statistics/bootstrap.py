@@ -1,4 +1,4 @@
-"""Two-level bootstrap: seeds and test examples are both drawn anew."""
+"""Two-level bootstrap: seeds and test examples are both resampled."""
 
 import numpy as np
 from scipy import special
@@ -23,8 +23,8 @@ def two_level_bootstrap(
     Applied Statistics 1:386), each replicate taking the same examples for both arms. The interval
     is BCa (Efron 1987, JASA 82:171); because a handful of seeds makes any bootstrap too narrow,
     the normal quantile is widened until a bootstrap without bias and skewness would give the
-    interval of `crossed` (the expansion of Hesterberg 2015, The American Statistician 69:371). It
-    wants 5 seeds or more: below that its ends are the extreme replicates.
+    interval of `crossed` (the expansion of Hesterberg 2015, The American Statistician 69:371).
+    Below 5 seeds its ends are the extreme replicates.
 
     Args:
       arm, baseline: bool `[seeds, examples]`, whether each answer was right.

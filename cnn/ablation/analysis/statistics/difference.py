@@ -1,19 +1,19 @@
-"""A difference between two arms: its size, its uncertainty, and what more seeds would do to it.
+"""A difference between two arms: estimate, uncertainty, and what more seeds would change.
 
-Three designs lead to the same object, so that tests, intervals and planning exist once:
+Three designs share one class, so that tests, intervals and power analysis exist once:
 
 - `paired`: seed k of both arms shares initialisation, data order and augmentation.
-- `welch`: the seeds of the two arms have nothing to do with each other. The variance of an arm's
-  seeds may be borrowed from all arms of the study; see `seed_variances`.
+- `welch`: the seeds of the two arms are independent. The variance over seeds may be pooled over all
+  arms of the study; see `seed_variances`.
 - `over_examples`: either of them, crossed with test examples, from per-example outcomes.
 
 What the seeds add to the uncertainty is Student's t, with Satterthwaite's (1946, Biometrics
 Bulletin 2:110) degrees of freedom, which are Welch's for two sets of seeds. What the examples add
 is Student's t too, with one degree of freedom less than there are independent examples. The two
 are convolved, which is Behrens and Fisher's (1935) solution: from 3 seeds on, and at the small
-levels that a family of arms needs, it errs at most as often as it says. Satterthwaite's t over both
-parts errs several times as often there, because a variance of the seeds that comes out too small
-also gets too many degrees of freedom.
+levels that a family of arms needs, its error rate stays at or below the nominal level.
+Satterthwaite's t over both parts exceeds it several times there, because a variance over seeds that
+is underestimated also gets too many degrees of freedom.
 """
 
 from collections.abc import Sequence
@@ -82,11 +82,11 @@ class Difference:
 
     @property
     def varies(self) -> bool:
-        """Whether there is any variance; without it there is no telling how sure one is."""
+        """Whether there is any variance; without it no uncertainty can be estimated."""
         return self.standard_error > 1e-12 * max(1.0, abs(self.estimate))
 
     def tail(self, distance: float) -> float:
-        """Chance that the error of the estimate exceeds a distance in one direction."""
+        """Probability that the error of the estimate exceeds a distance in one direction."""
         (small, few), (large, many) = sorted(self._parts)
         if small == 0:
             return float(special.stdtr(many, -distance / np.sqrt(large)))
@@ -95,7 +95,7 @@ class Difference:
         return float(special.stdtr(many, -rest / np.sqrt(large)) @ weights)
 
     def reach(self, level: float) -> float:
-        """The distance that the error stays within, in both directions, at a confidence level."""
+        """Half-width of the interval at a confidence level."""
         outside = 0.5 - level / 2
         each = [-special.stdtrit(d, outside) * np.sqrt(v) for v, d in self._parts if v > 0]
         if len(each) == 1:
@@ -107,11 +107,11 @@ class Difference:
         )
 
     def p_value(self) -> float:
-        """Two-sided p of no difference; 1 without any variance."""
+        """Two-sided p-value of no difference; 1 without any variance."""
         return min(2 * self.tail(abs(self.estimate)), 1.0) if self.varies else 1.0
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Interval at a confidence level; everything without any variance."""
+        """Interval at a confidence level; infinite without any variance."""
         half = self.reach(level) if self.varies else float("inf")
         return float(self.estimate - half), float(self.estimate + half)
 
@@ -124,11 +124,11 @@ class Difference:
         return self.tail(margin - abs(self.estimate)) if self.varies else 1.0
 
     def at(self, seeds: int) -> "Difference":
-        """The same difference as another number of seeds (in each set) would show it."""
+        """The same difference with another number of seeds (in each set)."""
         return replace(self, seeds=(seeds,) * len(self.seeds))
 
     def on(self, examples: int) -> "Difference":
-        """The same difference as another number of test examples would show it."""
+        """The same difference with another number of test examples."""
         scaled = self.example_variance * self.examples / examples
         return replace(self, example_variance=scaled, examples=examples)
 
@@ -213,13 +213,13 @@ def own_variance(values: np.ndarray, floor: float = 0.0) -> SeedVariance:
 def seed_variances(
     arms: Sequence[np.ndarray], floors: Sequence[float] | None = None
 ) -> list[SeedVariance]:
-    """The variance of every arm's seeds: the arm's own, or that of all arms if it is larger.
+    """The variance over seeds of every arm: its own, or the pooled one if that is larger.
 
-    Few seeds tell little of how much they vary, and an arm whose variance came out too small by
-    chance is what most false verdicts are made of. So the arms lend each other their degrees of
-    freedom. An arm that varies more than all of them together keeps its own variance and its own
-    degrees: without that check, one arm with three times the standard deviation of the others
-    would double the false verdicts.
+    A variance estimated from few seeds is imprecise, and most false verdicts come from arms whose
+    variance is underestimated by chance. So the variance is pooled over the arms. An arm that
+    varies more than the pooled estimate keeps its own variance and degrees of freedom: without that
+    check, one arm with three times the standard deviation of the others would double the rate of
+    false verdicts.
 
     Args:
       arms: each `[seeds]`, 2 or more.
@@ -257,13 +257,14 @@ def welch(
 
 
 def seed_floor(outcomes: np.ndarray) -> float:
-    """The least that a seed's accuracy can be taken to vary, from its answers.
+    """Lower bound on the variance of the accuracy over seeds, from per-example outcomes.
 
-    Seeds that disagree on examples differ in accuracy by at least what independent disagreements
-    add up to, and by one example in any case, however equal their accuracies came out.
+    The variance that independent disagreements between seeds would cause, and at least that of one
+    example, however equal the observed accuracies are.
 
     Args:
-      outcomes: `[seeds, examples]`, right or wrong, or the difference of two such tables.
+      outcomes: `[seeds, examples]`, whether each prediction is correct, or the difference of two
+        such tables.
     """
     examples = outcomes.shape[1]
     apart = float(outcomes.var(axis=0, ddof=1, dtype=np.float64).mean())
@@ -278,7 +279,7 @@ def over_examples(
     pair_seeds: bool,
     units: np.ndarray | None = None,
 ) -> Difference:
-    """The same difference in accuracy, speaking for new test examples as well as new seeds.
+    """The same difference in accuracy, with inference for new test examples as well as new seeds.
 
     Seeds and examples are random and crossed: every seed meets every example. With the mean
     squares of the two-way layout, var = (MS_seeds + MS_examples - MS_residual) / (seeds examples)
@@ -302,7 +303,7 @@ def over_examples(
     if units is not None:
         sums = np.bincount(np.unique(units, return_inverse=True)[1], weights=centred)
         independent = len(sums)
-        # Examples of one unit are hardly less alike than any others.
+        # Correlation within a unit is taken to be positive.
         seen = max(seen, _variance_of_mean(sums) * (independent / examples) ** 2)
     residual = sum(_residual(table) / table.size for table in tables)
     return replace(

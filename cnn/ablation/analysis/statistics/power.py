@@ -1,4 +1,4 @@
-"""What a number of seeds and of test examples can resolve, and how many it takes."""
+"""Power analysis: what numbers of seeds and test examples can detect, and how many it takes."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ def planned(
       difference: the true one that is assumed.
       seed_sd: standard deviation of the metric over the seeds of one arm.
       seeds: of each arm.
-      arms: that lend each other their degrees of freedom; see `seed_variances`.
+      arms: whose variances are pooled; see `seed_variances`.
       example_sd: standard deviation, over test examples, of the difference of the two arms' mean
         outcomes on an example.
       examples: of the test set; 0: the difference is about one test set only.
@@ -43,7 +43,7 @@ def planned(
 
 
 def power(difference: Difference, alpha: float = 0.05) -> float:
-    """Chance that the test at level alpha calls the difference one, if it is the truth.
+    """Power of the test at level alpha, if the difference is the true one.
 
     Noncentral t, both tails: exact for paired seeds, close otherwise.
     """
@@ -56,9 +56,9 @@ def power(difference: Difference, alpha: float = 0.05) -> float:
 
 
 def equivalence_power(difference: Difference, margin: float, alpha: float = 0.05) -> float:
-    """Chance that the two one-sided tests at level alpha show |difference| < margin.
+    """Power of the two one-sided tests at level alpha for |difference| < margin.
 
-    The sum of the one-sided powers less one, which is a little low for few seeds.
+    The sum of the one-sided powers minus one, which is slightly low for few seeds.
     """
     if not difference.varies:
         return float(abs(difference.estimate) < margin)
@@ -125,7 +125,7 @@ def examples_needed(
 
 
 def _fewest(enough: Callable[[int], bool], at_least: int, most: int) -> int | None:
-    """The least number from `at_least` on that is enough, to 1 %; None if `most` is not."""
+    """The smallest number from `at_least` on that is enough, to 1 %; None if `most` is not."""
     if enough(at_least):
         return at_least
     low, high = at_least, 2 * at_least
@@ -142,7 +142,7 @@ def _fewest(enough: Callable[[int], bool], at_least: int, most: int) -> int | No
 def resolvable_difference(
     view: Difference, alpha: float = 0.05, power_wanted: float = 0.8
 ) -> float:
-    """The smallest true difference that the seeds of `view` show with the wanted power.
+    """The minimum detectable effect with the seeds of `view`.
 
     The estimate of `view` is not used, only its variances and seeds.
     """

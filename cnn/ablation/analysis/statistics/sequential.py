@@ -1,4 +1,4 @@
-"""Several analyses of one study without paying for them in false alarms: alpha-spending.
+"""Several analyses of one study at a controlled error rate: alpha spending.
 
 Lan and DeMets (1983, Biometrika 70:659): the level alpha is spent as information accrues. Testing
 Student's p at the nominal levels computed for normal statistics keeps alpha to good accuracy

@@ -1,10 +1,10 @@
-"""Tests beside Student's, and what many tests at once need."""
+"""Tests other than Student's, and adjustments for multiple comparisons."""
 
 import numpy as np
 from scipy import stats
 from scipy.special import ndtr
 
-EXACT_SIGN_FLIPS = 20  # seeds up to which all 2^(n-1) sign patterns are gone through
+EXACT_SIGN_FLIPS = 20  # seeds up to which all 2^(n-1) sign patterns are enumerated
 _NODES = 96  # of each integral of Dunnett's test
 
 
@@ -39,7 +39,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Two-sided mid-p that two trained networks err equally often on the same examples.
 
     The mid-p counts half of the observed outcome and is less conservative than the exact p
-    (Fagerland, Lydersen, Laake 2013). It says nothing about the arms that the networks come from:
+    (Fagerland, Lydersen, Laake 2013). It is about two trained networks, not about their arms:
     another seed gives another network.
 
     Args:
@@ -64,7 +64,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def holm_levels(p_values: np.ndarray, alpha: float = 0.05) -> np.ndarray:
-    """The level at which Holm's procedure judges each of `[hypotheses]`.
+    """The level at which Holm's procedure tests each of `[hypotheses]`.
 
     An interval at one minus this level leaves out zero exactly when the hypothesis is rejected.
     """
@@ -108,8 +108,8 @@ def _all_below(bounds: np.ndarray, shares: np.ndarray, freedom: int) -> np.ndarr
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     quantiles, masses = np.polynomial.legendre.leggauss(_NODES)
     deviations = np.sqrt(stats.chi2.ppf((quantiles + 1) / 2, freedom) / freedom)
-    # Arms with as many seeds are alike, so that their number does not matter.
-    shares, alike = np.unique(shares, return_counts=True)
+    # Arms with equal numbers of seeds have the same integrand.
+    shares, repeats = np.unique(shares, return_counts=True)
     common = nodes[:, None] * shares
     own = np.sqrt(1 - shares**2)
 
@@ -118,6 +118,6 @@ def _all_below(bounds: np.ndarray, shares: np.ndarray, freedom: int) -> np.ndarr
             return 1.0
         reach = bound * deviations[:, None, None]
         inside = ndtr((reach - common) / own) - ndtr((-reach - common) / own)
-        return masses / 2 @ (inside**alike).prod(-1) @ (weights / weights.sum())
+        return masses / 2 @ (inside**repeats).prod(-1) @ (weights / weights.sum())
 
     return np.array([below(bound) for bound in bounds])

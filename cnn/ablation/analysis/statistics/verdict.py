@@ -1,31 +1,30 @@
-"""The rule that turns differences into words.
+"""The rule that turns differences into verdicts.
 
-Every arm is compared with the baseline; all comparisons of a study are one family, but for the A/A
-control, which is a family of its own.
+Every arm is compared with the baseline; all comparisons of a study form one family, except for the
+A/A control, which is a family of its own.
 
-- *different*: Holm's adjusted p of "no difference" is at most alpha. An arm that is not different
-  in truth is called so, anywhere in the family, with probability at most alpha.
-- *equivalent*: Holm's adjusted p of the two one-sided tests is at most alpha. An arm that differs
-  by the margin or more is called equivalent, anywhere in the family, with probability at most
-  alpha.
-- equivalent -> "equivalent"; else different -> "better" or "worse"; else -> "undecided". What is
-  both is "equivalent": the study declared such a difference too small to matter.
+- *different*: Holm's adjusted p-value of "no difference" is at most alpha. The probability of
+  calling any arm of the family different that is not is at most alpha.
+- *equivalent*: Holm's adjusted p-value of the two one-sided tests is at most alpha. The probability
+  of calling any arm of the family equivalent that differs by the margin or more is at most alpha.
+- equivalent -> "equivalent"; else different -> "better" or "worse"; else -> "undecided". An
+  arm that is both is "equivalent": the study declared such a difference too small to matter.
 
 An arm is judged only if every planned seed has a finite metric, and so has every seed of the
 baseline:
 
-- A seed that diverged makes its arm "unstable", and a baseline of which one diverged leaves every
-  arm unranked: survivors flatter.
-- A seed that crashed, for want of memory say, leaves its arm "unranked" until it is trained.
+- A diverged seed makes its arm "unstable"; if a seed of the baseline diverged, every arm is
+  "unranked". Otherwise verdicts would suffer from survivorship bias.
+- A crashed seed (out of memory, say) leaves its arm "unranked" until it has been trained.
 - Until all seeds of the planned analysis have ended, every arm is "interim".
 - Fewer than 3 seeds of either arm are "unranked". Two values give no usable variance.
 
-Arms that cannot be judged stay in the family, so that a verdict does not depend on who failed.
+Arms that cannot be judged stay in the family, so that a verdict does not depend on failures.
 
-With several analyses, each p is replaced by the smallest alpha whose spending boundary it passes,
-so both statements hold over all of them together. Arms that were decided at an earlier analysis
-and took no further seeds keep the p of that analysis in the family (Ye, Li, Liu and Yao 2013,
-Statistics in Medicine 32:1112: Holm's procedure over group-sequential tests).
+With several analyses, each p-value is replaced by the smallest alpha whose spending boundary it
+crosses, so both statements hold over all analyses together. Arms that were decided at an
+earlier analysis and got no further seeds keep the p-value of that analysis in the family (Ye, Li,
+Liu and Yao 2013, Statistics in Medicine 32:1112: Holm's procedure over group-sequential tests).
 """
 
 from collections.abc import Sequence
@@ -80,24 +79,22 @@ class InterimAnalysis:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of one arm.
+    """The verdict on one arm.
 
     Attributes:
       kind: better, worse, equivalent, undecided; or unstable, interim, unranked: not judged.
-      difference: the estimate behind it; None if there is none.
+      difference: that it is based on; None if there is none.
       p: two-sided, of this arm alone.
       adjusted_p: over the family and the analyses; different if at most alpha.
       equivalence_p: of a difference of the margin or more, adjusted likewise.
       different: whether `adjusted_p` is at most alpha, whatever the kind.
       interval: 95 % interval of this arm alone.
-      family_interval: at the level at which the intervals of all arms hold together with 95 %,
-        over all analyses (Bonferroni).
-      corrected: the estimate with the exaggeration taken out that comes of having been called
-        different; None if it was not.
-      seeds_wanted: undecided: seeds of each arm that would decide it, either way, with the planned
-        power, if what was seen is the truth; None if no number would.
-      examples_wanted: undecided, and no number of seeds would do on this test set: test examples
-        (or units) that would, with `seeds_wanted` seeds, up to four times as many as there are.
+      family_interval: simultaneous 95 % interval over all arms and analyses (Bonferroni).
+      corrected: the estimate corrected for selection by significance; None if not different.
+      seeds_wanted: if undecided, seeds of each arm that would decide it, either way, with the
+        planned power, if the estimates are the true values; None if no number would.
+      examples_wanted: if undecided and limited by the test set, test examples (or units) that would
+        decide it with `seeds_wanted` seeds, of up to four times as many as there are.
     """
 
     kind: VerdictKind
@@ -145,7 +142,7 @@ def verdicts(
       higher_is_better: direction of the metric.
       analysis: which analysis this is, or that of each difference; None if there is one only, which
         spends all of alpha.
-      power_wanted: of the study that `seeds_wanted` plans.
+      power_wanted: for `seeds_wanted` and `examples_wanted`.
     """
     found = judge(
         differences, margin, alpha=alpha, higher_is_better=higher_is_better, analysis=analysis
@@ -172,7 +169,7 @@ def judge(
     higher_is_better: bool = True,
     analysis: Analyses = None,
 ) -> list[Verdict]:
-    """The kinds and p of a family alone, without intervals and advice; see `verdicts`."""
+    """The kinds and p-values of a family, without intervals and power analysis; see `verdicts`."""
     judged = [d if d is not None and min(d.seeds) >= FEWEST_SEEDS else None for d in differences]
     analyses = _each(analysis, len(judged))
     p_values = [1.0 if d is None else d.p_value() for d in judged]
@@ -209,7 +206,7 @@ def _in_full(
     analysis: InterimAnalysis | None,
     power_wanted: float,
 ) -> Verdict:
-    """Adds intervals, the correction of what was selected, and what would decide the rest."""
+    """Adds intervals, the estimate corrected for selection, and what would decide the rest."""
     if not found.judged:
         return found
     difference, level = found.difference, _nominal(holm_level, analysis)
@@ -233,15 +230,14 @@ def _in_full(
 
 
 def unselected(difference: Difference, level: float) -> float:
-    """The effect that, seen only where it is significant, would on average look like this one.
+    """The effect estimate corrected for having been selected by significance (winner's curse).
 
-    An estimate that is reported because it passed a test is too large on average. The likelihood of
-    the estimate given that it passed corrects for that (Zhong and Prentice 2008, Biostatistics
-    9:621); errors are taken as normal.
+    The maximum of the likelihood of the estimate conditional on its significance (Zhong and
+    Prentice 2008, Biostatistics 9:621), assuming normal errors.
 
     Args:
-      difference: that was significant.
-      level: at which it was, two-sided.
+      difference: a significant one.
+      level: of significance, two-sided.
     """
     seen = abs(difference.estimate) / difference.standard_error
     bound = difference.reach(1 - level) / difference.standard_error
