@@ -33,17 +33,8 @@ def collect(folder: StudyFolder) -> Study:
     """
     plan, workdir = folder.plan(), folder.path
     arms = arms_of(plan, workdir)
-    results = [RunFolder(run.folder).result() for runs in arms.values() for run in runs]
-    finished = [result for result in results if result]
-    if not finished and not any(
-        failure_file(r.folder).exists() for rs in arms.values() for r in rs
-    ):
-        raise UserError(
-            f"--workdir: no run of this study is finished in {workdir}; "
-            f"start it with: {folder.command()}"
-        )
+    made_with = _first_result(folder, [run for runs in arms.values() for run in runs])
     registered, changed = registration(folder)
-    made_with = finished[0] if finished else {}
     baselines = {
         runs[0].network: _factors(runs, plan)
         for runs in arms.values()
@@ -77,6 +68,18 @@ def collect(folder: StudyFolder) -> Study:
         commit=made_with.get("commit", ""),
         command=folder.command(),
     )
+
+
+def _first_result(folder: StudyFolder, runs: list[Run]) -> dict[str, Any]:
+    """Returns the result of the first finished run; {} if all runs that ended have failed."""
+    results = (RunFolder(run.folder).result() for run in runs)
+    found = next((result for result in results if result), {})
+    if not found and not any(failure_file(run.folder).exists() for run in runs):
+        raise UserError(
+            f"--workdir: no run of this study is finished in {folder.path}; "
+            f"start it with: {folder.command()}"
+        )
+    return found
 
 
 def _hardware(result: dict[str, Any]) -> str:
