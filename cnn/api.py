@@ -121,7 +121,7 @@ class TrainedRun:
           UserError: an image cannot be read, or the run was not trained on images.
         """
         if self.checkpoint.evaluator.config.data.signal != "image":
-            raise UserError(f"{self.checkpoint.folder.path}: was not trained on images")
+            raise UserError(f"{self.checkpoint.folder.path}: this run was not trained on images")
         pixels = np.stack([self._decode(image, i) for i, image in enumerate(images)])
         return np.asarray(self._signal.prepare(pixels))
 
@@ -147,7 +147,7 @@ class TrainedRun:
         """
         model = self.checkpoint.evaluator.config.model.copy_and_resolve_references()
         if f"{model.name}_fused" not in models.MODELS:
-            raise UserError(f"fused: {model.name} is no RepVGG with branches")
+            raise UserError(f"fused: {model.name} has no RepVGG branches to fuse")
         with model.unlocked():
             model.name, model.norm = f"{model.name}_fused", ""
         network = models.build(model, len(self.class_names))

@@ -266,7 +266,7 @@ def test_hosts_with_other_data_are_refused(tmp_path):
         np.savez(tmp_path / f"{i}.npz", **arrays)
         own.append(["data.source=npz", f"data.path={tmp_path / f'{i}.npz'}"])
     processes = start(tmp_path / "run", 2, "data.validation=0 examples", own=own)
-    assert_ends(processes, 2, "host 0 and host 1 have other data")
+    assert_ends(processes, 2, "host 0 and host 1 have different data")
 
 
 def test_a_folder_that_is_not_shared_is_refused(tmp_path):
@@ -313,7 +313,7 @@ def test_whatever_stops_hosts_they_go_on_to_the_same_bytes(tmp_path, two):
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
     outputs = train(workdir, 2)
-    assert f"put aside: step {newest.name}" in outputs[0]
+    assert f"moved aside: step {newest.name}" in outputs[0]
     assert "continuing after step" in outputs[0]
     assert final_bytes(workdir) == final_bytes(two)
 

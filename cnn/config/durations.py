@@ -46,7 +46,7 @@ def to_steps(
     amount, unit = parse_duration(text, field)
     if unit == "%":
         if total is None:
-            raise UserError(f"{field}: '{text}' has no whole; use steps, epochs or examples")
+            raise UserError(f"{field}: '{text}' is relative; use steps, epochs or examples")
         return math.ceil(amount * total / 100)
     if unit == "step":
         return math.ceil(amount)
@@ -62,7 +62,7 @@ def parse_share(text: str, field: str) -> tuple[Fraction, str]:
     match = _DURATION.fullmatch(text)
     if not match or match[2].rstrip("s") not in ("%", "example"):
         raise UserError(
-            f"{field}: '{text}' is not a part of a split; write a percentage or a number of "
+            f"{field}: '{text}' is not a size of a split; write a percentage or a number of "
             "examples, like '10%' or '5000 examples'"
         )
     return parse_duration(text, field)

@@ -85,7 +85,7 @@ class Field:
             raise UserError(f"--config.{name}: '{text}' is not {self._asked_for()}") from error
 
     def _asked_for(self) -> str:
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        kind = {bool: "true or false", int: "an integer", float: "a number", str: "text"}
         return f"{kind[self.kind]} (type {self.kind.__name__})"
 
     def check(self, value: Any, name: str) -> None:

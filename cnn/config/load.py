@@ -47,7 +47,7 @@ def load(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) 
     check_read(config, set_in_file)
     overridden = {apply_override(config, text) for text in overrides}
     if "plugins" in set_in_file | overridden:
-        raise UserError("plugins: says what was loaded; load a file by --plugin=FILE")
+        raise UserError("plugins: cannot be set, as it records what was loaded; use --plugin=FILE")
     check_values(config)
     check_read(config, overridden)
     with config.unlocked():
@@ -68,7 +68,7 @@ def _run_config_file(path: str) -> ConfigDict:
         get = import_file(file, f"config_{Path(file).stem}").get_config
         takes_argument = bool(inspect.signature(get).parameters)
         if argument and not takes_argument:
-            raise UserError(f"--config: {file} takes no argument, so ':{argument}' must go")
+            raise UserError(f"--config: {file} takes no argument; remove ':{argument}'")
         return get(argument) if argument else get()
 
 
@@ -117,11 +117,11 @@ def field_of(text: str) -> str:
     """
     field, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"--config.{field}: has no value; write --config.{field}=VALUE")
+        raise UserError(f"--config.{field}: needs a value; write --config.{field}=VALUE")
     if field not in FIELDS:
         of_group = [name for name in FIELDS if name.startswith(f"{field}.")]
         if of_group:
             one = f"{field}.name" if f"{field}.name" in FIELDS else of_group[0]
-            raise UserError(f"--config.{field}: is a group; set one field, like {one}={value}")
+            raise UserError(f"--config.{field}: is a group of fields; set one, like {one}={value}")
         raise UserError(f"--config.{field}: unknown field; {_meant(field)}{_ALL}")
     return field

@@ -62,8 +62,8 @@ def check_plugins(config: ConfigDict, where: str) -> None:
             continue
         name, _, digest = needed.partition(" ")
         others = [said for said in _loaded.values() if said.startswith(f"{name} ")]
-        changed = f"; the one that is loaded has {others[0].partition(' ')[2]}" if others else ""
+        changed = f"; the one loaded has {others[0].partition(' ')[2]}" if others else ""
         raise UserError(
-            f"--plugin: {where} was made with {name} ({digest}){changed}; give that file, which "
-            f"runs as Python with your rights, as --plugin=PATH/{name}"
+            f"--plugin: {where} was made with the plugin {name} ({digest}){changed}; pass it "
+            f"as --plugin=PATH/{name} (it runs as Python code with your permissions)"
         )

@@ -50,7 +50,7 @@ def _shape(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not 2 <= len(parts) <= 4 or not all(p.strip().isdecimal() and int(p) > 0 for p in parts):
         raise UserError(
-            f"--image: '{text}' is not 1 to 3 sizes and the channels; for example 224,224,3"
+            f"--image: '{text}' is not an input shape: sizes and channels, like 224,224,3"
         )
     return tuple(map(int, parts))
 

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         if (given := getattr(options, name)) < least:
             raise UserError(f"--{name}: {given} is too few; use {least} or more")
     if options.out and not Path(options.out).absolute().parent.is_dir():
-        raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
+        raise UserError(f"--out: the folder of '{options.out}' does not exist; create it first")
     from cnn.config.load import load
 
     loaded = load(options.config, overrides, options.plugin)

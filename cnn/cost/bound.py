@@ -60,13 +60,13 @@ def measure_bound(
     found = {}
     for placement in PLACEMENTS:
         if placement == "device" and not chosen.feed.arrays and config.data.placement == "auto":
-            found[placement] = {"verdict": "cannot be had with this config (data.placement=auto)"}
+            found[placement] = {"verdict": "not available with this config (data.placement=auto)"}
             continue
         placed = replace(evaluator, config=_placed(config, placement))
         try:
             trainer = make_trainer(placed, plan)
         except UserError as error:
-            found[placement] = {"verdict": f"cannot be had: {error}"}
+            found[placement] = {"verdict": f"not available: {error}"}
             continue
         found[placement] = bound(placed, plan, trainer, steps, repeats)
     return {

@@ -72,9 +72,9 @@ def main(arguments: list[str]) -> None:
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
     if options.per_chip < 0 or (options.fit and options.per_chip):
-        raise UserError("--per-chip: give a positive number, or --fit to have it found")
+        raise UserError("--per-chip: use a positive number, or --fit to find the largest that fits")
     if options.out and not Path(options.out).absolute().parent.is_dir():
-        raise UserError(f"--out: there is no folder for '{options.out}'; make it first")
+        raise UserError(f"--out: the folder of '{options.out}' does not exist; create it first")
     from cnn.config.load import load
 
     loaded = load(options.config, overrides, options.plugin)
@@ -151,8 +151,8 @@ def _maker(config: Any, fields: dict[str, Any], dataset: Any) -> Callable[[int],
 def _share(batch_size: int, place: Any) -> int:
     if batch_size % place.mesh.size:
         raise UserError(
-            f"train.batch_size: {batch_size} cannot be divided over the {place.mesh.size} chips of "
-            f"{place.name}; give --per-chip, or a multiple"
+            f"train.batch_size: {batch_size} is not divisible by the {place.mesh.size} chips of "
+            f"{place.name}; use a multiple of it, or --per-chip"
         )
     return batch_size // place.mesh.size
 

@@ -44,7 +44,7 @@ def turns(
       UserError: fewer than one repeat.
     """
     if repeats < 1:
-        raise UserError(f"repeats: {repeats} leaves nothing to take a median of; use 1 or more")
+        raise UserError(f"repeats: {repeats} is too few; use 1 or more")
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(-1, repeats):
         for name, function in functions.items():

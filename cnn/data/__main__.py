@@ -45,14 +45,14 @@ def main(arguments: list[str]) -> None:
 def _sets(name: str, given: list[Path], root: Path) -> list[PreparedSet]:
     for path in given:
         if not path.exists():
-            raise UserError(f"--from: there is no {shown(path)}")
+            raise UserError(f"--from: {shown(path)} does not exist")
     if name in BUILDERS and not _is_extracted(BUILDERS[name], given):
         builder = BUILDERS[name]
         return builder.sets(collect_archives(builder.archives, given, root / "downloads"))
     if len(given) != 1:
         raise UserError(
             f"'{name}' is not a data set with official archives: {did_you_mean(name, BUILDERS)}; "
-            "for your own files give one --from, a folder of class folders or a CSV file"
+            "to prepare your own files, pass one --from: a folder of class folders or a CSV file"
         )
     return [own_set(name, given[0])]
 

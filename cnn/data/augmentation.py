@@ -121,12 +121,12 @@ def check_augment(augment: ConfigDict, image_shape: tuple[int, int, int]) -> Non
             )
     if augment.consistency and not augment.extra:
         raise UserError(
-            "augment.consistency: needs augment.extra, by which its views differ, such as augmix"
+            "augment.consistency: needs augment.extra, such as augmix, to make its views differ"
         )
     if augment.consistency and (augment.mixup or augment.cutmix):
         raise UserError(
-            "augment.consistency: compares views of one example, and augment.mixup and "
-            "augment.cutmix mix two; leave one of them out"
+            "augment.consistency: compares views of one example, but augment.mixup and "
+            "augment.cutmix mix two; turn one of them off"
         )
     for name in ("mixup", "cutmix", "color_ops"):
         if augment[name] < 0:
@@ -134,6 +134,6 @@ def check_augment(augment: ConfigDict, image_shape: tuple[int, int, int]) -> Non
     area = tuple(augment.random_resized_crop)
     if area and not (len(area) == 2 and 0 < area[0] < area[1] <= 1):
         raise UserError(
-            f"augment.random_resized_crop: {area} is not two increasing shares of the area, "
+            f"augment.random_resized_crop: {area} is not two increasing fractions of the area, "
             "such as (0.08, 1.0)"
         )

@@ -140,7 +140,7 @@ class ClipForm:
         found = frames.take(numbers.ravel().tolist())
         shapes = {frame.shape for frame in found.values()}
         if len(shapes) > 1:
-            raise UserError(f"{where}: its frames differ in size: {sorted(shapes)}; replace it")
+            raise UserError(f"{where}: the frames differ in size: {sorted(shapes)}; replace it")
         small = {n: self._fitted(frame, pick) for n, frame in found.items()}
         clip = np.stack([small[n] for n in numbers.ravel().tolist()])
         clip = clip.reshape(*numbers.shape, *clip.shape[1:])

@@ -230,12 +230,12 @@ def _check_classes(split: Split) -> None:
     names = split.class_names
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise UserError(f"{split.name}: two classes are called '{doubled}'; rename one")
+        raise UserError(f"{split.name}: two classes are named '{doubled}'; rename one")
     if not all(name.strip() for name in names):
-        raise UserError(f"{split.name}: a class has no name ({_listed(names)}); give it one")
+        raise UserError(f"{split.name}: a class has an empty name ({_listed(names)}); name it")
     if len(names) < 2:
         raise UserError(
-            f"{split.name}: has one class only, {_listed(names)}; a classifier needs at least two"
+            f"{split.name}: has only one class, {_listed(names)}; a classifier needs at least two"
         )
 
 
@@ -248,9 +248,9 @@ def _named_as(class_names: Sequence[str], split: Split) -> Split:
     unknown = [name for name in split.class_names if name not in class_names]
     if unknown:
         raise UserError(
-            f"{split.name}: has the classes {_listed(split.class_names)}, and the network was "
-            f"trained on {_listed(class_names)}: '{unknown[0]}' is none of them; name the classes "
-            "as in training, or choose other data"
+            f"{split.name}: has the classes {_listed(split.class_names)}, but the network "
+            f"was trained on {_listed(class_names)}: '{unknown[0]}' is not among these; name "
+            "the classes as in training, or use other data"
         )
     places = {name: place for place, name in enumerate(class_names)}
     return Relabelled(split, tuple(class_names), [places[name] for name in split.class_names])
@@ -273,15 +273,15 @@ def _carve(train: Split, data: ConfigDict) -> tuple[Split, Split | None]:
     held_out = to_examples(data.validation, "data.validation", examples=len(train))
     if held_out >= len(train):
         raise UserError(
-            f"data.validation: '{data.validation}' is {held_out} of {len(train)} training "
-            "examples; leave some to train on"
+            f"data.validation: '{data.validation}' holds out {held_out} of {len(train)} training "
+            "examples; leave some for training"
         )
     if not held_out:
         return train, None
     if data.validation_split:
         raise UserError(
-            f"data.validation: '{data.validation}' would be carved out of train, and "
-            f"data.validation_split='{data.validation_split}' is given; leave one of them out"
+            f"data.validation: '{data.validation}' would be held out of train, but "
+            f"data.validation_split='{data.validation_split}' is also given; set only one of them"
         )
     bits = random_bits(0, "validation", 0).random_raw(len(train))
     order = np.argsort(bits, kind="stable")
@@ -301,12 +301,12 @@ def _open_signal(data: ConfigDict, kind: SignalKind, train: Split | None, shown:
             channels = f"{kind.stored.name}s of {shown.shape[-1]} channels"
             raise UserError(f"data.{name}: {len(data[name])} values for {channels}; give {count}")
     if data.std and min(data.std) <= 0:
-        raise UserError(f"data.std: {tuple(data.std)} has to be positive")
+        raise UserError(f"data.std: {tuple(data.std)} must be positive")
     mean, std = tuple(data.mean), tuple(data.std)
     if not (mean and std):
         if train is None:
             raise UserError(
-                "data.mean, data.std: give both, as train is not opened to measure them"
+                "data.mean, data.std: set both, because train is not opened to measure them"
             )
         measured = kind.measure(data, train)
         mean, std = mean or measured[0], std or measured[1]

@@ -153,7 +153,7 @@ def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{where}: {error}") from None
     if shape[0] * shape[1] > _MOST_PIXELS:
-        raise UserError(f"{where}: announces {shape[0]} x {shape[1]} pixels")
+        raise UserError(f"{where}: {shape[0]} x {shape[1]} pixels are too many; make it smaller")
     return shape
 
 
@@ -164,13 +164,13 @@ def _look_at_png(chunks: bytes) -> tuple[int, int, int]:
         size = int.from_bytes(chunks[at : at + 4])
         end = at + 8 + size
         if end + 4 > len(chunks):
-            raise ValueError("cut short")
+            raise ValueError("truncated")
         if zlib.crc32(view[at + 4 : end]) != int.from_bytes(chunks[end : end + 4]):
             raise ValueError("broken PNG file: a checksum is wrong")
         names.append(chunks[at + 4 : at + 8])
         at = end + 4
     if names[:1] != [b"IHDR"] or names[-1:] != [b"IEND"] or b"IDAT" not in names:
-        raise ValueError("cut short")
+        raise ValueError("truncated")
     width, height = int.from_bytes(chunks[8:12]), int.from_bytes(chunks[12:16])
     depth, kind = chunks[16], chunks[17]
     if depth == 16:
@@ -186,9 +186,9 @@ def _look_at_others(file: BinaryIO) -> tuple[int, int, int]:
         raise ValueError("not an image of a known format") from None
     if image.format in ("JPEG", "MPO"):
         if not _has_end(file):
-            raise ValueError("cut short")
+            raise ValueError("truncated")
     elif getattr(image, "n_frames", 1) > 1:
-        raise ValueError(f"holds {image.n_frames} images; keep one")
+        raise ValueError(f"contains {image.n_frames} images; keep one")
     elif image.mode.startswith(("I", "F")):
         raise ValueError(_DEEP)
     width, height = image.size

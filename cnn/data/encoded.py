@@ -83,12 +83,12 @@ class EncodedSplit(Split):
             example = self._form.decode(payload, where, crop)
             if example.shape[-len(self.shape) :] != self.shape:
                 raise UserError(
-                    f"{where}: {example.shape} where the split announced {self.shape}; "
-                    "set the size in the data section"
+                    f"{where}: the shape is {example.shape}, but the split has {self.shape}; "
+                    "set the size in config.data"
                 )
             if not 0 <= label < self.num_classes:
                 raise UserError(
-                    f"{where}: label {label} is none of the {self.num_classes} classes; "
+                    f"{where}: label {label} is not one of the {self.num_classes} classes; "
                     "choose a split that has labels"
                 )
             examples.append(example)

@@ -101,7 +101,7 @@ def check_features(sound: ConfigDict, samples: int) -> None:
     features = Features.of(sound)
     if features.level == "log" and features.dynamic_range:
         raise UserError(
-            "data.sound.dynamic_range: counts decibels; leave it out with data.sound.level=log"
+            "data.sound.dynamic_range: has no effect with data.sound.level=log; leave it out"
         )
     if features.window_length > features.fft:
         raise UserError(
@@ -111,7 +111,7 @@ def check_features(sound: ConfigDict, samples: int) -> None:
     if num_frames(samples, features.fft, features.hop, features.centred) < 1:
         raise UserError(
             f"data.sound.fft: clips of {samples} samples are shorter than a frame of "
-            f"{features.fft}; set data.sound.seconds higher, or data.sound.centred=True"
+            f"{features.fft}; increase data.sound.seconds, or set data.sound.centred=True"
         )
     if not features.low < features.high <= features.rate / 2:
         raise UserError(
@@ -120,6 +120,6 @@ def check_features(sound: ConfigDict, samples: int) -> None:
         )
     if sound.features == "mfcc" and features.coefficients > features.mels:
         raise UserError(
-            f"data.sound.coefficients: {features.coefficients} of {features.mels} bands; at most "
-            "data.sound.bands"
+            f"data.sound.coefficients: {features.coefficients} exceeds the {features.mels} "
+            "of data.sound.bands"
         )

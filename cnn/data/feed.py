@@ -245,8 +245,8 @@ def make_eval_feed(
     """
     if views is not None and not split.varying:
         raise UserError(
-            f"evaluation.views: the examples of {split.name} are no longer than a clip, so that "
-            "there is one view of each; leave it at 1"
+            f"evaluation.views: the examples of {split.name} are not longer than a clip, so "
+            "each has only one view; set it to 1"
         )
     feed = EvalFeed(
         split=split,
@@ -294,8 +294,8 @@ def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
         )
     if must_stream and data.placement == "device":
         raise UserError(
-            "data.placement: 'device' cannot be had with random crops, or views, of examples "
-            "that differ in size, or with augment.sizes, as they are taken while decoding; use "
+            "data.placement: 'device' cannot be combined with random crops or views of examples "
+            "that differ in size, or with augment.sizes, which are cropped while decoding; use "
             "'stream' or 'auto'"
         )
     if must_stream or data.placement != "auto":

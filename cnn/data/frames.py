@@ -84,7 +84,7 @@ class _Gif(Frames):
         with _open_gif(self._path) as image, _named(f"{shown(self._path)}: cannot be read"):
             count = image.n_frames
         if not self._path.read_bytes().rstrip(b"\0").endswith(_GIF_END):
-            raise UserError(f"{shown(self._path)}: cut short after frame {count}; replace the file")
+            raise UserError(f"{shown(self._path)}: truncated after frame {count}; replace the file")
         return count
 
     def take(self, numbers: Sequence[int]) -> dict[int, np.ndarray]:
@@ -133,7 +133,7 @@ class _Stream(Frames):
         if self._path.suffix.lower() not in _UNCOUNTED and count < announced:
             raise UserError(
                 f"{shown(self._path)}: frame {count} of {announced:.0f} cannot be decoded; the "
-                "file is cut short or broken, replace or remove it"
+                "file is truncated or broken; replace or remove it"
             )
         return count
 
@@ -147,7 +147,7 @@ class _Stream(Frames):
                 if not good or (number in wanted and frame is None):
                     raise UserError(
                         f"{shown(self._path)}: frame {number} of {self.count} cannot be decoded; "
-                        "the file is cut short or broken, replace or remove it"
+                        "the file is truncated or broken; replace or remove it"
                     )
                 if frame is not None:
                     frame = cv2.cvtColor(frame, code)
@@ -161,8 +161,8 @@ def _open_stream(path: Path) -> Iterator[cv2.VideoCapture]:
     try:
         if not capture.isOpened():
             raise UserError(
-                f"{shown(path)}: not a video that OpenCV can decode: broken, or of an unknown "
-                "codec; convert it, for instance to H.264 in MP4, or remove it"
+                f"{shown(path)}: not a video that OpenCV can decode (broken, or an unknown "
+                "codec); convert it, for example to H.264 in MP4, or remove it"
             )
         yield capture
     finally:
@@ -189,7 +189,7 @@ def open_frames(payload: VideoFile | Sequence[bytes], channels: int, where: str)
     else:
         frames = _Stream(payload, channels)
     if frames.count < 1:
-        raise UserError(f"{where}: holds no frames; remove it")
+        raise UserError(f"{where}: contains no frames; remove it")
     return frames
 
 

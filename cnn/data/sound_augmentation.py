@@ -93,15 +93,14 @@ def make_noise(augment: ConfigDict, shape: tuple[int, ...], rate: int) -> Array 
     files = sorted(p for p in map(Path, found) if p.suffix.lower() in (".wav", ".flac"))
     if not files:
         raise UserError(
-            f"augment.noise: '{augment.noise}' is neither white nor pink nor a folder of WAV or "
-            "FLAC files"
+            f"augment.noise: '{augment.noise}' is not white, pink or a folder of WAV or FLAC files"
         )
     form = WaveForm(rate, shape[0], shape[1], "pad", "start", (1, None))
     waves, total = [], 0
     for file in files:
         wave = form.resampled(file.read_bytes(), str(file))
         if wave.shape[1] != shape[1]:
-            raise UserError(f"{file}: has {wave.shape[1]} channels where clips have {shape[1]}")
+            raise UserError(f"{file}: has {wave.shape[1]} channels, but clips have {shape[1]}")
         waves.append(wave)
         total += len(wave)
         if total >= _LONGEST:
@@ -109,7 +108,7 @@ def make_noise(augment: ConfigDict, shape: tuple[int, ...], rate: int) -> Array 
     joined = np.concatenate(waves)[:_LONGEST]
     repeats = -(-shape[0] // len(joined)) if len(joined) else 0
     if not repeats:
-        raise UserError(f"augment.noise: the sounds in '{augment.noise}' hold no samples")
+        raise UserError(f"augment.noise: the sounds in '{augment.noise}' contain no samples")
     return jnp.asarray(np.tile(joined, (repeats, 1)))
 
 
@@ -129,16 +128,16 @@ def check_sound_augment(
     """
     if augment.time_shift >= seconds:
         raise UserError(
-            f"augment.time_shift: {augment.time_shift} s leaves nothing of clips of {seconds:g} s"
+            f"augment.time_shift: {augment.time_shift} s is too long for clips of {seconds:g} s"
         )
     if augment.mixup < 0:
         raise UserError(f"augment.mixup: {augment.mixup} is negative; 0 turns it off")
     snr = tuple(augment.noise_snr)
     if snr and not (len(snr) == 2 and snr[0] <= snr[1]):
-        raise UserError(f"augment.noise_snr: {snr} is not a lowest and a highest ratio in dB")
+        raise UserError(f"augment.noise_snr: {snr} is not a range in dB; write it like (5.0, 20.0)")
     if augment.noise != "white" and not snr:
         raise UserError(
-            "augment.noise: has no effect without augment.noise_snr; set that, such as (5.0, 20.0)"
+            "augment.noise: has no effect without augment.noise_snr; set it, e.g. (5.0, 20.0)"
         )
     for axis, name in enumerate(("time_masks", "band_masks")):
         masks = tuple(augment[name])
@@ -149,6 +148,6 @@ def check_sound_augment(
             )
         if masks and not (len(masks) == 2 and min(masks) > 0 and masks[1] <= shape[axis]):
             raise UserError(
-                f"augment.{name}: {masks} is not a number of masks and the width of the widest, "
+                f"augment.{name}: {masks} is not a number of masks and their largest width, "
                 f"from 1 to {shape[axis]}"
             )

@@ -85,7 +85,7 @@ class Split(ABC):
           UserError: its examples are not decoded to a size.
         """
         raise UserError(
-            f"augment.sizes: the examples of {self.name} are not decoded to a size; use a source "
+            f"augment.sizes: {self.name} is not resized when it is decoded; use a source "
             "of image files, and data.image_size"
         )
 
@@ -251,10 +251,10 @@ def check_arrays(
     if labels.shape != examples.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
             f"{name}: labels are {labels.dtype} {list(labels.shape)}; "
-            f"give one integer for each of the {len(examples)} {plural}"
+            f"give one integer per {stored.name} ({len(examples)})"
         )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise UserError(
             f"{name}: labels run from {labels.min()} to {labels.max()}; "
-            f"with {num_classes} classes they are 0 to {num_classes - 1}"
+            f"with {num_classes} classes they must be 0 to {num_classes - 1}"
         )

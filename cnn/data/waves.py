@@ -59,8 +59,8 @@ class WaveForm:
         wave = self.resampled(payload, where)
         if len(wave) < self.samples and self.short == "refuse":
             raise UserError(
-                f"{where}: lasts {len(wave) / self.rate:.3g} s where clips last "
-                f"{self.samples / self.rate:.3g} s; set data.sound.short=pad"
+                f"{where}: lasts {len(wave) / self.rate:.3g} s, but clips last "
+                f"{self.samples / self.rate:.3g} s; set data.sound.short=pad to pad it"
             )
         start = max(0, len(wave) - self.samples) // 2 if self.long == "centre" else 0
         part = wave[start : start + self.samples]
@@ -90,8 +90,8 @@ def _check_samples(wave: np.ndarray, where: str) -> None:
         raise UserError(f"{where}: has samples that are not finite; replace or remove it")
     if largest > _LOUDEST:
         raise UserError(
-            f"{where}: has samples up to {largest:g}, where sounds stored as floats lie within -1 "
-            "to 1; divide them by 32768 if they are on the scale of 16-bit integers"
+            f"{where}: has samples up to {largest:g}, but floating-point sounds must lie within -1 "
+            "and 1; divide them by 32768 if they are scaled like 16-bit integers"
         )
 
 
@@ -114,7 +114,7 @@ def _read(payload: bytes, where: str) -> tuple[np.ndarray, int]:
             f"{where}: not a readable WAV or FLAC file; replace or remove it"
         ) from error
     if len(wave) < announced or _is_cut(payload):
-        raise UserError(f"{where}: cut short, or damaged; replace or remove it")
+        raise UserError(f"{where}: truncated or damaged; replace or remove it")
     return wave, rate
 
 

@@ -167,12 +167,12 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
             best = checkpoints.best()
         except DamagedCheckpointError as error:
             raise UserError(
-                f"--step: which checkpoint is best is not known, as one is damaged ({error}); give "
+                f"--step: the best checkpoint is unknown, because one is damaged ({error}); use "
                 f"one of {steps}"
             ) from error
         if best is None:
             raise UserError(
-                "--step: there is no best checkpoint, because the run evaluated no validation "
+                "--step: there is no best checkpoint, because the run had no validation "
                 "part; use last, or train with data.validation"
             )
         return best[0]
@@ -257,7 +257,7 @@ def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> 
         if not section[field] or Path(section[field]).exists():
             raise
         raise UserError(
-            f"{error}; if the data has moved, say where it is: --config.data.{field}=FOLDER"
+            f"{error}; if the data has moved, pass its new place: --config.data.{field}=FOLDER"
         ) from error
 
 
@@ -294,7 +294,7 @@ def _check_data(
         raise UserError(f"--split={split}: {told}; restore them, or use --split=test")
     if not intended:
         raise UserError(
-            f"--split=test: {told}; restore them, or say that others are meant: "
+            f"--split=test: {told}; restore them, or confirm that you mean others: "
             f"--config.data.{_place(section)}=FOLDER"
         )
     return (told,)

@@ -65,8 +65,8 @@ def prediction_flips(before: Outcomes, after: Outcomes) -> dict[str, Any]:
     """
     if not np.array_equal(before["label"], after["label"]):
         raise UserError(
-            "--suite=flips: the two runs are about different examples; give one that was trained "
-            "on the same data set, with the same split"
+            "--suite=flips: the two runs have different test examples; compare with a run trained "
+            "on the same data set and split"
         )
     right, now_right = (o["prediction"] == o["label"] for o in (before, after))
     shares = {

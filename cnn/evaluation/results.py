@@ -97,7 +97,7 @@ class ResultFile:
             text = json.dumps(record, indent=2, allow_nan=False)
         except ValueError as error:
             raise UserError(
-                f"--suite: {self.suite} of {self.run.path} gives numbers that are not finite, so "
+                f"--suite: {self.suite} of {self.run.path} gives values that are not finite, so "
                 "the network has diverged; choose an earlier --step"
             ) from error
         try:
@@ -137,7 +137,7 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         return read_json(path, KINDS)
     except UserError as error:
-        raise UserError(f"{error}; or delete it, and measure it again with eval.py") from error
+        raise UserError(f"{error}; or delete it and run eval.py again") from error
 
 
 def result_files(run: RunFolder, step: int, split: str) -> list[Path]:

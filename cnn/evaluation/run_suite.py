@@ -34,7 +34,7 @@ def run_suite(
     signal = run.evaluator.config.data.signal
     if signal not in entry.signals:
         raise UserError(
-            f"--suite: {suite.name} is defined for {' and '.join(sorted(entry.signals))} runs, and "
+            f"--suite: {suite.name} is defined for {' and '.join(sorted(entry.signals))} runs, but "
             f"{run.folder.path} was trained on {signal}; leave it out"
         )
     file = ResultFile.of(run.folder, suite, run.step, split, run.changes)

@@ -58,18 +58,18 @@ def locate(
     """
     if checkpoint is None:
         if not workdirs:
-            raise UserError("--workdir: is missing; give the run folder that train.py wrote")
+            raise UserError("--workdir: required; give the run folder that train.py wrote")
         if len({Path(w).resolve() for w in workdirs}) < len(workdirs):
             raise UserError("--workdir: the same folder is given twice; give each run once")
         return tuple(workdirs), step or "last"
     path = Path(checkpoint).absolute()
     run = path.parent.parent
     if workdirs or step:
-        raise UserError("--checkpoint: says the folder and the step; leave --workdir, --step out")
+        raise UserError("--checkpoint: already gives folder and step; drop --workdir and --step")
     if not (run / "config.json").is_file():
         raise UserError(
-            f"--checkpoint: {checkpoint} does not lie in a run folder, and a checkpoint needs its "
-            "run's config.json; give --workdir=DIR, where DIR holds config.json and checkpoints/"
+            f"--checkpoint: {checkpoint} is not in a run folder, and a checkpoint needs its "
+            "run's config.json; give --workdir=DIR, where DIR contains config.json and checkpoints/"
         )
     return (str(run),), path.name
 
@@ -104,7 +104,7 @@ def start(request: EvaluationRequest) -> None:
 def _check_names(names: Sequence[str], runs: int) -> None:
     if names and (len(names) != runs or len(set(names)) < runs):
         raise UserError(
-            f"--name: {len(names)} given for {runs} runs, or one twice; give each run its own, in "
+            f"--name: {len(names)} names for {runs} runs, or one twice; name each run once, in "
             "the order of --workdir"
         )
 
@@ -119,7 +119,7 @@ def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, sev
         if "all" not in split_calls(request.suite):
             raise
         # What does not fit this run or data set; the other suites may.
-        console.print(f"{suite.name} is left out: {error}", markup=False)
+        console.print(f"{suite.name} is skipped: {error}", markup=False)
         return
     if suite.name == "accuracy":
         print_accuracy({"step": run.step, "split": request.split} | results)

@@ -71,5 +71,5 @@ def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
             raise UserError(f"{field}: '{name}' needs {needed}; write it like {name}({needed}=...)")
         found[name] = Asked(name, options)
     if not found:
-        raise UserError(f"{field}: names none; allowed: all, {', '.join(SUITES)}")
+        raise UserError(f"{field}: no suite is named; allowed: all, {', '.join(SUITES)}")
     return tuple(found.values())

@@ -176,7 +176,7 @@ def own_fields(file: WeightsFile) -> dict[str, Any]:
         found = json.loads(file.metadata["fields"])
         return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items() if n in FIELDS}
     except (KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"--from: the metadata of the file are damaged ({error})") from error
+        raise UserError(f"--from: the metadata of the file is damaged ({error})") from error
 
 
 def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
@@ -202,10 +202,10 @@ def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candid
         said = f"{request.source} fits {listed}, which may set other fields"
         if request.target:
             raise UserError(
-                f"{request.field}: {said}; make a run folder of it first, by python -m cnn.weights "
+                f"{request.field}: {said}; make a run folder of it first: python -m cnn.weights "
                 f"import --model={request.model} --from={request.source} --layout=LAYOUT"
             )
-        raise UserError(f"--layout: is missing: {said}; say where the weights come from")
+        raise UserError(f"--layout: required, because {said}; name their source")
     return perfect[0] if perfect else max(candidates, key=lambda c: len(c.fit.taken))
 
 

@@ -177,7 +177,7 @@ class Downsample(nn.Module):
             raise UserError(f"{site} works on {dims} spatial axes, not on {x.ndim - 2}")
         if entry.on_conv:
             raise UserError(
-                f"{site} needs a convolution to take its strides, and there is none here; use "
+                f"{site} needs a convolution to take its strides, but there is none here; use "
                 "another operator, or model.shortcut=projection on a shortcut"
             )
         try:

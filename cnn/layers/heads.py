@@ -134,7 +134,7 @@ def _avg(
     window: Annotated[tuple[int, ...], Interval("[1, 65536]")] = (),
 ) -> Array:
     if window and (len(window) != x.ndim - 2 or any(map(gt, window, x.shape[1:-1]))):
-        raise UserError(f"a window of {window} does not fit maps of {x.shape[1:-1]}")
+        raise UserError(f"a window of {window} does not fit feature maps of {x.shape[1:-1]}")
     return global_avg(x[:, *(slice(size) for size in window)])
 
 
@@ -208,7 +208,7 @@ def _gem(layer: Head, x: Array, train: bool, *, p: float = 3.0) -> Array:
 )
 def _lse(layer: Head, x: Array, train: bool, *, r: float = 10.0) -> Array:
     if r <= 0:
-        raise UserError(f"r={r} is not above 0; for example r=10.0")
+        raise UserError(f"r={r} is not positive; use e.g. r=10.0")
     start = nn.initializers.constant(r)
     return global_log_sum_exp(x, r=layer.param("r", start, (), jnp.float32))
 

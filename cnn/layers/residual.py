@@ -95,8 +95,8 @@ class Shortcut(nn.Module):
         wider = self.features - x.shape[-1]
         if self.sites.widening == "pad" and wider < 0:
             raise UserError(
-                f"model.shortcut: 'pad' adds channels, and the block turns {x.shape[-1]} into "
-                f"{self.features}; use 'projection', or model.features that do not fall"
+                f"model.shortcut: 'pad' only adds channels, but the block turns {x.shape[-1]} into "
+                f"{self.features}; use 'projection', or non-decreasing model.features"
             )
         on_conv = self.strides > 1 and operator_of(self.sites.shortcut).on_conv
         if on_conv and self.sites.widening == "projection":

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
             print(f"    {field} = {value}")
         unset = sorted(entry.reads - set(entry.published))
         print(f"    also reads: {', '.join(unset) or 'the common fields only'}")
-    print(f"\nAll read: {', '.join(sorted(models.COMMON))}")
+    print(f"\nAll networks read: {', '.join(sorted(models.COMMON))}")
 
 
 if __name__ == "__main__":

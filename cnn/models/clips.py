@@ -14,8 +14,8 @@ from cnn.models.registry import MODELS, Network, check_stages, style_of
 def _check_clips(x: Array) -> None:
     if x.ndim != 5:
         raise UserError(
-            f"model.name: this network works on clips [frames, height, width, channels], and the "
-            f"data are of {list(x.shape[1:])}; choose a data set of clips, or a network of images"
+            f"model.name: this network takes clips [frames, height, width, channels], but the "
+            f"data has shape {list(x.shape[1:])}; use a data set of clips, or a network for images"
         )
 
 

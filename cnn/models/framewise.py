@@ -31,7 +31,7 @@ class FrameWise(nn.Module):
         """
         if x.ndim != 5:
             raise UserError(
-                f"model.temporal_head: pools over the frames of clips, and the data are of "
+                f"model.temporal_head: pools over the frames of clips, but the data has shape "
                 f"{list(x.shape[1:])}; leave it out, or choose a data set of clips"
             )
         frames = x.reshape(-1, *x.shape[2:])

@@ -195,7 +195,7 @@ class _Builder:
         style, depths = style_of(model), tuple(model.depths)
         if not 1 <= len(depths) <= len(self.stages):
             raise UserError(
-                f"model.depths: {depths} are {len(depths)} stages; {model.name} has 1 to "
+                f"model.depths: {depths} has {len(depths)} stages; {model.name} takes 1 to "
                 f"{len(self.stages)}"
             )
         stages = []

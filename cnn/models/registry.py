@@ -110,13 +110,13 @@ def _check_frame_wise(model: ConfigDict, network: Network) -> None:
     HEADS.parse(model.temporal_head, "model.temporal_head")
     if network.clips:
         raise UserError(
-            f"model.temporal_head: pools what a network of images finds in each frame, and "
-            f"{model.name} is one of clips; leave it out, or choose another network"
+            f"model.temporal_head: pools the features of single frames, but "
+            f"{model.name} is a network for clips; leave it out, or choose another network"
         )
     if model.ghost_batch:
         raise UserError(
-            "model.ghost_batch: counts examples, and with model.temporal_head the statistics are "
-            "those of frames; leave one of them out"
+            "model.ghost_batch: counts examples, but with model.temporal_head the statistics are "
+            "over frames; leave one of them out"
         )
 
 
@@ -138,10 +138,10 @@ def check_stages(model: ConfigDict, most: int | None = None) -> None:
     features, depths = tuple(model.features), tuple(model.depths)
     for name, values in (("features", features), ("depths", depths)):
         if not values or not all(isinstance(v, int) and v > 0 for v in values):
-            raise UserError(f"model.{name}: {values} are not whole numbers from 1 up")
+            raise UserError(f"model.{name}: {values} are not all positive integers")
     if len(features) != len(depths):
         raise UserError(
-            f"model.depths: {depths} are {len(depths)} stages, but model.features {features} are "
+            f"model.depths: {depths} has {len(depths)} stages, but model.features {features} has "
             f"{len(features)}; set both to the same number"
         )
     if most and len(features) > most:
@@ -159,7 +159,7 @@ def check_scan(model: ConfigDict) -> None:
     """
     if model.scan and model.stochastic_depth:
         raise UserError(
-            f"model.scan: cannot be had with model.stochastic_depth={model.stochastic_depth}, "
+            f"model.scan: does not work with model.stochastic_depth={model.stochastic_depth}, "
             "which differs from block to block; leave one of them out"
         )
 

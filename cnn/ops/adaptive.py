@@ -32,7 +32,7 @@ def adaptive_blur(
     wanted = (*seen[0].shape[:-1], len(seen))
     if (*logits.shape[:-2], logits.shape[-1]) != wanted or channels % logits.shape[-2]:
         raise UserError(
-            f"adaptive_blur: logits {logits.shape} do not fit; use (*{wanted[:-1]}, groups, "
+            f"adaptive_blur: logits {logits.shape} must have the shape (*{wanted[:-1]}, groups, "
             f"{len(seen)}) with groups that divide the {channels} channels"
         )
     # With the window's elements first, everything is one pass over arrays of the output's shape.

@@ -71,9 +71,9 @@ def _dialect_padding(taps: tuple[int, ...], strides: tuple[int, ...], dialect: s
         raise UserError(f"blur: unknown padding '{dialect}': {did_you_mean(dialect, allowed)}")
     most = max(taps)
     if dialect == "ffcv" and most != 3:
-        raise UserError(f"blur: ffcv has 3 taps, not {most}; use taps=3 or another dialect")
+        raise UserError(f"blur: ffcv has 3 taps, not {most}; use taps=3 or another padding")
     if dialect == "composer" and most % 2 == 0:
-        raise UserError(f"blur: composer has odd taps only, not {most}; use 3, 5 or 7")
+        raise UserError(f"blur: composer needs an odd number of taps, not {most}; use 3, 5 or 7")
     if dialect == "timm":
         pads = tuple(((s + k - 2) // 2,) * 2 for k, s in zip(taps, strides, strict=True))
         return FilledPads(pads, "reflect")

@@ -101,7 +101,7 @@ def global_log_sum_exp(x: Array, *, r: float | Array) -> Array:
       UserError: r of 0 or below.
     """
     if isinstance(r, float | int) and r <= 0:
-        raise UserError(f"log_sum_exp: r={r} is not above 0; for example r=10.0")
+        raise UserError(f"log_sum_exp: r={r} is not positive; use e.g. r=10.0")
     flat = _positions(x)
     largest = jax.lax.stop_gradient(flat.max(1))
     mean = jnp.exp(r * (flat - largest[:, None])).mean(1)
@@ -188,7 +188,7 @@ def sim_pool(
       UserError: gamma of 0 or below.
     """
     if gamma is not None and gamma <= 0:
-        raise UserError(f"sim_pool: gamma={gamma} is not above 0; use for instance gamma=2.0")
+        raise UserError(f"sim_pool: gamma={gamma} is not positive; use e.g. gamma=2.0")
     q = _positions(x).mean(1, keepdims=True) @ query_kernel
     k, v = _positions(keys) @ key_kernel, _positions(values)
     if gamma is not None:

@@ -77,7 +77,7 @@ def tree_pool(
     """
     if len(leaves) & (len(leaves) - 1) or not leaves or len(gates) != len(leaves) - 1:
         raise UserError(
-            f"tree: {len(leaves)} leaves and {len(gates)} gates make no binary tree; "
+            f"tree: {len(leaves)} leaves and {len(gates)} gates do not form a binary tree; "
             "use 2, 4 or 8 leaves and one gate fewer"
         )
     level = [_filtered(x, leaf, strides, padding) for leaf in leaves]

@@ -66,7 +66,7 @@ def per_axis(value: Size, ndim: int, name: str) -> tuple[int, ...]:
     """
     values = (value,) * ndim if isinstance(value, int) else tuple(value)
     if len(values) != ndim or min(values) < 1:
-        raise UserError(f"{name}: {value} does not fit {ndim} spatial axes; use numbers from 1 up")
+        raise UserError(f"{name}: {value} does not fit {ndim} spatial axes; use positive integers")
     return values
 
 
@@ -101,7 +101,7 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
         if len(pads) != len(spatial) or min(map(min, pads)) < 0:
             raise UserError(
                 f"padding: {padding} does not fit {len(spatial)} spatial axes; "
-                "give (before, after) for each, not negative"
+                "give a non-negative (before, after) for each"
             )
     for n, k, (before, after) in zip(spatial, size, pads, strict=True):
         if k > n + before + after:
@@ -145,7 +145,7 @@ def make_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Window
         k <= max(pads) for k, pads in zip(found.size, found.pads, strict=True)
     ):
         raise UserError(
-            f"padding: {found.pads} is as large as the window {found.size}, so that some windows "
-            "hold nothing of the input; use less padding"
+            f"padding: {found.pads} is as large as the window {found.size}, so some windows "
+            "contain only padding; use less padding"
         )
     return found

@@ -170,7 +170,7 @@ def phase_weights(logits: Array, key: Array | None, temperature: float = 1.0) ->
       UserError: a temperature of 0 or below.
     """
     if isinstance(temperature, float | int) and temperature <= 0:
-        raise UserError(f"lps: temperature={temperature} is not above 0; use for instance 1.0")
+        raise UserError(f"lps: temperature={temperature} is not positive; use e.g. 1.0")
     logits = widened(logits)
     if key is None:
         return jax.nn.one_hot(jnp.argmax(logits, axis=-1), logits.shape[-1], dtype=logits.dtype)

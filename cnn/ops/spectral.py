@@ -121,7 +121,7 @@ def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.
       UserError: smoothness <= 0, or a stride of other shape.
     """
     if smoothness <= 0:
-        raise UserError(f"smoothness: must be above 0, not {smoothness}")
+        raise UserError(f"smoothness: must be positive, not {smoothness}")
     ndim = x.ndim - 2
     if jnp.shape(stride) not in ((), (ndim,)):
         raise UserError(

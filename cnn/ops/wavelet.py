@@ -48,7 +48,7 @@ def wavelet_pool(x: Array, strides: Size, *, wavelet: str = "haar") -> Array:
     y = widened(x)
     for axis, stride in enumerate(per_axis(strides, x.ndim - 2, "strides"), start=1):
         if stride & (stride - 1):
-            raise UserError(f"strides: {strides} of wavelet pooling; use powers of 2")
+            raise UserError(f"strides: {strides} do not suit wavelet pooling; use powers of 2")
         for _ in range(stride.bit_length() - 1):
             y = _halve(y, axis, _LOW_PASS[wavelet])
     return y.astype(x.dtype)

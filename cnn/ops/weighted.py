@@ -124,7 +124,7 @@ def gem_pool(
 def check_power(p: float | Array, name: str) -> None:
     """Raises a `UserError` for a number p of 0 or below; a learned p cannot be looked at."""
     if isinstance(p, float | int) and p <= 0:
-        raise UserError(f"{name}: p={p} is not above 0; use for instance p=3.0")
+        raise UserError(f"{name}: p={p} is not positive; use e.g. p=3.0")
 
 
 def _power_sum(x: Array, window: Window, p: float | Array) -> tuple[Array, Array]:

@@ -39,7 +39,7 @@ def _rows(options) -> list[dict]:
     if options.command == "list":
         runs = [summarize_run(path) for path in find_runs(options.folders)]
         if not runs:
-            raise UserError(f"there is no run in {', '.join(options.folders)}")
+            raise UserError(f"no runs found in {', '.join(options.folders)}")
         for name in options.field:
             if name not in runs[0].fields:
                 near = did_you_mean(name, runs[0].fields).split("allowed")[0]

@@ -92,7 +92,7 @@ def keeps_average(config: ConfigDict) -> bool:
     decay, free = config.train.ema_decay, config.optimizer.schedule_free
     if decay and free:
         raise UserError(
-            f"train.ema_decay: {decay} beside optimizer.schedule_free={free}, which evaluates an "
+            f"train.ema_decay: {decay} conflicts with optimizer.schedule_free={free}, which has an "
             "average of its own; leave one of them out"
         )
     return bool(decay or free)
@@ -258,7 +258,7 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
     config, dataset = evaluator.config, evaluator.dataset
     if config.train.remat and config.model.temporal_head:
         raise UserError(
-            "train.remat: saves nothing with model.temporal_head, which makes one block of the "
+            "train.remat: saves nothing with model.temporal_head, which is one block for the "
             "whole network; leave it out"
         )
     return Recipe(

@@ -119,7 +119,7 @@ class Channel:
         said = self._wait_for(lambda: self._complete(now)) or {0: (name, value)}
         if len({point for point, _ in said.values()}) > 1:
             points = ", ".join(f"host {i} at '{said[i][0]}'" for i in sorted(said))
-            raise UserError(f"the hosts are not at the same point ({points}); is --workdir shared?")
+            raise UserError(f"the hosts are at different points ({points}); is --workdir shared?")
         values = [said[i][1] for i in sorted(said)]
         self._tell_all({"round": now, "values": values})
         return values
@@ -309,7 +309,7 @@ def _connect(host: str, port: int, wait: float) -> Link:
             time.sleep(min(0.2, left))
     raise UserError(
         f"--hosts: could not connect to host 0 at {host}:{port} within {wait:g} seconds "
-        f"({reason}); see whether it runs there, and whether the address is right"
+        f"({reason}); check that it runs there and that the address is right"
     )
 
 
@@ -355,7 +355,7 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         raise UserError(
             f"--hosts: host 0 cannot listen on port {port} ({error.strerror}); give another port, "
-            "or see whether two processes were started as host 0"
+            "or check whether two processes were started as host 0"
         ) from error
 
 

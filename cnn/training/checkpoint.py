@@ -165,11 +165,11 @@ class Checkpoints:
             said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
             if said is None or said != _digest_meta(step, meta):
                 raise DamagedCheckpointError(
-                    f"step {step}: what stands beside its values differs from what was saved"
+                    f"step {step}: its metadata differs from what was saved"
                 )
             if meta.get("sha256_form") != content.FORM:
                 raise DamagedCheckpointError(
-                    f"step {step}: it is of another version of this code, whose commit reads it"
+                    f"step {step}: another version of this code wrote it; use that commit"
                 )
             self._metas[step] = meta
         return self._metas[step]
@@ -206,7 +206,7 @@ class Checkpoints:
         if damaged and not found:
             raise UserError(
                 f"{self.directory}: no checkpoint can be read ({'; '.join(sentences)}); "
-                "restore the folder from a copy, or remove the run folder to start again"
+                "restore the folder from a copy, or remove the run folder to start over"
             )
         # A later step left in place would make Orbax refuse to save the steps before it.
         self._move({step: free_name(self.directory / f"damaged-{step}") for step in damaged})
@@ -249,7 +249,7 @@ class Checkpoints:
         which = "the last checkpoint" if step is None else f"the checkpoint of step {step}"
         return UserError(
             f"{self.directory}: {which} could not be saved ({_short(reason)}); "
-            f"earlier ones are good: {self.steps() or 'none'}; make room and start again"
+            f"earlier ones are good: {self.steps() or 'none'}; free some space and run it again"
         )
 
 
@@ -290,7 +290,7 @@ def _check_finite(parts: dict[str, Any], step: int) -> None:
 
 def _check_values(step: int, parts: dict[str, Any], meta: dict[str, Any]) -> None:
     if content.checksums(parts) != {name: meta["sha256"].get(name) for name in parts}:
-        raise DamagedCheckpointError(f"step {step}: its values differ from those saved")
+        raise DamagedCheckpointError(f"step {step}: its values differ from those that were saved")
 
 
 def _digest_meta(step: int, meta: Any) -> str:

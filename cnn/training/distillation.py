@@ -86,7 +86,7 @@ def make_teacher(config: ConfigDict, dataset: Dataset) -> Teacher | None:
     scale, shift = _renormalised(dataset, stored.mean, stored.std)
     if scale and config.data.signal == "sound":
         raise UserError(
-            f"{_FIELD}: {distillation.teacher} was trained on features with another mean and "
+            f"{_FIELD}: {distillation.teacher} was trained on features with a different mean and "
             "standard deviation; give the student its data.mean and data.std"
         )
     tensors = tensors_of(stored)
@@ -110,12 +110,12 @@ def _check(theirs: ConfigDict, classes: int, config: ConfigDict, dataset: Datase
     if theirs.data.signal != config.data.signal:
         raise UserError(
             f"{_FIELD}: {config.distillation.teacher} was trained on data.signal="
-            f"{theirs.data.signal}, the student on {config.data.signal}; choose a run on the same"
+            f"{theirs.data.signal}, the student on {config.data.signal}; choose one on the same"
         )
     if classes != dataset.num_classes:
         raise UserError(
-            f"{_FIELD}: {config.distillation.teacher} knows {classes} classes, the student's data "
-            f"have {dataset.num_classes}; choose a run on the same classes"
+            f"{_FIELD}: {config.distillation.teacher} has {classes} classes, the student's data "
+            f"has {dataset.num_classes}; choose a run on the same classes"
         )
 
 

@@ -75,7 +75,7 @@ def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
         address, count, index = match[1], int(match[2]), int(match[3])
         if index >= count or int(address.rpartition(":")[2]) > 65535:
             raise UserError(
-                f"--hosts: '{hosts}': ports end at 65535, and hosts are counted from 0, so that "
+                f"--hosts: '{hosts}': ports go up to 65535, and hosts count from 0, so "
                 f"the last of {count} is {count - 1}"
             )
         return address, count, index, None
@@ -86,7 +86,7 @@ def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
     found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 120)
     if None in found[:3]:
         raise UserError(
-            "--hosts: auto finds no Slurm, Open MPI, Kubernetes or TPU pod here; give "
+            "--hosts: auto found no Slurm, Open MPI, Kubernetes or TPU pod here; give "
             "ADDRESS:PORT,COUNT,INDEX"
         )
     return found

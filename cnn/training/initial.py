@@ -104,8 +104,8 @@ def _of_file(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, A
     shapes = {tuple(name.split("/")): leaf.shape for name, leaf in wanted.items()}
     if config.init_inflation != "none":
         raise UserError(
-            f"init_inflation: {config.init_from} is a file; make a run folder of the network of "
-            "images first, by python -m cnn.weights import, and start from that"
+            f"init_inflation: {config.init_from} is a file; import the image network into a run "
+            "folder first (python -m cnn.weights import), and start from that"
         )
     imported = bring(
         Request(
@@ -196,9 +196,9 @@ def _check(
         if names
     ]
     clips = [models.MODELS[c.model.name].clips for c in (stored.config, config)]
-    hint = "; init_inflation=mean or centre makes clips' kernels of images'"
+    hint = "; init_inflation=mean or centre inflates kernels of images to clips"
     raise UserError(
-        f"init_from: {config.init_from} holds another network ({stored.config.model.name}) than "
+        f"init_from: {config.init_from} has a network ({stored.config.model.name}) that is not "
         f"model.name={config.model.name}: {'; '.join(said)}"
         f"{hint if clips == [False, True] and config.init_inflation == 'none' else ''}"
     )

@@ -55,7 +55,7 @@ def check_memory(state: Any, copies: int = 1) -> None:
     if free is not None and need > free:
         raise OutOfMemoryError(
             "Out of memory: parameters, gradients, averages and optimizer state take "
-            f"{_gib(need)}, and {_gib(free)} are free; use a smaller network"
+            f"{_gib(need)}, but {_gib(free)} are free; use a smaller network"
         )
 
 

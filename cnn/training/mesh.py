@@ -44,7 +44,7 @@ def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
     available = jax.devices()
     if devices > len(available):
         raise UserError(
-            f"mesh.devices: {devices} devices are asked for, but there are {len(available)}; "
+            f"mesh.devices: {devices} devices are requested, but {len(available)} are available; "
             f"set it to 0 (all) or at most {len(available)}"
         )
     if not devices and available[0].platform == "cpu" and jax.process_count() == 1:
@@ -66,8 +66,8 @@ def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
         return Mesh(chosen, (DATA_AXIS,), axis_types=(AxisType.Auto,))
     if chosen.size % fsdp:
         raise UserError(
-            f"mesh.fsdp: {chosen.size} devices cannot be taken {fsdp} at a time; set it to a "
-            "number that divides them, or mesh.devices to a multiple"
+            f"mesh.fsdp: {fsdp} does not divide the {chosen.size} devices; set it to a "
+            "divisor, or mesh.devices to a multiple"
         )
     axes = DATA_AXIS, FSDP_AXIS
     return Mesh(chosen.reshape(-1, fsdp), axes, axis_types=(AxisType.Auto,) * 2)

@@ -81,8 +81,8 @@ def _check_no_momentum(optimizer: ConfigDict) -> None:
     for name in ("momentum", "beta1"):
         if name in reads and optimizer[name]:
             raise UserError(
-                f"optimizer.schedule_free: takes the place of optimizer.{name}, which is "
-                f"{optimizer[name]}; set that to 0"
+                f"optimizer.schedule_free: replaces optimizer.{name}, which is "
+                f"{optimizer[name]}; set it to 0"
             )
 
 
@@ -196,8 +196,8 @@ def _labels(groups: Sequence[Group], params: Any) -> Any:
         if str(i) not in taken:
             paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(params)]
             raise UserError(
-                f"optimizer.groups: no parameter is left for '{group.pattern.pattern}'; they are "
-                f"called {', '.join(map(_name, paths[:6]))}, ..."
+                f"optimizer.groups: no other parameter matches '{group.pattern.pattern}'; names "
+                f"are {', '.join(map(_name, paths[:6]))}, ..."
             )
     return labels
 

@@ -83,8 +83,8 @@ def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int
     if batch_size % unit:
         near = max(1, round(batch_size / unit)) * unit
         raise UserError(
-            f"train.batch_size: {batch_size} cannot be divided over {devices} devices x "
-            f"{accumulation} micro-batches; the nearest size that can is {near}"
+            f"train.batch_size: {batch_size} is not divisible by {devices} devices x "
+            f"{accumulation} micro-batches; the nearest valid size is {near}"
         )
 
 
@@ -94,7 +94,7 @@ def _check_sizes(augment: ConfigDict, plan: TrainingPlan) -> None:
     if len(boundaries) != needed or any(a >= b for a, b in pairwise(edges)):
         raise UserError(
             f"augment.size_boundaries: {tuple(augment.size_boundaries)} are steps {boundaries}; "
-            f"{len(augment.sizes)} sizes need {needed}, which increase and lie before the end "
+            f"{len(augment.sizes)} sizes need {needed}, increasing and before the last step "
             f"({plan.total_steps})"
         )
 
@@ -107,7 +107,7 @@ def _check_schedule(config: ConfigDict, plan: TrainingPlan) -> None:
             f"whole training is {total}; use at most {total - 1} steps"
         )
     if config.schedule.name == "one_cycle" and plan.warmup_steps == 0:
-        raise UserError("schedule.warmup: one_cycle needs a rise; set it, for example, to '30%'")
+        raise UserError("schedule.warmup: one_cycle needs a warm-up; set it, for example, to '30%'")
     if config.schedule.name == "step" and not plan.boundaries:
         raise UserError("schedule.boundaries: step needs at least one; for example ('50%', '75%')")
     edges = (plan.warmup_steps, *plan.boundaries, total)

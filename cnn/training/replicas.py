@@ -89,7 +89,7 @@ def _ended(folder: RunFolder, config: ConfigDict) -> Ending | None:
 
 def _check_alike(configs: Sequence[ConfigDict]) -> None:
     if configs[0].train.flip_bit:
-        raise UserError("train.flip_bit: replicas begin together; train each run alone")
+        raise UserError("train.flip_bit: does not work with replicas; train each run alone")
     for config in configs[1:]:
         for difference in differences(configs[0], config):
             if not difference.startswith(("seed:", "seeds.")):

@@ -71,7 +71,7 @@ class RunFolder:
         for name in ("mean", "std"):
             if not all(is_kind(value, float) for value in record["resolved"][name]):
                 raise UserError(
-                    f"{self.config_file}: the field 'resolved.{name}' holds no numbers; "
+                    f"{self.config_file}: the field 'resolved.{name}' is not numeric; "
                     "restore the file from a copy"
                 )
         if "example" in record["resolved"]:
@@ -114,7 +114,7 @@ class RunFolder:
         if self.weights_file.is_file():
             raise UserError(
                 f"--workdir: {self.path} holds imported weights, which are not trained in place; "
-                f"choose another folder, and --config.init_from={self.path}"
+                f"choose another folder and set --config.init_from={self.path}"
             )
         if self.config_file.is_file():
             differing = differences(self.config(), config)
@@ -125,7 +125,7 @@ class RunFolder:
                 )
         elif self.path.exists() and (not self.path.is_dir() or self._holds_something_else()):
             raise UserError(
-                f"--workdir: {self.path} is not empty and holds no run; choose another folder"
+                f"--workdir: {self.path} is not empty and not a run folder; choose another one"
             )
 
     def _holds_something_else(self) -> bool:
@@ -223,4 +223,4 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the folder {path} cannot be made: {describe(error)}") from error
+        raise UserError(f"the folder {path} cannot be created: {describe(error)}") from error

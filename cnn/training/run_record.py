@@ -125,8 +125,8 @@ class RunRecord:
         strangers = [str(host) for host, owner in enumerate(seen) if owner != seen[0]]
         if strangers:
             raise UserError(
-                f"--workdir: {self._folder.path} of host 0 is not what host {', '.join(strangers)} "
-                "sees there; give a folder on a file system that all hosts share"
+                f"--workdir: {self._folder.path} is another folder on host {', '.join(strangers)}; "
+                "use a folder on a file system that all hosts share"
             )
 
     def _introduce(self) -> None:
@@ -143,7 +143,7 @@ class RunRecord:
         for host, identity in enumerate(identities):
             if differing := identity_differences(identities[0], identity):
                 raise UserError(
-                    f"--hosts: host 0 and host {host} have other data: {'; '.join(differing)}"
+                    f"--hosts: host 0 and host {host} have different data: {'; '.join(differing)}"
                 )
         if not self._folder.config_file.is_file():
             return
@@ -162,16 +162,16 @@ class RunRecord:
         strangers = [str(host) for host, one in enumerate(contents) if one != contents[0]]
         if strangers:
             raise UserError(
-                f"{place} holds other weights on host "
-                f"{', '.join(strangers)} than on host 0; give them one file system"
+                f"{place} holds different weights on host "
+                f"{', '.join(strangers)} than on host 0; use a shared file system"
             )
         if not self._folder.config_file.is_file():
             return
         stored = self._folder.record()["resolved"].get(_KEPT_AS[field], {}).get("sha256", "")
         if stored and stored != source.content:
             raise UserError(
-                f"{place} holds other weights ({source.content}) "
-                f"than the run in {self._folder.path} began with ({stored}); restore them, or "
+                f"{place} holds different weights ({source.content}) "
+                f"than the run in {self._folder.path} began with ({stored}); restore them or "
                 "choose another folder"
             )
 
@@ -190,7 +190,7 @@ class RunRecord:
         """
         found, damaged = self._checkpoints.restore_newest(like)
         for sentence in damaged:
-            self._display.say(f"a damaged checkpoint was put aside: {sentence}")
+            self._display.say(f"a damaged checkpoint was moved aside: {sentence}")
         # Only now: what is damaged is no longer there to be the best.
         self._best = self._checkpoints.best()
         state, start = None, 0
@@ -341,7 +341,7 @@ def _best_metric(config: ConfigDict, dataset: Dataset) -> Metric:
     metric = METRICS[config.checkpoint.best_metric]
     if metric == TOP5_ACCURACY and dataset.num_classes <= 5:
         raise UserError(
-            f"checkpoint.best_metric: {metric.name} is measured with more than five classes, and "
+            f"checkpoint.best_metric: {metric.name} needs more than five classes, but "
             f"there are {dataset.num_classes}; use accuracy or loss"
         )
     return metric

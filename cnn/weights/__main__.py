@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         return
     if command == "export":
         if overrides:
-            raise UserError(f"--config.{overrides[0]}: an export takes the config of the run")
+            raise UserError(f"--config.{overrides[0]}: an export uses the run's config; remove it")
         _export(rest[1:])
         return
     _import(rest[1:], tuple(overrides))
@@ -64,7 +64,7 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     if not given.list and not (given.model and given.workdir):
         raise UserError("--model, --workdir: give both, or --list to see what the file holds")
     if (given.head == "new") != bool(given.classes):
-        raise UserError("--classes: --head=new needs the number of classes, and nothing else does")
+        raise UserError("--classes: required with --head=new, and only then")
 
     from cnn.foreign.imported import Request
     from cnn.weights import start

@@ -39,12 +39,12 @@ def class_names(
     names = _read(file)
     if len(names) != num_classes:
         raise UserError(
-            f"--class-names: {file} has {len(names)} names, and the network {num_classes} outputs"
+            f"--class-names: {file} has {len(names)} names, but the network {num_classes} outputs"
         )
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise UserError(
-            f"--class-names: {file} has '{doubled}' twice; tell them apart as the data does"
+            f"--class-names: {file} has '{doubled}' twice; make them distinct, as in the data"
         )
     if imagenet:
         _check_order(file, names, wnids)
@@ -61,8 +61,8 @@ def _check_order(file: str, names: Sequence[str], wnids: Sequence[str]) -> None:
         )
     if not _WNID.fullmatch(names[0]) and _is_alphabetical(names):
         raise UserError(
-            f"--class-names: {file} is in alphabetical order, and these weights have {order}; list "
-            "the names in that"
+            f"--class-names: {file} is in alphabetical order, but these weights use {order}; list "
+            "the names in that order"
         )
 
 

@@ -55,7 +55,7 @@ def export(
     layout = LAYOUTS.look_up(layout_name, "--layout")
     if not layout.exports:
         allowed = ", ".join(name for name, entry in LAYOUTS.items() if entry.exports)
-        raise UserError(f"--layout: '{layout_name}' is read only; written are {allowed}")
+        raise UserError(f"--layout: '{layout_name}' can be imported only; allowed: {allowed}")
     counterpart = layout.counterpart(config.model.name)
     tensors = {
         tuple(key.key for key in path): np.asarray(leaf)

@@ -33,7 +33,7 @@ def check(imported: Imported, file: str, tolerance: float = TOLERANCE) -> float:
     missing = {"inputs", "logits"} - set(tensors)
     if missing:
         names = ", ".join(sorted(missing))
-        raise UserError(f"--check: {file} has no {names}; it needs inputs and logits")
+        raise UserError(f"--check: {file} has no {names}; it must contain inputs and logits")
     x, wanted = _channels_last(tensors["inputs"], file), tensors["logits"].astype(np.float32)
     if wanted.shape != (len(x), imported.candidate.num_classes):
         shape = (len(x), imported.candidate.num_classes)
@@ -42,7 +42,7 @@ def check(imported: Imported, file: str, tolerance: float = TOLERANCE) -> float:
         data = imported.candidate.config.data
         if not (data.mean and data.std):
             raise UserError(
-                f"--check: {file} holds pixels, and the layout sets no normalisation; give "
+                f"--check: {file} holds pixels, but the layout sets no normalisation; set "
                 "--config.data.mean and --config.data.std"
             )
         x = np.asarray(normalize(x, data.mean, data.std))

@@ -28,8 +28,8 @@ def import_weights(
     data = imported.candidate.config.data
     if not (data.mean and data.std):
         raise UserError(
-            "--config.data.mean, --config.data.std: the layout does not know what the weights' "
-            "input is normalised with; give both, of pixels in [0, 1]"
+            "--config.data.mean, --config.data.std: the layout does not record how the weights' "
+            "input is normalised; set both, for pixels in [0, 1]"
         )
     names = _class_names(imported, class_file)
     for line in _report(imported):
@@ -37,7 +37,7 @@ def import_weights(
     if names:
         print(f"outputs are the classes {names[0]}, {names[1]}, ... {names[-1]}")
     else:
-        print("the names of the classes are not known: labels are the places of the outputs")
+        print("class names are unknown: labels are the indices of the outputs")
     checked = None
     if check:
         checked = reference.check(imported, check, tolerance or reference.TOLERANCE)

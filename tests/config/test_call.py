@@ -48,8 +48,8 @@ def measure(
     ("options", "words"),
     [
         ({"image": 3}, "did you mean 'images'"),
-        ({"images": 1.5}, "1.5 is not a whole number"),
-        ({"images": True}, "True is not a whole number"),
+        ({"images": 1.5}, "1.5 is not an integer"),
+        ({"images": True}, "True is not an integer"),
         ({"images": -1}, r"allowed: \[0, "),
         ({"parts": 0}, r"allowed: \[1, "),
         ({"all": -1}, r"allowed: \[0, "),

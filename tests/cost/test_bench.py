@@ -47,7 +47,7 @@ def test_both_placements_are_timed_and_written(tmp_path):
     [
         (["--config=configs/bse.py"], "did you mean"),
         (["--config=configs/base.py", "--steps=-1"], "--steps: -1 is too few; use 0"),
-        (["--config=configs/base.py", "--out=no/such/folder/x"], "there is no folder"),
+        (["--config=configs/base.py", "--out=no/such/folder/x"], "does not exist; create it"),
         (["--config=configs/base.py", "--config.data.placment=device"], "data.placement"),
         ([], "--config"),
     ],

@@ -152,9 +152,9 @@ def test_images_that_are_not_here_are_stood_in_for():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--per-chip=-1",), "--per-chip: give a positive number"),
-        (("--per-chip=8", "--fit"), "--per-chip: give a positive number"),
-        (("--out=nowhere/x.json",), "--out: there is no folder for 'nowhere/x.json'"),
+        (("--per-chip=-1",), "--per-chip: use a positive number"),
+        (("--per-chip=8", "--fit"), "--per-chip: use a positive number"),
+        (("--out=nowhere/x.json",), "--out: the folder of 'nowhere/x.json' does not exist"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(arguments, said):
@@ -167,7 +167,7 @@ def test_mistakes_are_told_in_a_sentence(arguments, said):
 def test_a_batch_that_chips_cannot_share_is_refused():
     place = SimpleNamespace(name="v5e:2x4", mesh=SimpleNamespace(size=8))
     assert _share(1024, place) == 128
-    with pytest.raises(UserError, match="1020 cannot be divided over the 8 chips of v5e:2x4"):
+    with pytest.raises(UserError, match="1020 is not divisible by the 8 chips of v5e:2x4"):
         _share(1020, place)
 
 

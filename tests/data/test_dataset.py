@@ -218,7 +218,7 @@ def test_a_ready_made_validation_split(trained, tmp_path):
     only = open_dataset(trained, splits=("validation",))
     assert (only.train, len(only.validation)) == (None, 4)
     trained.validation = "10%"
-    with pytest.raises(UserError, match=r"data\.validation: '10%' would be carved .* leave one"):
+    with pytest.raises(UserError, match=r"data\.validation: '10%' would be held out .* only one"):
         open_dataset(trained)
     trained.validation, trained.validation_split = "0%", "vla"
     with pytest.raises(UserError, match=r"data\.validation_split: .*/vla is not a folder"):
@@ -229,7 +229,7 @@ def test_one_class_is_refused_with_what_was_seen(data, tmp_path):
     data.source, data.path = "folder", str(tmp_path)
     folders(tmp_path / "train" / "images", a=2, b=2)
     folders(tmp_path / "test" / "images", a=2, b=2)
-    with pytest.raises(UserError, match=r"train holds one folder only, 'images' \(in it a, b\)"):
+    with pytest.raises(UserError, match=r"contains only one folder, 'images' \(with a, b in"):
         open_dataset(data)
 
 
@@ -250,7 +250,7 @@ def test_names_of_classes_that_cannot_be_printed(data, tmp_path):
     data.source, data.path = "folder", str(tmp_path)
     folders(tmp_path / "train", a=1)
     os.mkdir(os.fsencode(tmp_path / "train") + b"/caf\xe9")
-    with pytest.raises(UserError, match=r"train/caf\\xe9: the name of a class has to be UTF-8"):
+    with pytest.raises(UserError, match=r"train/caf\\xe9: class names must be UTF-8"):
         open_dataset(data)
 
 

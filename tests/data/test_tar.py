@@ -62,7 +62,7 @@ def test_names_of_classes_come_from_a_list_or_from_folders(shards, tmp_path):
     dataset = open_dataset(shards)
     assert (dataset.class_names, len(dataset.train), len(dataset.test)) == (("n1", "n2"), 2, 2)
     put(tmp_path / "set" / "train" / "1.tar", {"c.png": png})
-    with pytest.raises(UserError, match=r"1\.tar/c\.png: has neither a \.cls file beside it nor"):
+    with pytest.raises(UserError, match=r"1\.tar/c\.png: has no \.cls file and is not"):
         open_dataset(shards)
 
 
@@ -85,9 +85,9 @@ def test_broken_shards_and_images(shards, tmp_path):
     path.write_bytes(whole[:2000])
     with pytest.raises(UserError, match=r"train-1\.tar: has become shorter"):
         train.read(np.arange(18))
-    with pytest.raises(UserError, match=r"train-1\.tar: is cut short"):
+    with pytest.raises(UserError, match=r"train-1\.tar: is truncated"):
         open_dataset(shards)
     for other in (tmp_path / "set").iterdir():
         other.unlink()
-    with pytest.raises(UserError, match=r"data\.path: .*/set holds no shards; name them <split>-"):
+    with pytest.raises(UserError, match=r"data\.path: .*/set contains no shards; name them"):
         open_dataset(shards)

@@ -196,10 +196,10 @@ def test_without_augmentation_training_sees_what_evaluation_sees(videos):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("bad.mp4", b"no video", r"bad\.mp4: not a video that OpenCV can decode: broken, or of an"),
+        ("bad.mp4", b"no video", r"bad\.mp4: not a video that OpenCV can decode \(broken, or an"),
         ("bad.gif", b"GIF89a", r"bad\.gif: not a readable GIF"),
-        ("bad.txt", b"text", r"bad\.txt: not a folder of frames, and not named \.gif, \.mp4"),
-        ("bad", None, r"a/bad: holds no frames"),
+        ("bad.txt", b"text", r"bad\.txt: neither a folder of frames nor named \.gif, \.mp4"),
+        ("bad", None, r"a/bad: contains no frames"),
         ("bad/0.png", b"no image", r"bad/0\.png: not a readable image"),
     ],
 )

@@ -214,7 +214,7 @@ def test_reads_published_files(tmp_path):
     with pytest.raises(UserError, match=r"gaussian_noise\.npy holds \(20, 8, 8, 3\)"):
         open_cifar_c(str(tmp_path), (16, 16, 3))
     (tmp_path / "snow.npy").unlink()
-    with pytest.raises(UserError, match=r"lacks snow\.npy; give the folder"):
+    with pytest.raises(UserError, match=r"is missing snow\.npy; give the folder"):
         open_cifar_c(str(tmp_path), (8, 8, 3))
 
 

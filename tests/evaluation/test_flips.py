@@ -30,7 +30,7 @@ def test_shares_counted_by_hand():
 
 
 def test_runs_about_other_examples_are_refused():
-    with pytest.raises(UserError, match="different examples"):
+    with pytest.raises(UserError, match="different test examples"):
         prediction_flips(outcomes([0], [0]), outcomes([0], [1]))
 
 

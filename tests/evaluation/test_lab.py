@@ -99,7 +99,7 @@ def test_corruption(run):
 
 
 def test_corruption_of_a_folder_without_the_files(run, tmp_path):
-    with pytest.raises(UserError, match=r"lacks gaussian_noise\.npy"):
+    with pytest.raises(UserError, match=r"is missing gaussian_noise\.npy"):
         measured(run, "corruption", (f"evaluation.cifar_c={tmp_path}",))
 
 

@@ -74,5 +74,5 @@ def test_a_folder_of_class_folders_is_a_test_set(workdir, tmp_path):
 def test_classes_that_the_network_does_not_know_are_refused(workdir, tmp_path):
     file, fields = arrays(tmp_path / "strange.npz", ("test",), 2)
     np.savez(file, class_names=np.array(["bee", "eel"]), **fields)
-    with pytest.raises(UserError, match="'eel' is none of them"):
+    with pytest.raises(UserError, match="'eel' is not among these"):
         open_run(str(workdir), overrides=(f"data.path={file}",)).split("test")

@@ -73,7 +73,7 @@ def test_features_are_what_the_classifier_sees(workdir):
     head = run.variables["params"]["head"]["classifier"]
     logits = shown.features @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
     np.testing.assert_array_equal(logits.argmax(1), run.outcomes("test")["prediction"])
-    with pytest.raises(UserError, match="a probe learns from the training part"):
+    with pytest.raises(UserError, match="a probe is trained on the training part"):
         pooled_features(run, "train", 20, Progress(workdir))
 
 
@@ -90,5 +90,5 @@ def test_both_are_suites(workdir):
     page = (workdir / "evaluation" / "eval.html").read_text()
     assert "k-nearest neighbours" in page
     assert "Linear probe" in page
-    with pytest.raises(UserError, match="k=500 of 'knn' is more than 62 examples"):
+    with pytest.raises(UserError, match="k=500 of 'knn' exceeds the 62 examples"):
         start(EvaluationRequest((str(workdir),), None, None, "test", "knn(k=500)", None, None, ()))

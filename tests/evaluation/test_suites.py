@@ -237,7 +237,7 @@ def test_all_leaves_out_what_does_not_fit_and_says_so(run, drawing, monkeypatch,
     entries = {"misfit": Suite("", refuse, show), "drawing": suites.SUITES["drawing"]}
     monkeypatch.setattr(suites.SUITES, "_entries", entries)
     start(request(run, suite="all"))
-    assert "misfit is left out: images: too small" in capsys.readouterr().out
+    assert "misfit is skipped: images: too small" in capsys.readouterr().out
     assert result(run, "drawing")["complete"]
     with pytest.raises(UserError, match="too small"):
         start(request(run, suite="misfit"))

@@ -131,7 +131,7 @@ def test_weight_decay_leaves_what_is_no_kernel(name, entry):
         ("maxblur", "unknown operator 'maxblur': did you mean 'max_blur'"),
         ("max(windw=3)", "'max' has no option 'windw'; did you mean 'window'"),
         ("none(window=3)", "'none' has no option 'window'; it has none"),
-        ("max(window='3')", "window of 'max': '3' is not a whole number"),
+        ("max(window='3')", "window of 'max': '3' is not an integer"),
         ("gem(p='x')", "p of 'gem': 'x' is not a number"),
     ],
 )

@@ -61,7 +61,9 @@ def test_a_window_leaves_the_last_positions_out():
     found = jax.jit(lambda x: head.apply(params, x, False))(x)
     np.testing.assert_allclose(found, x[:, :24].mean((1, 2)), rtol=1e-5)
     for window in ("(26, 5)", "(24,)"):
-        with pytest.raises(UserError, match=r"model.head: .* does not fit maps of \(25, 5\)"):
+        with pytest.raises(
+            UserError, match=r"model.head: .* does not fit feature maps of \(25, 5\)"
+        ):
             Head(f"avg(window={window})", 4, Style()).apply(params, x, False)
 
 
@@ -76,8 +78,8 @@ def test_the_scale_is_of_the_logits():
     ("pooling", "message"),
     [
         ("average", "unknown head 'average'"),
-        ("gem(p=0.0)", "p=0.0 is not above 0"),
-        ("lse(r=0.0)", "r=0.0 is not above 0"),
+        ("gem(p=0.0)", "p=0.0 is not positive"),
+        ("lse(r=0.0)", "r=0.0 is not positive"),
         ("attention(heads=3)", "3 heads do not divide 8 channels"),
     ],
 )

@@ -47,5 +47,5 @@ def test_a_run_gives_its_fused_network(tmp_path):
     found = network.apply(variables, run.prepare(images), train=False)
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
     train(tiny_config(*short), tmp_path / "plain", quiet=True)
-    with pytest.raises(UserError, match="plain is no RepVGG"):
+    with pytest.raises(UserError, match="plain has no RepVGG"):
         open_run(tmp_path / "plain").fused()

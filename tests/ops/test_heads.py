@@ -130,9 +130,9 @@ def test_bfloat16_is_pooled_in_float32():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: heads.global_gem(x, p=0.0), "gem: p=0.0 is not above 0"),
-        (lambda x: heads.global_log_sum_exp(x, r=-1.0), "r=-1.0 is not above 0"),
-        (lambda x: heads.sim_pool(x, x, x, x, x, gamma=0.0), "gamma=0.0 is not above 0"),
+        (lambda x: heads.global_gem(x, p=0.0), "gem: p=0.0 is not positive"),
+        (lambda x: heads.global_log_sum_exp(x, r=-1.0), "r=-1.0 is not positive"),
+        (lambda x: heads.sim_pool(x, x, x, x, x, gamma=0.0), "gamma=0.0 is not positive"),
         (lambda x: heads.attention_pool(x, *attention_parameters(6, 4), heads=3), "do not divide"),
         (lambda x: heads.attention_pool(x, *attention_parameters(5, 4), heads=2), "do not fit"),
     ],

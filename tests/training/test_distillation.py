@@ -97,7 +97,7 @@ def test_a_run_is_bound_to_its_teacher(taught, tmp_path):
     (tmp_path / "student" / "result.json").unlink()
     taught.rename(tmp_path / "kept")
     other.rename(taught)
-    with pytest.raises(UserError, match=r"distillation.teacher: .* holds other weights"):
+    with pytest.raises(UserError, match=r"distillation.teacher: .* holds different weights"):
         train(config, tmp_path / "student", quiet=True)
     taught.rename(other)
     (tmp_path / "kept").rename(taught)

@@ -44,6 +44,6 @@ def test_one_element_moves_to_the_float_beside_it():
 
 def test_replicas_are_refused(tmp_path):
     configs = [tiny_config(f"seed={seed}", "train.flip_bit=True") for seed in (0, 1)]
-    with pytest.raises(UserError, match=r"train\.flip_bit: replicas begin together"):
+    with pytest.raises(UserError, match=r"train\.flip_bit: does not work with replicas"):
         train_replicas(configs, [tmp_path / "a", tmp_path / "b"])
     assert not list(tmp_path.iterdir())

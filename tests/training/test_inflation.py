@@ -97,9 +97,12 @@ def test_kernels_are_those_of_i3d(source):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "init_inflation=mean or centre makes clips' kernels of images'"),
-        (("init_inflation=mean", "model.features=4,8"), "another network .* of another shape"),
-        (("init_inflation=mean", "init_from=README.md"), "README.md is a file; make a run folder"),
+        ((), "init_inflation=mean or centre inflates kernels"),
+        (("init_inflation=mean", "model.features=4,8"), "has a network .* of another shape"),
+        (
+            ("init_inflation=mean", "init_from=README.md"),
+            "README.md is a file; import the image network",
+        ),
         (("init_inflation=mean", "init_from="), "init_inflation: has no effect without init_from"),
     ],
 )

@@ -151,7 +151,9 @@ def test_a_run_goes_on_from_the_same_weights_only(source, tmp_path):
     train(tiny_config(*MODEL, "train.duration=1 steps"), str(tmp_path / "other"))
     kept = file.read_bytes()
     exported(tmp_path / "other", file)
-    with pytest.raises(UserError, match=r"init_from: .* holds other weights \(\w+\) than the run"):
+    with pytest.raises(
+        UserError, match=r"init_from: .* holds different weights \(\w+\) than the run"
+    ):
         train(tiny_config(*fields), str(run))
     file.write_bytes(kept)
     assert train(tiny_config(*fields), str(run))["step"] == 6
@@ -195,8 +197,8 @@ def test_arms_of_a_study_start_from_different_weights(source, tmp_path):
     ("overrides", "message"),
     [
         (("data.synthetic_classes=5",), r"has another number of classes .* set init_head=new"),
-        (("model.depths=1,2",), r"holds another network \(resnet20\).* missing"),
-        (("model.features=4,8",), "holds another network .* of another shape"),
+        (("model.depths=1,2",), r"has a network \(resnet20\).* missing"),
+        (("model.features=4,8",), "has a network .* of another shape"),
         (("init_from=README.md",), "README.md is not a weights file of a known format"),
         ((f"init_from={FOREIGN}",), r"is not resnet20 as --layout=.* another shape.* left over"),
         (

@@ -191,7 +191,7 @@ def test_groups_have_their_own_rates_decays_and_optimizers():
         ("head: beta1=0.5", "beta1 has no effect with sgd"),
         ("head: name=sdg", "did you mean 'sgd'"),
         ("(head: rate=1", "not a regular expression"),
-        ("haed: rate=1", "no parameter is left for 'haed'; they are called conv/kernel"),
+        ("haed: rate=1", "no other parameter matches 'haed'; names are conv/kernel"),
     ],
 )
 def test_groups_that_cannot_be_are_refused(group, words):
@@ -317,9 +317,9 @@ def test_schedule_free_is_that_of_optax_and_its_average_is_the_paper_s(name):
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ((), "takes the place of optimizer.momentum, which is 0.9"),
-        (("optimizer.name=adamw",), "takes the place of optimizer.beta1"),
-        (("optimizer.name=prodigy",), "takes the place of optimizer.beta1"),
+        ((), "replaces optimizer.momentum, which is 0.9"),
+        (("optimizer.name=adamw",), "replaces optimizer.beta1"),
+        (("optimizer.name=prodigy",), "replaces optimizer.beta1"),
     ],
 )
 def test_schedule_free_refuses_momentum_beside_it(overrides, words):

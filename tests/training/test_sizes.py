@@ -104,10 +104,10 @@ def test_replicas_see_the_same_sizes(images, tmp_path):
     [
         (("augment.size_boundaries=2 steps,3 steps",), "2 sizes need 1, which increase"),
         (("augment.size_boundaries=9 steps",), r"are steps \(9,\); 2 sizes need 1"),
-        (("data.placement=device",), "cannot be had with .* augment.sizes"),
+        (("data.placement=device",), "cannot be combined with .* augment.sizes"),
         (("model.head=flatten",), r"augment.sizes: plain does not take 8x8 pixels"),
         (("augment.cutout=10",), "augment.cutout: 10 is out of range; images of 8x8"),
-        (("data.source=synthetic", "data.path=", "data.image_size=0"), "are not decoded to a size"),
+        (("data.source=synthetic", "data.path=", "data.image_size=0"), "is not resized"),
     ],
 )
 def test_what_cannot_be_had_is_refused(images, overrides, message):

@@ -53,10 +53,10 @@ def test_a_file_names_the_outputs(tmp_path):
     [
         (
             sorted(f"class {i}" for i in range(1000)),
-            r"alphabetical order, and these weights .*tench",
+            r"alphabetical order, but these weights .*tench",
         ),
         ((*WNIDS[1:], WNIDS[0]), "n01443537 for output 0, which is n01440764"),
-        (WNIDS[:999], "has 999 names, and the network 1000 outputs"),
+        (WNIDS[:999], "has 999 names, but the network 1000 outputs"),
         ((*WNIDS[:999], WNIDS[0]), "has 'n01440764' twice"),
         ('{"0": 3}', "holds neither a name in each line, nor a JSON list"),
     ],
@@ -95,5 +95,5 @@ def test_folders_by_number_are_places_of_the_outputs(tmp_path):
 
 def test_folders_by_name_are_refused(tmp_path):
     """In alphabetical order, which is another: the tench is the first by WNID only."""
-    with pytest.raises(UserError, match=r"'goldfish', 'tench', and the network was trained on"):
+    with pytest.raises(UserError, match=r"'goldfish', 'tench', but the network was trained on"):
         labels(tmp_path, ("tench", "goldfish"))

@@ -100,8 +100,8 @@ def test_what_no_library_has_is_refused_and_nothing_is_written(tmp_path):
         config.model.update(name="resnet18")
     target = tmp_path / "out"
     for layout, name, message in (
-        ("torchvision", "se_resnet18", "no counterpart of 'se_resnet18'"),
-        ("keras", "resnet50_v1", "'keras' is read only"),
+        ("torchvision", "se_resnet18", "no counterpart for 'se_resnet18'"),
+        ("keras", "resnet50_v1", "'keras' can be imported only"),
         ("nothing", "resnet18", "unknown layout 'nothing'"),
     ):
         with config.unlocked():

@@ -170,7 +170,7 @@ def test_a_wrong_architecture_names_the_nearest(tmp_path):
 
 def test_v1_is_no_counterpart_though_its_shapes_are(tmp_path):
     golden = read_golden(FOLDER / "torchvision-resnet50.json")
-    with pytest.raises(UserError, match="it has no counterpart of 'resnet50_v1'"):
+    with pytest.raises(UserError, match="it has no counterpart for 'resnet50_v1'"):
         bring_tensors(
             tmp_path / "w.safetensors", golden.tensors, "resnet50_v1", layout="torchvision"
         )
@@ -280,5 +280,7 @@ def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
     golden = read_golden(FOLDER / "torchvision-resnet18.json")
     file = saved(tmp_path / "w.safetensors", golden.tensors)
     request = Request("resnet18", str(file), overrides=("model.depths=2,1,1,1",))
-    with pytest.raises(UserError, match=r"--layout: is missing: .* fits .*torchvision.*, which"):
+    with pytest.raises(
+        UserError, match=r"--layout: required, because .* fits .*torchvision.*, which"
+    ):
         bring(request)

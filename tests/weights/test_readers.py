@@ -141,7 +141,7 @@ def test_torchscript_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "net.pt", "w") as archive:
         archive.writestr("net/data.pkl", pickle.dumps({}, 2))
         archive.writestr("net/code/__torch__.py", "import os")
-    with pytest.raises(UserError, match="TorchScript holds code"):
+    with pytest.raises(UserError, match="TorchScript has code"):
         read(tmp_path / "net.pt")
 
 
@@ -171,7 +171,7 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path, view):
     with_pickle(tmp_path / "good.pth", rebuilt(0, (2, 2), (2, 1)))
     assert read(tmp_path / "good.pth").tensors["w"].shape == (2, 2)
     with_pickle(tmp_path / "bad.pth", rebuilt(*view))
-    with pytest.raises(UserError, match=r"beyond the 4 elements|is no size"):
+    with pytest.raises(UserError, match=r"beyond the 4 elements|is not a size"):
         read(tmp_path / "bad.pth")
 
 
@@ -204,14 +204,14 @@ def foreign():
     return {
         "text": (b"not weights", "is not a weights file of a known format"),
         "empty": (b"", "is not a weights file"),
-        "zip": (whole.getvalue(), "is a zip archive, but no weights file"),
-        "lfs": (b"version https://git-lfs.github.com/spec/v1\noid", "pointer of Git LFS"),
+        "zip": (whole.getvalue(), "is a zip archive, but not a weights file"),
+        "lfs": (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS pointer"),
         "pickle": (pickle.dumps({"w": [1.0]}, 2), "not one of torch.save"),
         "no tensors": (
             MAGIC + pickle.dumps({"epoch": 3}, 2) + pickle.dumps([], 2),
-            "holds no tensors",
+            "contains no tensors",
         ),
-        "safetensors": (struct.pack("<Q", 100) + b"{" + b"x" * 30, "damaged or cut"),
+        "safetensors": (struct.pack("<Q", 100) + b"{" + b"x" * 30, "damaged or truncated"),
     }
 
 
@@ -236,5 +236,5 @@ def test_a_container_that_holds_itself_ends(tmp_path):
     loop["self"] = loop
     path = tmp_path / "loop.pth"
     path.write_bytes(MAGIC + pickle.dumps(loop, 2) + pickle.dumps([], 2))
-    with pytest.raises(UserError, match="holds no tensors"):
+    with pytest.raises(UserError, match="contains no tensors"):
         read(path)

@@ -62,7 +62,7 @@ def collect_archives(
         if path is None and (given or archive.manual):
             wanted = ", ".join(a.name for a in archives if not a.optional)
             raise UserError(
-                f"--from: {archive.name} is missing; give {wanted} (officially {archive.url})"
+                f"--from: {archive.name} is missing; pass {wanted} (from {archive.url})"
             )
         found[archive.name] = path or _download(archive, downloads / archive.name)
         if path:
@@ -84,7 +84,7 @@ def _verify(archive: Archive, path: Path) -> None:
     size = path.stat().st_size
     if size != archive.size:
         raise UserError(
-            f"{shown(path)}: has {size:,} bytes, and the official {archive.name} has "
+            f"{shown(path)}: has {size:,} bytes, but the official {archive.name} has "
             f"{archive.size:,}; download it again from {archive.url}"
         )
     with _bar(f"checking {archive.name}", size) as advance, path.open("rb") as file:
@@ -94,7 +94,7 @@ def _verify(archive: Archive, path: Path) -> None:
             advance(len(block))
     if digest.hexdigest() != archive.sha256:
         raise UserError(
-            f"{shown(path)}: its SHA-256 is {digest.hexdigest()}, and that of the official "
+            f"{shown(path)}: its SHA-256 is {digest.hexdigest()}, but that of the official "
             f"{archive.name} is {archive.sha256}; download it again from {archive.url}"
         )
 
@@ -111,7 +111,7 @@ def _download(archive: Archive, target: Path) -> Path:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
-            f"{archive.url} cannot be downloaded: {reason}; the same command goes on, or give the "
+            f"{archive.url} could not be downloaded: {reason}; run the command again, or pass the "
             f"file with --from={archive.name}"
         ) from error
     try:

@@ -40,7 +40,7 @@ def own_set(name: str, source: Path) -> PreparedSet:
     names = tuple(sorted({row[2] for row in rows}))
     if len(names) < 2:
         raise UserError(
-            f"--from: {shown(source)} holds the classes {', '.join(names) or 'none'}; two or more "
+            f"--from: {shown(source)} has the classes {', '.join(names) or 'none'}; at least two "
             "are needed"
         )
     kind, feature = _looked_at(rows)
@@ -96,7 +96,7 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
     shapes = set()
     for _, path, _ in rows:
         if path.suffix.lower() not in kinds[kind]:
-            raise UserError(f"{shown(path)}: is not an {kind} file, as {first.name} is; remove it")
+            raise UserError(f"{shown(path)}: is not an {kind} file, but {first.name} is; remove it")
         try:
             shapes.add((_look_at_image if kind == "image" else _look_at_sound)(path))
         except OSError as error:
@@ -105,8 +105,8 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
         rates = {(channels, rate) for _, channels, rate in shapes}
         if len(rates) > 1 or next(iter(rates))[0] != 1:
             raise UserError(
-                "--from: sounds have to be mono and of one rate to be stored so; found (channels, "
-                f"samples per second) {sorted(rates)[:4]}; data.source=folder reads them as is"
+                "--from: sounds must be mono and share one sampling rate; found (channels, "
+                f"samples per second) {sorted(rates)[:4]}; data.source=folder reads them"
             )
         return kind, sound(next(iter(rates))[1])
     sizes = [{shape[i] for shape in shapes} for i in range(3)]

@@ -131,7 +131,7 @@ def write_data_set(prepared: PreparedSet, root: Path) -> dict[str, int]:
     """
     target = root / prepared.folder
     if target.exists():
-        raise UserError(f"{shown(target)}: is there already; remove it to prepare it anew")
+        raise UserError(f"{shown(target)}: already exists; remove it to prepare it again")
     target.parent.mkdir(parents=True, exist_ok=True)
     for left in target.parent.glob(f"{prepared.version}.incomplete*"):
         shutil.rmtree(left)
@@ -190,7 +190,7 @@ def _spill(
         if before[0] == after[0]:
             raise UserError(f"{prepared.name}: two examples of {split} have the same key")
     if not places:
-        raise UserError(f"{prepared.name}: {split} holds no example")
+        raise UserError(f"{prepared.name}: {split} has no examples")
     return places
 
 
@@ -223,8 +223,8 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"{shown(folder)}: {free >> 20:,} MiB are free and {needed >> 20:,} MiB are needed; "
-            "make room, or give another folder with --to"
+            f"{shown(folder)}: {free >> 20:,} MiB are free but {needed >> 20:,} MiB are needed; "
+            "free some space, or choose another folder with --to"
         )
 
 

@@ -45,7 +45,7 @@ class ImageCodec(Codec):
           UserError: it is broken, or no image that can be read.
         """
         if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{shown(path)}: not named {', '.join(IMAGE_SUFFIXES)}")
+            raise UserError(f"{shown(path)}: the name does not end in {', '.join(IMAGE_SUFFIXES)}")
         with path.open("rb") as file:
             shape = look_at_image(file, shown(path))
         if thorough:

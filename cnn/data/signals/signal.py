@@ -96,7 +96,7 @@ class Codec(ABC):
         Raises:
           UserError: it is broken, or such examples are files of their own.
         """
-        raise UserError(f"{where}: {self.feature.lower()}s are not read from within other files")
+        raise UserError(f"{where}: {self.feature.lower()}s cannot be read from inside other files")
 
     def refused(self, shape: StoredShape) -> str:
         """Returns why the config does not take an example of such a shape, or ""."""
@@ -181,7 +181,7 @@ class Signal(ABC):
         Raises:
           UserError: there is one view of these examples.
         """
-        raise UserError(f"evaluation.views: there is one view of each example, not {count}")
+        raise UserError(f"evaluation.views: each example has one view, not {count}")
 
 
 @dataclass(frozen=True)

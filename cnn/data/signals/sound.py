@@ -42,7 +42,7 @@ class SoundCodec(Codec):
     def look_at(self, path: Path, thorough: bool) -> FileInfo:
         """Decodes all of the file, whether thorough or not: headers hide most damage."""
         if path.suffix.lower() not in _SUFFIXES:
-            raise UserError(f"{shown(path)}: not named {', '.join(_SUFFIXES)}")
+            raise UserError(f"{shown(path)}: the name does not end in {', '.join(_SUFFIXES)}")
         return self.look_at_content(path.read_bytes(), shown(path), thorough)
 
     def look_at_content(self, content: bytes, where: str, thorough: bool) -> FileInfo:
@@ -103,12 +103,12 @@ class SoundCodec(Codec):
         if channels not in SOUNDS.channels:
             raise UserError(
                 f"data.sound.channels: sounds in {where} have {stored[1] or 'differing numbers of'}"
-                " channels; set it to 1, which mixes them"
+                " channels; set it to 1 to mix them down"
             )
         if sound.other_rates == "refuse" and stored[2] not in (None, sound.rate):
             raise UserError(
                 f"data.sound.rate: {sound.rate}, but sounds in {where} have {stored[2]} samples a "
-                "second; set it to that, or data.sound.other_rates=resample"
+                "second; set it to that rate, or data.sound.other_rates=resample"
             )
         samples = round(sound.seconds * sound.rate)
         return WaveForm(sound.rate, samples, channels, sound.short, sound.long, stored[1:])

@@ -58,7 +58,7 @@ class VideoCodec(Codec):
         """Counts the frames, of a file by decoding all of it; thorough: decodes every frame."""
         if path.is_file() and path.suffix.lower() not in SUFFIXES:
             raise UserError(
-                f"{shown(path)}: not a folder of frames, and not named {', '.join(SUFFIXES)}"
+                f"{shown(path)}: neither a folder of frames nor named {', '.join(SUFFIXES)}"
             )
         frames = open_frames(VideoFile(path, None), 3, shown(path))
         first = frames.take(range(frames.count) if thorough else [0])[0]

@@ -39,8 +39,8 @@ class FolderReader(SliceReader):
         if not _class_names(folder):
             there = ", ".join(_class_names(self._root)[:8])
             raise UserError(
-                f"{field}: {shown(folder)} is not a folder with a folder for each class; "
-                f"{shown(self._root)} holds {there or 'no folders'}"
+                f"{field}: {shown(folder)} is not a folder with one folder per class; "
+                f"{shown(self._root)} contains {there or 'no folders'}"
             )
         names = _class_names(folder)
         self._check_classes(folder)
@@ -48,7 +48,7 @@ class FolderReader(SliceReader):
             if next(self._codec.examples(str(folder / name)), None) is None:
                 kind = f"{self._data.signal}s"
                 raise UserError(
-                    f"{shown(folder / name)}: no {kind} of that class; add some or remove it"
+                    f"{shown(folder / name)}: contains no {kind}; add some or remove the folder"
                 )
 
     def _open_folder(self, base: str) -> EncodedSplit:
@@ -90,9 +90,9 @@ class FolderReader(SliceReader):
         if len(of_train) == 1:
             inside = [e.name for e in entries(folder / of_train[0])][:4]
             raise UserError(
-                f"data.path: {shown(train)} holds one folder only, '{of_train[0]}' (in it "
-                f"{', '.join(map(shown, inside)) or 'nothing'}), but a classifier needs at "
-                "least two classes; give the folder that holds a folder for each class"
+                f"data.path: {shown(train)} contains only one folder, '{of_train[0]}' (with "
+                f"{', '.join(map(shown, inside)) or 'nothing'} in it), but a classifier needs at "
+                "least two classes; give the folder with one folder per class"
             )
         return of_train
 
@@ -103,7 +103,7 @@ def open_folder(data: ConfigDict) -> FolderReader:
     train, test = (parse_split(data[f], f"data.{f}").base for f in ("train_split", "test_split"))
     if not data.path or not root.is_dir():
         raise UserError(
-            f"data.path: '{shown(data.path)}' is not a folder; give the one that holds "
+            f"data.path: '{shown(data.path)}' is not a folder; give the one that contains "
             f"{train}/<class>/<{data.signal}s>"
         )
     reader = FolderReader(root, data)
@@ -118,7 +118,7 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
     if not names:
         kinds = f"{data.signal}s"
         raise UserError(
-            f"data.path: {shown(root)} holds no folders; sort its {kinds} into a folder for each "
+            f"data.path: {shown(root)} contains no folders; sort its {kinds} into one folder per "
             f"class, in '{train}' and '{test}' or in one folder that splits are cut from"
         )
     if not any(not e.is_dir() for e in entries(root / names[0])):
@@ -129,7 +129,7 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
     except UserError as error:
         needs = f"; {error}"
     raise UserError(
-        f"data.path: {shown(root)} holds the classes {', '.join(names[:4])} and neither a folder "
+        f"data.path: {shown(root)} has the classes {', '.join(names[:4])} and neither a folder "
         f"'{train}' nor '{test}'; set data.train_split='.[:80%]' and data.test_split='.[80%:]'"
         + needs
     )
@@ -141,9 +141,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     names = [entry.name for entry in entries(folder) if entry.is_dir()]
     for name in names:
         if shown(name) != name:
-            raise UserError(
-                f"{shown(folder / name)}: the name of a class has to be UTF-8; rename the folder"
-            )
+            raise UserError(f"{shown(folder / name)}: class names must be UTF-8; rename the folder")
     return tuple(names)
 
 
@@ -173,7 +171,7 @@ def _read(codec: Codec, folder: Path, file: ListedFile) -> Any:
         return codec.payload(folder / file.name, file.shape)
     except OSError as error:
         raise UserError(
-            f"{shown(folder / file.name)}: cannot be read any more: {error.strerror or error}"
+            f"{shown(folder / file.name)}: can no longer be read: {error.strerror or error}"
         ) from error
 
 

@@ -88,8 +88,8 @@ def open_moving(data: ConfigDict) -> SliceReader:
     frames, size = data.video.frames, data.image_size or _DEFAULT_SIZE
     if math.gcd(frames, 3) > 1 or size % frames:
         raise UserError(
-            f"data.video.frames: {frames} frames of {size} pixels; moving needs a number that 3 "
-            "does not divide, and data.image_size a multiple of it, such as 16 and 32"
+            f"data.video.frames: {frames} frames of {size} pixels; moving needs a number not "
+            "divisible by 3 and a multiple of it as data.image_size, such as 16 and 32"
         )
     images = data.copy_and_resolve_references()
     with images.unlocked():

@@ -45,8 +45,8 @@ class NpzReader(SliceReader):
                 name.format(split=self._train, kind=self._stored.name) for name in _NAMES[0]
             )
             raise UserError(
-                f"data.path: {path} holds {', '.join(self._keys[:8]) or 'nothing'}; it needs "
-                f"'{examples}' and '{labels}', one integer for each, or the names of MedMNIST or "
+                f"data.path: {path} contains {', '.join(self._keys[:8]) or 'nothing'}; it needs "
+                f"'{examples}' and '{labels}' (integers), or the names of MedMNIST or "
                 "Keras"
             )
 
@@ -98,8 +98,8 @@ class NpzReader(SliceReader):
         labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise UserError(
-                f"{self._path}: '{key}' is {labels.dtype} {list(labels.shape)}; labels have to be "
-                "integers, one for each example"
+                f"{self._path}: '{key}' is {labels.dtype} {list(labels.shape)}; labels must be "
+                "one integer per example"
             )
         return labels
 
@@ -117,11 +117,11 @@ class NpzReader(SliceReader):
             return tuple(map(str, self._array("class_names")))
         labels = self._labels(self._train if self._train in self.names else base)
         if not labels.size:
-            raise UserError(f"{self._path}: there are no labels")
+            raise UserError(f"{self._path}: the labels are empty")
         distinct, count = len(np.unique(labels)), int(labels.max()) + 1
         if 2 * distinct < count:
             raise UserError(
-                f"{self._path}: labels go up to {count - 1}, and only {distinct} of these numbers "
+                f"{self._path}: labels go up to {count - 1}, but only {distinct} of these numbers "
                 "occur; number the classes from 0 (np.unique(labels, return_inverse=True)), or add "
                 "'class_names'"
             )

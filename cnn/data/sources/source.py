@@ -105,7 +105,7 @@ class SliceReader:
         chosen = matching[part.range(len(matching))]
         if not len(chosen):
             raise UserError(
-                f"{field}: '{expression}' holds no example; '{part.base}' in {self.where} has "
+                f"{field}: '{expression}' selects no examples; '{part.base}' in {self.where} has "
                 f"{len(whole)}"
             )
         if len(chosen) == len(whole):
@@ -118,5 +118,5 @@ def _matching(split: Split, part: SplitSlice, field: str) -> np.ndarray:
     if part.pattern is None:
         return np.arange(len(split))
     if split.names is None:
-        raise UserError(f"{field}: '~' chooses files by name, and {split.name} has no files")
+        raise UserError(f"{field}: '~' selects files by name, but {split.name} has no files")
     return np.flatnonzero([part.pattern.search(name) is not None for name in split.names])

@@ -59,7 +59,7 @@ class TarReader(SliceReader):
         self.names = tuple(self._shards)
         if not self.names:
             raise UserError(
-                f"data.path: {shown(root)} holds no shards; name them <split>-*.tar, such as "
+                f"data.path: {shown(root)} contains no shards; name them <split>-*.tar, such as "
                 "train-00000.tar"
             )
 
@@ -71,7 +71,7 @@ class TarReader(SliceReader):
             for shard, member in self._members(split)
         }
         if not members:
-            raise UserError(f"{name}: its shards hold no examples")
+            raise UserError(f"{name}: its shards contain no examples")
         at, places = list(members), {name: place for place, name in enumerate(classes)}
         ordered = [at[i] for i in in_mixed_order(at)]
         found = [self._listed(name, members[name][1], places) for name in ordered]
@@ -97,7 +97,7 @@ class TarReader(SliceReader):
 
     def _listed(self, name: str, member: _Member, places: Mapping[str, int]) -> ListedFile:
         if member.label not in places:
-            raise UserError(f"{name}: the class '{member.label}' is none of those of train")
+            raise UserError(f"{name}: the class '{member.label}' is not a class of train")
         defect = member.defect or self._codec.refused(member.shape)
         return ListedFile(name, places[member.label], member.shape, member.size, defect)
 
@@ -173,14 +173,12 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
                     place = (member.offset_data, member.size, shape, defect)
                     found.append((f"{folder}/{first}", folder, member.name, place))
     except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
-        raise UserError(f"{shown(shard)}: is cut short or no tar file: {error}") from error
+        raise UserError(f"{shown(shard)}: is truncated or not a tar file: {error}") from error
     rows = []
     for key, folder, name, place in found:
         label = labels.get(key) or folder.rpartition("/")[2]
         if not label:
-            raise UserError(
-                f"{shown(shard)}/{name}: has neither a .cls file beside it nor a folder of a class"
-            )
+            raise UserError(f"{shown(shard)}/{name}: has no .cls file and is not in a class folder")
         rows.append((name, label, *place))
     return rows
 
@@ -211,7 +209,7 @@ def _read(shard: Path, member: _Member) -> bytes:
     except OSError as error:
         raise UserError(f"{shown(shard)}: cannot be read: {error.strerror or error}") from error
     if len(content) < member.size:
-        raise UserError(f"{shown(shard)}: has become shorter; copy it again")
+        raise UserError(f"{shown(shard)}: has become shorter since it was indexed; copy it again")
     return content
 
 
@@ -220,7 +218,7 @@ def open_tar(data: ConfigDict) -> TarReader:
     root = Path(data.path).expanduser().absolute()
     if not data.path or not root.is_dir():
         raise UserError(
-            f"data.path: '{shown(data.path)}' is not a folder; give the one that holds the shards"
+            f"data.path: '{shown(data.path)}' is not a folder; give the folder of the shards"
         )
     return TarReader(root, data)
 

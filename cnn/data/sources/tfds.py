@@ -54,7 +54,7 @@ class TfdsReader:
                 f"{field}: no split '{expression}' in {self._folder}: {' '.join(hint.split())}"
             ) from None
         if not count:
-            raise UserError(f"{field}: '{expression}' of {self._folder} holds no example")
+            raise UserError(f"{field}: '{expression}' of {self._folder} selects no examples")
 
     def split(self, expression: str, field: str) -> EncodedSplit:
         """Opens one split."""
@@ -161,7 +161,7 @@ def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]
         article = "an" if signal == "image" else "a"
         raise UserError(
             f"data.name: {folder} is not {article} {signal} classification data set; it "
-            f"needs a {kind} and a ClassLabel feature and has {list(features)}"
+            f"needs a {kind} and a ClassLabel feature but has {list(features)}"
         )
     return own, label
 
@@ -203,7 +203,7 @@ def open_tfds(data: ConfigDict) -> TfdsReader:
     if data.version and data.version not in versions:
         raise UserError(
             f"data.version: no version '{data.version}' of {data.name} in {folder.resolve()}; "
-            f"there is {', '.join(versions)}"
+            f"it contains {', '.join(versions)}"
         )
     return TfdsReader(folder / (data.version or versions[-1]), data)
 

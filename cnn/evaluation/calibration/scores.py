@@ -80,7 +80,7 @@ def check_finite(logits: np.ndarray) -> None:
     if not np.isfinite(logits).all():
         raise UserError(
             "--suite: the network's outputs are not finite, so it has diverged and its "
-            "probabilities mean nothing; choose an earlier --step"
+            "probabilities are meaningless; choose an earlier --step"
         )
 
 

@@ -97,7 +97,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     if measured == "validation":
         raise UserError(
             "--split: a temperature fitted on the validation part cannot be evaluated there; "
-            "measure on test"
+            "use --split=test"
         )
     data = run.evaluator.config.data.copy_and_resolve_references()
     dataset = run.evaluator.dataset

@@ -95,7 +95,7 @@ def open_cifar_c(folder: str, image_shape: tuple[int, ...]) -> CifarC:
     missing = [n for n in (*CORRUPTIONS, "labels") if not (path / f"{n}.npy").is_file()]
     if missing:
         raise UserError(
-            f"evaluation.cifar_c: {folder} lacks {', '.join(f'{n}.npy' for n in missing)}; "
+            f"evaluation.cifar_c: {folder} is missing {', '.join(f'{n}.npy' for n in missing)}; "
             "give the folder of CIFAR-10-C's unpacked archive"
         )
     labels = np.load(path / "labels.npy")
@@ -104,7 +104,7 @@ def open_cifar_c(folder: str, image_shape: tuple[int, ...]) -> CifarC:
         shape = np.load(path / f"{name}.npy", mmap_mode="r").shape
         if shape != (len(SEVERITIES) * count, *image_shape):
             raise UserError(
-                f"evaluation.cifar_c: {name}.npy holds {shape}, but labels.npy and the network "
-                f"want {(len(SEVERITIES) * count, *image_shape)}; give files of the same data"
+                f"evaluation.cifar_c: {name}.npy has shape {shape}, but labels.npy and the network "
+                f"need {(len(SEVERITIES) * count, *image_shape)}; use files of the same data"
             )
     return CifarC(path, labels[:count].astype(np.int32))

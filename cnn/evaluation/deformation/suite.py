@@ -54,7 +54,7 @@ def measure_deformation(
     part = run.split(split)
     model, chosen = model_under_test(run, part), places(part, images)
     if len(chosen) < LEAST_IMAGES:
-        raise UserError("--suite=deformation: needs two images at least, to compare them")
+        raise UserError("--suite=deformation: needs at least two images to compare")
     weights = spline_weights(*model.image_shape[:2], points)
     distances = jax.jit(_distances(model.normalize, feature_maps(run.evaluator.model)))
     rows = min(run.evaluator.config.evaluation.batch_size, len(chosen))

@@ -34,9 +34,9 @@ def measure_equivariance(
     strides, left_out = strides_of(model, maps)
     if not strides:
         raise UserError(
-            "--suite=equivariance: no layer of this network has a feature map that divides the "
+            "--suite=equivariance: no feature map of this network has a size that divides the "
             f"images' {model.image_shape[0]}x{model.image_shape[1]} pixels; "
-            "choose another model.padding"
+            "use another model.padding"
         )
     results: Results = {}
     total = len(model.feed.split)

@@ -129,8 +129,8 @@ def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
     wrong = [e for e in examples if type(e) is not int or not 0 <= e < len(part)]
     if wrong:
         raise UserError(
-            f"--suite=features: examples={wrong} are no places in the split; "
-            f"use whole numbers from 0 to {len(part) - 1}, such as examples=(0, 7)"
+            f"--suite=features: examples={wrong} are not indices of the split; "
+            f"use integers from 0 to {len(part) - 1}, such as examples=(0, 7)"
         )
     return np.array(examples)
 

@@ -89,7 +89,7 @@ def _noises(known: Split) -> Iterator[tuple[str, Split]]:
 
 def _open(run: CheckpointedRun, path: str) -> Split:
     if not Path(path).exists():
-        raise UserError(f"--suite=ood: path={path!r}: there is no such folder or file")
+        raise UserError(f"--suite=ood: path={path!r}: no such folder or file")
     height, width, channels = run.evaluator.dataset.input_shape
     data = run.evaluator.config.data.copy_and_resolve_references()
     with data.unlocked():

@@ -35,7 +35,7 @@ def measure_linear_probe(
       "converged"}.
     """
     if l2 < 0:
-        raise UserError(f"--suite: l2={l2} of 'linear_probe' is below 0")
+        raise UserError(f"--suite: l2={l2} of 'linear_probe' must not be negative")
     train, test = pooled_features(run, split, train_images, progress)
     mean, std = train.features.mean(0), train.features.std(0) + _EPSILON
     x, shown = ((part.features - mean) / std for part in (train, test))

@@ -33,10 +33,10 @@ def measure_knn(
       {"knn_accuracy", "count", "train_count", "features", "k", "temperature"}.
     """
     if temperature <= 0:
-        raise UserError(f"--suite: temperature={temperature} of 'knn' has to be above 0")
+        raise UserError(f"--suite: temperature={temperature} of 'knn' must be positive")
     train, test = pooled_features(run, split, train_images, progress)
     if k > len(train.labels):
-        raise UserError(f"--suite: k={k} of 'knn' is more than {len(train.labels)} examples")
+        raise UserError(f"--suite: k={k} of 'knn' exceeds the {len(train.labels)} examples")
     classes = run.evaluator.dataset.num_classes
     predicted = nearest_classes(
         train.features, train.labels, test.features, classes, k, temperature

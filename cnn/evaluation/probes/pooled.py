@@ -46,7 +46,7 @@ def pooled_features(
       UserError: the split is the training part itself.
     """
     if split == "train":
-        raise UserError("--split: a probe learns from the training part; measure on test")
+        raise UserError("--split: a probe is trained on the training part; use --split=test")
     train, measured = sample(_training_part(run), train_images), run.split(split)
     total = len(train) + len(measured)
     learned = _features(run, train, lambda done: progress.show(done, total))

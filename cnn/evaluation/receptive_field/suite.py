@@ -143,7 +143,7 @@ def _renamed(names: str, signal: data.Signal) -> str:
 def _last_block(fields: Sequence[ReceptiveField]) -> str:
     blocks = [field.layer for field in fields if "/" not in field.layer]
     if not blocks:
-        raise UserError("--suite: receptive_field needs a network whose layers keep positions")
+        raise UserError("--suite: receptive_field needs a network with spatial feature maps")
     return blocks[-1]
 
 

@@ -69,7 +69,7 @@ def receptive_fields(
       UserError: there is no such axis.
     """
     if not 0 <= axis < len(input_shape) - 1:
-        raise UserError(f"axis: {axis} is none of the {len(input_shape) - 1} spatial axes")
+        raise UserError(f"axis: {axis} is not one of the {len(input_shape) - 1} spatial axes")
     length = input_shape[axis] + _MORE
     shape, program = _fitting_program(model, input_shape, axis, length)
     fields: dict[str, ReceptiveField] = {}

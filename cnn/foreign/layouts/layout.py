@@ -164,7 +164,7 @@ class Layout:
         """
         if name not in self.networks:
             raise UserError(
-                f"{field_name}: it has no counterpart of '{name}': "
+                f"{field_name}: it has no counterpart for '{name}': "
                 f"{did_you_mean(name, self.networks)}"
             )
         return self.networks[name]
@@ -188,7 +188,7 @@ class Layout:
         site = sites.get(module)
         if site is None:
             raise UserError(
-                f"--layout: it has no name for {'/'.join(path)}; leave out what adds it, or use "
+                f"--layout: it has no name for {'/'.join(path)}; remove what adds it, or use "
                 "--layout=own"
             )
         form = (site.form or dialect.kernel)(shape) if last == "kernel" else same(shape)

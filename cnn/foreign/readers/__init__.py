@@ -35,9 +35,9 @@ def read(path: str | Path, field: str = "--from") -> WeightsFile:
         raise UserError(f"{field}: {path} {error}") from error
     except Exception as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{field}: {path} is damaged or cut ({said}); get it again") from error
+        raise UserError(f"{field}: {path} is damaged or truncated ({said}); replace it") from error
     if not found.tensors:
-        raise UserError(f"{field}: {path} ({found.form}) holds no tensors")
+        raise UserError(f"{field}: {path} ({found.form}) contains no tensors")
     return found
 
 
@@ -55,7 +55,7 @@ def _read(path: Path) -> WeightsFile:
     if start[:1] == b"\x80":
         return torch_file.read_legacy(path)
     if start.startswith(b"version https://git-lfs"):
-        raise UnreadableError("is a pointer of Git LFS, not the file; run git lfs pull")
+        raise UnreadableError("is a Git LFS pointer, not the file itself; run git lfs pull")
     raise UnreadableError(f"is not a weights file of a known format: {FORMS}")
 
 
@@ -69,4 +69,4 @@ def _read_archive(path: Path) -> WeightsFile:
     if names and all(name.endswith(".npy") for name in names):
         with np.load(path, allow_pickle=False) as arrays:
             return WeightsFile({name: arrays[name] for name in arrays.files}, "npz")
-    raise UnreadableError(f"is a zip archive, but no weights file that is known here: {FORMS}")
+    raise UnreadableError(f"is a zip archive, but not a weights file of a known format: {FORMS}")

@@ -65,8 +65,8 @@ def load(stream: BinaryIO, call: Call, persistent: Callable[[Any], Any]) -> Any:
     except UnreadableError:
         raise
     except Exception as error:
-        raise UnreadableError(f"its pickle is damaged or cut ({error})") from error
-    raise UnreadableError("its pickle has no end")
+        raise UnreadableError(f"its pickle is damaged or truncated ({error})") from error
+    raise UnreadableError("its pickle is truncated")
 
 
 class _Machine:
@@ -93,7 +93,7 @@ class _Machine:
         elif name not in ("PROTO", "FRAME"):
             handler = getattr(self, f"_{name.lower()}", None)
             if handler is None:
-                raise UnreadableError(f"is refused: its pickle uses {name}, which data do not need")
+                raise UnreadableError(f"is refused: its pickle uses {name}, which data never needs")
             handler(argument)
 
     def _to_mark(self) -> list[Any]:
@@ -153,7 +153,7 @@ class _Machine:
 
     def _container(self, kind: type) -> Any:
         if type(self.stack[-1]) is not kind:
-            raise ValueError(f"no {kind.__name__} where one is filled")
+            raise ValueError(f"expected a {kind.__name__} to fill")
         return self.stack[-1]
 
     def _global(self, argument: str) -> None:

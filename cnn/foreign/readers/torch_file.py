@@ -31,10 +31,10 @@ def read_zip(path: Path) -> WeightsFile:
             raise UnreadableError(f"has {len(pickles)} pickles named data.pkl; one is needed")
         root = pickles[0].removesuffix("data.pkl")
         if any(name.startswith(f"{root}code/") for name in names):
-            raise UnreadableError("is refused: TorchScript holds code; save state_dict() instead")
+            raise UnreadableError("is refused: TorchScript has code; save state_dict() instead")
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
         if order.strip() != b"little":
-            raise UnreadableError("has its bytes in big-endian order; save it on another machine")
+            raise UnreadableError("is in big-endian byte order; save it on a little-endian machine")
         found: dict[str, Storage] = {}
         content = load(
             io.BytesIO(archive.read(pickles[0])), call, lambda pid: storage_of(pid, found)
@@ -61,16 +61,16 @@ def read_legacy(path: Path) -> WeightsFile:
             raise UnreadableError("is a pickle, but not one of torch.save")
         load(stream, call, _nothing_outside)
         if not load(stream, call, _nothing_outside).get("little_endian", True):
-            raise UnreadableError("has its bytes in big-endian order; save it on another machine")
+            raise UnreadableError("is in big-endian byte order; save it on a little-endian machine")
         content = load(stream, call, lambda pid: storage_of(pid, found))
         for key in load(stream, call, _nothing_outside):
             header = stream.read(8)
             storage = found.get(str(key))
             if len(header) < 8 or storage is None:
-                raise UnreadableError(f"is cut before storage '{key}'")
+                raise UnreadableError(f"is truncated before storage '{key}'")
             (count,) = struct.unpack("<q", header)
             if count != storage.size:
-                raise UnreadableError(f"says storage '{key}' has {count} and {storage.size}")
+                raise UnreadableError(f"sizes storage '{key}' twice: {count} and {storage.size}")
             _fill(storage, stream.read(count * storage.dtype.itemsize))
     return _weights(content, "PyTorch, before 1.6")
 
@@ -82,7 +82,7 @@ def _nothing_outside(described: Any) -> Any:
 def _fill(storage: Storage, content: bytes) -> None:
     if len(content) < storage.size * storage.dtype.itemsize:
         raise UnreadableError(
-            f"is cut: storage '{storage.key}' has {len(content)} bytes of "
+            f"is truncated: storage '{storage.key}' has {len(content)} bytes of "
             f"{storage.size * storage.dtype.itemsize}"
         )
     storage.elements = np.frombuffer(content, storage.dtype, storage.size)

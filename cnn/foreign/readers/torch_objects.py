@@ -87,15 +87,15 @@ def storage_of(described: Any, known: dict[str, Storage]) -> Storage:
     kind, storage_class, key, _, size, *view = described
     dtype = STORAGES.get(getattr(storage_class, "name", ""))
     if kind != "storage" or dtype is None:
-        raise UnreadableError(f"holds elements of an unknown kind ({storage_class})")
+        raise UnreadableError(f"has elements of an unknown type ({storage_class})")
     if view and view[0] is not None:
-        raise UnreadableError("holds views of storages, as PyTorch before 0.4 wrote them")
+        raise UnreadableError("contains storage views, as written by PyTorch before 0.4")
     return known.setdefault(str(key), Storage(str(key), dtype, _count(size)))
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is no size")
+        raise ValueError(f"{value!r} is not a size")
     return value
 
 

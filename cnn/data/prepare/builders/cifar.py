@@ -47,7 +47,7 @@ class _Cifar:
                 if folder == self.folder and name in wanted:
                     found[name] = archive.extractfile(member).read()
             if missing := wanted - found.keys():
-                raise ValueError(f"{self.folder}/{min(missing)} is not in it")
+                raise ValueError(f"{self.folder}/{min(missing)} is missing")
         return found
 
     def _examples(self, path: Path, split: str) -> Iterator[Example]:

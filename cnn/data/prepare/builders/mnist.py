@@ -24,7 +24,7 @@ def _idx(path: Path) -> np.ndarray:
     with readable(path), gzip.open(path) as file:
         content = file.read()
         if content[:3] != b"\0\0\x08":
-            raise ValueError("no IDX file of bytes")
+            raise ValueError("not an IDX file of bytes")
         shape = np.frombuffer(content, ">u4", content[3], 4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 

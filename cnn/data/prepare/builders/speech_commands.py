@@ -31,7 +31,7 @@ def _speech_splits(path: Path) -> tuple[set[str], set[str]]:
         if name in lists:
             lists[name] = set(content.decode("ascii").split())
     if not all(lists.values()):
-        raise UserError(f"{shown(path)}: holds no lists of validation and test examples")
+        raise UserError(f"{shown(path)}: contains no lists of validation and test examples")
     return lists["validation_list.txt"] | {f"{_NOISE}/running_tap.wav"}, lists["testing_list.txt"]
 
 
