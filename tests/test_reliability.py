@@ -8,7 +8,7 @@ import time
 import pytest
 
 from benchmarks import reliability
-from benchmarks.reliability import Fault, Outcome
+from benchmarks.faults.fault import Fault, Outcome
 
 
 @pytest.fixture

@@ -1,0 +1,73 @@
+"""Kills and signals while a run trains."""
+
+import random
+import signal
+import time
+from pathlib import Path
+
+from benchmarks.faults.fault import Fault, Outcome
+from benchmarks.faults.operations import killed_before, operations, shuffled_places
+from benchmarks.faults.processes import SHORT, Undisturbed, command, killed, start, wait_until
+
+
+def kills(folder: Path) -> Fault:
+    """SIGKILL at random moments, three times a run."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        for _ in range(3):
+            process = start(*command(workdir))
+            calm.wait(process, workdir, chance)
+            killed(process)
+        return calm.resume(workdir, f"try {number}")
+
+    return Fault(attempt)
+
+
+def final_evaluation(folder: Path) -> Fault:
+    """SIGKILL once the last step is saved, so that evaluation and result are missing."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        process = start(*command(workdir))
+        last = workdir / "checkpoints" / "300"
+        while process.poll() is None and not last.exists():
+            time.sleep(0.001)
+        wait_until(process, chance.uniform(0.0, 1.0))
+        killed(process)
+        return calm.resume(workdir, f"try {number}")
+
+    return Fault(attempt)
+
+
+def signals(folder: Path) -> Fault:
+    """SIGINT or SIGTERM at random moments; exit code and message must be right too."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        chosen = chance.choice([signal.SIGINT, signal.SIGTERM])
+        process = start(*command(workdir))
+        calm.wait(process, workdir, chance)
+        process.send_signal(chosen)
+        output, errors = process.communicate()
+        stopped = errors == "stopped\n" or "the same command continues" in output
+        wrong = ""
+        if process.returncode and not (process.returncode == 128 + chosen and stopped):
+            wrong = f"code {process.returncode}, {errors[-300:]}; "
+        return calm.resume(workdir, f"try {number}", wrong)
+
+    return Fault(attempt)
+
+
+def kill_at_operations(folder: Path) -> Fault:
+    """SIGKILL before a file operation of a short run, each time another one."""
+    calm = Undisturbed(folder / "undisturbed", *SHORT)
+    counted = folder / "counted"
+    places = shuffled_places(operations(counted, command(counted, *SHORT)))
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        place = places[number]
+        wrong = killed_before(place, workdir, command(workdir, *SHORT))
+        return calm.resume(workdir, f"operation {place}", wrong)
+
+    return Fault(attempt, len(places))
