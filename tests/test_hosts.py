@@ -14,7 +14,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.training.channel import LOST
+from cnn.training.channel import HOST_LOST
 from cnn.training.hosts import joined
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder
@@ -304,7 +304,7 @@ def test_whatever_stops_hosts_they_go_on_to_the_same_bytes(tmp_path, two):
     wait_for_step(workdir, 62, processes)
     processes[0].kill()
     processes[0].communicate()
-    assert_ends([processes[1]], LOST, "host 0 was lost", "start all again")
+    assert_ends([processes[1]], HOST_LOST, "host 0 was lost", "start all again")
 
     newest = max((workdir / "checkpoints").glob("[0-9]*[0-9]"), key=lambda path: int(path.name))
     # All of its data: what the processes wrote is stored once more where it was merged.

@@ -21,7 +21,7 @@ from cnn.config.errors import UserError
 BEAT = 5.0  # seconds between two signs of life
 SILENCE = 30.0  # seconds without one after which a process counts as lost
 LEAVE = 5.0  # seconds that process 0 waits for the others to be gone
-LOST = 3  # exit code of those that are left when a process was lost
+HOST_LOST = 3  # exit code of those that are left when a process was lost
 # A process may be this many steps ahead of another: `metrics.STEPS_IN_FLIGHT` and the one it makes.
 AHEAD = 4
 
@@ -214,7 +214,7 @@ class Channel:
         link.close()
         if not self._closing:
             sentence = f"host {peer} was lost; start all again: the same command continues"
-            self._end(LOST, f"error: {sentence}", peer, sentence)
+            self._end(HOST_LOST, f"error: {sentence}", peer, sentence)
 
     def _take(self, peer: int, message: dict[str, Any]) -> None:
         if "end" in message:

@@ -21,7 +21,7 @@ HEARTBEAT = 5.0  # seconds between two signs of life
 DEAD_AFTER = 60.0  # seconds without one after which a worker counts as dead
 # What a process leaves that died while it wrote, where there are no links.
 _UNREADABLE = {"machine": "", "host": "?", "pid": 0, "id": "unreadable", "since": 0.0}
-LOST = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
+TAKEN_OVER = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
 _mine: dict[Path, str] = {}  # what this process holds
 
 
@@ -219,7 +219,7 @@ class Claim:
 
     def _end(self) -> None:
         print(f"{self._folder}: taken over by {who(self._folder)}", file=sys.stderr, flush=True)
-        os._exit(LOST)
+        os._exit(TAKEN_OVER)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

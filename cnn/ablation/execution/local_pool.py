@@ -12,7 +12,7 @@ from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
 from cnn.ablation.execution.worker import blame
 from cnn.ablation.planning.runs import Run
-from cnn.training.claim import LOST, is_held_by, release
+from cnn.training.claim import TAKEN_OVER, is_held_by, release
 from cnn.training.provenance import usable_cores
 
 
@@ -58,7 +58,7 @@ class LocalPool:
         # A worker that made no progress has recorded this itself.
         if process.returncode != HUNG:
             blame(held, f"its process died {_of(process.returncode)}")
-        return bool(held) or process.returncode == LOST
+        return bool(held) or process.returncode == TAKEN_OVER
 
     def _release(self, process: subprocess.Popen) -> list[Run]:
         """Releases the runs that an ended process held; returns them."""
