@@ -23,7 +23,7 @@ from benchmarks.simulation.performance import achieved, coverage, deciding, rate
 from benchmarks.simulation.studies import (
     Study,
     at_the_margin,
-    clustered,
+    clustered_examples,
     crossed_factors,
     diverging,
     equal_arms,
@@ -69,8 +69,8 @@ def _rows() -> Iterator[tuple[str, str, Study]]:
     yield "the advised seeds added to 5, up to 60, twice", "different", seeds_added(5, 60)
     yield "one seed in 20 of an arm diverges, 10 seeds", "different", diverging(10, 0.05)
     yield "the worst 20 % of an arm's seeds lost, 10 seeds", "better", worst_lost(10, 0.2)
-    yield "examples of 2 units, named, 5 seeds", "different", clustered(5, 2)
-    yield "examples of 20 units, named, 5 seeds", "different", clustered(5, 20)
+    yield "examples of 2 units, named, 5 seeds", "different", clustered_examples(5, 2)
+    yield "examples of 20 units, named, 5 seeds", "different", clustered_examples(5, 20)
     for n in (200, 250, 300, 400):
         yield (
             f"accuracy 0.99 on {n} examples, worse by the margin, 3 seeds",

@@ -273,11 +273,14 @@ def main(arguments: list[str]) -> None:
     print(f"{'operator':20} {'ms':>8} {'x avg':>7} {'stock/ours':>11}   the same with gradients")
     for name in names:
         result["operators"][name] = measure(ENTRIES[name], shape, flags.repeats)
-        print(f"{name:20} {'   '.join(map(cells, result['operators'][name].values()))}", flush=True)
+        print(
+            f"{name:20} {'   '.join(map(columns_of, result['operators'][name].values()))}",
+            flush=True,
+        )
     record.write(flags.out, result)
 
 
-def cells(row: dict[str, float]) -> str:
+def columns_of(row: dict[str, float]) -> str:
     """Returns the metrics of a pass as columns."""
     stock = f"{row['stock_over_ours']:11.2f}" if "stock_over_ours" in row else f"{'-':>11}"
     return f"{row['milliseconds']:8.2f} {row['times_avg_2x2']:7.1f} {stock}"

@@ -12,7 +12,7 @@ def read(name: str) -> dict[str, Any]:
     return json.loads((RESULTS / name).read_text())
 
 
-def machine(made: dict[str, Any]) -> str:
+def machine_text(made: dict[str, Any]) -> str:
     """Returns the machine, repeats, load and version of jax in one sentence."""
     repeats = f", medians of {made['repeats']} interleaved repeats" if "repeats" in made else ""
     return (
@@ -21,8 +21,8 @@ def machine(made: dict[str, Any]) -> str:
     )
 
 
-def conditions(made: dict[str, Any]) -> str:
-    """Returns `machine` with the shapes, dtype, version of flax and date."""
+def conditions_text(made: dict[str, Any]) -> str:
+    """Returns `machine_text` with the shapes, dtype, version of flax and date."""
     what = f"images {made['shape']}" if "shape" in made else f"batch {made['batch']}"
     return (
         f"{made['cores']} cores of an {made['cpu']}, {what}, {made['dtype']}, medians of "

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.sections.results import RESULTS, conditions, machine, read
+from benchmarks.sections.results import RESULTS, conditions_text, machine_text, read
 from benchmarks.signal_tables import (
     table,
 )
-from cnn.cost.plan import COLUMNS, cells
+from cnn.cost.plan import COLUMNS, plan_cells
 
 
 def training() -> str:
@@ -31,7 +31,7 @@ def _training(result: dict[str, Any]) -> str:
         for name, row in result["networks"].items()
     )
     head = ("network", "parameters", *(title for title, _ in shown.values()))
-    return f"{table(head, rows)}\n\n{conditions(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{conditions_text(result['conditions'])}"
 
 
 def speed() -> str:
@@ -42,7 +42,7 @@ def speed() -> str:
     return (
         f"A training step on a CPU runs at {stock[0]:.2f} to {stock[-1]:.2f} times the speed of "
         f"stock flax and at {torch[0]:.2f} to\n{torch[-1]:.2f} times that of PyTorch, depending on "
-        "network and machine ([docs/speed.md](docs/speed.md))."
+        "network and machine_text ([docs/speed.md](docs/speed.md))."
     )
 
 
@@ -59,7 +59,7 @@ def operators() -> str:
 
     head = ("operator", "ms", "times avg", "stock/ours", "ms", "times avg", "stock/ours")
     rows = (tuple(row(*item)) for item in result["operators"].items())
-    return f"{table(head, rows)}\n\n{conditions(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{conditions_text(result['conditions'])}"
 
 
 def planning() -> str:
@@ -71,7 +71,9 @@ def planning() -> str:
         "cut": f"ours, {made['pieces']} micro-batches",
         "stock": "stock flax",
     }
-    rows = [(words, *cells(row)) for side, words in names.items() for row in result[side].values()]
+    rows = [
+        (words, *plan_cells(row)) for side, words in names.items() for row in result[side].values()
+    ]
     ((name, stock),) = result["stock"].items()
     ours, cut = (result[side][name] for side in ("ours", "cut"))
     said = (
@@ -100,7 +102,7 @@ def loop() -> str:
     )
     head = ("run", "bare step (ms)", "loop (ms)", "loop/bare", "loop/bare (CPU time)")
     head += ("range over repeats", "overhead per step (µs)")
-    return f"{table(head, rows)}\n\n{machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{machine_text(result['conditions'])}"
 
 
 def reading() -> str:
@@ -122,7 +124,7 @@ def reading() -> str:
         "end."
     )
     said = f" Skipped: {skipped}." if skipped else ""
-    return f"{table(head, rows)}\n\n{streamed}\n\n{machine(result['conditions'])}{said}"
+    return f"{table(head, rows)}\n\n{streamed}\n\n{machine_text(result['conditions'])}{said}"
 
 
 def pipelines() -> str:
@@ -138,7 +140,7 @@ def pipelines() -> str:
     )
     head = ("pipeline", "images/s", "time relative to ours")
     said = f"{row['workers']} workers each, {made['images']} files, {row['peer']}."
-    return f"{table(head, rows)}\n\n{said} {machine(made)}"
+    return f"{table(head, rows)}\n\n{said} {machine_text(made)}"
 
 
 def bound() -> str:
@@ -151,7 +153,7 @@ def bound() -> str:
     head = ("images/s", "data only", "compute only", "both", "both, no augmentation")
     said = "\n".join(f"- {name}: {row['verdict']}." for name, row in result["placements"].items())
     made = result | {"load_at_start": result["load"]}
-    return f"{table(head, rows)}\n\n{said}\n\n{machine(made)}"
+    return f"{table(head, rows)}\n\n{said}\n\n{machine_text(made)}"
 
 
 def startup() -> str:
@@ -166,7 +168,7 @@ def startup() -> str:
     }
     rows = ((text, f"{found[name]:.2f}") for name, text in names.items())
     said = f"Warm over cold: {found['warm_over_cold']:.2f}."
-    return f"{table(('start', 'seconds'), rows)}\n\n{said} {machine(made)}"
+    return f"{table(('start', 'seconds'), rows)}\n\n{said} {machine_text(made)}"
 
 
 def compiling() -> str:
@@ -178,7 +180,7 @@ def compiling() -> str:
         for form, row in forms.items()
     )
     head = ("network", "form", "CPU time (s)", "wall time (s)")
-    return f"{table(head, rows)}\n\n{machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{machine_text(result['conditions'])}"
 
 
 def growth() -> str:
@@ -195,7 +197,7 @@ def growth() -> str:
         for name, row in result["costs"].items()
     )
     head = ("cost", "sizes", "seconds", "relative to the first", "exponent")
-    return f"{table(head, rows)}\n\n{machine(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{machine_text(result['conditions'])}"
 
 
 def replicas() -> str:
@@ -216,4 +218,4 @@ def replicas() -> str:
         for name, row in result["networks"].items()
     )
     head = ("network", "sequential (images/s)", *ways.values())
-    return f"{table(head, rows)}\n\n{conditions(result['conditions'])}"
+    return f"{table(head, rows)}\n\n{conditions_text(result['conditions'])}"

@@ -64,10 +64,10 @@ def reported(
       status: (arm, seed) -> what became of the run; one that is not finished has no outcomes.
       rule: further fields of the study.
     """
-    return set(kinds(study_of(tables, status, **rule)).values())
+    return set(kinds(simulated_study(tables, status, **rule)).values())
 
 
-def study_of(
+def simulated_study(
     tables: list[np.ndarray], status: Callable[[int, int], Status] = lambda *_: "finished", **rule
 ) -> StudyOf:
     """A study of outcomes; see `reported`."""

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from benchmarks.simulation.analysis import compare, decide, once, study_of
+from benchmarks.simulation.analysis import compare, decide, once, simulated_study
 from benchmarks.simulation.outcomes import draw, like_baseline, normal_nodes
 from benchmarks.simulation.studies import LOOKS, Study
 from cnn.ablation.analysis.race import raced
@@ -28,7 +28,7 @@ def saved(studies: int, seed: int) -> dict[str, float | str]:
     arms = [like_baseline(difference=truth) for truth in truths]
     taken, wrong = [], 0
     for _ in range(studies):
-        found = raced(study_of(draw(rng, arms, LOOKS[-1]), race=True, schedule=schedule))
+        found = raced(simulated_study(draw(rng, arms, LOOKS[-1]), race=True, schedule=schedule))
         taken.append(sum(len(arm.seeds) for arm in found.arms) / (len(arms) * LOOKS[-1]))
         said = kinds(found)
         wrong += any(

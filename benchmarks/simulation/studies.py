@@ -159,7 +159,7 @@ def worst_lost(seeds: int, share: float) -> Study:
     return study
 
 
-def clustered(seeds: int, count: int) -> Study:
+def clustered_examples(seeds: int, count: int) -> Study:
     """Examples of a few units, to each of which an arm does something of its own."""
     arms, units = [like_baseline()] * 2, np.arange(EXAMPLES) % count
 

@@ -109,7 +109,7 @@ def _plan_slices(config: Any, options: Any) -> dict[str, Any]:
         given = options.per_chip or _share(config.train.batch_size, place)
         make = _maker(config, fields, dataset)
         rows.append(plan_slice(make, place, per_example, 0 if options.fit else given) | fields)
-        table.add_row(*(memory_cells if options.memory else cells)(rows[-1]))
+        table.add_row(*(memory_cells if options.memory else plan_cells)(rows[-1]))
     console.print(table)
     for row in rows:
         if not row["fits"]:
@@ -157,7 +157,7 @@ def _share(batch_size: int, place: Any) -> int:
     return batch_size // place.mesh.size
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
+def plan_cells(row: dict[str, Any]) -> tuple[str, ...]:
     """Returns the cells of `COLUMNS` for the numbers of a slice."""
     macs = "n/a" if row["macs"] is None else f"{row['macs'] / 1e9:.2f}"
     if not row["fits"]:

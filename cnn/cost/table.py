@@ -17,12 +17,13 @@ def cost_table(title: str, cost: NetworkCost) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for layer in cost.layers:
         shape = " x ".join(map(str, layer.output))
-        shown = (_shown(getattr(layer, quantity)) for quantity in QUANTITIES)
+        shown = (shown_count(getattr(layer, quantity)) for quantity in QUANTITIES)
         table.add_row(layer.name, layer.kind, shape, *shown)
     table.add_section()
-    table.add_row("total", "", "", *(_shown(cost.total(quantity)) for quantity in QUANTITIES))
+    table.add_row("total", "", "", *(shown_count(cost.total(quantity)) for quantity in QUANTITIES))
     return table
 
 
-def _shown(value: int | None) -> str:
+def shown_count(value: int | None) -> str:
+    """Returns a number with separators; "n/a" for None."""
     return "n/a" if value is None else f"{value:,}"

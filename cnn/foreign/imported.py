@@ -55,7 +55,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """Which file is to become which network.
 
     Attributes:
@@ -139,7 +139,7 @@ class Imported:
         return nested({e.ours: self.tensors[e.ours] for e in leaves if e.ours in self.tensors})
 
 
-def bring(request: Request) -> Imported:
+def bring(request: ImportRequest) -> Imported:
     """Reads a file into a network.
 
     Raises:
@@ -179,7 +179,7 @@ def own_fields(file: WeightsFile) -> dict[str, Any]:
         raise UserError(f"--from: the metadata of the file is damaged ({error})") from error
 
 
-def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
+def choose(request: ImportRequest, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
     """Returns the file against the network in the layout that was asked for, or that fits.
 
     Args:
@@ -210,7 +210,7 @@ def choose(request: Request, tensors: Tensors, own: Mapping[str, Any]) -> Candid
 
 
 def _candidates(
-    request: Request, names: Sequence[str], tensors: Tensors, own: Mapping[str, Any]
+    request: ImportRequest, names: Sequence[str], tensors: Tensors, own: Mapping[str, Any]
 ) -> Iterator[Candidate]:
     """Yields the file in each layout that has a name for all of the network; "own" always has."""
     for name in names:
@@ -229,7 +229,9 @@ def _unlike(one: Candidate, other: Candidate) -> bool:
     )
 
 
-def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
+def _candidate(
+    request: ImportRequest, name: str, tensors: Tensors, own: Mapping[str, Any]
+) -> Candidate:
     layout, target = LAYOUTS[name], request.target
     tensors = layout.renamed(tensors)
     fields = {**layout.counterpart(request.model).fields, **own}
@@ -262,7 +264,9 @@ def _candidate(request: Request, name: str, tensors: Tensors, own: Mapping[str, 
     return Candidate(name, config, set_fields, classes, leaves, tensors, found.waived(skip))
 
 
-def _config(request: Request, fields: Mapping[str, Any]) -> tuple[ConfigDict, tuple[str, ...]]:
+def _config(
+    request: ImportRequest, fields: Mapping[str, Any]
+) -> tuple[ConfigDict, tuple[str, ...]]:
     """Returns the config, and what the layout sets in it."""
     loaded = load(
         request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
@@ -292,7 +296,7 @@ def _is_read(config: ConfigDict, field: str) -> bool:
     return True
 
 
-def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
+def _refusal(request: ImportRequest, candidate: Candidate, tensors: Tensors) -> str:
     found = candidate.fit
     only_head = all(leaf.name.startswith(HEAD[:-1]) for leaf in found.missing)
     only_head &= all(leaf.name.startswith(HEAD[:-1]) for leaf, _ in found.misshapen)
@@ -309,7 +313,7 @@ def _refusal(request: Request, candidate: Candidate, tensors: Tensors) -> str:
     )
 
 
-def _taken(request: Request, candidate: Candidate) -> dict[OurPath, np.ndarray]:
+def _taken(request: ImportRequest, candidate: Candidate) -> dict[OurPath, np.ndarray]:
     taken, tensors = {}, candidate.tensors
     for leaf in candidate.fit.taken:
         where = f"{request.field}: {request.source}: {leaf.theirs}"

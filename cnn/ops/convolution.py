@@ -17,7 +17,7 @@ from jax import Array
 from cnn.ops.kernel_gradient import dense_kernel_gradient, depthwise_kernel_gradient
 from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
 from cnn.ops.precision import widened
-from cnn.ops.windows import by_phase, cells, interleave, offsets, take_offset, unpad
+from cnn.ops.windows import by_phase, interleave, offsets, stride_cells, take_offset, unpad
 
 # Up to here other forms are quicker on CPU than the native convolution (measured in training steps:
 # 1 channel to 16 and 32 features, 3 to 16 and 32; not 3 to 64), which is at its best from 128
@@ -169,7 +169,7 @@ def _shifted(window: Window, x: Array, kernel: Array) -> Array:
 def _shifted_back(window: Window, x: Array, kernel: Array, g: Array) -> Array:
     """Returns the gradient of `_shifted` by x: shifted products of the output's, padded once."""
     taps, padded_shape = widened(kernel), jax.eval_shape(window.padded, x).shape
-    shape = (*x.shape[:1], *cells(padded_shape, window), *x.shape[-1:])
+    shape = (*x.shape[:1], *stride_cells(padded_shape, window), *x.shape[-1:])
     reach = [(k - 1) // s for k, s in zip(window.size, window.strides, strict=True)]
     room = zip(reach, shape[1:-1], g.shape[1:-1], strict=True)
     padded = jnp.pad(widened(g), [(0, 0), *((m, cell - n) for m, cell, n in room), (0, 0)])

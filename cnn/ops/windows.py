@@ -93,7 +93,7 @@ def interleave(dense: Callable[[tuple[int, ...]], Array], strides: tuple[int, ..
     return y.transpose(n, *pairs, 2 * n + 1).reshape(batch, *whole, features)
 
 
-def cells(padded_shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
+def stride_cells(padded_shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
     """Returns how many strides an axis of a padded input is long, the last one perhaps cut."""
     return tuple(-(-n // s) for n, s in zip(padded_shape[1:-1], window.strides, strict=True))
 
@@ -111,7 +111,7 @@ def put_back(
     parts: Mapping[tuple[int, ...], Array], padded_shape: tuple[int, ...], window: Window
 ) -> Array:
     """Adds `[B, *out, C]` by offset up where `take_offset` took them: its transpose."""
-    shape = (padded_shape[0], *cells(padded_shape, window), padded_shape[-1])
+    shape = (padded_shape[0], *stride_cells(padded_shape, window), padded_shape[-1])
     dtype = next(iter(parts.values())).dtype
 
     def dense(phase: tuple[int, ...]) -> Array:

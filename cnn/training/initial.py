@@ -15,7 +15,7 @@ from cnn import models
 from cnn.config.errors import UserError
 from cnn.data.dataset import Dataset
 from cnn.foreign.fitting import differing
-from cnn.foreign.imported import Request, Target, bring
+from cnn.foreign.imported import ImportRequest, Target, bring
 from cnn.training.inflation import inflated
 from cnn.training.state import ModelState
 from cnn.training.stored_weights import StoredWeights, read_weights
@@ -108,7 +108,7 @@ def _of_file(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, A
             "folder first (python -m cnn.weights import), and start from that"
         )
     imported = bring(
-        Request(
+        ImportRequest(
             config.model.name,
             config.init_from,
             new_head=config.init_head == "new",

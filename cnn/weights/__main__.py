@@ -66,10 +66,10 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     if (given.head == "new") != bool(given.classes):
         raise UserError("--classes: required with --head=new, and only then")
 
-    from cnn.foreign.imported import Request
+    from cnn.foreign.imported import ImportRequest
     from cnn.weights import start
 
-    request = Request(
+    request = ImportRequest(
         model=given.model or "",
         source=given.source,
         layout=given.layout,

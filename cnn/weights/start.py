@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.foreign.fitting import without_prefix
-from cnn.foreign.imported import HEAD, Imported, Request, bring, choose, own_fields
+from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose, own_fields
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
 from cnn.training.start import use_compilation_cache
@@ -15,7 +15,7 @@ from cnn.weights.completed import completed
 
 
 def import_weights(
-    request: Request,
+    request: ImportRequest,
     workdir: str,
     check: str | None,
     tolerance: float | None,
@@ -83,7 +83,7 @@ def _resize(data: ConfigDict) -> list[str]:
     ]
 
 
-def list_tensors(request: Request) -> None:
+def list_tensors(request: ImportRequest) -> None:
     """Prints source name -> our name, shape, of every tensor of a file."""
     file = read(request.source)
     tensors, prefix = without_prefix(file.tensors)

@@ -11,7 +11,7 @@ from cnn.ablation.execution import worker
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
-from cnn.foreign.imported import Request, bring
+from cnn.foreign.imported import ImportRequest, bring
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.replicas import train_replicas
@@ -126,7 +126,7 @@ def test_a_foreign_file_is_taken_by_the_rules_of_an_import(tmp_path):
     fields = (*fields, "model.padding=torch", "data.mean=0.5,0.5,0.5", "data.std=1,1,1")
     after = tuned(FOREIGN, tmp_path / "run", *STILL, *fields)
     overrides = ("model.features=8,16,32", "model.depths=2,2,2")
-    wanted = bring(Request("resnet20", str(FOREIGN), overrides=overrides)).tensors
+    wanted = bring(ImportRequest("resnet20", str(FOREIGN), overrides=overrides)).tensors
     assert len(wanted) == len(after)
     for path, value in wanted.items():
         np.testing.assert_array_equal(after["/".join(path)], value)

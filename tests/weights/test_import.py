@@ -14,7 +14,7 @@ import safetensors.numpy
 from benchmarks.golden_weights import FOLDER
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.foreign.imported import Request, bring
+from cnn.foreign.imported import ImportRequest, bring
 from cnn.foreign.layouts import LAYOUTS
 from cnn.training.run_folder import RunFolder
 from cnn.weights.__main__ import main
@@ -105,7 +105,7 @@ def test_what_no_shape_shows_the_check_refuses(tmp_path, override):
 
 def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    request = Request("resnet20", str(SOURCE), overrides=FIELDS)
+    request = ImportRequest("resnet20", str(SOURCE), overrides=FIELDS)
     imported = bring(request)
     x = (pixels / 255 - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     logits = network_logits(imported, np.float32(x))
@@ -122,7 +122,7 @@ def test_pixels_are_normalised_as_the_layout_says(tmp_path, tensors):
 
 def bring_tensors(path, tensors, model="resnet20", **options):
     overrides = FIELDS if model == "resnet20" else ()
-    request = Request(model, str(saved(path, tensors)), overrides=overrides, **options)
+    request = ImportRequest(model, str(saved(path, tensors)), overrides=overrides, **options)
     return completed(bring(request))
 
 
@@ -190,7 +190,7 @@ def test_averages_are_set_where_the_config_keeps_them(tmp_path):
     workdir = tmp_path / "run"
     run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}", "--config.train.ema_decay=0.9")
     found = open_run(str(workdir)).variables["params"]["head"]["classifier"]["kernel"]
-    request = Request("resnet20", str(SOURCE), overrides=FIELDS)
+    request = ImportRequest("resnet20", str(SOURCE), overrides=FIELDS)
     wanted = bring(request).variables["params"]["head"]["classifier"]["kernel"]
     np.testing.assert_array_equal(found, wanted)
 
@@ -279,7 +279,7 @@ def test_an_import_is_evaluated_on_the_pixels_of_its_library(tmp_path, capsys):
 def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
     golden = read_golden(FOLDER / "torchvision-resnet18.json")
     file = saved(tmp_path / "w.safetensors", golden.tensors)
-    request = Request("resnet18", str(file), overrides=("model.depths=2,1,1,1",))
+    request = ImportRequest("resnet18", str(file), overrides=("model.depths=2,1,1,1",))
     with pytest.raises(
         UserError, match=r"--layout: required, because .* fits .*torchvision.*, which"
     ):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from cnn.cost.table import QUANTITIES
+from cnn.cost.table import QUANTITIES, shown_count
 from cnn.evaluation.suite import MeasuredRun, Results, called
 from cnn.pages import page
 from cnn.pages.page import Cell, Column, details, sortable_table
@@ -69,10 +69,6 @@ def _short(value: float | None) -> str:
     return f"{value:,}"
 
 
-def _whole(value: int | None) -> str:
-    return "n/a" if value is None else f"{value:,}"
-
-
 def _layers(results: Results) -> Markup:
     names = ("parameters", "MACs", "other operations", "activations", "bytes")
     columns = [Column("layer"), Column("kind"), Column("output")]
@@ -82,7 +78,7 @@ def _layers(results: Results) -> Markup:
             Cell(layer["name"]),
             Cell(layer["kind"]),
             Cell(" x ".join(map(str, layer["output"]))),
-            *(Cell(_whole(layer[quantity]), layer[quantity]) for quantity in QUANTITIES),
+            *(Cell(shown_count(layer[quantity]), layer[quantity]) for quantity in QUANTITIES),
         ]
         for layer in results["layers"]
     ]

@@ -10,6 +10,7 @@ from jax import Array
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
 from cnn.config.metric import Metric
+from cnn.data.split import Split
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.deformation.bending import bent, spline_weights
 from cnn.evaluation.deformation.section import deformation_section
@@ -52,9 +53,31 @@ def measure_deformation(
       UserError: fewer than two images.
     """
     part = run.split(split)
-    model, chosen = model_under_test(run, part), places(part, images)
+    chosen = places(part, images)
     if len(chosen) < LEAST_IMAGES:
         raise UserError("--suite=deformation: needs at least two images to compare")
+    moved, others = _measured_distances(run, part, chosen, points, displacement, progress)
+    layers = {name: _sensitivity(moved[name], others[name]) for name in moved}
+    known = [value for value in layers.values() if value is not None]
+    return {
+        "count": len(chosen),
+        "points": points,
+        "displacement": displacement,
+        "layers": layers,
+        "sensitivity": float(np.mean(known)) if known else None,
+    }
+
+
+def _measured_distances(
+    run: CheckpointedRun,
+    part: Split,
+    chosen: np.ndarray,
+    points: int,
+    displacement: float,
+    progress: Progress,
+) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
+    """Returns by layer the distances to the deformed image, and to another, of every batch."""
+    model = model_under_test(run, part)
     weights = spline_weights(*model.image_shape[:2], points)
     distances = jax.jit(_distances(model.normalize, feature_maps(run.evaluator.model)))
     rows = min(run.evaluator.config.evaluation.batch_size, len(chosen))
@@ -72,15 +95,7 @@ def measure_deformation(
             moved.setdefault(name, []).append(to_bent[:kept])
             others.setdefault(name, []).append(to_other[:kept])
         progress.show(start + kept, len(chosen))
-    layers = {name: _sensitivity(moved[name], others[name]) for name in moved}
-    known = [value for value in layers.values() if value is not None]
-    return {
-        "count": len(chosen),
-        "points": points,
-        "displacement": displacement,
-        "layers": layers,
-        "sensitivity": float(np.mean(known)) if known else None,
-    }
+    return moved, others
 
 
 def _distances(normalize: Any, maps: Any) -> Any:

@@ -84,7 +84,7 @@ def crop_pairs(image: tuple[int, int], cut: int, *, shared: bool, passes: int = 
 
 def circular_grid(shifts: np.ndarray, about: str) -> Protocol:
     """All circular shifts int `[S, 2]`, on every image."""
-    return Protocol("grid", roll, partial(_same, shifts.astype(np.int32)), about, grid=shifts)
+    return Protocol("grid", roll, partial(same_shifts, shifts.astype(np.int32)), about, grid=shifts)
 
 
 def fractional_grid(parts: int) -> Protocol:
@@ -96,7 +96,7 @@ def fractional_grid(parts: int) -> Protocol:
     values = np.arange(parts) / parts
     shifts = square(values, values)
     about = f"circular shifts by multiples of 1/{parts} pixel on both axes, Fourier interpolation"
-    offsets = partial(_same, shifts.astype(np.float32))
+    offsets = partial(same_shifts, shifts.astype(np.float32))
     return Protocol("grid", fourier_shift, offsets, about, grid=shifts)
 
 
@@ -108,7 +108,7 @@ def diagonal(image: tuple[int, int], cut: int) -> Protocol:
     """
     shifts = np.repeat(np.arange(cut + 1)[:, None], 2, 1)
     about = f"{cut + 1} crops of {image[0] - cut}x{image[1] - cut} along the diagonal"
-    offsets = partial(_same, shifts.astype(np.int32))
+    offsets = partial(same_shifts, shifts.astype(np.int32))
     return Protocol("path", _cropping(image, cut), offsets, about, grid=shifts)
 
 
@@ -136,5 +136,6 @@ def _pairs(low: int, high: int, shared: bool, passes: int, start: int, rows: int
     return np.broadcast_to(np.stack(drawn, 1), (2 * passes, rows, 2))
 
 
-def _same(shifts: np.ndarray, start: int, rows: int) -> np.ndarray:
+def same_shifts(shifts: np.ndarray, start: int, rows: int) -> np.ndarray:
+    """Returns the shifts `[S, 2]` for each of the rows of a batch: `[S, rows, 2]`."""
     return np.broadcast_to(shifts[:, None], (len(shifts), rows, 2))

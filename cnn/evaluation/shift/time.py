@@ -1,6 +1,5 @@
 """Shifts in time: of stored waves, before their features, zeros coming in; and of frames."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -10,7 +9,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.evaluation.model_under_test import ModelUnderTest
-from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol
+from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol, same_shifts
 
 STEPS = 10  # of the path, to each side
 
@@ -60,7 +59,7 @@ def time_protocols(
         "time_path": Protocol(
             "path",
             move_wave,
-            _same(grid),
+            partial(same_shifts, grid),
             f"{len(path)} shifts {words}, in equal steps",
             grid=grid,
         ),
@@ -90,7 +89,11 @@ def frame_protocols(frames: int, max_shift: int, passes: int = PASSES) -> dict[s
             domain=grid,
         ),
         "time_path": Protocol(
-            "path", move_frames, _same(grid), f"{len(grid)} shifts {words}", grid=grid
+            "path",
+            move_frames,
+            partial(same_shifts, grid),
+            f"{len(grid)} shifts {words}",
+            grid=grid,
         ),
     }
 
@@ -126,7 +129,3 @@ def _pairs(max_shift: int, passes: int, start: int, rows: int) -> np.ndarray:
     ]
     first = np.stack(drawn, 1)
     return np.stack([first, np.zeros_like(first)], -1)
-
-
-def _same(shifts: np.ndarray) -> Callable[[int, int], np.ndarray]:
-    return lambda start, rows: np.broadcast_to(shifts[:, None], (len(shifts), rows, 2))
