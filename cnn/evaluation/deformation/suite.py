@@ -10,7 +10,7 @@ from jax import Array
 from cnn.config.errors import UserError
 from cnn.config.fields import Interval
 from cnn.config.metric import Metric
-from cnn.data.split import Split
+from cnn.data import Split
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.deformation.bending import bent, spline_weights
 from cnn.evaluation.deformation.section import deformation_section
