@@ -1,9 +1,9 @@
 """Every field of a run, with its default, allowed values, unit and meaning.
 
 Durations are strings: "10 epochs", "500 steps", "64000 examples" or "5%" (of the whole training).
-A field that the chosen network, source, optimizer or schedule does not read is refused when it is
-changed, so no field silently does nothing. Intervals are written as in mathematics: "[0, 1)" holds
-0 and not 1. `free` fields may differ when a run goes on.
+Changing a field that the chosen network, source, optimizer or schedule does not read is an
+error, so no field is silently ignored. Intervals use mathematical notation: "[0, 1)" includes 0
+and excludes 1. `free` fields may be changed when a run is resumed.
 """
 
 from typing import Any

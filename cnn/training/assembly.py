@@ -59,7 +59,7 @@ class Evaluator:
           sharding: of the batch axis; None: over the mesh.
 
         Raises:
-          UserError: there are not so many views, or the placement cannot be had.
+          UserError: there are fewer views, or the placement is not possible.
         """
         size = self.config.evaluation.batch_size
         several = self.dataset.signal.views(views) if views > 1 else None
@@ -67,13 +67,13 @@ class Evaluator:
         return data.make_eval_feed(split, self.config.data, placed, size, several)
 
     def new_state(self) -> ModelState:
-        """Returns the variables before the first step, born where they are to lie."""
+        """Returns the initial variables, created with their final sharding."""
         return new_state(self.init, self.mesh, np.uint32(Seeds.of(self.config).init))
 
     def abstract_state(self) -> ModelState:
         """Returns the shapes, dtypes and shardings of the variables; checkpoints restore into it.
 
-        Nothing is computed: what does not fit the examples is found by tracing.
+        Nothing is computed: shape errors are found by tracing.
         """
         return abstract_state(self.init, self.mesh)
 
@@ -84,7 +84,7 @@ class Evaluator:
 
 
 def keeps_average(config: ConfigDict) -> bool:
-    """Whether a run evaluates averaged variables and not those of its last update.
+    """Whether a run evaluates averaged variables instead of those of the last update.
 
     Raises:
       UserError: it would average twice.
@@ -149,7 +149,7 @@ class Trainer:
         return sources(self.start, self.recipe)
 
     def new_state(self) -> TrainState:
-        """Returns the state before the first step, its arrays born where they are to lie."""
+        """Returns the initial state, its arrays created with their final sharding."""
         config = self.evaluator.config
         state = started(new_state(self.init, self.evaluator.mesh, self.seeds.init), self.start)
         return with_flipped_bit(state, config.seed) if config.train.flip_bit else state
@@ -207,7 +207,7 @@ def make_update(
 
 
 def sources(start: Start, recipe: Recipe) -> dict[str, Start]:
-    """Returns the weights that a run has from elsewhere, by the field that names them."""
+    """Returns the weights that a run loads from elsewhere, by the field that names them."""
     teacher = recipe.teacher and recipe.teacher.source
     return {"init_from": start} | ({"distillation.teacher": teacher} if teacher else {})
 

@@ -1,9 +1,9 @@
 """Control messages between the processes of a run: lines of JSON over TCP.
 
-Process 0 listens, and every other one keeps a connection to it for the whole run. So a process that
-is gone is noticed at once (its connection closes) or, where the network is gone too, after
-`SILENCE`; and whatever ends one process is told to all before any of them leaves. The runtime's own
-way is to abort those that are left, with a stack trace and without the reason.
+Process 0 listens, and every other one keeps a connection to it for the whole run. A dead process
+is therefore detected at once (its connection closes) or, if the network is down too, after
+`SILENCE`; and the reason that ends one process is sent to all before any of them exits. The
+runtime itself would abort the remaining processes with a stack trace and without the reason.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ AHEAD = 4
 
 
 class Link:
-    """A connection over which either side sends JSON values."""
+    """A connection over which both sides send JSON values."""
 
     def __init__(self, connection: socket.socket):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -40,7 +40,7 @@ class Link:
 
     def send(self, message: Any) -> None:
         """Sends a message; a lost connection is noticed by the receiver."""
-        # Not for ever: a handler of a signal may have interrupted another that sends.
+        # With a timeout: a signal handler may have interrupted another sender.
         held = self._lock.acquire(timeout=1.0)
         try:
             self._connection.sendall(json.dumps(message).encode() + b"\n")
@@ -148,12 +148,12 @@ class Channel:
         return self._stop[1] if self._stopping else None
 
     def end_if_asked(self) -> None:
-        """Ends all processes if one got a signal too late to stop for; all is saved by now."""
+        """Ends all processes if one got a signal after the last step, which is saved."""
         if self._asked is not None and not self.index and not self._stopping:
             self.end(128 + self._asked, "stopped", "stopped")
 
     def end(self, code: int, sentence: str, shown: str | None = None) -> NoReturn:
-        """Tells every process why this one ends, and exits with a code; so do they.
+        """Sends every process the reason, and exits with a code; the others exit with the same.
 
         Args:
           code: exit code of all.
@@ -173,7 +173,7 @@ class Channel:
             thread.join()
 
     def heard(self, seconds: float) -> None:
-        """Waits for news that would end this process, before it takes an error for its own."""
+        """Waits for a message that explains an error, before this process reports it as its own."""
         time.sleep(seconds)
 
     def _end(self, code: int, shown: str, source: int, sentence: str) -> NoReturn:
@@ -314,7 +314,7 @@ def _connect(host: str, port: int, wait: float) -> Link:
 
 
 def _call_the_roll(port: int, roll: dict[str, Any], wait: float) -> tuple[dict[int, Link], str]:
-    """Accepts the connections of the others; returns them, and why the run is refused, or ""."""
+    """Accepts all connections; returns them, and why the run is refused, or ""."""
     links: dict[int, Link] = {}
     deadline = time.monotonic() + wait
     with _listening(port) as server:
@@ -327,7 +327,7 @@ def _call_the_roll(port: int, roll: dict[str, Any], wait: float) -> tuple[dict[i
             link.timeout(5.0)
             said = link.receive()
             if not isinstance(said, dict) or not {"index", "count", "facts"} <= said.keys():
-                # Some other program, which scans ports.
+                # Another program, such as a port scanner.
                 link.close()
                 continue
             index = said["index"]

@@ -27,23 +27,24 @@ _DELETED = ".deleted"
 
 
 class DamagedCheckpointError(Exception):
-    """A checkpoint cannot be read, or holds other values than were saved."""
+    """A checkpoint cannot be read, or its values differ from those that were saved."""
 
 
 class NonFiniteStateError(UserError):
-    """A state holds NaN or infinity, and is not saved."""
+    """A state contains NaN or infinity, and is not saved."""
 
 
 class Checkpoints:
     """The checkpoints of one run, by step.
 
-    Orbax does not notice flipped bits, nor that a folder was copied halfway or under another
-    number, so every checkpoint carries checksums: one of each part of its arrays, see
-    `cnn.training.content`, and one over all else with its step. They are compared when it is read,
-    on whatever mesh. Of a state that hosts share, each writes and reads its own part.
+    Orbax does not detect flipped bits, incomplete copies or a copy under another step, so every
+    checkpoint carries checksums: one per part of its arrays (see `cnn.training.content`) and one
+    of the metadata and step. They are verified on reading, on any mesh. Each host writes and
+    reads its own part of a sharded state.
 
-    Kept are the newest, the best, and at least two: one damaged byte never ends a run. Superfluous
-    ones are renamed before they are deleted, so that nobody reads half of one.
+    The newest and the best are kept, and at least two in all, so that one damaged byte never
+    ends a run. The others are renamed before they are deleted, so that no partial checkpoint is
+    read.
 
     Args:
       directory: of the run's checkpoints.
@@ -86,7 +87,7 @@ class Checkpoints:
         return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
 
     def is_gone(self, step: int) -> bool:
-        """Whether a concurrent training has deleted a step meanwhile; then `steps` reads anew."""
+        """Whether a concurrent run has deleted a step; `steps` then reads the folder again."""
         if (self.directory / str(step)).is_dir():
             return False
         self._manager.reload()
@@ -159,7 +160,7 @@ class Checkpoints:
         return parts.get("ema") or rest
 
     def _meta(self, step: int) -> dict[str, Any]:
-        """Reads what was saved beside a state."""
+        """Reads the metadata that was saved with a state."""
         if step not in self._metas:
             meta = self._read(step, meta=ocp.args.JsonRestore())
             said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
@@ -185,7 +186,7 @@ class Checkpoints:
     def restore_newest(
         self, like: TrainState
     ) -> tuple[tuple[TrainState, dict[str, Any]] | None, list[str]]:
-        """Reads the newest good checkpoint; puts all damaged ones aside, older ones too.
+        """Reads the newest intact checkpoint; moves all damaged ones aside, older ones included.
 
         Returns:
           (state, meta), or None where there is no checkpoint; and a sentence for each damaged one.
@@ -213,7 +214,7 @@ class Checkpoints:
         return found, sentences
 
     def wait(self) -> None:
-        """Waits until the last save is complete on disk, and deletes what is superfluous then.
+        """Waits until the last save is complete on disk, then deletes superseded checkpoints.
 
         Raises:
           UserError: it failed, for example because the disk is full; earlier ones stay good.
@@ -255,7 +256,7 @@ class Checkpoints:
 
 @contextmanager
 def _told_by_all(step: int) -> Iterator[None]:
-    """Context of a read; where it fails on one host, the checkpoint counts as damaged on all."""
+    """Context of a read; a failure on one host marks the checkpoint as damaged on all."""
     reason = cause = None
     try:
         yield
@@ -276,7 +277,7 @@ def _kept(scores: Mapping[int, float | None], keep: int) -> set[int]:
 
 
 def _short(reason: object) -> str:
-    """Returns why something could not be written, without a storage library's own notes."""
+    """Returns the reason of a failed write, without the notes of the storage library."""
     text = next(iter(str(reason).splitlines()), type(reason).__name__)
     code = re.search(r"os_error_code='(\d+)'", text)
     return os.strerror(int(code[1])) if code else text
@@ -300,9 +301,10 @@ def _digest_meta(step: int, meta: Any) -> str:
 def _to_write(tree: Any) -> Any:
     """Returns copies on the host of what this process holds whole, which process 0 writes.
 
-    They outlive the buffers that the next step takes over. Orbax would have the devices write a
-    part each, which for states of this size takes twice the CPU time. What hosts share stays where
-    it is: each writes its part of it, and Orbax copies that before it returns.
+    The copies stay valid when the next step reuses the buffers. With Orbax alone, each device
+    would write a part, which takes twice the CPU time for states of this size. Arrays sharded
+    over hosts are not copied here: each host writes its part, which Orbax copies before it
+    returns.
     """
 
     return jax.tree.map(lambda x: np.array(x) if content.is_whole(x) else x, tree)

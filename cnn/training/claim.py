@@ -17,8 +17,8 @@ from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import make_folder, write_atomically
 
-HEARTBEAT = 5.0  # seconds between two signs of life
-DEAD_AFTER = 60.0  # seconds without one after which a worker counts as dead
+HEARTBEAT = 5.0  # seconds between two heartbeats
+DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker counts as dead
 # What a process leaves that died while it wrote, where there are no links.
 _UNREADABLE = {"machine": "", "host": "?", "pid": 0, "id": "unreadable", "since": 0.0}
 TAKEN_OVER = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
@@ -52,8 +52,8 @@ def release(folder: Path) -> None:
 def owned(folder: Path) -> Iterator[None]:
     """Context in which this process owns a run folder; it may do so already.
 
-    Whoever died without giving it back is noticed at once on the same machine, and after a minute
-    on another.
+    An owner that died is detected immediately on the same machine, and after a minute on
+    another.
 
     Raises:
       UserError: another process owns it, and names that.
@@ -85,15 +85,15 @@ class Claim:
     """Context in which this process alone owns a run folder; `held` says whether it got it.
 
     The owner touches its file every few seconds. A file that was not touched for a minute, or
-    whose process is gone from this machine, was left by a dead process and is taken over. Ages are
-    measured by the clock of the file system, so the clocks of hosts may differ. A process that was
-    only asleep finds its claim gone and ends at once.
+    whose process no longer exists on this machine, belongs to a dead process and is taken over.
+    Ages are measured by the clock of the file system, so clocks of hosts may differ. A process
+    that was only suspended finds its claim gone and exits.
 
     Attributes:
       held: whether this process owns the folder.
-      silent: whether another does who has missed a sign of life, and may be dead.
+      silent: whether another process owns it that missed a heartbeat and may be dead.
       here: whether that is a process of this machine.
-      seen: when its last sign of life came, by the clock of the file system.
+      seen: time of its last heartbeat, by the clock of the file system.
     """
 
     def __init__(self, folder: Path, lost: Callable[[], None] | None = None):
@@ -165,7 +165,7 @@ class Claim:
         """Takes the claim over if its holder is dead."""
         owner, silence = _read(self._file), self._silence(self._file)
         if owner is None or silence is None:
-            # It was given back in this moment.
+            # It was released just now.
             self.silent = True
             return
         self.silent = silence > 2 * HEARTBEAT
@@ -213,7 +213,7 @@ class Claim:
                 if not self._stop.is_set():
                     self._lost()
                 return
-            # A file system that is away for a moment is not a reason to stop.
+            # A file system that is briefly unavailable is no reason to stop.
             with contextlib.suppress(OSError):
                 os.utime(self._file)
 

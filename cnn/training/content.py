@@ -1,10 +1,10 @@
 """Checksums of a state's arrays that do not depend on how devices and hosts share them.
 
-Every array is read as the slices along its `cut_axis`, of which each device holds some. The
+Every array is read as slices along its `cut_axis`, of which each device holds some. The
 checksum of a tree is the sum modulo 2^256 of the SHA-256 of its slices, each with the array's name,
-type and shape and its own place (the additive hash of Bellare & Micciancio, EUROCRYPT 1997). So
-each host adds up what it holds, and the sum of all is the same on every mesh. It is made to notice
-damage, not forgery.
+type and shape and its own place (the additive hash of Bellare & Micciancio, EUROCRYPT 1997). Each
+host sums the slices it holds, and the total is the same on every mesh. It detects damage, not
+forgery.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ _MODULUS = 2**256
 def checksums(parts: dict[str, Any]) -> dict[str, str]:
     """Returns a checksum of each part of a state, the same on every host; to be called on all.
 
-    What every host holds whole has to be equal on all of them: a host on which it is not gets
-    another sum than the others, and so do all.
+    Arrays that every host holds whole must be equal on all hosts; if they are not, the checksum
+    differs.
 
     Args:
       parts: trees of arrays by name: NumPy's, or JAX's on any mesh.
@@ -37,7 +37,7 @@ def checksums(parts: dict[str, Any]) -> dict[str, str]:
 
 
 def not_finite(tree: Any) -> Iterator[str]:
-    """Yields the names of the arrays of which this process holds NaN or infinity."""
+    """Yields the names of the arrays that contain NaN or infinity on this process."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         for _, values in _pieces(leaf):
             if not np.isfinite(values.astype(np.float32) if values.itemsize < 4 else values).all():

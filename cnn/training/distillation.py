@@ -1,4 +1,4 @@
-"""A network that learns what another one answers, beside the labels."""
+"""Knowledge distillation: a network learns the predictions of another one besides the labels."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,14 +23,14 @@ _FIELD = "distillation.teacher"
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network at rest, and how much its answers count.
+    """A frozen teacher network and the weight of its predictions.
 
     Attributes:
       model: its network.
       variables: of it.
       scale: per channel, what the student's normalised inputs are multiplied by for it.
       shift: and what is added then.
-      weight: of its answers; the labels have the rest.
+      weight: of the teacher's term in the loss; the labels have the rest.
       temperature: that both networks' logits are divided by.
       source: where it is from.
     """
@@ -44,7 +44,7 @@ class Teacher:
     source: Start
 
     def answer(self, inputs: Array, variables: Any = None) -> Array:
-        """Returns its logits `[B, K]` for the student's inputs, in evaluation mode.
+        """Returns the teacher's logits `[B, K]` for the student's inputs, in evaluation mode.
 
         Args:
           inputs: float32 `[B, *spatial, C]`, normalised for the student.
@@ -75,7 +75,7 @@ def make_teacher(config: ConfigDict, dataset: Dataset) -> Teacher | None:
       dataset: of the student.
 
     Raises:
-      UserError: it is no run folder, knows other classes, or sees another kind of input.
+      UserError: it is not a run folder, has other classes, or takes another kind of input.
     """
     distillation = config.distillation
     if not distillation.teacher:

@@ -21,7 +21,7 @@ def evaluate(
 ) -> Outcomes:
     """Runs a network over a split.
 
-    Figures are summed on the host in float64 and in the order of the examples (see
+    Metrics are summed on the host in float64 and in the order of the examples (see
     `metrics.summarize`), so neither the batch size nor the number of devices changes a sum.
 
     Args:

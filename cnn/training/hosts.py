@@ -1,4 +1,4 @@
-"""One run on many hosts: how the processes find each other, agree, and end together."""
+"""One run on many hosts: how the processes connect, agree, and end together."""
 
 import os
 import re
@@ -26,16 +26,17 @@ _channel: Channel | None = None  # of this process, while it belongs to a run of
 def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
     """Context in which this process shares a run with others; before anything touches a device.
 
-    Whatever ends one process ends all, with the same exit code and the reason on every screen.
+    When one process ends, all end with the same exit code, and each prints the reason.
 
     Args:
-      hosts: "auto" on Slurm, Open MPI, Kubernetes and TPU pods, which tell each process who it is;
+      hosts: "auto" on Slurm, Open MPI, Kubernetes and TPU pods, which give each process its
+      index;
         else "ADDRESS:PORT,COUNT,INDEX": where process 0 listens, how many processes there are, and
         which of them this is.
       facts: field -> JSON value, that has to be the same on all hosts.
 
     Raises:
-      UserError: the text is of neither form, or the processes do not find each other within
+      UserError: the text has neither form, or the processes do not connect within
         $CNN_HOSTS_SECONDS (120), or differ in a fact.
     """
     global _channel
@@ -46,7 +47,7 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
     try:
         _silence_libraries()
         _be_patient()
-        # It would take SIGTERM for itself.
+        # It would install its own SIGTERM handler.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
             f"{address.rpartition(':')[0]}:{told['port']}",
@@ -95,8 +96,8 @@ def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
 def _be_patient() -> None:
     """Synchronises CPU hosts, since one may compile for longer than another.
 
-    XLA gives up after 30 to 40 seconds of its own, with a stack trace; the channel knows better who
-    is gone.
+    XLA itself gives up after 30 to 40 seconds with a stack trace; the channel knows which
+    process is gone.
     """
     given = os.environ.get("XLA_FLAGS", "")
     names = [f"xla_cpu_collective_{of}_seconds" for of in ("timeout", "call_terminate_timeout")]
@@ -124,7 +125,7 @@ def _connect_devices() -> None:
 def _silence_libraries() -> None:
     """Silences what C++ libraries write to the terminal.
 
-    They tell of every connection, and with stack traces of a host that is lost.
+    They log every connection, and print stack traces when a host is lost.
     $TF_CPP_MIN_LOG_LEVEL=0 shows all of it.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
@@ -139,7 +140,7 @@ def _silence_libraries() -> None:
 
 
 def _end(error: BaseException) -> NoReturn:
-    # A host that is gone breaks what the others compute; then that is the reason, and not this.
+    # A lost host breaks the computation of the others; then the loss is the reason to report.
     _channel.heard(1.0)
     if isinstance(error, UserError):
         _channel.end(2, " ".join(str(error).split()))

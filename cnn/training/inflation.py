@@ -1,4 +1,4 @@
-"""A network of images as one of clips: Carreira and Zisserman, CVPR 2017 (I3D), section 2.4.1."""
+"""Inflates an image network to a video network (I3D: Carreira and Zisserman, CVPR 2017, 2.4.1)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +12,11 @@ _NESTING = ("block", "conv", "shortcut")
 def inflated(
     tensors: Mapping[str, np.ndarray], wanted: Mapping[str, Any], form: str
 ) -> dict[str, np.ndarray]:
-    """Returns the tensors of a network of images as one of clips has them.
+    """Returns the tensors of an image network, inflated to those of a video network.
 
-    Of a clip of equal frames the network of clips then computes what that of images does of the
-    frame: with "centre" whatever the padding, with "mean" where no window reaches beyond the clip,
-    or the padding is circular.
+    On a clip of identical frames the video network then computes the output of the image network
+    on that frame: with "centre" for any padding, with "mean" if no window reaches beyond the
+    clip or the padding is circular.
 
     Args:
       tensors: by path.
@@ -45,7 +45,7 @@ def _over_time(kernel: np.ndarray, frames: int, form: str) -> np.ndarray:
 
 
 def _place(name: str) -> tuple[str, ...]:
-    """Returns a path without the levels in which both kinds of network differ."""
+    """Returns a path without the levels that differ between the two kinds of network."""
     levels = [level for level in name.split("/") if level not in _NESTING]
     # The only convolution of a stem has a number in one of images.
     return tuple(e for i, e in enumerate(levels) if (levels[i - 1], e) != ("stem", "conv1"))

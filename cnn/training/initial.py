@@ -1,4 +1,4 @@
-"""A training that starts from the weights of another run, of an import, or of a foreign file."""
+"""Training that starts from the weights of another run, an import, or a file of another library."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,13 +29,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Start:
-    """The weights that a training starts from, or learns from; those it starts from may be none.
+    """The weights that a training starts from (possibly none) or distils from.
 
     Attributes:
       tensors: by path, such as "params/stem/conv/kernel".
       origin: what the run's record keeps, as JSON has it: {"from", "sha256" of the tensors, "step"
         or "layout", "differs"}; {}: nothing was loaded.
-      use: of them, for whoever watches.
+      use: what they are used for, in words.
     """
 
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
@@ -44,7 +44,7 @@ class Start:
 
     @property
     def content(self) -> str:
-        """SHA-256 of the tensors, by which a run is known; "" without any."""
+        """SHA-256 of the tensors, part of the run's fingerprint; "" without any."""
         return self.origin.get("sha256", "")
 
     @property
@@ -82,7 +82,7 @@ def starting_weights(config: ConfigDict, born: ModelState, dataset: Dataset) -> 
                 raise UserError(f"{name}: has no effect without init_from; leave it out")
         if not config.init_whitening:
             return Start()
-        # They are of these data, so nothing that was loaded has to be recorded.
+        # They are computed from this data, so there is nothing loaded to record.
         prepare = jax.jit(dataset.signal.prepare)
         return Start(whitened_start(dataset.train, prepare, config.init_whitening, wanted))
     if config.init_whitening:
@@ -142,7 +142,7 @@ def _of_run(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, An
 def started(state: S, start: Start) -> S:
     """Returns a state with the variables that `starting_weights` took, its averages included.
 
-    Leaves with an axis more, of replicas, get the same values in each row.
+    Leaves with an extra axis of replicas get the same values in each row.
     """
     if not start.tensors:
         return state

@@ -19,8 +19,9 @@ from cnn.training.trackers import Trackers
 class MetricLog:
     """Appends metrics to the files of a run, from its first process.
 
-    Rows after the step that training starts from belong to work that a crash has undone: they are
-    taken out when the log is opened. Lines that are no rows are taken out too, and kept aside.
+    Rows after the step that training starts from belong to steps that a crash has undone; they
+    are removed when the log is opened. Lines that are not valid rows are removed too, and kept
+    in another file.
 
     Args:
       folder: of the run.
@@ -28,7 +29,7 @@ class MetricLog:
       trackers: that get the metrics as well; only the first process has them.
 
     Attributes:
-      remark: a sentence about lines that were no rows, or "".
+      remark: a sentence about invalid lines, or "".
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class MetricLog:
         """Writes one row per metric: {"step", "split", "name", "value", "time"} (Unix seconds).
 
         Raises:
-          UserError: the disk is full; the file holds whole rows still.
+          UserError: the disk is full; the file still contains complete rows only.
         """
         if not self._file:
             return

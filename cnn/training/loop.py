@@ -45,7 +45,7 @@ def train(
       What result.json holds.
 
     Raises:
-      UserError: the config, the data and the folder do not go together, or data cannot be read.
+      UserError: the config, data and folder are inconsistent, or data cannot be read.
       NonFiniteLossError: training diverged.
       InterruptedRun: SIGTERM or SIGINT came.
     """
@@ -98,7 +98,7 @@ def run(
                 record.wait()
                 raise InterruptedRun(signal, step)
     record.wait()
-    # All is saved: a signal during the final evaluation has nothing to wait for.
+    # Everything is saved: a signal during the final evaluation may stop it at once.
     interruption.release()
     if signal := interruption.due(total):
         raise InterruptedRun(signal, total)

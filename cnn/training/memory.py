@@ -24,7 +24,7 @@ def memory_told(config: ConfigDict) -> Iterator[None]:
     """Context that turns out-of-memory errors into one sentence.
 
     Raises:
-      OutOfMemoryError: what was to be held at once, what there is, and which field to change.
+      OutOfMemoryError: the memory needed, the memory free, and which field to change.
     """
     try:
         yield
@@ -36,10 +36,10 @@ def memory_told(config: ConfigDict) -> Iterator[None]:
 
 
 def check_memory(state: Any, copies: int = 1) -> None:
-    """Refuses a state that does not fit the memory that is free, with the gradients of a step.
+    """Refuses a state that, with the gradients of a step, exceeds the free memory.
 
-    Asked before anything is allocated, as XLA on CPUs may wait for ever for one result of a
-    program of which another was refused its memory.
+    Checked before anything is allocated, as XLA on CPUs may hang when the allocation of one of
+    several results of a program fails.
 
     Args:
       state: an abstract training state, its shardings known.
@@ -73,7 +73,7 @@ def describe_shortage(message: str, config: ConfigDict, free: int | None) -> str
     """Returns the sentence.
 
     Args:
-      message: the runtime's, which says how many bytes it could not have.
+      message: of the runtime, with the number of bytes that it could not allocate.
       config: of the run.
       free: bytes that the device has left, if that is known.
     """
@@ -111,7 +111,7 @@ def _gib(count: int) -> str:
 
 
 def _free_bytes() -> int | None:
-    """Returns what the first device has left; on a CPU what the machine has."""
+    """Returns the free bytes of the first device; on a CPU those of the machine."""
     device = jax.local_devices()[0]
     stats = device.memory_stats() or {}
     if "bytes_limit" in stats:
@@ -120,7 +120,7 @@ def _free_bytes() -> int | None:
         return None
     limits = re.findall(r"(?:MemAvailable|SwapFree):\s+(\d+) kB", _text("/proc/meminfo"))
     free = [1024 * sum(map(int, limits))] if limits else []
-    # What a container may have.
+    # The limit of a container.
     allowed = _text("/sys/fs/cgroup/memory.max").strip()
     return min([*free, *([int(allowed)] if allowed.isdecimal() else [])], default=None)
 

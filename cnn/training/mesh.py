@@ -14,16 +14,16 @@ from cnn.training.provenance import usable_cores
 DATA_AXIS = "data"
 FSDP_AXIS = "fsdp"
 REPLICA_AXIS = "replica"
-# Below this many examples a core what the cores tell each other costs more than sharing gains.
+# With fewer examples per core, communication costs more than sharing the batch saves.
 _LEAST_SHARE = 32
 
 
 def count_cores_as_devices() -> None:
-    """Makes every core of this process a device, where the devices turn out to be CPUs.
+    """Makes every core of this process a device if the backend is the CPU.
 
     XLA runs many convolutions in one thread, so cores that share the batch beat cores that share an
-    operation (`benchmarks/NOTES.md`). It has to be said before the first computation;
-    `--xla_force_host_platform_device_count` in $XLA_FLAGS says otherwise.
+    operation (`benchmarks/NOTES.md`). It must be set before the first computation;
+    `--xla_force_host_platform_device_count` in $XLA_FLAGS overrides it.
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", usable_cores())
@@ -39,7 +39,7 @@ def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
       fsdp: devices that share one copy of the state, see `state_sharding`; 1: each has its own.
 
     Raises:
-      UserError: there are fewer devices, or they cannot be taken by so many.
+      UserError: there are fewer devices, or `fsdp` does not divide their number.
     """
     available = jax.devices()
     if devices > len(available):
@@ -58,7 +58,7 @@ def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
     """Returns the mesh over given devices, of which `fsdp` share one copy of the state.
 
     Raises:
-      UserError: they cannot be taken by so many.
+      UserError: `fsdp` does not divide their number.
     """
     chosen = np.array(devices)
     # Explicit axes, make_mesh's default, refuse vmapped crops of a sharded batch.
@@ -74,7 +74,7 @@ def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
 
 
 def make_replica_mesh(replicas: int) -> Mesh:
-    """Returns a mesh over as many devices as hold the same number of replicas each."""
+    """Returns a mesh over the largest number of devices that hold equally many replicas."""
     available = jax.devices()
     count = max(n for n in range(1, len(available) + 1) if replicas % n == 0)
     return Mesh(np.array(available[:count]), (REPLICA_AXIS,), axis_types=(AxisType.Auto,))
@@ -102,7 +102,7 @@ def cut_axis(shape: tuple[int, ...]) -> int | None:
 
 
 def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """The one rule of where arrays of a state lie: kernels, their momenta and averages are shared.
+    """The sharding of the arrays of a state: kernels, their momenta and averages are sharded.
 
     They are cut at `cut_axis` along the mesh's axis "fsdp" where that divides it.
     """
@@ -113,7 +113,7 @@ def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
 
 
 def abstract_state(init: Callable[[Any], Any], mesh: Mesh) -> Any:
-    """Returns the shapes, dtypes and shardings of the state that a seed begins with.
+    """Returns the shapes, dtypes and shardings of the initial state.
 
     Nothing is computed: what does not fit is found by tracing.
     """
@@ -124,7 +124,7 @@ def abstract_state(init: Callable[[Any], Any], mesh: Mesh) -> Any:
 
 
 def new_state(init: Callable[[Any], Any], mesh: Mesh, seed: Any) -> Any:
-    """Returns the state that a seed begins with, its arrays born where they are to lie."""
+    """Returns the initial state of a seed, its arrays created with their final sharding."""
     return jax.jit(init, out_shardings=shardings_of(abstract_state(init, mesh)))(seed)
 
 

@@ -20,13 +20,13 @@ class NonFiniteLossError(UserError):
 class RunningMetrics:
     """Sums over the steps since the last report.
 
-    Steps hand in device scalars, which are fetched only when somebody asks, so that the device
-    never waits for the host. The totals travel in the checkpoint, so that a resumed run reports
-    the same metrics as one that was never interrupted.
+    Steps add device scalars, which are fetched only on demand, so that the device never waits
+    for the host. The totals are part of the checkpoint, so that a resumed run reports the same
+    metrics as an uninterrupted one.
 
     Args:
       totals: of a checkpoint.
-      row: where this run's metrics lie in arrays that several runs share; () for scalars.
+      row: index of this run in arrays that several runs share; () for scalars.
     """
 
     def __init__(self, totals: dict[str, float] | None = None, row: Any = ()):

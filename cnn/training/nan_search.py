@@ -19,7 +19,7 @@ from cnn.training.streams import stream_key
 
 
 def with_nan_search(trainer: Trainer) -> Trainer:
-    """Returns the trainer with an update that stops at the first value that is not finite.
+    """Returns the trainer with an update that stops at the first non-finite value.
 
     The update keeps a copy of its state and waits for its result, so training is slower and takes
     the memory of one state more.
@@ -39,9 +39,9 @@ def with_nan_search(trainer: Trainer) -> Trainer:
 def first_non_finite(
     recipe: Recipe, state: TrainState, seeds: Seeds, arrays: Any, batch: Any
 ) -> str:
-    """Makes one step again and says which tensor is the first that is not finite.
+    """Repeats one step and names the first non-finite tensor.
 
-    Looked at in this order: the state before the step, the augmented inputs, every layer's output,
+    Checked in this order: the state before the step, the augmented inputs, every layer's output,
     the loss, the gradients, the update.
     """
     for name, value in _tensors(recipe, state, seeds, arrays, batch):

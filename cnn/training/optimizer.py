@@ -58,7 +58,7 @@ def make_optimizer(
       schedule: step -> learning rate.
 
     Raises:
-      UserError: a group says something impossible, or (once there are parameters) matches none.
+      UserError: a group is invalid, or (once there are parameters) matches none.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     whole = OPTIMIZERS.bound(optimizer.name, "optimizer.name")(optimizer)
@@ -76,7 +76,7 @@ def make_optimizer(
 
 
 def _check_no_momentum(optimizer: ConfigDict) -> None:
-    """Refuses momentum beside the averaging that takes its place."""
+    """Refuses momentum together with the averaging that replaces it."""
     reads = OPTIMIZERS.reads(OPTIMIZERS.parse(optimizer.name, "optimizer.name")[0])
     for name in ("momentum", "beta1"):
         if name in reads and optimizer[name]:
@@ -89,7 +89,7 @@ def _check_no_momentum(optimizer: ConfigDict) -> None:
 def without_schedule(
     descent: optax.GradientTransformationExtraArgs, schedule: Schedule, beta: float
 ) -> optax.GradientTransformationExtraArgs:
-    """Averages the points that a descent goes through (Defazio et al., NeurIPS 2024).
+    """Schedule-free averaging of the iterates (Defazio et al., NeurIPS 2024).
 
     z goes down from gradients taken at y = beta x + (1 - beta) z, which is what `params` holds;
     x is the mean of all z, weighted by the square of the largest rate so far. x is evaluated:
@@ -115,9 +115,10 @@ def without_schedule(
 def at_rate(
     direction: optax.GradientTransformation, schedule: Schedule
 ) -> optax.GradientTransformationExtraArgs:
-    """Goes against a direction at the learning rate of the `step` that `update` is handed.
+    """Scales a direction by the negative learning rate of the `step` that is passed to `update`.
 
-    So `TrainState.step` stays the only clock. The direction is handed the rate, as `rate`.
+    `TrainState.step` thus stays the only step counter. The rate is passed to the direction as
+    `rate`.
     """
     direction = optax.with_extra_args_support(direction)
 
@@ -133,11 +134,11 @@ def at_rate(
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that are trained otherwise than the rest.
+    """A group of parameters with its own learning rate or optimizer settings.
 
     Attributes:
       pattern: found in their names, such as "stage1_block1/block/conv/kernel".
-      rate: factor of the learning rate; 0: they stay as they are.
+      rate: factor of the learning rate; 0: frozen.
       optimizer: the section of the config, changed for them.
     """
 
@@ -209,7 +210,7 @@ def _name(path: Any) -> str:
 def _decoupled(
     direction: optax.GradientTransformation, c: ConfigDict
 ) -> optax.GradientTransformation:
-    """Adds weight decay to a direction, outside of its running means (Loshchilov & Hutter 2019)."""
+    """Decoupled weight decay, added to a direction (Loshchilov & Hutter 2019)."""
     return optax.chain(direction, optax.add_decayed_weights(c.weight_decay, decay_mask))
 
 

@@ -44,7 +44,7 @@ class Profile:
     def of(self, trainer: Trainer) -> Trainer:
         """Returns the trainer with an update that profiles those steps and prints the result.
 
-        Steps that were made before a restart are not traced again.
+        Steps before a restart are not traced again.
         """
         last = min(self.last, trainer.plan.total_steps)
         begun: int | None = None

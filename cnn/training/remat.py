@@ -1,4 +1,4 @@
-"""Activations that are computed again for the gradient instead of being kept.
+"""Rematerialization: activations are recomputed for the gradient instead of being kept.
 
 Chen et al. 2016, "Training deep nets with sublinear memory cost".
 """
@@ -13,11 +13,11 @@ import jax
 
 @contextmanager
 def recomputed_blocks() -> Iterator[None]:
-    """Context in which a network keeps the inputs of its parts for the gradient, and no more.
+    """Context in which a network keeps only the inputs of its parts for the gradient.
 
-    The parts are the modules that the network itself calls: stem, blocks, head. What happens
-    inside them is computed again in the backward pass, by the same operations from the same values
-    and random numbers. Neither the network nor its variables know of it.
+    The parts are the modules that the network itself calls: stem, blocks, head. What is inside
+    them is recomputed in the backward pass, by the same operations from the same values and
+    random numbers. The network and its variables do not change.
     """
     depth = 0
 
@@ -48,5 +48,5 @@ def _recomputed(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, 
         filled = [next(left) if isinstance(x, jax.Array) else x for x in arguments]
         return type(module).__call__(module, *filled, **named)
 
-    # Others, such as `train`, are no arrays, and stay what they are while the call is traced.
+    # Others, such as `train`, are not arrays and stay constants while the call is traced.
     return nn.remat(body)(module, *(x for x in arguments if isinstance(x, jax.Array)))

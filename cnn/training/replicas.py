@@ -1,8 +1,8 @@
 """Several seeds of one config in one program, distributed over the devices without communication.
 
-Every replica has a run folder of its own and an end of its own; they share the compiled update, the
-compiled evaluation and the images. Replicas may start at different steps: one that is ahead keeps
-its state until the others have come as far.
+Each replica has its own run folder and ends on its own; they share the compiled update, the
+compiled evaluation and the images. Replicas may start at different steps: one that is ahead
+keeps its state until the others have caught up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def train_replicas(
     dataset: data.Dataset | None = None,
     alive: Callable[[], None] = lambda: None,
 ) -> list[Ending]:
-    """Trains runs that differ in their seeds alone, each as `train` would on one device.
+    """Trains runs that differ only in their seeds, each as `train` would on one device.
 
     Args:
       configs: complete configs.
@@ -60,10 +60,10 @@ def train_replicas(
       alive: called after every step.
 
     Returns:
-      For each run what result.json holds, or the error that ended it and no other.
+      For each run the content of result.json, or the error that ended this run.
 
     Raises:
-      UserError: the configs differ in more, or the data do not go with them.
+      UserError: the configs differ in more than seeds, or do not fit the data.
       InterruptedRun: SIGTERM or SIGINT came.
     """
     _check_alike(configs)
@@ -79,7 +79,7 @@ def train_replicas(
 
 
 def _ended(folder: RunFolder, config: ConfigDict) -> Ending | None:
-    """Returns the ending of a run that is not to be trained."""
+    """Returns how a run ended that is not to be trained."""
     try:
         folder.check(config)
     except UserError as error:
@@ -115,7 +115,7 @@ def _train(
 
 
 class Loop:
-    """What `cnn.training.loop` does, line by line, for all replicas that have not ended.
+    """The loop of `cnn.training.loop` for all replicas that have not ended.
 
     Args:
       group: the replicas.
@@ -132,7 +132,7 @@ class Loop:
         self._endings: dict[int, Ending] = {}
 
     def run(self, interruption: Interruption, alive: Callable[[], None]) -> list[Ending]:
-        """Makes the steps that are left and the final evaluation; returns how each run ended."""
+        """Runs the remaining steps and the final evaluation; returns how each run ended."""
         group, total = self._group, self._group.plan.total_steps
         state = group.stack(self._restore())
         starts = jax.device_get(state.step)
@@ -156,12 +156,12 @@ class Loop:
         return self._finish(state)
 
     def _going(self, rows: Iterable[int]) -> list[int]:
-        """Returns those of some replicas that have not ended."""
+        """Returns the replicas among these that have not ended."""
         return [int(row) for row in rows if row not in self._endings]
 
     @contextmanager
     def _own_end(self, row: int) -> Iterator[None]:
-        """Context in which an error ends one replica and no other."""
+        """Context in which an error ends only this replica."""
         try:
             yield
         except Exception as error:
@@ -304,7 +304,7 @@ class ReplicaGroup:
           rows: the replicas that take part; the others keep their states.
           batches: of these and maybe of others.
         """
-        # A replica that rests has to be handed something.
+        # A resting replica needs some batch as an argument.
         spare = batches[rows[0]]
         each = [batches.get(row, spare) for row in range(len(self.evaluators))]
         batch = jax.tree.map(lambda *parts: np.stack(parts), *each)
@@ -342,8 +342,8 @@ def _spread(
 ) -> Callable[..., Any]:
     """Spreads a function of one replica over the mesh; `each` replicas on a device take turns.
 
-    Turns, by `lax.map`, leave the operators as they are in a run alone. `vmap` would make every
-    convolution a grouped one, as each replica has its own kernels.
+    Sequential execution by `lax.map` keeps the operators of a single run. `vmap` would turn
+    every convolution into a grouped one, as each replica has its own kernels.
     """
     axis = out.index(REPLICA_AXIS)
     owned = [spec != PartitionSpec() for spec in specs]

@@ -1,4 +1,4 @@
-"""A run folder describes itself: where each file lies; each is written whole or not at all."""
+"""The files of a run folder, each written completely or not at all."""
 
 import itertools
 import json
@@ -60,7 +60,8 @@ class RunFolder:
         """Reads config.json: {"fingerprint", "config", "resolved"}.
 
         Raises:
-          UserError: the folder holds no run, or one of an unknown form; names the place.
+          UserError: the folder contains no run, or a config.json that cannot be read; names the
+          place.
         """
         if not self.config_file.is_file():
             raise UserError(
@@ -129,14 +130,14 @@ class RunFolder:
             )
 
     def _holds_something_else(self) -> bool:
-        """Whether there is more than a run leaves that was killed before it had a config.json."""
+        """Whether the folder contains more than a run killed before its config.json leaves."""
         return any(
             _PARTIAL not in file.suffixes and not file.name.startswith("owner.json")
             for file in self.path.iterdir()
         )
 
     def sweep(self) -> None:
-        """Removes what processes have left that died while they wrote; for the folder's owner."""
+        """Removes partial files of processes that died while writing; for the folder's owner."""
         for file in list(self.path.iterdir()):
             if _PARTIAL in file.suffixes:
                 file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What one run keeps: its metrics over time, its checkpoints, the best of them, and the result."""
+"""The record of one run: metrics over time, checkpoints, the best of them, and the result."""
 
 import math
 import time
@@ -38,15 +38,15 @@ _KEPT_AS = {"init_from": "init", "distillation.teacher": "teacher"}
 class RunRecord:
     """Context that writes all files of a run; on exit it closes what it opened.
 
-    Whoever drives the run makes the steps and hands in their sums, outcomes and states.
+    The training loop makes the steps and passes their sums, outcomes and states.
 
     Args:
       folder: where everything is kept.
       display: what a person sees.
       evaluator: the network, its config and data.
       plan: durations in steps.
-      sources: the weights that the run has from elsewhere, by the field that names them.
-      row: where the run's own sums lie in those of a step; () for scalars.
+      sources: the weights that the run loads from elsewhere, by the field that names them.
+      row: index of the run in the sums of a step; () for scalars.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class RunRecord:
         self._opened.__exit__(*error)
 
     def _claim(self) -> None:
-        # Again: whoever owned the folder until now may have written there.
+        # Again: the previous owner of the folder may have written there.
         self._folder.check(self._config)
         if self._folder.result_file.exists():
             raise UserError(
@@ -119,7 +119,7 @@ class RunRecord:
         self._folder.claim(self._config, asdict(self._plan) | own, self._content)
 
     def _check_shared(self) -> None:
-        """Refuses a folder that is another on some host, once the first has claimed it."""
+        """Refuses a folder that is not the same on all hosts, once the first has claimed it."""
         wait_for_all("claimed")
         seen = gather("owner", owner_of(self._folder.path))
         strangers = [str(host) for host, owner in enumerate(seen) if owner != seen[0]]
@@ -138,7 +138,7 @@ class RunRecord:
         self._remark()
 
     def _check_data(self) -> None:
-        """Refuses to go on with other data than the run began with, or another host has."""
+        """Refuses data that differs from that of the run so far, or of another host."""
         identities = gather("data", self._dataset.identity)
         for host, identity in enumerate(identities):
             if differing := identity_differences(identities[0], identity):
@@ -156,7 +156,7 @@ class RunRecord:
             )
 
     def _check_source(self, field: str, source: Start) -> None:
-        """Refuses to go on where a field names other weights than the run began with."""
+        """Refuses weights that differ from those that the run started with."""
         place = f"{field}: {source.origin['from']}"
         contents = gather(field, source.content)
         strangers = [str(host) for host, one in enumerate(contents) if one != contents[0]]
@@ -176,7 +176,7 @@ class RunRecord:
             )
 
     def _remark(self) -> None:
-        """Prints what became of data, once."""
+        """Prints remarks about the data, once."""
         for remark in self._dataset.remarks:
             if remark not in self._remarked:
                 self._display.say(remark)
@@ -191,7 +191,7 @@ class RunRecord:
         found, damaged = self._checkpoints.restore_newest(like)
         for sentence in damaged:
             self._display.say(f"a damaged checkpoint was moved aside: {sentence}")
-        # Only now: what is damaged is no longer there to be the best.
+        # Only now: damaged checkpoints are gone and cannot be the best.
         self._best = self._checkpoints.best()
         state, start = None, 0
         if found:
@@ -216,7 +216,7 @@ class RunRecord:
             yield
 
     def add(self, step: int, sums: dict[str, jax.Array]) -> None:
-        """Takes the sums of one step, still on the device."""
+        """Adds the sums of one step, still on the device."""
         self._window.add(step, sums)
         self._progress.advance(step)
 
@@ -253,7 +253,7 @@ class RunRecord:
             self._best = self._scored
 
     def is_save_due(self, step: int) -> bool:
-        """Whether the state after this step is to be kept: it is the best, or it is time."""
+        """Whether to save the state after this step: it is the best, or the interval has passed."""
         is_best = self._best is not None and self._best[0] == step
         return is_best or is_due(step, self._plan.checkpoint_every, self._plan.total_steps)
 

@@ -1,4 +1,4 @@
-"""Where the gradient of a step is taken: uphill from the parameters, where sharp minima show."""
+"""Sharpness-aware minimization: the gradient is taken at parameters moved uphill."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

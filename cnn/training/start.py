@@ -19,7 +19,7 @@ from cnn.training.profiling import Profile
 from cnn.training.provenance import code_digest, versions
 from cnn.training.run_folder import RunFolder
 
-# Hosts may read the same data from other places, and at their own pace.
+# Hosts may read the same data from different paths, and at their own pace.
 _OF_EACH_HOST = {"data.data_dir", "data.path", "data.workers", "data.prefetch"}
 
 
@@ -45,7 +45,7 @@ def start(
       workdir: the run folder, on a file system that all hosts share.
       hosts: see `hosts.joined`; None for one process.
       profile: steps to trace, such as "10:15".
-      debug_nans: look for the first value that is not finite.
+      debug_nans: search for the first non-finite value.
     """
     instruments = []
     if profile:
@@ -66,6 +66,6 @@ def start(
 
 
 def _facts(config: ConfigDict) -> dict[str, Any]:
-    """Returns what has to be the same on all hosts: the config, the code and the libraries."""
+    """Returns what must be the same on all hosts: the config, the code and the libraries."""
     fields = {name: value for name, value in leaves(config) if name not in _OF_EACH_HOST}
     return json.loads(json.dumps(fields)) | {"code": code_digest()} | versions()

@@ -1,4 +1,4 @@
-"""What training changes: one pytree of arrays, and how it is born."""
+"""The training state: one pytree of arrays, and its initialization."""
 
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ class ModelState(struct.PyTreeNode):
     """A network's variables after some updates: all that evaluation needs.
 
     Attributes:
-      step: int32 scalar, the number of updates made: the only clock.
+      step: int32 scalar, the number of updates made; the only step counter.
       params: float32 parameters.
       collections: the other collections of variables by name, such as float32 running statistics
         in "batch_stats"; {} for networks without any.
@@ -41,7 +41,7 @@ S = TypeVar("S", bound=ModelState)
 
 
 class TrainState(ModelState):
-    """Everything that one step hands to the next; no functions inside.
+    """Everything that one step passes to the next; contains no functions.
 
     Attributes:
       opt_state: of the optax transformation.
@@ -53,7 +53,7 @@ class TrainState(ModelState):
 def init_model(
     model: nn.Module, seed: Array | int, input_shape: tuple[int, ...], *, ema: bool
 ) -> ModelState:
-    """Initialises a network; traceable, so that its arrays can be born sharded.
+    """Initialises a network; traceable, so that its arrays can be created sharded.
 
     Args:
       model: the network.
@@ -72,9 +72,9 @@ def init_model(
 def with_flipped_bit(state: S, seed: int) -> S:
     """Returns a state with the last bit of one float32 element of a kernel flipped.
 
-    Which changes it by as little as can be; what that does to the result measures how unstable
-    training is (Summers and Dinneen 2021). Biases and scales are left out: a bit of a zero would
-    make a subnormal number, which devices take for zero.
+    This is the smallest possible change; its effect on the result measures the instability of
+    training (Summers and Dinneen 2021). Biases and scales are excluded: flipping a bit of zero
+    gives a subnormal number, which devices flush to zero.
 
     Args:
       state: before the first step.

@@ -31,18 +31,18 @@ class Recipe:
 
     Attributes:
       model: the network.
-      tx: optimizer, whose `update` is handed the `step` too, see `optimizer.at_rate`.
+      tx: optimizer, whose `update` also takes the `step`, see `optimizer.at_rate`.
       load: (arrays, batch) -> {"input", "label"} on the device.
       augment: (key, input, label) -> (float32 inputs [B, *spatial, C], targets [B, K]).
       loss: (logits [B, K], targets [B, K]) -> [B].
       accumulation: micro-batches per step.
       ema_decay: of the averaged variables.
       ascend: (params, gradient) -> the params whose gradient makes the update; None: the same.
-      teacher: whose answers are learned beside the targets; None: nobody.
+      teacher: for distillation; None: none.
       consistency: weight of the divergence of three views of each example, which `augment` then
         returns as `[B, 3, *spatial, C]`, the first for the loss; 0: off.
       averages: whether `tx` is `optax.contrib.schedule_free`, whose average is what is evaluated.
-      remat: keep the inputs of blocks for the gradient, and compute the rest again.
+      remat: keep only the inputs of blocks for the gradient, and recompute the rest.
     """
 
     model: nn.Module
@@ -67,7 +67,7 @@ class Recipe:
 
 
 class Examples(NamedTuple):
-    """What a step learns from.
+    """The inputs and targets of a step.
 
     Attributes:
       inputs: float32 `[B, *spatial, C]`, or three views of each.
@@ -153,7 +153,7 @@ def _gradients(recipe: Recipe, state: TrainState, examples: Examples, key: Array
 
 
 def _blend(mix: Callable[[Array, Array], Array], old: Any, new: Any) -> Any:
-    """Mixes trees where they are real numbers; of counters and the like the new value counts."""
+    """Interpolates floating-point leaves; others, such as counters, take the new value."""
 
     def one(a: Array, b: Array) -> Array:
         return mix(a, b) if jnp.issubdtype(b.dtype, jnp.floating) else b
@@ -222,7 +222,7 @@ def make_forward(
 ) -> Callable[[dict[str, Any], Any, Batch], tuple[Array, Array]]:
     """Returns (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`, to be traced.
 
-    Of several views of an example the mean of the logits counts.
+    The logits of several views of an example are averaged.
     """
 
     def forward(variables: dict[str, Any], arrays: Any, batch: Batch) -> tuple[Array, Array]:

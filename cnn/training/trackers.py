@@ -37,7 +37,8 @@ class Trackers:
       asked: `log.trackers`.
       folder: of the run.
       config: of the run, as nested dicts.
-      step: that training starts from; what a crash has undone after it is not reported twice.
+      step: that training starts from; later steps, which a crash has undone, are not reported
+      twice.
       say: takes a sentence for the user.
     """
 
@@ -81,8 +82,8 @@ class Trackers:
 class TensorBoard:
     """Event files in `tensorboard/` of the run folder.
 
-    Written at once and here: tensorboardX's own `SummaryWriter` has a thread for it, which dies of
-    a full disk, and a queue of ten events, on which training would wait for ever then.
+    Written synchronously: tensorboardX's own `SummaryWriter` uses a thread, which dies when the
+    disk is full, and a queue of ten events, on which training would then block forever.
     """
 
     def __init__(self, folder: RunFolder, config: dict[str, Any], step: int):
@@ -94,7 +95,7 @@ class TensorBoard:
         self._event, self._summary = Event, Summary
         self._events = EventsWriter(str(folder.tensorboard / "events"))
         if step:
-            # Hides what a crash has undone.
+            # Hides the steps that a crash has undone.
             started = SessionLog(status=SessionLog.START)
             self._events.write_event(Event(step=step + 1, session_log=started))
 
