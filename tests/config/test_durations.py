@@ -62,7 +62,7 @@ def test_what_is_no_duration_is_refused_with_the_field(text):
 
 
 def test_a_percentage_needs_a_whole():
-    with pytest.raises(UserError, match="no whole"):
+    with pytest.raises(UserError, match="is relative"):
         to_steps("5%", "train.duration", **SIZES)
 
 

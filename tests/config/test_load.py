@@ -34,7 +34,7 @@ def config_file(tmp_path):
             ["optimizer.learning_rat", "did you mean 'optimizer.learning_rate'"],
         ),
         ("optimizer=1", ["optimizer", "group"]),
-        ("seed", ["seed", "no value"]),
+        ("seed", ["seed", "needs a value"]),
         ("train.batch_size=1.5", ["train.batch_size", "1.5", "int"]),
         ("train.batch_size=many", ["train.batch_size", "many", "int"]),
         ("augment.flip=perhaps", ["augment.flip", "perhaps", "bool"]),

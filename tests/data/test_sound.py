@@ -283,7 +283,7 @@ def test_augmentation_off_is_evaluation(signal: SoundSignal, augment):
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("time_shift", 0.1, "leaves nothing"),
+        ("time_shift", 0.1, "is too long for clips"),
         ("noise_snr", (5.0,), "is not a range in dB"),
         ("noise", "pink", "has no effect without augment.noise_snr"),
         ("time_masks", (1, 12), "from 1 to 11"),

@@ -211,7 +211,7 @@ def test_reads_published_files(tmp_path):
     for severity in SEVERITIES:
         first = files.images("fog", severity)[:, 0, 0, 0]
         np.testing.assert_array_equal(first, 4 * (severity - 1) + np.arange(4))
-    with pytest.raises(UserError, match=r"gaussian_noise\.npy holds \(20, 8, 8, 3\)"):
+    with pytest.raises(UserError, match=r"gaussian_noise\.npy has shape \(20, 8, 8, 3\)"):
         open_cifar_c(str(tmp_path), (16, 16, 3))
     (tmp_path / "snow.npy").unlink()
     with pytest.raises(UserError, match=r"is missing snow\.npy; give the folder"):

@@ -155,7 +155,7 @@ def test_temporal_downsampling_changes_itself_and_nothing_else():
     [
         ("plain3d", {}, (2, 8, 8, 3), "takes clips .* data has shape"),
         ("plain", {"temporal_head": "avg"}, (2, 8, 8, 3), "model.temporal_head: pools over the fr"),
-        ("plain3d", {"temporal_head": "avg"}, CLIPS, "model.temporal_head: .* one of clips"),
+        ("plain3d", {"temporal_head": "avg"}, CLIPS, "model.temporal_head: .* a network for clips"),
         ("plain", {"temporal_head": "avgg"}, CLIPS, "model.temporal_head: unknown head 'avgg'"),
         (
             "plain",

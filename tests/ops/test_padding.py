@@ -79,7 +79,7 @@ def test_one_number_serves_all_axes():
         (2, 0, "SAME", "strides: 0 does not fit"),
         ((2, 2, 2), 1, "SAME", "window: .* does not fit 2 spatial axes"),
         (2, 1, ((0, 0),), "padding: .* does not fit 2 spatial axes"),
-        (2, 1, ((0, 0), (-1, 0)), "not negative"),
+        (2, 1, ((0, 0), (-1, 0)), "non-negative"),
         (12, 1, "CIRCULAR", "needs an input larger"),
         (10, 1, "REFLECT", "needs an input larger"),
     ],

@@ -72,6 +72,6 @@ def _check_what_is_evaluated(workdir, state):
 
 def test_two_averages_are_refused(tmp_path):
     config = tiny_config(*FREE, "train.ema_decay=0.9")
-    with pytest.raises(UserError, match=r"train.ema_decay: 0.9 beside optimizer.schedule_free=0.9"):
+    with pytest.raises(UserError, match=r"ema_decay: 0.9 conflicts with optimizer.schedule_free"):
         train(config, tmp_path, quiet=True)
     assert not any(tmp_path.iterdir())
