@@ -50,8 +50,10 @@ def wait_for_handlers(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("later", [0.0, 0.4, 1.5, 3.0])
+@pytest.mark.parametrize(
+    ("later", "number"),
+    [(0.0, signal.SIGINT), (0.4, signal.SIGTERM), (1.5, signal.SIGINT), (3.0, signal.SIGTERM)],
+)
 def test_a_signal_while_a_command_starts_is_one_line(tmp_path, number, later):
     fields = [f"--config.{text}" for text in (*TINY, "train.duration=100000 steps")]
     process = begin(

@@ -15,17 +15,14 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "configs" / "recipes"
 FILES = sorted(f.stem for f in FOLDER.glob("*.py") if f.stem not in ("__init__", "imagenet"))
-RESNET = ("model.features=4,4,4,4", "model.depths=1,1,1,1")
+SHORT = ("model.features=4,4", "model.depths=1,1")
 # The networks narrowed and shortened, and everything else as it is.
 NARROW = {
-    "resnet_strikes_back:a1": RESNET,
-    "imagenet_ffcv": (*RESNET, "model.ghost_batch=8", "augment.sizes=24,28"),
-    "imagenet_mobilenet_v2": ("model.width=0.25", "model.depths=1,1,1,1,1,1,1"),
-    "imagenet_vgg16_bn": (
-        *("model.features=4,4,4,4,4", "model.depths=1,1,1,1,1"),
-        "model.head=flatten(hidden=(8, 8), grid=7)",
-    ),
-    "imagenet_convnext_t": RESNET,
+    "resnet_strikes_back:a1": SHORT,
+    "imagenet_ffcv": (*SHORT, "model.ghost_batch=8", "augment.sizes=24,28"),
+    "imagenet_mobilenet_v2": SHORT,
+    "imagenet_vgg16_bn": (*SHORT, "model.head=flatten(hidden=(8, 8), grid=7)"),
+    "imagenet_convnext_t": SHORT,
 }
 SMALL = (
     *("data.source=folder", "data.train_split=train", "data.test_split=test", "data.workers=2"),

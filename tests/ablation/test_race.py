@@ -146,7 +146,7 @@ def test_the_family_wise_error_of_a_race_is_held():
 
 def test_a_race_saves_runs():
     rng, taken = np.random.default_rng(4), []
-    for _ in range(20):
+    for _ in range(6):
         found = analyze(raced(rng, (0.0, -0.5, -0.5, 0.5, 0.5, 0.5), examples=2000))
         taken.append(sum(len(a.seeds) for a in found.study.arms) / (6 * 12))
     assert np.mean(taken) <= 0.6

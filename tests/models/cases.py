@@ -41,6 +41,14 @@ KINDS = (
     "squeezenet1_1",
 )
 SHAPE = (2, 16, 16, 3)
+# The same for sounds and clips, with a batch that each takes.
+OTHER_SHAPES = {
+    "m5": (2, 512, 1),
+    "m11": (2, 512, 1),
+    "ds_cnn_s": (2, 24, 10, 1),
+    "ds_cnn_m": (2, 24, 10, 1),
+    **{name: (2, 4, 8, 8, 3) for name, entry in MODELS.items() if entry.clips},
+}
 
 
 def model_config(name: str, **fields: Any) -> ConfigDict:
@@ -54,7 +62,12 @@ def model_config(name: str, **fields: Any) -> ConfigDict:
 def small_config(name: str, **fields: Any) -> ConfigDict:
     """Returns a config.model of few stages and channels, for images of 16 pixels."""
     network, small = MODELS[name], {}
-    if "features" in network.reads:
+    if name.startswith("ds_cnn"):
+        small |= {"features": (8,), "depths": (1,)}
+    elif name in OTHER_SHAPES:
+        stem = {"stem": "cifar"} if network.stems else {}
+        small |= {"features": (4, 6), "depths": (1, 1), "head": "avg"} | stem
+    elif "features" in network.reads:
         small |= {"features": (8, 8), "depths": (1, 1)}
     elif "depths" in network.reads:
         # As many stages as have every kind of reduction.

@@ -55,8 +55,9 @@ GOLDEN = {
     "lenet5": 61_706,
     # By hand: 3x3 kernels of 32, 64 and 128 features, scales and biases of norms, classifier.
     "plain": 9 * (3 * 32 + 32 * 64 + 64 * 128) + 2 * (32 + 64 + 128) + 129 * 10,
-    # By hand from Jordan (arXiv 2404.00498): a biased 2x2 convolution to twice as many channels as
-    # a patch has values; six 3x3; norms; classifier.
+    # By hand from make_net of github.com/KellerJordan/cifar10-airbench, legacy/airbench94.py: a
+    # biased 2x2 convolution to twice as many channels as a patch has values; six 3x3; norms, whose
+    # frozen scales count; a classifier without bias.
     "airbench": (4 * 3 + 1) * 24
     + 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
     + 2 * 2 * (64 + 256 + 256)
@@ -121,6 +122,28 @@ def dense(stem, depths, growth, middle, compression):
                 total += 2 * features + 9 * features * growth
             features += growth
     return total + 2 * features + 10 * features + 10
+
+
+def regnet_y(widths, depths, group):
+    """Parameters of a RegNetY of 1000 classes, as section 4 of Radosavovic et al. describes it."""
+    total, before = 27 * 32 + 2 * 32, 32
+    for width, depth in zip(widths, depths, strict=True):
+        total += before * width + 2 * width  # the shortcut of the first block
+        for _ in range(depth):
+            squeezed = round(before / 4)
+            total += before * width + 9 * group * width + width**2 + 3 * 2 * width
+            total += 2 * width * squeezed + width + squeezed
+            before = width
+    return total + 1000 * before + 1000
+
+
+def test_regnet_y_800mf_has_the_widths_of_the_paper():
+    """torchvision rounds 8.5 and 48.5 groups of 16 channels up, the paper to 8 and 48."""
+    depths = (1, 3, 8, 2)
+    assert parameters("regnet_y_800mf", 1000) == regnet_y((64, 128, 320, 768), depths, 16)
+    # By torchvision's documentation.
+    assert regnet_y((64, 144, 320, 784), depths, 16) == 6_432_512
+    assert regnet_y((48, 104, 208, 440), (1, 3, 6, 6), 8) == 4_344_144
 
 
 # Table 2 there says 1.0M and 0.8M.

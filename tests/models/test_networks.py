@@ -1,4 +1,4 @@
-"""Every kind of network with every operator; gradients, dtypes, and what each field changes."""
+"""Networks with operators; gradients, dtypes, and what each field changes."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,6 +20,7 @@ from configs import base
 from tests.layers.cases import KEYS, image, moved, quick, score
 from tests.models.cases import (
     KINDS,
+    OTHER_SHAPES,
     SHAPE,
     abstract,
     model_config,
@@ -40,16 +41,6 @@ def test_every_network_is_built_from_its_published_choices(name):
 def test_every_field_is_read_by_a_network():
     read = COMMON.union(*(entry.reads for entry in MODELS.values()))
     assert read == set(base.get_config().model)
-
-
-# The others are of these same modules.
-SAME = {"vgg11", "resnet50_v1", "resnet18d", "wrn16_4", "efficientnet_b0", "mobilenet_v3_small"}
-SAME |= {"alexnet", "convnextv2_atto", "googlenet", "regnet_y_400mf", "repvgg_a0_fused"}
-# Of new modules the costly ones too: all operators together, a part of them each.
-SAME |= {"inception_v3", "squeezenet1_1", "efficientnet_v2_s", "repvgg_a0"}
-# Another norm's place, a gate, no shortcut: the reductions are those of resnet50 and mobilenet_v2.
-SAME |= {"preact_resnet50", "se_resnet18", "mobilenet_v1"}
-MODULES = sorted({*KINDS} - SAME)
 
 
 def with_operator(name: str, operator: str) -> ConfigDict:
@@ -81,23 +72,45 @@ def update(model: ConfigDict) -> Callable[[Any, Array], tuple[Any, Array]]:
     return step
 
 
-@pytest.mark.parametrize("name", KINDS)
+def steps(name: str, operator: str) -> None:
+    """Traces a step: nothing is compiled."""
+    model, shape = with_operator(name, operator), OTHER_SHAPES.get(name, SHAPE)
+    variables = abstract(model, shape)[1]
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    after, logits = jax.eval_shape(update(model), variables, x)
+    assert (logits.shape, logits.dtype) == ((2, 10), jnp.float32), operator
+    assert after == variables, operator
+
+
+ALL = (*KINDS, *OTHER_SHAPES)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ALL)
 def test_every_network_takes_a_step_with_every_operator(name):
-    # Those of modules that others have been made of take some of the operators each.
-    others = sorted({*KINDS} - {*MODULES})
-    own = slice(None) if name in MODULES else slice(others.index(name), None, len(others))
-    for operator in [*DOWNSAMPLERS][own]:
-        model = with_operator(name, operator)
-        variables = abstract(model)[1]
-        x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
-        after, logits = jax.eval_shape(update(model), variables, x)
-        assert (logits.shape, logits.dtype) == ((2, 10), jnp.float32), operator
-        assert after == variables, operator
+    for operator in DOWNSAMPLERS:
+        steps(name, operator)
+
+
+OPERATORS = [*DOWNSAMPLERS]
+# Each operator and each network at least once: networks share the layers in which operators stand.
+PAIRS = [
+    (ALL[i % len(ALL)], OPERATORS[i % len(OPERATORS)]) for i in range(max(len(ALL), len(OPERATORS)))
+]
+
+
+@pytest.mark.parametrize(("name", "operator"), PAIRS)
+def test_a_network_takes_a_step_with_an_operator(name, operator):
+    steps(name, operator)
+
+
+# Quick to compile; between them they have every kind of site: in a path, on a shortcut, depthwise.
+CHEAP = ("plain", "resnet20", "mobilenet_v1", "vgg11")
 
 
 @pytest.mark.parametrize(("index", "operator"), [*enumerate(DOWNSAMPLERS)])
-def test_every_operator_is_run_in_a_network_and_every_network_with_some(index, operator):
-    model = with_operator(MODULES[index % len(MODULES)], operator)
+def test_every_operator_is_run_in_a_network(index, operator):
+    model = with_operator(CHEAP[index % len(CHEAP)], operator)
     variables = untrained(abstract(model)[1])
     after, logits = quick(update(model))(variables, image(*SHAPE))
     assert np.isfinite(logits).all()
@@ -105,12 +118,15 @@ def test_every_operator_is_run_in_a_network_and_every_network_with_some(index, o
         assert np.isfinite(leaf).all(), path
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnext_t"])
-def test_every_operator_works_behind_the_stem(name):
-    for operator, entry in DOWNSAMPLERS.items():
-        if not (entry.on_conv or entry.dilates):
-            model = small_config(name, stem="imagenet", stem_downsample=operator)
-            assert abstract(model, (2, 32, 32, 3))[0].shape == (2, 10), operator
+AFTER_STEMS = [name for name, entry in DOWNSAMPLERS.items() if not (entry.on_conv or entry.dilates)]
+
+
+@pytest.mark.parametrize("operator", AFTER_STEMS)
+def test_every_operator_works_after_the_stem(operator):
+    """In turn in both networks: a stem reduces alike in each."""
+    name = ("resnet18", "convnext_t")[AFTER_STEMS.index(operator) % 2]
+    model = small_config(name, stem="imagenet", stem_downsample=operator)
+    assert abstract(model, (2, 32, 32, 3))[0].shape == (2, 10)
 
 
 # The rest takes long to compile and is made of the same layers.
@@ -160,11 +176,11 @@ DTYPES = ("float32", "bfloat16")
 def test_nothing_but_logits_is_float32_in_bfloat16(name):
     module = build(small_config(name, dtype="bfloat16"), 10)
     x = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
-    logits, variables = jax.eval_shape(lambda x: module.init_with_output(KEYS, x, True), x)
+    trace = jax.make_jaxpr(lambda x: module.init_with_output(KEYS, x, True), return_shape=True)
+    jaxpr, (logits, variables) = trace(x)
     assert logits.dtype == jnp.float32
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    jaxpr = str(jax.make_jaxpr(lambda x: module.init_with_output(KEYS, x, True)[0])(x))
-    lines = [line for line in jaxpr.splitlines() if "conv_general_dilated[" in line]
+    lines = [line for line in str(jaxpr).splitlines() if "conv_general_dilated[" in line]
     assert lines
     assert all("bf16" in line for line in lines)
 
@@ -246,6 +262,32 @@ def test_all_cnn_drops_behind_reductions_and_pixels():
     for off, on in others:
         np.testing.assert_array_equal(off, base_off)
         assert np.abs(on - off).max() > 1e-6
+
+
+def test_stem_dropout_drops_values_after_the_stem_in_training_only():
+    x, rate = image(4, 49, 10, 1), 0.25
+    networks = {r: build(small_config("ds_cnn_s", stem_dropout=r), 10) for r in (0.0, rate)}
+
+    @quick
+    def run(x):
+        variables = networks[0.0].init(KEYS, x, False)
+        given = dict(rngs={"dropout": KEYS["dropout"]}, mutable=True, capture_intermediates=True)
+        found = {}
+        for r, network in networks.items():
+            for train in (False, True):
+                logits, state = network.apply(variables, x, train, **given)
+                found[r, train] = logits, state["intermediates"]["Dropout_0"]["__call__"][0]
+        return found
+
+    found = run(x)
+    np.testing.assert_array_equal(found[rate, False][0], found[0.0, False][0])
+    (_, stem), (_, dropped) = found[0.0, True], found[rate, True]
+    assert stem.shape == (4, 25, 5, 8)
+    kept = np.asarray(dropped) != 0
+    np.testing.assert_allclose(dropped[kept], stem[kept] / (1 - rate), rtol=1e-6)
+    assert kept[np.asarray(stem) != 0].mean() == pytest.approx(1 - rate, abs=0.05)
+    shapes = [abstract(small_config("ds_cnn_s", stem_dropout=r), x.shape)[1] for r in networks]
+    assert shapes[0] == shapes[1]
 
 
 def test_stochastic_depth_drops_branches_in_training():

@@ -13,6 +13,7 @@ from cnn.config.errors import UserError
 from cnn.training.loop import train
 from cnn.training.remat import recomputed_blocks
 from tests.conftest import tiny_config
+from tests.layers.cases import quick
 
 NETWORKS = {
     "plain": ("model.features=6,6", "model.depths=3,3", "model.dropout=0.3"),
@@ -26,14 +27,14 @@ NETWORKS = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
+@pytest.fixture(scope="module", params=NETWORKS)
 def problem(request):
     """Returns (parameters, (parameters, whether to recompute) -> (loss, new statistics))."""
     config = tiny_config(*NETWORKS[request.param])
     model = models.build(config.model, 7)
     keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
     images = jax.random.normal(jax.random.key(2), (8, 8, 8, 3))
-    variables = model.init(keys, images, train=False)
+    variables = quick(lambda x: model.init(keys, x, train=False))(images)
 
     def loss(params, recompute):
         with recomputed_blocks() if recompute else nullcontext():

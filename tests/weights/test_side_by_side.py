@@ -41,6 +41,8 @@ def runs(tmp_path_factory):
         folders[name] = root / f"run{i}"
         own = [argument.format(file=file) for argument in arguments]
         own += [f"--config.data.{field}" for field in DATA]
+        # What the cost suite times.
+        own += ["--config.train.batch_size=4", "--config.evaluation.batch_size=4"]
         main(["import", *own, f"--workdir={folders[name]}"])
     return folders
 
