@@ -57,8 +57,8 @@ def make_augment(
     Returns:
       A function of a key, uint8 `[B, H, W, C]` and int32 `[B]`, to normalised float32 images and
       float32 targets `[B, K]`, whose rows sum to one. The sharding has no influence on its draws.
-      With `augment.consistency` images are three views of each, `[B, 3, H, W, C]`: without the
-      extra operations, and twice with them, each drawn anew.
+      With `augment.consistency` images are three views of each, `[B, 3, H, W, C]`: one without
+      the extra operations, and two with independent draws of them.
     """
 
     extra = [AUGMENTATIONS.bound(text, "augment.extra") for text in split_calls(augment.extra)]
@@ -69,7 +69,7 @@ def make_augment(
         return images
 
     def apply(key: jax.Array, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # One key for each, so that turning one on changes nothing about the others.
+        # One key for each, so that enabling one does not change the draws of the others.
         area_key, pad_key, flip_key, color_key, cutout_key, mix_key = jax.random.split(key, 6)
         if augment.random_resized_crop and not cropped:
             images = random_resized_crop(area_key, images, tuple(augment.random_resized_crop))

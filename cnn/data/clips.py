@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip, and the clip `[T, H, W, C]` that is made of them."""
+"""Clips `[T, H, W, C]`: which frames of a video are taken, and how they are decoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Sampling:
       stride: dense: distance between them.
       method: "dense": frames `stride` apart, from one start; "uniform": one of each of T equal
         parts of the video (Wang et al., ECCV 2016), whatever its length.
-      short: dense, of videos that end too early: "loop" goes on with their first frame, "hold"
-        stays at their last.
+      short: dense sampling of videos that are too short: "loop" continues with the first frame,
+        "hold" repeats the last.
     """
 
     frames: int
@@ -33,7 +33,7 @@ class Sampling:
 
     @property
     def span(self) -> int:
-        """The frames that a video needs to have."""
+        """The number of frames that a video must have."""
         return (self.frames - 1) * self.stride + 1 if self.method == "dense" else self.frames
 
     def choose(self, count: int, places: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Pick:
-    """What is taken of one video.
+    """The frames and the crop that are taken of one video.
 
     Attributes:
       places: `[views, T]`, see `Sampling.choose`.
@@ -85,7 +85,7 @@ def draw_picks(
       step: of the training.
       batch_size: of the step.
       frames: of a clip.
-      place: whether frames are random; else they are those of the middle view.
+      place: whether frames are random; otherwise those of the middle view.
       area: of random resized crops; () takes the centre.
     """
     each = frames + UNIFORMS
@@ -123,7 +123,7 @@ class ClipForm:
 
     @property
     def varying(self) -> bool:
-        """Whether there is more in a video than its clip."""
+        """Whether a video contains more than one clip."""
         return self.stored[0] != self.sampling.span or None in self.stored[1:]
 
     def decode(

@@ -1,9 +1,9 @@
 """Colour operations in the manner of RandAugment, on whole pixel values in float32.
 
 Cubuk et al. 2020, "RandAugment: Practical Automated Data Augmentation with a Reduced Search
-Space", applies a few operations in turn, each uniform among all, all at one magnitude M of 30. Here
-are those that change no place, and invert from AutoAugment. Each does what Pillow's operation of
-that name does. With m = M / 30, as in torchvision:
+Space", applies a few operations in turn, each uniform among all, all at one magnitude M of 30.
+Implemented are those that move no pixels, and invert from AutoAugment. Each matches the Pillow
+operation of the same name. With m = M / 30, as in torchvision:
 
   brightness, colour, contrast, sharpness   factor 1 + 0.9 m or 1 - 0.9 m, either with probability
                                             one half

@@ -1,4 +1,4 @@
-"""A data set as a run sees it: its splits, their statistics and what the classes are called."""
+"""The data set of a run: its splits, their statistics and class names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,8 +25,8 @@ class Dataset:
 
     Attributes:
       train: without the validation part.
-      validation: carved out of train, or `data.validation_split`; None when there is neither.
-      signal: how examples become what the network sees.
+      validation: held out of train, or `data.validation_split`; None when there is neither.
+      signal: how examples become the input of the network.
     """
 
     train: Split | None
@@ -38,12 +38,12 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """What the network sees of one example, `[*spatial, C]`."""
+        """Shape of the network's input for one example, `[*spatial, C]`."""
         return self.signal.shape
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """What the network's input is normalised with: of pixels in [0, 1], for images."""
+        """Mean that the network's input is normalised with; for images, of pixels in [0, 1]."""
         return self.signal.mean
 
     @property
@@ -64,7 +64,7 @@ class Dataset:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Class names and, of each split, count and fingerprint: what a run is bound to.
+        """Class names and, for each split, count and fingerprint, which a run is tied to.
 
         JSON values; `identity_differences` compares them. Opens the test split.
         """
@@ -78,7 +78,7 @@ class Dataset:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences on the opened splits: what became of examples that a user may not expect."""
+        """Remarks on the opened splits: unexpected treatment of examples, such as cropping."""
         found = []
         for split in self._opened():
             found += split.remarks
@@ -152,7 +152,7 @@ def open_dataset(
         train, validation = _carve(opened("train_split"), data)
     if "validation" in splits and data.validation_split:
         validation = opened("validation_split", train)
-    # Once, though its classes may be asked for before `Dataset.test`.
+    # Opened once, even if its classes are needed before `Dataset.test`.
     open_test = cache(partial(opened, "test_split", train)) if "test" in splits else None
     shown = train or validation or open_test()
     return Dataset(
@@ -192,7 +192,7 @@ def recorded_dataset(
 
 
 def _check_splits(reader: Reader, data: ConfigDict, splits: Sequence[str]) -> None:
-    """Raises `UserError` that names all splits that there are not."""
+    """Raises `UserError` that names all missing splits."""
     problems = []
     for name in ("train", "validation", "test"):
         field = f"{name}_split"

@@ -13,9 +13,9 @@ from PIL import Image, UnidentifiedImageError
 from cnn.config.errors import UserError
 from cnn.data.split import Crop
 
-# Decoding runs in threads of ours; OpenCV's own would compete with them for the same cores.
+# Decoding runs in our own threads; OpenCV's would compete with them for the same cores.
 cv2.setNumThreads(1)
-# A broken image is an error here, with its name; the warning beside it has none.
+# A broken image raises an error with its name; OpenCV's warning has no name.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -27,7 +27,7 @@ _JPEG_END = b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
-_MOST_PIXELS = 2**28  # of an image; more is a damaged header, or no example
+_MOST_PIXELS = 2**28  # of an image; more means a damaged header
 _DEEP = "has 16 bits per channel, and images are kept with 8; convert it, scaled to its own range"
 
 
@@ -124,9 +124,9 @@ def decode_image(encoded: bytes, channels: int, where: str) -> np.ndarray:
 
 
 def _pixels(encoded: bytes, colour: bool) -> np.ndarray | None:
-    """Returns all pixels, or None where the bytes are no image."""
+    """Returns all pixels, or None if the bytes are not an image."""
     if encoded.startswith(_JPEG):
-        # The same library as inside OpenCV, to the same pixels, and without its detours.
+        # The library that OpenCV uses, with the same pixels and less overhead.
         with suppress(ValueError):
             return simplejpeg.decode_jpeg(encoded, "RGB" if colour else "GRAY")
     if not encoded:
@@ -141,11 +141,11 @@ def _pixels(encoded: bytes, colour: bool) -> np.ndarray | None:
 def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
     """Returns height, width and channels (1: grey, 3: colour) of an image's file.
 
-    What the file is counts, not how it is named. Damage that shows without decoding is found: the
-    checksums of a PNG, and that a JPEG, which has none, has its end.
+    The content determines the format, not the name. Damage that is visible without decoding is
+    found: wrong checksums of a PNG, and a missing end of a JPEG, which has no checksums.
 
     Raises:
-      UserError: the file is damaged, or no image that is read here; names `where`.
+      UserError: the file is damaged or not a supported image; names `where`.
     """
     try:
         is_png = file.read(len(_PNG)) == _PNG
@@ -158,7 +158,7 @@ def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
 
 
 def _look_at_png(chunks: bytes) -> tuple[int, int, int]:
-    """Reads the header; verifies all checksums, whatever the file holds beside pixels."""
+    """Reads the header and verifies all checksums, including those of metadata chunks."""
     at, names, view = 0, [], memoryview(chunks)
     while at < len(chunks) and names[-1:] != [b"IEND"]:
         size = int.from_bytes(chunks[at : at + 4])
@@ -196,14 +196,14 @@ def _look_at_others(file: BinaryIO) -> tuple[int, int, int]:
 
 
 def _has_end(jpeg: BinaryIO) -> bool:
-    """Whether the image data of a JPEG end; whatever cameras and phones append may follow."""
+    """Whether the image data of a JPEG is complete; cameras and phones may append more."""
     jpeg.seek(0, 2)
     jpeg.seek(max(0, jpeg.tell() - 1024))
     if _JPEG_END in jpeg.read():
         return True
     jpeg.seek(0)
     content = jpeg.read()
-    # Segments, among them thumbnails that have ends of their own, come before the scan.
+    # Segments before the scan may contain thumbnails with their own end markers.
     at = 2
     while content[at + 1 : at + 2] not in (b"\xda", b""):
         at += 2 + int.from_bytes(content[at + 2 : at + 4])

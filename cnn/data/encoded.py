@@ -12,7 +12,7 @@ from cnn.data.decode import ImageForm
 from cnn.data.signals.signal import Form
 from cnn.data.split import Crop, Split
 
-# Positions in the split -> of each example what is to be decoded, the label and what to call it.
+# Positions in the split -> for each example the encoded content, label and name.
 Fetch = Callable[[Sequence[int]], Sequence[tuple[Any, int, str]]]
 
 
@@ -74,7 +74,7 @@ class EncodedSplit(Split):
         """Reads and decodes the chosen examples; see `Split.read`.
 
         Raises:
-          UserError: an example is broken, has no label or is not of the announced shape.
+          UserError: an example is broken, has no label or has another shape than the split.
         """
         examples = []
         labels = np.empty(len(indices), np.int32)

@@ -1,4 +1,4 @@
-"""What the network hears of a wave: the wave itself, decibels of mel bands, or their cepstrum."""
+"""Features of a wave: the wave itself, log-mel bands in decibels, or their cepstrum (MFCC)."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from cnn.ops.spectrogram import (
 
 @dataclass(frozen=True)
 class Features:
-    """A function of waves; the attributes are the fields of `data.sound`, zeros filled in."""
+    """A function of waves; the attributes are the fields of `data.sound`, with zeros resolved."""
 
     kind: str
     rate: int

@@ -70,7 +70,7 @@ class Feed:
 
     def _gathered(self, rows: np.ndarray, start: int, stop: int) -> Iterator[dict[str, jax.Array]]:
         for first in range(start, stop, _STEPS):
-            # Always as many, so that one program takes them apart; what lies after stop is unused.
+            # Always the same number, so that one compiled program unpacks them.
             steps = [self._chosen(step, rows) for step in range(first, first + _STEPS)]
             block = {name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]}
             placed = _place(block, rows, self._batch_size, self._sharding)
@@ -148,14 +148,14 @@ def make_feed(
       seed: of the order of the examples.
       draw_crops: random parts to be taken while decoding (`Signal.draw_crops`), which needs a
         streaming placement; None: none are.
-      crop_seed: of those crops, and of who is mirrored first; None: the same seed.
+      crop_seed: of those crops and of the first mirrored half; None: the same seed.
       repeats: see `Order`.
-      alternates: whether images are mirrored by turns.
+      alternates: whether images are mirrored in alternate epochs.
       sizes: (updates made before, pixels) of images that change their size, which needs a
         streaming placement; (): they do not.
 
     Raises:
-      UserError: the placement is unknown or cannot be had.
+      UserError: the placement is unknown or not possible.
     """
     cropped = draw_crops is not None
     resident = _is_resident(split, data, must_stream=cropped or bool(sizes))
@@ -179,8 +179,8 @@ def make_feed(
 class EvalFeed:
     """Every example of one split once, in order.
 
-    The batches of a resident split are placed once and lie there for every evaluation. Splits of at
-    least a batch have batches of one shape, so that one compiled step serves them all.
+    The batches of a resident split are placed on the devices once, for all evaluations. Splits of
+    at least a batch have batches of one shape, so that one compiled step serves them all.
 
     Attributes:
       arrays: (); for the steps, which take those of a `Feed` too.
@@ -241,7 +241,8 @@ def make_eval_feed(
     """Makes the evaluation feed of a split; other arguments and errors as in `make_feed`.
 
     Args:
-      views: what takes several views of each example while decoding; None: the usual one.
+      views: function that takes several views of each example while decoding; None: the default
+      view.
     """
     if views is not None and not split.varying:
         raise UserError(
@@ -261,7 +262,7 @@ def make_eval_feed(
 
 
 def load_batch(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Returns what a batch of a feed stands for; to be traced inside the jitted step.
+    """Returns the arrays of a batch of a feed; to be traced inside the jitted step.
 
     Args:
       arrays: those of the feed.
@@ -318,7 +319,7 @@ def _resident_arrays(split: Split, workers: int, replicated: NamedSharding) -> d
         for _ in pool.map(read, range(0, len(split), _READ)):
             pass
     finally:
-        # After an error nothing more is read.
+        # Stop reading after an error.
         pool.shutdown(cancel_futures=True)
     return {
         "input": jax.make_array_from_callback(examples.shape, replicated, examples.__getitem__),
@@ -331,8 +332,8 @@ def _decode_ahead(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Reads batches, given as tasks, in threads; yields them in order.
 
-    At most `prefetch` batches are decoded or being decoded beside the one that is yielded. The
-    threads are gone when the iterator is closed or has failed.
+    At most `prefetch` batches are decoded or in progress besides the one that is yielded. The
+    threads end when the iterator is closed or fails.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     ahead: collections.deque[list[Future]] = collections.deque()

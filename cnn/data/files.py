@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 
-# What file managers, archives and network storage leave beside the files of a user.
+# Files that file managers, archives and network storage create.
 _LEFT_BEHIND = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle"})
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is never an example or a class."""
+    """Whether a file or folder is ignored as an example or class."""
     return name.startswith(".") or name in _LEFT_BEHIND
 
 
@@ -26,8 +26,8 @@ def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yields the paths of all files below a folder; links are followed.
 
-    A link that leads nowhere is yielded too, so that it is found broken instead of missed. A link
-    to a folder that holds it is not entered again.
+    A dangling link is yielded too, so that it is reported as broken. A link to one of its parent
+    folders is not followed.
 
     Args:
       folder: where to look.
@@ -44,7 +44,7 @@ def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def why_unreadable(path: str) -> str:
-    """Returns why a path is no file or folder that can be opened, or ""."""
+    """Returns why a path cannot be opened as a file or folder, or ""."""
     if os.path.isfile(path) or os.path.isdir(path):
         return ""
     if os.path.islink(path):

@@ -1,4 +1,4 @@
-"""Frames of one stored video by number, whatever it is stored as."""
+"""Frames of one stored video by number, for all storage formats."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-# FFmpeg inside OpenCV prints beside our own sentence; read when the first video is opened.
+# Silences FFmpeg inside OpenCV; read when the first video is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -22,7 +22,7 @@ from cnn.data.files import entries, shown
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 SUFFIXES = (".gif", *VIDEO_SUFFIXES)
 _GIF_END = b";"
-# What their headers say of the number of frames is a duration times a rate.
+# Their headers state the number of frames as duration times rate, which is not exact.
 _UNCOUNTED = (".mkv", ".webm")
 
 

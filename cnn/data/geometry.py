@@ -1,4 +1,4 @@
-"""Random changes of place, on uint8 batches `[B, H, W, C]`; each image draws its own."""
+"""Geometric augmentation of uint8 batches `[B, H, W, C]`; each image has its own draws."""
 
 import jax
 import jax.numpy as jnp

@@ -9,8 +9,9 @@ import numpy as np
 def random_bits(seed: int, stream: str, index: int) -> np.random.Philox:
     """Returns the bit generator of one named stream of a run at one epoch or step.
 
-    NumPy promises the raw bits of Philox and SeedSequence for ever, but not what
-    `Generator.permutation` and the like make of them; so what must not change uses the bits.
+    NumPy guarantees the raw bits of Philox and SeedSequence across versions, but not the output
+    of `Generator.permutation` and the like; orders that must not change are derived from the
+    bits.
     """
     return np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(stream.encode()), index]))
 
@@ -33,7 +34,7 @@ class Order:
 
     def __init__(self, seed: int, num_examples: int, repeats: int = 1):
         self._num_examples, self.repeats = num_examples, repeats
-        # A batch runs across an epoch's end, and steps are asked for ahead.
+        # A batch may cross the end of an epoch, and steps are requested ahead.
         self._epoch = functools.lru_cache(maxsize=2)(
             lambda epoch: epoch_permutation(seed, epoch, num_examples)
         )
@@ -70,9 +71,10 @@ def _mirrored_first(seed: int, num_examples: int) -> np.ndarray:
 
 
 def mirrored(seed: int, num_examples: int, indices: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Returns whether it is an example's turn to be mirrored, bool as the indices.
+    """Returns whether each example is mirrored in this epoch, bool of the indices' shape.
 
-    It is in every other epoch; the seed decides in which first (airbench94, Jordan 2024).
+    Each is mirrored in every other epoch; the seed determines the first (airbench94, Jordan
+    2024).
     """
     return _mirrored_first(seed, num_examples)[indices] ^ (epochs % 2 == 1)
 

@@ -1,4 +1,4 @@
-"""Published augmentation policies: which operations of Pillow an image goes through, how strongly.
+"""Published augmentation policies: which Pillow operations are applied, at which magnitude.
 
 Every policy has a space: operations, each with a number of levels. The operations, spaces and draws
 are those of torchvision.transforms (0.29), which are the papers' but for what is said below.

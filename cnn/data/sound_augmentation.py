@@ -1,4 +1,4 @@
-"""Random changes of sound, on the device; each clip draws its own."""
+"""Augmentation of sound on the device; each clip has its own draws."""
 
 import os
 from pathlib import Path
@@ -83,7 +83,7 @@ def make_noise(augment: ConfigDict, shape: tuple[int, ...], rate: int) -> Array 
     """Returns what `add_noise` takes for clips `[T, C]`; None when noise is off.
 
     Raises:
-      UserError: the folder holds no sound, or a broken one.
+      UserError: the folder contains no sound, or a broken one.
     """
     if not augment.noise_snr:
         return None

@@ -59,8 +59,8 @@ class Split(ABC):
       names: of the examples' files, where they are files.
       varying: a random part of what is stored can be taken while decoding.
       fingerprint: 16 hexadecimal digits that change with the examples, their labels or their order.
-      skipped: of each file that is left out, its path and why.
-      remarks: sentences on what becomes of examples that a user may not expect.
+      skipped: path and reason of each file that is left out.
+      remarks: sentences on unexpected treatment of examples.
     """
 
     name: str
@@ -191,7 +191,7 @@ class Subset(Split):
 
 
 class Relabelled(Split):
-    """Another split whose labels are places among other class names.
+    """Another split with labels that index other class names.
 
     Args:
       split: the other one.

@@ -22,7 +22,7 @@ class WaveForm:
       rate: samples per second; other rates are resampled (soxr, high quality).
       samples: in a clip.
       channels: 1 mixes all channels to their mean.
-      short: what becomes of shorter waves: "pad" (zeros follow) or "refuse".
+      short: treatment of shorter waves: "pad" (with zeros) or "refuse".
       long: part of a longer wave that is kept: "start" or "centre".
       stored: channels and samples per second of waves that are given as bare samples.
     """
@@ -52,7 +52,7 @@ class WaveForm:
           crop: not for sounds.
 
         Raises:
-          UserError: it is not a sound, is too short, or holds values that are not finite.
+          UserError: it is not a sound, is too short, or contains values that are not finite.
         """
         if crop is not None:
             raise ValueError("sounds are cropped by their form")
@@ -119,7 +119,7 @@ def _read(payload: bytes, where: str) -> tuple[np.ndarray, int]:
 
 
 def _is_cut(wav: bytes) -> bool:
-    """Whether a RIFF file holds fewer samples than it announces, which libsndfile passes over."""
+    """Whether a RIFF file has fewer samples than its header states, which libsndfile ignores."""
     order = {b"RIFF": "little", b"RIFX": "big"}.get(wav[:4])
     if order is None:
         return False
@@ -136,7 +136,7 @@ def look_at_wave(payload: bytes, where: str) -> tuple[int, int, int]:
     """Returns samples, channels and samples per second of a file, all of which is decoded.
 
     Raises:
-      UserError: it is none that libsndfile reads, or is damaged.
+      UserError: libsndfile cannot read it, or it is damaged.
     """
     wave, rate = _read(payload, where)
     _check_samples(wave, where)

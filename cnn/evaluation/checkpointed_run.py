@@ -20,7 +20,7 @@ from cnn.training.evaluate import Outcomes, evaluate
 from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
 
-# What a trained network is measured on; results are kept by it.
+# Fields that define what a trained network is measured on; results are stored per value.
 MEASURED_FIELDS = frozenset(
     {
         "data.source",
@@ -38,7 +38,7 @@ MEASURED_FIELDS = frozenset(
         "evaluation.cifar_c",
     }
 )
-# Given on the command line, they say that other data than those of the training are meant.
+# Given on the command line, they state that other data than in training is intended.
 DATA_FIELDS = frozenset(
     {
         "data.source",
@@ -50,7 +50,7 @@ DATA_FIELDS = frozenset(
         "data.broken_files",
     }
 )
-# Where and how things are computed changes nothing.
+# Where and how things are computed does not affect the results.
 EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"data.broken_files"}
 SPLITS = ("test", "validation", "train")
 
@@ -64,8 +64,8 @@ class CheckpointedRun:
       evaluator: the network and its jitted evaluation.
       variables: {"params"} and the other collections, the averaged ones if the run kept them.
       step: of the checkpoint.
-      changes: fields that were changed for the evaluation and say what is measured.
-      remarks: sentences on data that are not those of the training.
+      changes: fields changed for the evaluation that affect what is measured.
+      remarks: sentences on data that differs from that of the training.
     """
 
     folder: RunFolder
@@ -96,7 +96,7 @@ class CheckpointedRun:
 def open_run(
     workdir: str, step: str = "last", split: str | None = "test", overrides: Sequence[str] = ()
 ) -> CheckpointedRun:
-    """Reads a checkpoint of a run folder, which needs to hold nothing else than train.py wrote.
+    """Reads a checkpoint of a run folder as train.py wrote it.
 
     Args:
       workdir: the run folder.
@@ -280,10 +280,10 @@ def _check_data(
       resolved: what the run stored.
       dataset: with the opened split.
       split: its name.
-      intended: whether other test examples were asked for.
+      intended: whether other test examples were requested.
 
     Raises:
-      UserError: they differ, and that was not asked for.
+      UserError: they differ, and no other data was requested.
     """
     stored = resolved.get("identity")
     differing = identity_differences(stored, dataset.identity) if stored else []

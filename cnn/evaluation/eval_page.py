@@ -23,7 +23,8 @@ def write_page(
       path: the page.
       runs: by the name that the page calls them.
       split: that was measured.
-      asked: suites whose results with just these options are shown; of the others the last written.
+      asked: suites whose results with exactly these options are shown; for the others the
+      latest.
 
     Returns:
       Sentences on results that are left out because their files are damaged.

@@ -46,7 +46,7 @@ def test_evaluation_leaves_train_alone(data, opened):
     assert (dataset.mean, dataset.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert (dataset.num_classes, dataset.input_shape) == (10, (32, 32, 3))
     data.std = ()
-    with pytest.raises(UserError, match=r"data\.mean, data\.std: give both"):
+    with pytest.raises(UserError, match=r"data\.mean, data\.std: set both"):
         open_dataset(data, splits=("test",))
 
 

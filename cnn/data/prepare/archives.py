@@ -1,4 +1,4 @@
-"""Official archives: found among the files that were given, or downloaded; always verified."""
+"""Official archives: taken from the given files, or downloaded; always verified."""
 
 import hashlib
 import urllib.error
@@ -25,8 +25,8 @@ class Archive:
       url: where it is.
       size: in bytes.
       sha256: of the file.
-      manual: its owner wants to be asked, so it is never downloaded.
-      optional: it is used where it was given.
+      manual: requires registration with its owner, so it is never downloaded.
+      optional: used only if given.
     """
 
     url: str
@@ -100,7 +100,7 @@ def _verify(archive: Archive, path: Path) -> None:
 
 
 def _download(archive: Archive, target: Path) -> Path:
-    """Downloads a file, going on where an earlier try stopped, and verifies it."""
+    """Downloads a file, resuming an interrupted download, and verifies it."""
     if target.is_file():
         _verify(archive, target)
         return target

@@ -22,11 +22,12 @@ _Rows = list[tuple[str, Path, str]]
 def own_set(name: str, source: Path) -> PreparedSet:
     """Returns what is to be written of a folder or a CSV file.
 
-    A folder holds a folder for each class, or for each split a folder of such; without splits all
-    is "train". A CSV file has the columns `path` (from its own folder), `label` and maybe `split`.
+    A folder contains one folder per class, or one folder of these per split; without splits all
+    is "train". A CSV file has the columns `path` (relative to its folder), `label` and
+    optionally `split`.
 
     Raises:
-      UserError: the name cannot be one, nothing is found, or a file is broken.
+      UserError: the name is invalid, nothing is found, or a file is broken.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"'{name}' is not a valid data set name; use small letters, digits and _")

@@ -1,7 +1,7 @@
-"""A TFDS data set in the array_record format, whole or not at all.
+"""Writes a TFDS data set in the array_record format, completely or not at all.
 
-TFDS orders the examples of a split by the MD5 of the split's name and the example's key. So the
-same keys give the same order as TFDS' own builder, whoever writes.
+TFDS orders the examples of a split by the MD5 of the split's name and the example's key. The
+same keys therefore give the same order as TFDS' own builder.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ def write_data_set(prepared: PreparedSet, root: Path) -> dict[str, int]:
     An error or an interruption leaves no files; those of a killed process are removed.
 
     Raises:
-      UserError: the set is there already, two examples have one key, or there is no room.
+      UserError: the set exists already, two examples have the same key, or the disk is full.
     """
     target = root / prepared.folder
     if target.exists():

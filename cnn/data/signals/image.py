@@ -42,7 +42,7 @@ class ImageCodec(Codec):
         """Reads the header and looks for damage that shows without decoding; see `look_at_image`.
 
         Raises:
-          UserError: it is broken, or no image that can be read.
+          UserError: it is broken, or not a supported image.
         """
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise UserError(f"{shown(path)}: the name does not end in {', '.join(IMAGE_SUFFIXES)}")

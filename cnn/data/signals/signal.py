@@ -1,4 +1,4 @@
-"""What a kind of signal is: how its examples are stored, decoded and shown to the network."""
+"""Kinds of signals: how examples are stored, decoded and turned into the network's input."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -24,12 +24,12 @@ StoredShape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class FileInfo:
-    """What a look at an example's file says.
+    """The result of inspecting an example's file.
 
     Attributes:
       shape: of the example as it is stored; () where it is broken.
       defect: what is wrong with it, or "".
-      stamp: size in bytes and time of change in ns, of the file that was looked at.
+      stamp: size in bytes and modification time in ns of the inspected file.
       thorough: all of it was decoded.
     """
 
@@ -75,7 +75,7 @@ class Codec(ABC):
     feature: str
 
     def examples(self, folder: str) -> Iterator[str]:
-        """Yields what is an example below a class folder: every file, unless overridden."""
+        """Yields the examples below a class folder: every file, unless overridden."""
         return files_below(folder)
 
     @abstractmethod
@@ -84,17 +84,17 @@ class Codec(ABC):
 
         Args:
           path: of a file, or of what `examples` yields in its place.
-          thorough: decode all of it; else what is cheap to find.
+          thorough: decode all of it; otherwise only cheap checks.
 
         Raises:
           UserError: it is broken.
         """
 
     def look_at_content(self, content: bytes, where: str, thorough: bool) -> FileInfo:
-        """Finds shape and defects of an example that lies within another file; see `look_at`.
+        """Finds shape and defects of an example inside another file; see `look_at`.
 
         Raises:
-          UserError: it is broken, or such examples are files of their own.
+          UserError: it is broken, or such examples are separate files.
         """
         raise UserError(f"{where}: {self.feature.lower()}s cannot be read from inside other files")
 
@@ -103,7 +103,7 @@ class Codec(ABC):
         return ""
 
     def remarks(self, shapes: Sequence[StoredShape]) -> tuple[str, ...]:
-        """Returns, in sentences, what the config silently does to examples of such shapes."""
+        """Returns remarks on what the config does to examples of such shapes."""
         return ()
 
     def payload(self, path: Path, shape: StoredShape) -> Any:
@@ -129,7 +129,7 @@ class Codec(ABC):
 
 @dataclass(frozen=True)
 class Signal(ABC):
-    """How the examples of one data set become what the network sees, on the device.
+    """How the examples of one data set become the network's input, on the device.
 
     Attributes:
       example: shape and dtype of one stored example.
@@ -167,7 +167,7 @@ class Signal(ABC):
         """Raises `UserError` unless the augment section can be applied to these examples."""
 
     def draw_crops(self, augment: ConfigDict, varying: bool) -> DrawCrops | None:
-        """Returns what draws the random parts that are taken while decoding; None: there are none.
+        """Returns the function that draws random crops while decoding; None without any.
 
         Args:
           augment: the augment section of a config.

@@ -1,4 +1,4 @@
-"""Sound: int16 `[T, C]`, shown to the network as a wave, a log-mel spectrogram or its cepstrum."""
+"""Sound: int16 `[T, C]`, as a wave, a log-mel spectrogram or its cepstrum."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class SoundCodec(Codec):
     feature = "Audio"
 
     def look_at(self, path: Path, thorough: bool) -> FileInfo:
-        """Decodes all of the file, whether thorough or not: headers hide most damage."""
+        """Always decodes the whole file: most damage is not visible in the header."""
         if path.suffix.lower() not in _SUFFIXES:
             raise UserError(f"{shown(path)}: the name does not end in {', '.join(_SUFFIXES)}")
         return self.look_at_content(path.read_bytes(), shown(path), thorough)
@@ -119,7 +119,7 @@ class SoundSignal(Signal):
     """Waves or spectrograms `[B, frames, bands, C]`; mean and std are per band, or one for a wave.
 
     Attributes:
-      features: what is computed of a wave.
+      features: computed from a wave.
     """
 
     features: Features
@@ -162,7 +162,7 @@ class SoundSignal(Signal):
             axes = tuple(range(1, features.ndim))
             mean = features.mean(axes, keepdims=True)
             deviation = features.std(axes, keepdims=True)
-            # Silence has no deviation and is zero after this.
+            # Silence has zero deviation and becomes zero.
             return (features - mean) / jnp.maximum(deviation, 1e-5)
         if self.features.normalize == "none":
             return features

@@ -1,4 +1,4 @@
-"""Video: clips of uint8 frames `[T, H, W, C]`, every frame changed as the others of its clip."""
+"""Video: clips of uint8 frames `[T, H, W, C]`, augmented consistently over the frames."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,9 +121,9 @@ class VideoSignal(Signal):
     def make_augment(self, augment: ConfigDict, num_classes: int, *, cropped: bool) -> Augment:
         """Builds the augmentation of images, on clips whose frames are channels of one image.
 
-        So crops, flips, cutout and mixing are those of the clip. Colour operations are drawn for
-        the clip and computed for each frame: one that looks at the whole image, as equalize does,
-        looks at the frame.
+        Crops, flips, cutout and mixing are therefore the same for all frames. Colour operations
+        are drawn per clip and computed per frame: image statistics, as for equalize, are those
+        of the frame.
         """
         frames = self.example.shape[0]
         of_images = make_augment(
@@ -147,7 +147,7 @@ class VideoSignal(Signal):
         check_augment(augment, self.example.shape[1:])
 
     def draw_crops(self, augment: ConfigDict, varying: bool) -> DrawCrops | None:
-        """Random frames and random resized crops, where there is more than the clip."""
+        """Random frames and random resized crops, where a video contains more than the clip."""
         area = tuple(augment.random_resized_crop)
         if not varying or not (self.random or area):
             return None

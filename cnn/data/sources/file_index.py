@@ -1,4 +1,4 @@
-"""What the files of a folder hold, looked at once and kept in the user's cache folder."""
+"""An index of the files of a folder, cached in the user's cache folder."""
 
 import contextlib
 import hashlib
@@ -21,7 +21,7 @@ from cnn.data.signals import Codec, FileInfo
 
 T = TypeVar("T")
 
-_KEPT = 2000  # files from which on an index is written; fewer are looked at again in a second
+_KEPT = 2000  # files from which an index is written; fewer are inspected again within a second
 _AT_ONCE = 512  # files handed to the threads together
 _VERSION = 1  # of what a look finds; another one is made anew
 
@@ -32,7 +32,7 @@ def look_at_files(
     """Returns what each file holds, its size and whether it is broken.
 
     Only files that are new or changed (by size and time) since the index was written are opened;
-    the others cost a `stat` each. An interruption keeps what was looked at.
+    the others cost a `stat` each. An interruption keeps the files indexed so far.
 
     Args:
       folder: that the names are relative to.
@@ -76,7 +76,7 @@ def _stamp(status: os.stat_result) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def pool_of(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that give up what is left to do when something goes wrong."""
+    """A thread pool that cancels the remaining work on an error."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool
@@ -99,18 +99,18 @@ def _look_at(path: str, codec: Codec, thorough: bool) -> FileInfo:
 
 
 def with_bar(items: Sequence[T], what: str, *, hidden: bool = False) -> Iterable[T]:
-    """Yields the items, with a bar on a terminal that says what is done with them."""
+    """Yields the items, with a labelled progress bar on a terminal."""
     console = Console(stderr=True)
     hidden = hidden or not console.is_terminal
     return track(items, what, console=console, transient=True, disable=hidden)
 
 
 class _Index:
-    """A JSON file that names each file's look.
+    """A JSON file with the information on each file.
 
     Args:
-      folder: that was looked at.
-      kind: of the examples; an image and a sound of one name are other looks.
+      folder: that is indexed.
+      kind: of the examples; images and sounds are indexed separately.
     """
 
     def __init__(self, folder: Path, kind: str):
@@ -129,7 +129,7 @@ class _Index:
             return {}
 
     def write(self, looks: dict[str, FileInfo]) -> None:
-        """Replaces the index; without a cache folder that can be written to there is none."""
+        """Replaces the index; skipped if the cache folder cannot be written."""
         plain = {
             name: (look.shape, look.defect, look.stamp, look.thorough)
             for name, look in looks.items()
@@ -144,7 +144,7 @@ def cache_folder() -> Path:
 
 
 def write_cache(file: Path, text: str) -> None:
-    """Replaces a file of the cache in one step; where it cannot be written there is none."""
+    """Replaces a file of the cache atomically; skipped if the cache cannot be written."""
     partial = file.with_suffix(f".{secrets.token_hex(4)}.partial")
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A folder for each split, in it a folder for each class, in that the examples."""
+"""Class folders of examples, within one folder per split."""
 
 import os
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class FolderReader(SliceReader):
         )
 
     def _check_classes(self, folder: Path) -> tuple[str, ...]:
-        """Returns the names of train's class folders, so that labels mean the same everywhere."""
+        """Returns the names of train's class folders, so that labels are the same in all splits."""
         names = _class_names(folder)
         train = self._root / parse_split(self._data.train_split, "data.train_split").base
         of_train = _class_names(train) or names
@@ -113,7 +113,7 @@ def open_folder(data: ConfigDict) -> FolderReader:
 
 
 def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: ConfigDict) -> None:
-    """Says at once all that class folders without folders of splits need; else does nothing."""
+    """Raises one `UserError` with all that class folders without split folders need."""
     names = _class_names(root)
     if not names:
         kinds = f"{data.signal}s"
@@ -148,7 +148,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def _look_at_all(
     codec: Codec, folder: Path, names: Sequence[str], data: ConfigDict
 ) -> list[ListedFile]:
-    """Looks at every file, in an order that mixes the classes."""
+    """Inspects every file, in an order that mixes the classes."""
     prefix = len(os.path.join(folder, ""))
     found = [
         (path[prefix:], label)

@@ -1,4 +1,4 @@
-"""Examples that are files, in folders or in archives: which are broken, what they share."""
+"""Examples stored as files, in folders or archives: broken ones, and their common shape."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ class ListedFile:
     Attributes:
       name: of its file, within what holds them all.
       label: its class.
-      shape: as a look at it said.
+      shape: as inspected.
       size: in bytes.
       defect: what is wrong with it, or "".
     """
@@ -33,7 +33,7 @@ class ListedFile:
 def without_broken(
     files: list[ListedFile], folder: Path, skip: bool
 ) -> tuple[list[ListedFile], tuple[str, ...]]:
-    """Returns the files that can be read, and of each other one its path and what is wrong.
+    """Returns the readable files, and path and defect of each other one.
 
     Raises:
       UserError: a file is broken and none may be skipped, or all are.
@@ -54,8 +54,8 @@ def without_broken(
 def in_mixed_order(names: Sequence[str]) -> list[int]:
     """Returns the places of the names by the SHA-256 of each.
 
-    Slices and shuffles of this order are the same on every machine, it mixes the classes, and a new
-    file moves no other.
+    This order is the same on every machine, mixes the classes, and does not change for the other
+    files when one is added.
     """
     keys = [hashlib.sha256(os.fsencode(name)).digest() for name in names]
     return sorted(range(len(names)), key=keys.__getitem__)

@@ -1,10 +1,10 @@
-"""Clips of real images that move: what is shown says nothing, how it moves says everything.
+"""Clips of moving images, whose class is given by the motion and not by the content.
 
-An image of a TFDS set, half as large as the canvas, goes round it to the left or to the right, a
-step a frame or three: four classes. The canvas is a ring of as many steps as a clip has frames, and
-three and that number have no common divisor, so that every clip shows the image once at each step
-of the ring. The frames of a clip are therefore the same whatever its class, and only their order
-tells: a network that does not see the order cannot do better than chance, whatever it is.
+An image of a TFDS set, half as large as the canvas, moves around it to the left or right, by one
+or three steps per frame: four classes. The canvas is a ring with as many steps as a clip has
+frames; three and that number are coprime, so every clip shows the image once at each step of the
+ring. The set of frames of a clip is therefore the same for all classes, and only their order
+differs: a network that ignores the order cannot do better than chance.
 """
 
 import math
@@ -20,7 +20,7 @@ from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
 from cnn.data.sources.tfds import open_tfds
 from cnn.data.split import CLIPS, Crop, Split, fingerprint_of
 
-# Class -> steps a frame, to the right.
+# Class -> steps per frame, to the right.
 MOTIONS = {"left, slow": -1, "left, fast": -3, "right, slow": 1, "right, fast": 3}
 _DEFAULT_SIZE = 32
 

@@ -10,10 +10,10 @@ _EXPRESSION = re.compile(r"\s*([^\[\]+]+?)\s*(?:\[\s*(-?\d+%?)?\s*:\s*(-?\d+%?)?
 
 @dataclass(frozen=True)
 class SplitSlice:
-    """A split's name and the part of it that is meant; bounds as written, None where left out.
+    """A split's name and a slice of it; bounds as written, None where left out.
 
     Attributes:
-      pattern: what the names of its examples have to contain; None: whatever.
+      pattern: that the names of its examples must contain; None: any.
     """
 
     base: str
@@ -22,7 +22,7 @@ class SplitSlice:
     pattern: re.Pattern[str] | None = None
 
     def range(self, num_examples: int) -> range:
-        """Returns the positions meant in a split of that many examples."""
+        """Returns the selected positions in a split of that many examples."""
         start = 0 if self.start is None else _bound(self.start, num_examples)
         stop = num_examples if self.stop is None else _bound(self.stop, num_examples)
         return range(start, max(start, stop))
@@ -38,10 +38,10 @@ def _bound(text: str, num_examples: int) -> int:
 
 
 def parse_split(expression: str, field: str) -> SplitSlice:
-    """Parses `name`, `name[from:to]` or `name[from%:to%]`, then maybe `~ regular expression`.
+    """Parses `name`, `name[from:to]` or `name[from%:to%]`, and optionally `~ REGEX`.
 
-    Negative bounds count from the end, as in Python. The examples whose names match are chosen
-    first, and cut then.
+    Negative bounds count from the end, as in Python. Examples are first selected by name, then
+    sliced.
 
     Raises:
       UserError: the expression is none of these.

@@ -1,4 +1,4 @@
-"""What a source of examples is, and the registry of all of them."""
+"""Sources of examples and their registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cnn.config.registry import Registry
 from cnn.data.sources.slices import SplitSlice, parse_split
 from cnn.data.split import Split, Subset
 
-# Fields of the data section that are read whatever the source.
+# Fields of the data section that all sources read.
 COMMON = frozenset(
     {
         "signal",
@@ -64,7 +64,7 @@ class Source:
 
     Attributes:
       open: from the data section of a config to a reader; raises `UserError`.
-      reads: fields of the data section that mean something to this source.
+      reads: fields of the data section that this source uses.
     """
 
     open: Callable[[ConfigDict], Reader]

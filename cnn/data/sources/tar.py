@@ -1,8 +1,8 @@
 """Tar files of examples (WebDataset's layout), indexed once and then read in any order.
 
 The shards of a split lie in `path` as `<split>-*.tar`, or in its folder `<split>`. An example is a
-file in a shard. Its class is what `<key>.cls` beside it says, a number or a name, where the key is
-its name up to the first dot; else it is the folder that holds it in the tar. Numbers are lines of
+file in a shard. Its class is the content of `<key>.cls`, a number or a name, where the key is
+its name up to the first dot; otherwise it is its folder in the tar. Numbers are lines of
 `classes.txt` in `path`, counted from 0, where there is one.
 """
 
@@ -33,11 +33,11 @@ from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
 _VERSION = 1  # of what an index holds
-_BESIDE = ("cls", "json", "txt")  # what lies beside examples
+_BESIDE = ("cls", "json", "txt")  # files next to examples
 
 
 class _Member(NamedTuple):
-    """One example in a shard: its name there, class, place in bytes, and what a look said."""
+    """One example in a shard: its name, class, byte range, shape and defect."""
 
     name: str
     label: str
@@ -65,7 +65,7 @@ class TarReader(SliceReader):
 
     def _open_shards(self, split: str) -> EncodedSplit:
         classes, name = self._classes(), f"{split} of {shown(self._root)}"
-        # A member's name may come in several shards, so the shard's is a part of it.
+        # A member's name may occur in several shards, so the shard's name is added.
         members = {
             f"{shard.relative_to(self._root)}/{member.name}": (shard, member)
             for shard, member in self._members(split)

@@ -84,7 +84,7 @@ class TfdsReader:
 
 
 def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetch:
-    # Not tfds' own parser: it takes ten times as long, all of it holding the interpreter lock.
+    # Not tfds' own parser, which takes ten times as long and holds the interpreter lock.
     from tensorflow_datasets.proto import tf_example_pb2
 
     input_key, label_key = keys
@@ -93,7 +93,7 @@ def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetc
         try:
             return records.__getitems__(indices)
         except Exception as error:
-            # Files are opened late, and a missing, cut or flipped one is a RuntimeError of C++.
+            # Files are opened late, and a missing or damaged one raises a RuntimeError of C++.
             reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"examples {min(indices)} to {max(indices)} of {name} cannot be read: {reason}; "
@@ -113,7 +113,7 @@ def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetc
 
 
 def _builder(folder: Path) -> Any:
-    """Opens a prepared folder; whatever tfds would print stays off the screen."""
+    """Opens a prepared folder, with the output of tfds suppressed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import tensorflow_datasets
@@ -128,7 +128,7 @@ def _builder(folder: Path) -> Any:
 
 @contextmanager
 def _without_tensorflow() -> Iterator[None]:
-    """Lets tfds open `Audio` and `Video`, which ask TensorFlow to name a NumPy dtype, no more."""
+    """Lets tfds open `Audio` and `Video`, which use TensorFlow only to name a NumPy dtype."""
     from tensorflow_datasets.core.features import audio_feature, video_feature
 
     if importlib.util.find_spec("tensorflow"):
@@ -169,8 +169,8 @@ def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]
 def data_folder(data: ConfigDict) -> Path:
     """Returns the folder of prepared data sets that the config means.
 
-    A relative `data_dir` is one of the current directory, unless the data set is only beside this
-    package: so the embedded one is found from anywhere.
+    A relative `data_dir` refers to the current directory, or, if the data set is not there, to
+    the directory of this package, so that the embedded one is found from anywhere.
     """
     if not data.data_dir:
         default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")

@@ -32,7 +32,7 @@ def print_accuracy(results: dict[str, Any]) -> None:
             table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     table.add_section()
     for name, value in results["accuracy_per_class"].items():
-        # As it is: brackets in a name are no markup.
+        # Without markup: names may contain brackets.
         table.add_row(Text(name), "no example" if value is None else f"{value:.4f}")
     Console().print(table)
 

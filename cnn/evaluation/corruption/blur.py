@@ -1,4 +1,4 @@
-"""Blurs: each takes float images `[B, H, W, C]` in [0, 1], parameters and a generator an image."""
+"""Blurs: each takes float images `[B, H, W, C]` in [0, 1], parameters and a generator per image."""
 
 from functools import cache
 

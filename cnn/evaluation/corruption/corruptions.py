@@ -12,7 +12,7 @@ from cnn.evaluation.corruption.parameters import table_for
 
 SEVERITIES = (1, 2, 3, 4, 5)
 FILED_QUALITY = 85  # of ImageNet-C's files, as the authors' code saves them
-LEAST_SIZE = 8  # pixels: below it blurs and zooms leave nothing of an image
+LEAST_SIZE = 8  # pixels; blurs and zooms are meaningless for smaller images
 CORRUPTIONS: Registry[Callable[..., np.ndarray]] = Registry("corruption")
 
 for _corruption in (
@@ -62,7 +62,7 @@ def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -
     seed = (zlib.crc32(name.encode()), severity)
     rngs = [np.random.default_rng((*seed, int(index))) for index in indices]
     corrupted = np.clip(apply(images / 255.0, parameters, rngs), 0, 1) * 255
-    # What is a whole number may come out a rounding below it.
+    # Whole numbers may come out slightly smaller by rounding.
     return np.floor(corrupted + 1e-6).astype(np.uint8)
 
 

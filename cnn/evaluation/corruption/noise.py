@@ -1,4 +1,4 @@
-"""Noise: each takes float images `[B, H, W, C]` in [0, 1], a parameter and a generator an image."""
+"""Noise: each takes float images `[B, H, W, C]` in [0, 1], a parameter and generators."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Weather: each takes float images `[B, H, W, C]` in [0, 1], parameters and a generator an image.
+"""Weather: each takes float images `[B, H, W, C]` in [0, 1], parameters and generators.
 
 Fog, snow and frost have textures of their own, drawn by the generators.
 """
@@ -111,5 +111,5 @@ def brightness(x: np.ndarray, added: float, rngs: Generators) -> np.ndarray:
     """Adds to the value of HSV; hue and saturation stay."""
     value = x.max(-1, keepdims=True)
     new = np.clip(value + added, 0, 1)
-    # Black has no hue: it becomes grey.
+    # Black has no hue and becomes grey.
     return np.where(value > 0, x * new / np.where(value > 0, value, 1), new)

@@ -19,8 +19,8 @@ def strides_of(
 ) -> tuple[dict[str, int], list[str]]:
     """Returns the stride of each layer (pixels between neighbours of its map), and the rest.
 
-    The rest are layers whose map is no whole fraction of the image, the same on both axes: borders
-    that are cut off move its centre.
+    The rest are layers whose map size does not divide the image size, equally on both axes:
+    cropped borders shift its centre.
     """
     images = jax.ShapeDtypeStruct((1, *model.image_shape), np.float32)
     shapes = jax.eval_shape(maps, model.variables, images)

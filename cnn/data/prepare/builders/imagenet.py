@@ -1,6 +1,7 @@
 """ImageNet 2012 (Russakovsky et al. 2015).
 
-JPEGs are kept as they are. TFDS converts the 23 that are CMYK or PNG; here decoding does.
+JPEGs are stored unchanged. TFDS converts the 23 that are CMYK or PNG; here they are converted
+when they are decoded.
 """
 
 import io
