@@ -118,3 +118,14 @@ def test_the_cost_of_an_operator_that_says_none_is_not_available(folder):
 def test_listings_show_what_a_plugin_adds(folder):
     done = command(folder, "cnn.layers", "twice_avg", "--plugin=my_ops.py")
     assert "y = 2 mean of the window" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("cnn.export", "--to=program"), ("cnn.weights", "export", "--to=w.safetensors")]
+)
+def test_exports_take_the_plugin_that_a_run_needs(folder, arguments):
+    said = refusal(command(folder, *arguments, "--workdir=run"))
+    assert "as --plugin=PATH/my_ops.py" in said
+    done = command(folder, *arguments, "--workdir=run", "--plugin=my_ops.py")
+    assert done.returncode == 0, done.stderr
+    assert (folder / arguments[-1].removeprefix("--to=")).exists()

@@ -17,7 +17,11 @@ def main(arguments: list[str]) -> None:
         epilog="example: python -m cnn.cost --config.model.name=resnet50 --image=160,160,3",
     )
     parser.add_argument("--config", default=base.__file__, help="config file")
-    parser.add_argument("--image", help="input shape, e.g. 224,224,3 (default: the published one)")
+    parser.add_argument(
+        "--image",
+        help="input shape, e.g. 224,224,3 (default: data.image_size where set, else the published "
+        "one)",
+    )
     parser.add_argument(
         "--classes", type=int, help="number of classes (default: 10, or 1000 for ImageNet networks)"
     )
@@ -37,7 +41,10 @@ def main(arguments: list[str]) -> None:
     loaded = load(options.config, overrides, options.plugin)
     model = loaded.config.model
     published = models.MODELS.look_up(model.name, "model.name").input_shape
-    shape = _shape(options.image) if options.image else published
+    size = loaded.config.data.image_size
+    # Spatial sizes of the config, channels of the network.
+    shape = (size, size, published[-1]) if size and len(published) == 3 else published
+    shape = _shape(options.image) if options.image else shape
     classes = options.classes or (1000 if published[0] >= 224 else 10)
     cost = network_cost(model, shape, classes)
     name = f"{model.name}, {'x'.join(map(str, shape))}, {classes} classes"

@@ -2,6 +2,7 @@
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError, did_you_mean
+from cnn.config.plugin import add_plugin_argument, load_plugins
 
 ELSEWHERE = {
     "safetensors": "python -m cnn.weights export writes safetensors",
@@ -22,18 +23,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--step", default="last", help="last (default), best (on validation), or a step number"
     )
-    parser.add_argument(
-        "--format",
-        default="output format (default: stablehlo)",
-        help="output format (default: stablehlo)",
-    )
+    parser.add_argument("--format", default="stablehlo", help="output format (default: stablehlo)")
     parser.add_argument("--batch", type=int, help="examples per call (default: any number)")
     parser.add_argument(
         "--platform", default="cpu", help="comma-separated: cpu, cuda, rocm, tpu (default: cpu)"
     )
     parser.add_argument("--to", help="output folder (default: export/ in the run folder)")
+    add_plugin_argument(parser)
     options = parser.parse_args(rest)
-    if options.format != "output format (default: stablehlo)":
+    if options.format != "stablehlo":
         why = ELSEWHERE.get(options.format, "allowed: stablehlo")
         raise UserError(f"--format: '{options.format}' cannot be written; {why}")
     if options.batch is not None and options.batch < 1:
@@ -42,6 +40,7 @@ def main(arguments: list[str]) -> None:
     from cnn.evaluation.checkpointed_run import open_run
     from cnn.export.stablehlo import PLATFORMS, export_run
 
+    load_plugins(options.plugin)
     platforms = tuple(options.platform.split(","))
     for name in platforms:
         if name not in PLATFORMS:

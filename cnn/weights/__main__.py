@@ -2,7 +2,7 @@
 
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
-from cnn.config.plugin import add_plugin_argument
+from cnn.config.plugin import add_plugin_argument, load_plugins
 
 _COMMANDS = ("import", "export", "layouts")
 
@@ -101,10 +101,12 @@ def _export(arguments: list[str]) -> None:
     )
     parser.add_argument("--layout", default="own", help="torchvision, timm or own (default)")
     parser.add_argument("--to", required=True, help="output file")
+    add_plugin_argument(parser)
     given = parser.parse_args(arguments)
 
     from cnn.weights import start
 
+    load_plugins(given.plugin)
     start.export_weights(given.workdir, given.step, given.layout, given.to)
 
 

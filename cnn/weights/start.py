@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.config.plugin import check_plugins
 from cnn.foreign.fitting import without_prefix
 from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose, own_fields
 from cnn.foreign.layouts import LAYOUTS
@@ -104,6 +105,7 @@ def list_tensors(request: ImportRequest) -> None:
 def export_weights(run: str, step: str, layout: str, file: str) -> None:
     """Writes a checkpoint's variables as safetensors."""
     found = read_weights(run, "--workdir", step)
+    check_plugins(found.config, run)
     count, differing = exported.export(
         found.config, found.num_classes, found.variables, layout, file, found.mean, found.std
     )

@@ -16,6 +16,8 @@ def test_one_table_of_blocks_or_of_layers(capsys):
     layers = capsys.readouterr().out
     assert "depthwise 3x3 /2" in layers
     assert "32x32x3, 7 classes" in layers
+    main(["--config.data.image_size=24"])
+    assert "24x24" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_one_program_serves_several_platforms(run, tmp_path):
     assert json.loads((folder / "export.json").read_text())["platforms"] == ["cpu", "cuda", "tpu"]
 
 
+def test_the_command_writes_the_format_that_it_names(run, tmp_path, capsys):
+    main([f"--workdir={run.folder.path}", "--format=stablehlo", f"--to={tmp_path}"])
+    assert capsys.readouterr().out.strip() == str(tmp_path)
+    assert (tmp_path / "golden.npz").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

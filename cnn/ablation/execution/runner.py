@@ -93,7 +93,9 @@ def _go_on(folder: StudyFolder, known: set[Path]) -> bool:
 
 
 def _watch(pool: Pool, runs: list[Run], console: Console, interruption: Interruption) -> None:
-    begun, before = time.monotonic(), sum(not is_open(r) for r in runs)
+    # Whether a run has ended takes reading all its results: a run that has is not asked again.
+    left = [run for run in runs if is_open(run)]
+    begun, before = time.monotonic(), len(runs) - len(left)
     columns = (
         TextColumn("runs"),
         MofNCompleteColumn(),
@@ -103,9 +105,10 @@ def _watch(pool: Pool, runs: list[Run], console: Console, interruption: Interrup
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("runs", total=len(runs), completed=before, left="")
         while pool.poll() and interruption.signal is None:
-            done = sum(not is_open(run) for run in runs)
+            left = [run for run in left if is_open(run)]
+            done = len(runs) - len(left)
             if done > before:
-                seconds = (time.monotonic() - begun) / (done - before) * (len(runs) - done)
+                seconds = (time.monotonic() - begun) / (done - before) * len(left)
                 bar.update(task, completed=done, left=f"{format_seconds(seconds)} left")
             time.sleep(_POLL)
         bar.update(task, completed=sum(not is_open(run) for run in runs), left="")
