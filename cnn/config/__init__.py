@@ -1,1 +1,1 @@
-"""Complete, locked, typed configuration: what a run is, in one tree of plain values."""
+"""Complete, locked, typed configuration of a run, as one tree of plain values."""

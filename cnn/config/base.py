@@ -70,8 +70,8 @@ FIELDS: dict[str, Field] = {
         path=text(
             "", "folder: root of the class folders; tar: of the shards; npz: the file", free=True
         ),
-        # Such as "train[:50%]"; folder: a subfolder of path, or ".", and maybe " ~ REGEX", which
-        # its files' paths below it have to contain.
+        # Such as "train[:50%]"; folder: a subfolder of path, or ".", and optionally " ~ REGEX",
+        # which the paths of its files must contain.
         train_split=text("train", "split to train on"),
         test_split=text("test", "split for the final evaluation and eval.py only"),
         validation=split_share(
@@ -196,7 +196,7 @@ FIELDS: dict[str, Field] = {
     **prefixed(
         "augment",
         flip=flag(False, "left-right, with probability one half"),
-        # Jordan 2024: no image is seen the same way in two epochs in a row.
+        # Jordan 2024: no image has the same orientation in two consecutive epochs.
         alternate=flag(
             False,
             "flip: by turns, each image in every other epoch, half of them in the first",
@@ -329,15 +329,15 @@ FIELDS: dict[str, Field] = {
         "optimizer",
         name=text("sgd", "see cnn/training/optimizer.py"),
         learning_rate=real(0.1, "[0, inf)", "peak, per 256 examples"),
-        # linear: times batch_size / 256 (Goyal et al. 2017), which was found for SGD and is meant
-        # for LARS and LAMB too; for other optimizers "none" is the more usual.
+        # linear: times batch_size / 256 (Goyal et al. 2017), which was derived for SGD and is
+        # used with LARS and LAMB too; for other optimizers "none" is more common.
         scaling=choice(("linear", "none"), "of the learning rate with the batch", later=True),
         momentum=real(0.9, "[0, 1)", "decay of the velocity"),
         nesterov=flag(True, "Nesterov momentum"),
         beta1=real(0.9, "[0, 1)", "decay of the first moment"),
         beta2=real(0.999, "[0, 1)", "decay of the second moment"),
         epsilon=real(1e-8, "[0, 1)", "added to the root of the second moment"),
-        # Added to the gradient for sgd, rmsprop and lars, else decoupled.
+        # Added to the gradient for sgd, rmsprop and lars, otherwise decoupled.
         weight_decay=real(5e-4, "[0, inf)", "of kernels only"),
         layer_decay=real(
             1.0, "(0, 1]", "learning rate factor from each block to the one before", later=True
@@ -345,12 +345,12 @@ FIELDS: dict[str, Field] = {
         ascent=text(
             "", "sam(rho=0.05) | asam: a second gradient, uphill, makes the update", later=True
         ),
-        # In place of momentum and of a schedule: momentum=0 or beta1=0, schedule.name=constant.
+        # Replaces momentum and schedule: set momentum=0 or beta1=0, and schedule.name=constant.
         schedule_free=real(
             0.0, "[0, 1)", "share of the average where gradients are taken; 0: off", later=True
         ),
-        # The first group counts whose REGEX is found in the name of a parameter; rate is a factor
-        # of the learning rate, 0 freezes; further settings are fields of this section.
+        # A parameter belongs to the first group whose REGEX is found in its name; rate is a
+        # factor of the learning rate, 0 freezes; further settings are fields of this section.
         groups=several(text("", "parameter groups: 'REGEX: rate=0.1 weight_decay=0'", later=True)),
     ),
     **prefixed(
@@ -364,8 +364,8 @@ FIELDS: dict[str, Field] = {
     **prefixed(
         "evaluation",
         every=duration("1 epochs", "interval of evaluation on the validation split, if any"),
-        # Sums are made in the order of the examples, so any size gives the same metrics but for the
-        # rounding inside the network: equal predictions, and losses to a relative 1e-6.
+        # Sums are in the order of the examples, so the size affects metrics only by rounding
+        # inside the network: equal predictions, and losses to a relative 1e-6.
         batch_size=whole(256, _BATCH, "evaluation batch size, global", free=True),
         views=whole(1, "[1, 1024]", "evenly spaced clips per example, whose logits are averaged"),
         tta=choice(
@@ -405,7 +405,7 @@ FIELDS: dict[str, Field] = {
         "mesh",
         # 0: all accelerators, or as many cores of a CPU as get 32 examples each.
         devices=whole(0, "[0, 1048576]", "devices that share the batch", free=True),
-        # 1: every device has a whole copy of parameters, optimizer state and averages.
+        # 1: every device has a full copy of parameters, optimizer state and averages.
         fsdp=whole(
             1, "[1, 1048576]", "devices that shard one copy of the state", free=True, later=True
         ),

@@ -54,14 +54,14 @@ def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
 
 
 def concerns(field: str, signal: str) -> bool:
-    """Whether a field means anything to runs on such a signal."""
+    """Whether a field has an effect on runs with this signal."""
     return all(
         signal in readers for selector, readers in _conditions(field) if selector == "data.signal"
     )
 
 
 def _conditions(field: str) -> Iterator[tuple[str, set[str]]]:
-    """Yields what has to be selected for a field to be read: a selecting field, its values."""
+    """Yields the selections for which a field is read: a selecting field and its values."""
     if FIELDS[field].when:
         selector, _, readers = FIELDS[field].when.partition("=")
         yield selector, set(readers.split("|"))

@@ -38,7 +38,7 @@ def to_steps(
       field: the config field it stands in, for messages.
       batch_size: examples per step.
       examples: examples an epoch.
-      total: steps of the whole training, which "%" refers to; None where "%" makes no sense.
+      total: steps of the whole training, which "%" refers to; None where "%" is not allowed.
 
     Raises:
       UserError: not a duration, or a percentage without a total.

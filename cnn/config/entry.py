@@ -113,7 +113,7 @@ def _quieten_libraries() -> None:
 
 
 def _ignore_closed_loops(unraisable: Any) -> None:
-    """Passes over what the reads that Orbax abandons, of a damaged checkpoint, call back into."""
+    """Ignores callbacks of reads that Orbax abandons on a damaged checkpoint."""
     if "Event loop is closed" not in str(unraisable.exc_value):
         sys.__unraisablehook__(unraisable)
 

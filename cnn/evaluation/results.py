@@ -38,7 +38,7 @@ class ResultFile:
       step: of the checkpoint.
       split: that was measured.
       options: all of them, as JSON holds them.
-      changes: fields of the config that were changed and say what is measured, likewise.
+      changes: fields of the config that were changed and affect what is measured, likewise.
     """
 
     run: RunFolder
@@ -63,7 +63,7 @@ class ResultFile:
 
     @property
     def folder(self) -> Path:
-        """Where pictures lie."""
+        """The folder of the pictures."""
         name = f"{self.split}-{self.step}"
         defaults = _plain(SUITES[self.suite].defaults())
         special = {n: v for n, v in self.options.items() if v != defaults.get(n)}
@@ -78,7 +78,7 @@ class ResultFile:
         return self.folder.with_suffix(".json")
 
     def write(self, results: Results, *, complete: bool) -> None:
-        """Replaces the file in one step.
+        """Replaces the file atomically.
 
         Raises:
           UserError: the run folder cannot be written to, or a number is not finite.

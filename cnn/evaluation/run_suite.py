@@ -24,8 +24,8 @@ def run_suite(
 ) -> Results:
     """Measures, writes the `ResultFile` of the suite and returns the results.
 
-    An interruption leaves the results that the suite asked to keep, marked as incomplete, unless
-    complete ones are there; `alive` is called whenever some of the work is done.
+    After an interruption, partial results that the suite keeps are marked as incomplete, unless
+    complete ones exist; `alive` is called after each part of the work.
 
     Raises:
       UserError: the suite does not measure such signals, or what it raises.

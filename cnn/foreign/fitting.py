@@ -1,4 +1,4 @@
-"""Which tensors of a file a network takes, what is left over and missing, and what would fit."""
+"""Matches the tensors of a file with a network: taken, missing, left over, and the best fit."""
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from cnn.foreign.readers.weights_file import Tensors
 
 PREFIXES = ("module.", "_orig_mod.")
 NORMALISATION = ("data.mean", "data.std")
-# Fields of a network that change nothing in evaluation.
+# Fields of a network that do not affect evaluation.
 _OF_TRAINING = (
     *("dropout", "input_dropout", "stochastic_depth", "zero_scale", "ghost_batch", "scan"),
     *("norm_momentum", "norm_frozen"),
@@ -35,7 +35,7 @@ class Fit:
 
     Attributes:
       taken: our tensors that the file has, in the right shape.
-      missing: our tensors that it has not.
+      missing: our tensors that the file does not have.
       misshapen: (our tensor, shape in the file) of those that it has in another shape.
       left_over: names that nothing takes.
     """
@@ -85,7 +85,7 @@ class Fit:
 
 
 def without_prefix(tensors: Tensors) -> tuple[Tensors, str]:
-    """Returns tensors without what wrappers of a network put before every name, and that prefix."""
+    """Returns tensors without the common prefix that wrappers add to every name, and the prefix."""
     taken = ""
     while True:
         prefix = next((p for p in PREFIXES if all(n.startswith(p) for n in tensors)), None)

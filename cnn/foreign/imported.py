@@ -41,7 +41,7 @@ _UNKNOWN_CLASSES = 1000
 
 @dataclass(frozen=True)
 class Target:
-    """A network that is there already and takes weights as it is.
+    """An existing network that takes weights without changes to its config.
 
     Attributes:
       config: of its training.
@@ -56,17 +56,17 @@ class Target:
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """Which file is to become which network.
+    """What to import: a weights file and the network that takes it.
 
     Attributes:
       model: our name of the network.
       source: the weights file.
       layout: name in `LAYOUTS`; None: the only one that fits.
-      new_head: whether the classifier is left as it is born.
+      new_head: whether the classifier keeps its initial values.
       classes: of a new head.
-      skip: patterns of names, theirs or ours, whose differences are waived.
+      skip: patterns of names, theirs or ours, whose differences are ignored.
       config: a config file; None: the default config, and the data set of the layout.
-      overrides: "field=value" texts; they go before what the layout sets.
+      overrides: "field=value" texts; they take precedence over the layout.
       plugins: files that register what the config names.
       target: what takes the weights; None: a network that the layout sets up.
       field: that messages name.
@@ -121,9 +121,9 @@ class Imported:
     Attributes:
       candidate: the network, and how the file fits it.
       tensors: of the network by our paths, float32.
-      born: our tensors that the file has not; they are as the network is born.
-      origin: what is kept of where the weights come from.
-      notes: what a user has to know, a sentence each.
+      born: our tensors that the file does not have; they keep their initial values.
+      origin: the recorded provenance of the weights.
+      notes: remarks for the user, one sentence each.
     """
 
     candidate: Candidate
@@ -169,7 +169,7 @@ def bring(request: ImportRequest) -> Imported:
 
 
 def own_fields(file: WeightsFile) -> dict[str, Any]:
-    """Returns what a file that was exported here says of the network and its input."""
+    """Returns the fields of network and input stored in a file that was exported here."""
     if "fields" not in file.metadata:
         return {}
     try:
@@ -196,7 +196,7 @@ def choose(request: ImportRequest, tensors: Tensors, own: Mapping[str, Any]) -> 
     names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
     candidates = list(_candidates(request, names, tensors, own))
     perfect = [c for c in candidates if c.fit.perfect]
-    # Libraries that agree on names and settings are one.
+    # Libraries with the same names and settings count as one.
     if any(_unlike(c, perfect[0]) for c in perfect):
         listed = " and ".join(c.layout for c in perfect)
         said = f"{request.source} fits {listed}, which may set other fields"
@@ -258,7 +258,7 @@ def _candidate(
         skip = (*skip, HEAD, *heads)
     found = fit(layout, leaves, tensors)
     if request.new_head:
-        # Its classes may happen to be as many, and yet be others.
+        # It may have the same number of classes, but different ones.
         kept = [leaf for leaf in found.taken if not leaf.name.startswith(HEAD[:-1])]
         found = Fit(kept, found.missing, found.misshapen, found.left_over)
     return Candidate(name, config, set_fields, classes, leaves, tensors, found.waived(skip))
@@ -333,7 +333,7 @@ def image_size(config: ConfigDict) -> int:
 
 
 def input_shape(config: ConfigDict) -> tuple[int, ...]:
-    """Returns what a network sees of one image, `[H, W, C]`."""
+    """Returns the shape of a network's input for one image, `[H, W, C]`."""
     height, width, channels = models.MODELS[config.model.name].input_shape
     size = image_size(config)
     return size or height, size or width, config.data.channels or channels

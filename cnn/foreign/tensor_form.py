@@ -1,4 +1,4 @@
-"""How one tensor of ours is stored elsewhere: axes, shape and order of channels, both ways."""
+"""How a tensor is stored in other libraries: axes, shape and channel order, both ways."""
 
 from dataclasses import dataclass
 from math import prod
@@ -12,8 +12,8 @@ Shape = tuple[int, ...]
 class TensorForm:
     """A rearrangement of elements, exact in both directions.
 
-    Theirs is cut into `split`, its axes are put into our order and joined to `ours`; then channels
-    are picked.
+    Theirs is reshaped to `split`, its axes are transposed to our order and reshaped to `ours`;
+    then channels are selected.
 
     Attributes:
       theirs: shape in the file.
@@ -46,7 +46,7 @@ class TensorForm:
 
 
 def same(shape: Shape) -> TensorForm:
-    """Returns the form of a tensor that is stored as it is here."""
+    """Returns the form of a tensor that is stored unchanged."""
     return TensorForm(shape, shape, tuple(range(len(shape))), shape)
 
 

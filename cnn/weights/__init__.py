@@ -1,1 +1,1 @@
-"""Weights in and out on the command line: run folders of foreign files, and files of ours."""
+"""Command line for importing weights into run folders and exporting checkpoints."""

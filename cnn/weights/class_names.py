@@ -1,4 +1,4 @@
-"""What the outputs of imported weights are called, and in which order they come."""
+"""Class names of imported weights, in the order of the outputs."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _NAMED_SOURCES = ("tfds", "folder", "tar")
 def class_names(
     fields: Mapping[str, Any], source: str, num_classes: int, file: str | None
 ) -> tuple[str, ...]:
-    """Returns the names of a network's outputs; () where nobody says them.
+    """Returns the names of a network's outputs; () if unknown.
 
     The 1,000 outputs of ImageNet's networks in torchvision, timm and Keras come in the order of
     WNIDs, as TFDS's labels and class folders named by WNID do. Folders named in words do not.

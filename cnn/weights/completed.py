@@ -1,4 +1,4 @@
-"""The tensors of a network that a foreign file has not: as the network is born."""
+"""Tensors that a foreign file does not have keep the network's initial values."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from cnn.training.state import init_model
 
 
 def completed(imported: Imported) -> Imported:
-    """Returns an import with all tensors, those that are missing drawn as training does."""
+    """Returns an import with all tensors; missing ones are initialised as in training."""
     if not imported.born:
         return imported
     config, network = imported.candidate.config, imported.candidate.network

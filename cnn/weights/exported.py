@@ -1,4 +1,4 @@
-"""A checkpoint of ours as a weights file in another library's layout."""
+"""Exports a checkpoint as a weights file in another library's layout."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from cnn.foreign.layouts.layout import Path as OurPath
 _COUNTER = "num_batches_tracked"
 # Of the metadata: the fields of the config that the network was built and fed with.
 FIELDS = "fields"
-# What decides which pixels the network sees.
+# Fields that determine the pixels that the network sees.
 _SEEN = ("data.image_size", "data.crop_ratio", "data.interpolation")
 
 

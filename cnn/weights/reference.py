@@ -1,4 +1,4 @@
-"""Logits that the source computed, against ours."""
+"""Compares our logits with those of the source."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Imported weights as a run folder, which evaluation, cost and fine-tuning take."""
+"""Writes imported weights as a run folder for evaluation, cost and fine-tuning."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from cnn.training.state import ModelState
 def write(
     imported: Imported, workdir: str, checked: float | None, class_names: Sequence[str] = ()
 ) -> RunFolder:
-    """Writes config.json, weights.json and a checkpoint of step 0; all of it or nothing.
+    """Writes config.json, weights.json and a checkpoint of step 0, completely or not at all.
 
     Args:
       imported: the network and its weights.
       workdir: a folder that is not there yet, or is empty.
       checked: what `reference.check` returned; None: not checked.
-      class_names: of the outputs; (): not known, so labels of data are taken as they are.
+      class_names: of the outputs; (): unknown, so labels are used as output indices.
 
     Raises:
       UserError: the folder is not empty, or cannot be written.
@@ -65,7 +65,7 @@ def write(
 
 
 def check_free(workdir: str) -> None:
-    """Raises `UserError` unless the folder is not there yet, or empty."""
+    """Raises `UserError` unless the folder does not exist or is empty."""
     target = Path(workdir).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"--workdir: {target} is not empty; choose another folder")

@@ -22,7 +22,7 @@ def import_weights(
     tolerance: float | None,
     class_file: str | None,
 ) -> None:
-    """Writes a run folder and says what was taken, set and checked."""
+    """Writes a run folder and prints what was taken, set and checked."""
     use_compilation_cache()
     run_of_weights.check_free(workdir)
     imported = completed(bring(request))

@@ -1,4 +1,4 @@
-"""What is read and written, as docs/weights.md shows it."""
+"""The table of layouts in docs/weights.md."""
 
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import FORMS

@@ -1,1 +1,1 @@
-"""What a network's features say of the classes, without its own classifier."""
+"""Probes: classification from a network's frozen features, without its own classifier."""

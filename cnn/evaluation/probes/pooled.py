@@ -1,4 +1,4 @@
-"""The features that the classifier of a network sees, of the training part and of a split."""
+"""Pooled features, the input of the classifier, of the training part and of a split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

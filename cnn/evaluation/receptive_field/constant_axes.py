@@ -51,7 +51,7 @@ def padded(array: np.ndarray, config: Sequence[tuple[int, int, int]], value: flo
 def _core(
     shape: tuple[int, ...], arrays: Sequence[np.ndarray], whole: Sequence[int]
 ) -> tuple[slice, ...]:
-    """Returns what of the arrays has to be looked at, axes in `whole` altogether."""
+    """Returns the distinct part of the arrays, with the axes in `whole` complete."""
     return tuple(
         slice(0, 1)
         if i not in whole and n > 1 and all(a.strides[i] == 0 for a in arrays)

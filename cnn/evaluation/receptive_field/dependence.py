@@ -1,8 +1,8 @@
 """Which inputs along one axis each element of a program can depend on.
 
 The program is read equation by equation (a jaxpr), and every array carries, for each of its
-elements, the first and the last input position that its derivative can be non-zero for. So
-whatever a network is made of is followed as it is: windows, slices, shifted sums, transforms.
+elements, the first and the last input position that its derivative can be non-zero for. All
+operations of a network are thus followed: windows, slices, shifted sums, transforms.
 Comparisons, roundings and indices have no derivative and end a path.
 """
 
@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {}
 
 
 def join(values: Sequence[Value]) -> Value:
-    """Returns what depends on any of some values of one shape."""
+    """Returns the union of the ranges of some values of one shape."""
     found = [v for v in values if v is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -69,7 +69,7 @@ def join(values: Sequence[Value]) -> Value:
 
 
 def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
-    """Returns what can depend on all that the values depend on, whatever their shapes."""
+    """Returns a range that covers all inputs of the values, of any shapes."""
     found = [v for v in values if v is not None]
     if not found:
         return None

@@ -1,4 +1,4 @@
-"""The effective receptive field: which inputs a unit listens to, and how much."""
+"""The effective receptive field: the influence of each input on a unit."""
 
 from collections.abc import Callable
 from typing import Any

@@ -35,7 +35,7 @@ def measure_all_shifts(
     for i, label in enumerate(labels):
         predictions, probabilities = [], []
         for start in range(0, len(shifts), batch_size):
-            # The last batch keeps its size, or the network would be compiled once more.
+            # The last batch keeps its size, so that the network is not compiled again.
             rows = np.minimum(np.arange(start, start + batch_size), len(shifts) - 1)
             batch = {
                 "input": np.broadcast_to(images[i], (batch_size, *images[i].shape)),

@@ -167,7 +167,7 @@ def _look_up(
 def _predict_each(
     predict: Predict, group: ProtocolGroup, seen: int, rows: int
 ) -> Iterator[tuple[str, ShiftTables]]:
-    """Predicts the shifts of each protocol by itself."""
+    """Predicts the shifts of each protocol separately."""
     for name, protocol in group.items():
         offsets = protocol.offsets(seen, rows)
         yield name, predict(offsets[:, 0] if protocol.same_for_all else offsets)

@@ -1,4 +1,4 @@
-"""From tables of predictions to results: what each image contributes, in float64."""
+"""Scores from tables of predictions, per image, in float64."""
 
 from collections.abc import Sequence
 

@@ -21,7 +21,7 @@ from cnn.models.resnet import ResNet
 
 _BASE = TORCH_MODEL | CIFAR10
 _CIFAR_STEM = {"model.stem": "cifar"}
-# A flattening head fits one size only, and these networks are published for another one.
+# A flattening head fits one image size only, and these networks use another one.
 _SIZE = {"data.image_size": 32}
 
 
@@ -32,7 +32,7 @@ def _add(name: str, about: str, networks: dict[str, Counterpart]) -> None:
 def _order(stage: int, features: tuple[int, ...]) -> tuple[int, ...]:
     """Returns for each channel of a stage's output the index that it has there.
 
-    `LambdaLayer` puts half of the zero channels before the others, and ours all of them behind.
+    `LambdaLayer` puts half of the zero channels first; here all of them are last.
     """
     order = tuple(range(features[0]))
     for width in features[1 : stage + 1]:
@@ -100,7 +100,7 @@ _add(
         )
     },
 )
-# Its networks see ImageNet's normalisation.
+# Its networks use ImageNet's normalisation.
 _add(
     "resnet_cifar10",
     "github.com/akamaster/pytorch_resnet_cifar10, option A by LambdaLayer",

@@ -13,7 +13,7 @@ from cnn.models.mobilenet import MobileNet
 from cnn.models.plain import Plain
 from cnn.models.resnet import ResNet
 
-# Channels of their images come as blue, green, red; ours as red, green, blue.
+# Their images are BGR, ours RGB.
 _BGR = (2, 1, 0)
 _TORCH_PADDED = {"model.padding": "torch", "model.norm_momentum": 0.99}
 # Minus the mean colour, at the scale of 0 to 255.

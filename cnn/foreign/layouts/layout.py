@@ -1,4 +1,4 @@
-"""What a layout is: the names and forms of a library's tensors, and the settings they need."""
+"""Layouts: the names and forms of a library's tensors, and the settings they require."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +121,7 @@ class Counterpart:
       name: there.
       sites: of the network.
       fields: of the config that make ours compute the same, and see the same input.
-      notes: what a user has to know, a sentence each.
+      notes: remarks for the user, one sentence each.
     """
 
     name: str
@@ -138,7 +138,7 @@ class Layout:
       about: what it is, with its address.
       dialect: of its names.
       networks: by our name of the network.
-      unused: endings of names that hold nothing an evaluation needs.
+      unused: suffixes of names that evaluation does not need.
       exports: whether weights are written in it, too.
       renames: (regular expression, replacement) of names as older files have them.
     """
@@ -151,7 +151,7 @@ class Layout:
     renames: tuple[tuple[str, str], ...] = ()
 
     def renamed(self, tensors: Tensors) -> Tensors:
-        """Returns the tensors of a file by the names of today."""
+        """Returns the tensors of a file by current names."""
         for pattern, replacement in self.renames:
             tensors = {re.sub(pattern, replacement, name): t for name, t in tensors.items()}
         return tensors

@@ -47,7 +47,7 @@ def _channels_first(shape: Shape) -> TensorForm:
 
 
 def _convnext(network: ConvNeXt) -> Iterator[NamePair]:
-    # Stages and reductions take turns in one list.
+    # Stages and reductions alternate in one list.
     return convnext(
         network,
         stem=("features.0.0", "features.0.1"),

@@ -1,4 +1,4 @@
-"""Pickles read as data: a machine for their opcodes that never imports or calls what they name."""
+"""Reads pickles as data: an interpreter of their opcodes that never imports or calls anything."""
 
 import pickletools
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _FETCHES = frozenset({"GET", "BINGET", "LONG_BINGET"})
 
 
 def load(stream: BinaryIO, call: Call, persistent: Callable[[Any], Any]) -> Any:
-    """Reads one pickle from a stream, which then stands behind it.
+    """Reads one pickle from a stream and leaves the stream after it.
 
     `pickletools` takes the bytes apart; nothing of Python's unpickler is used. A call (REDUCE,
     NEWOBJ) is handed to `call`, whatever it names, and the state that BUILD would set is dropped.
@@ -51,7 +51,7 @@ def load(stream: BinaryIO, call: Call, persistent: Callable[[Any], Any]) -> Any:
     Args:
       stream: to read from.
       call: stands in for every call.
-      persistent: stands in for what lies outside the pickle.
+      persistent: returns objects stored outside the pickle.
 
     Raises:
       UnreadableError: cut, malformed, or with an opcode that data does not need.
@@ -76,7 +76,7 @@ class _Machine:
         self._call, self._persistent = call, persistent
 
     def step(self, name: str, argument: Any) -> None:
-        """Does what one opcode asks for."""
+        """Executes one opcode."""
         stack = self.stack
         if name in _LITERALS:
             stack.append(argument)

@@ -1,4 +1,4 @@
-"""What a PyTorch file may hold: tensors over storages, and plain containers."""
+"""The content of a PyTorch file: tensors over storages, and plain containers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Storage:
     Attributes:
       key: its name in the file.
       dtype: of the elements.
-      size: how many the file says there are.
+      size: number of elements that the file declares.
       elements: once they are read.
     """
 
@@ -118,7 +118,7 @@ def _nothing(*_: Any) -> None:
     return None
 
 
-# Everything that may be called, and what is done instead. Nothing else ever is.
+# The only allowed calls, and what is done in their place.
 _CALLS: Mapping[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered,
     "collections.defaultdict": _nothing,
@@ -141,7 +141,7 @@ def call(callee: Global, arguments: tuple[Any, ...]) -> Any:
     """Stands in for a call that a pickle asks for.
 
     Raises:
-      UnreadableError: it is none that tensors need; says what was to be called.
+      UnreadableError: tensors do not need this call; names it.
     """
     made = _CALLS.get(str(callee))
     if made is None:

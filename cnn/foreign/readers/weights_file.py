@@ -1,4 +1,4 @@
-"""What a reader of weights hands on."""
+"""The result of a reader of weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +15,8 @@ class WeightsFile:
     Attributes:
       tensors: in the order of the file.
       form: what the file is, in words.
-      notes: what was taken off the names or left aside, a sentence each.
-      metadata: texts that the file holds besides, of safetensors.
+      notes: prefixes removed and entries ignored, one sentence each.
+      metadata: further texts in the file, of safetensors.
     """
 
     tensors: Tensors
@@ -26,4 +26,4 @@ class WeightsFile:
 
 
 class UnreadableError(Exception):
-    """What is wrong with a file, to be completed with its name."""
+    """A file cannot be read; the message continues the file's name."""
