@@ -51,7 +51,7 @@ def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):
         ("--shape=2,7,8,8", "even H and W"),
         ("--shape=a,8,8,8", "is not B,H,W,C"),
         ("--only=maxx", "no operator is named like 'maxx'"),
-        ("--repeats=0", "leaves nothing"),
+        ("--repeats=0", "is too few"),
     ],
 )
 def test_mistakes_are_told(flag, message):

@@ -372,7 +372,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, small_cifar, monk
     with pytest.raises(UserError, match=r"its SHA-256 is .* but that of the official"):
         main(command)
     file.write_bytes(whole)
-    with pytest.raises(UserError, match=r"--from: cifar-10-binary\.tar\.gz is missing; give"):
+    with pytest.raises(UserError, match=r"--from: cifar-10-binary\.tar\.gz is missing; pass"):
         main(["prepare", "cifar10", to, f"--from={tmp_path}"])
     with pytest.raises(UserError, match=r"'cifar1O' is not a data set .* did you mean 'cifar10'"):
         main(["prepare", "cifar1O", to])
@@ -454,7 +454,7 @@ def test_a_download_goes_on_where_it_stopped_and_is_verified(tmp_path, server):
 
 
 def test_what_its_owner_has_to_be_asked_for_is_never_downloaded(tmp_path):
-    with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar is missing; give"):
+    with pytest.raises(UserError, match=r"ILSVRC2012_img_train\.tar is missing; pass"):
         main(["prepare", "imagenet", f"--to={tmp_path}"])
 
 

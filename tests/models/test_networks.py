@@ -330,7 +330,7 @@ def test_stochastic_depth_drops_branches_in_training():
         ("resnet18", {"stem_downsample": "strided_conv"}, "model.stem_downsample: .* no effect"),
         ("resnet20", {"downsample": "none"}, "choose two that agree"),
         ("resnet20", {"padding": "VALID"}, "choose two that agree"),
-        ("wrn40_2", {"shortcut": "pad", "features": (8, 4), "depths": (1, 1)}, "'pad' adds chann"),
+        ("wrn40_2", {"shortcut": "pad", "features": (8, 4), "depths": (1, 1)}, "'pad' only adds"),
         ("plain", {"downsample": "max(window=32)", "padding": "VALID"}, r"window: \(32, 32\)"),
         ("plain", {"downsample": "aps", "padding": "CIRCULAR", "features": (4,) * 5}, "divisible"),
     ],

@@ -100,7 +100,7 @@ def test_bfloat16_stays_within_its_precision_of_float32():
         ((8,), 1, "adobe", "2 to 7"),
         ((8,), 8, "adobe", "2 to 7"),
         ((8,), 3, "abobe", "did you mean 'adobe'"),
-        ((8,), 4, "composer", "odd taps"),
+        ((8,), 4, "composer", "odd number of taps"),
         ((8,), 5, "ffcv", "3 taps"),
         ((1, 4), 3, "adobe", "needs an input larger than"),
         ((2, 2), 4, "timm", "needs an input larger than"),

@@ -102,7 +102,7 @@ def test_replicas_see_the_same_sizes(images, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("augment.size_boundaries=2 steps,3 steps",), "2 sizes need 1, which increase"),
+        (("augment.size_boundaries=2 steps,3 steps",), "2 sizes need 1, increasing"),
         (("augment.size_boundaries=9 steps",), r"are steps \(9,\); 2 sizes need 1"),
         (("data.placement=device",), "cannot be combined with .* augment.sizes"),
         (("model.head=flatten",), r"augment.sizes: plain does not take 8x8 pixels"),
