@@ -1,4 +1,7 @@
-"""Networks, each built from layers: importing the package fills the registry."""
+"""Networks, each built from layers: importing the package fills the registry.
+
+A new network is a module here that adds its entry to `MODELS` and is imported below; or a plugin.
+"""
 
 from cnn.models import (
     airbench,

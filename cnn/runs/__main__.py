@@ -43,7 +43,7 @@ def _rows(options) -> list[dict]:
         for name in options.field:
             if name not in runs[0].fields:
                 near = did_you_mean(name, runs[0].fields).split("allowed")[0]
-                raise UserError(f"--field: unknown field '{name}'; {near}see configs/base.py")
+                raise UserError(f"--field: unknown field '{name}'; {near}see cnn/config/base.py")
         return tables.list_rows(runs, options.field)
     runs = [summarize_run(path) for path in options.folders]
     if options.command == "show":
