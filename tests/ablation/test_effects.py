@@ -84,8 +84,8 @@ def test_every_format_tells_the_effects(tmp_path):
     console = Console(record=True, width=400)
     print_report(found, [], console)
     told = console.export_text()
-    assert "what blur changes compared with max is better with flip than with none" in told
-    assert "main effect, on average over reduction: flip is better than none" in told
+    assert "the effect of blur over max is better with flip than with none" in told
+    assert "main effect, averaged over reduction: flip is better than none" in told
 
 
 def write(tmp_path, body):

@@ -79,7 +79,7 @@ def test_a_baseline_that_diverged_flatters_nobody():
     arms = small_arms(np.random.default_rng(13), {"max": 0, "blur": 3.0, "avg": -3.0})
     found = analyze(study(lose(arms, "max", 2, "diverged")))
     assert {c.verdict.kind for c in found.comparisons.values()} == {"unranked"}
-    assert "not ranked: of the baseline, 2 of 5 seeds diverged" in render_markdown(found)
+    assert "not ranked: in the baseline, 2 of 5 seeds diverged" in render_markdown(found)
 
 
 @pytest.mark.parametrize("name", ["max", "blur"])
@@ -109,7 +109,7 @@ def test_pairing_is_declared_and_leaves_no_run_out():
     assert declared.comparisons["", "blur"].by_seed
     assert not declared.comparisons["", "avg"].by_seed
     assert declared.comparisons["", "avg"].verdict.difference.seeds == (5, 5)
-    assert "but for avg and max again, which ran other seeds" in render_markdown(declared)
+    assert "except for avg and max again, which ran other seeds" in render_markdown(declared)
 
 
 def test_units_of_examples_are_what_is_independent():

@@ -181,7 +181,7 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
     write_study(place, plan, {"max": 0.7, "average": 0.8})
     start.report([str(place)])
     said = (place / "report.md").read_text()
-    assert f"Registered before training.** SHA-256 {digest}, and nothing changed since" in said
+    assert f"Registered before training.** SHA-256 {digest}, unchanged since" in said
     start.verify(str(place))
     # A wider margin, after the fact.
     file = place / "study.json"

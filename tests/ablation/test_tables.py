@@ -166,7 +166,7 @@ def test_runs_that_trained_at_the_same_time_are_under_load(tmp_path):
 
 def test_step_times_under_load_are_called_so_and_are_not_plotted():
     alone, loaded = (analysis_of("Other", under_load=under) for under in (False, True))
-    said = "Step times are under load: other runs of the study trained at the same time."
+    said = "Step times were measured under load: other runs of the study trained at the same time."
     for analysis, count in ((alone, 0), (loaded, 1)):
         page = render_html(analysis)
         assert page.count(said) == render_markdown(analysis).count(said) == count

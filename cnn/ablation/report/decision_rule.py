@@ -22,32 +22,33 @@ def decision_rule(analysis: Analysis) -> list[str]:
     units = f" Only examples of different units ({study.unit}) are independent."
     return [
         f"Every arm is compared with {study.baseline}. The family-wise error rate is held at 5 % "
-        f"over {'the ' if several else ''}{family}{effects}, of which the planned end spends "
-        f"3.5 %, and the rest is kept for seeds that are added later. Analyzed at {times} seeds.",
+        f"over {'the ' if several else ''}{family}{effects}, of which the planned final "
+        "analysis spends 3.5 %; the rest is reserved for seeds added later. Analyzed at "
+        f"{times} seeds.",
         "Better, worse: the null hypothesis of no difference is rejected (Student's t over seeds, "
         "with the variance of the test examples added; Holm's adjustment). An arm takes its own "
         "variance over seeds, or that of all arms if it is larger.",
         f"Equivalent: the difference is within the equivalence margin of {margin} (two one-sided "
         "tests, Holm's adjustment).",
-        "Undecided: neither could be shown. The number of further seeds, or of test examples, "
-        "would decide, either way, with 80 % power if the observed differences and standard "
-        "deviations are the true ones.",
+        "Undecided: neither could be shown. The stated number of further seeds, or of test "
+        "examples, would decide it, either way, with 80 % power if the observed differences and "
+        "standard deviations are the true ones.",
         "Unstable: at least one seed diverged. An arm is judged only if every planned seed of its "
-        "own and of the baseline has a finite metric. Crashed runs leave it not ranked until they "
-        "are trained again, and so do fewer than 3 seeds.",
+        "own and of the baseline has a finite metric. An arm with crashed runs is not ranked until "
+        "they have been trained again; neither is one with fewer than 3 seeds.",
         f"Scope of inference: {scope_of_inference(analysis)}.{units if study.unit else ''} "
         f"{_pairing(analysis)}",
-        "Confounded: beside the operator that it is about, an arm differs from the baseline in "
-        "more than one of parameters, MACs, receptive field, normalization, non-linearities, "
-        "whether a maximum is taken, the sampling, further sites, and the training recipe.",
-        "Differences that are reported because they are significant are too large on average; "
-        "corrected estimates (report.csv) take that out.",
+        "Confounded: besides the operator under study, an arm differs from the baseline in more "
+        "than one of parameters, MACs, receptive field, normalization, non-linearities, use of a "
+        "maximum, sampling, further sites, and training recipe.",
+        "Differences selected by significance are overestimated on average; report.csv has "
+        "estimates corrected for that.",
     ]
 
 
 def _pairing(analysis: Analysis) -> str:
     if not analysis.study.paired:
-        return "Seeds are independent between arms, those of the A/A control as well."
+        return "Seeds are independent between arms, including the A/A control."
     unpaired = [c.arm.name for c in analysis.comparisons.values() if not c.by_seed]
-    but = f", but for {listed(unpaired)}, which ran other seeds" if unpaired else ""
+    but = f", except for {listed(unpaired)}, which ran other seeds" if unpaired else ""
     return f"The study declares its seeds paired: arms are compared seed by seed{but}."

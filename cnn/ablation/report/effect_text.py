@@ -38,17 +38,17 @@ def effect_sentence(analysis: Analysis, effect: Effect) -> str:
     if second:
         _, other, other_reference = second[0]
         what = (
-            f"{where}interaction: what {level} changes compared with {reference} is "
+            f"{where}interaction: the effect of {level} over {reference} is "
             f"{{}} with {other} than with {other_reference}"
         )
         same = f"the same with {other} and {other_reference}"
     else:
         [average] = [name for name, _ in analysis.study.factors if name != factor]
-        what = f"{where}main effect, on average over {average}: {level} is {{}} than {reference}"
+        what = f"{where}main effect, averaged over {average}: {level} is {{}} than {reference}"
         same = f"equivalent to {reference}"
     start = what.partition("{}")[0]
     if not verdict.judged:
-        return f"{start}{verdict_label(verdict.kind)}: not all seeds of its arms are in."
+        return f"{start}{verdict_label(verdict.kind)}: not all seeds of its arms have finished."
     difference = unit.difference(verdict.difference.estimate)
     if verdict.kind == "undecided":
         return f"{start}undecided ({difference}): {what_would_decide(analysis, effect)}."

@@ -37,8 +37,8 @@ def _doubt_note(analysis: Analysis) -> str:
     )
     return (
         "The A/A control repeats the baseline with other seeds, yet it differs significantly: "
-        f"{differences}. Either this is a false positive, of which there is one in at most 5 % of "
-        "studies, or something else changed between the arms. Every verdict below is in doubt."
+        f"{differences}. Either this is a false positive, which occurs in at most 5 % of studies, "
+        "or something else differs between the arms. Every verdict below is in doubt."
     )
 
 
@@ -57,15 +57,14 @@ def _progress_note(analysis: Analysis) -> str:
         )
     return (
         f"{ended}. There are no verdicts before the planned analysis at "
-        f"{study.analyses.seeds[0]} seeds: those that are read early are false more often than "
-        "5 %."
+        f"{study.analyses.seeds[0]} seeds: earlier ones would have an error rate above 5 %."
     )
 
 
 def _registration_note(study: Study) -> str:
     if not study.registered:
         return ""
-    since = "with the changes below" if study.changed else "and nothing changed since"
+    since = "with the changes below" if study.changed else "unchanged since"
     return f"SHA-256 {study.registered}, {since}."
 
 
@@ -104,4 +103,4 @@ def load_note(study: Study) -> str:
     """That step times were measured under load; "" if they were not."""
     if not study.under_load:
         return ""
-    return "Step times are under load: other runs of the study trained at the same time."
+    return "Step times were measured under load: other runs of the study trained at the same time."

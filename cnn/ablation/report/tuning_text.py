@@ -12,8 +12,9 @@ def tuning_note(study: Study) -> str:
     seeds = plural(len(first.tried[0][1]), "seed")
     chosen = "; ".join(f"{one.arm}: {', '.join(one.chosen)}" for one in study.tuning)
     return (
-        f"Every arm tried the same {plural(len(first.tried), 'setting')} with {seeds} of their own "
-        f"and took the best by {unit_of(first.metric).name} on the validation part: {chosen}."
+        f"Every arm tried the same {plural(len(first.tried), 'setting')} with {seeds} each, not "
+        f"used for verdicts, and takes the best by {unit_of(first.metric).name} on the validation "
+        f"split: {chosen}."
     )
 
 

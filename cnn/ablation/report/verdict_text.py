@@ -30,7 +30,8 @@ def verdict_words(analysis: Analysis, comparison: Comparison) -> str:
     if verdict.kind in ("better", "worse"):
         return f"{verdict.kind} by {unit.size(estimate)}{cost}"
     if verdict.kind == "equivalent":
-        real = f", though a real {unit.difference(estimate)}" if verdict.different else ""
+        change = unit.difference(estimate)
+        real = f", though significantly different ({change})" if verdict.different else ""
         return f"equivalent within {margin}{real}{cost}"
     return f"undecided: {what_would_decide(analysis, comparison)}"
 
@@ -78,12 +79,12 @@ def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
     if summary.crashed:
         return f"{lost_seeds(summary)}; the same command trains them again"
     if baseline.diverged or baseline.crashed:
-        return f"of the baseline, {lost_seeds(baseline)}"
+        return f"in the baseline, {lost_seeds(baseline)}"
     whose, number = "", len(summary.runs)
     if number >= FEWEST_SEEDS:
         whose, number = "the baseline has ", len(baseline.runs)
     if number >= FEWEST_SEEDS:
-        return f"not all {analysis.current.seeds} seeds are in"
+        return f"not all {analysis.current.seeds} seeds have finished"
     if number == 0:
         return f"{whose}no finished seed"
     return (
