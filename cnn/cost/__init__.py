@@ -1,4 +1,4 @@
-"""What a network costs: counted, planned and measured."""
+"""The cost of a network: counted, planned and measured."""
 
 from cnn.cost.count import LayerCost, NetworkCost, count, macs, network_cost
 

@@ -1,4 +1,4 @@
-"""Data only, compute only and both, in turns: which of the two bounds a training run."""
+"""Measures whether a training run is input- or compute-bound: data only, compute only and both."""
 
 import os
 import statistics
@@ -51,7 +51,7 @@ def measure_bound(
       not possible; `chosen`: the config's own; and the conditions of the measurement.
 
     Raises:
-      UserError: the config and its data do not go together.
+      UserError: the config does not fit its data.
     """
     dataset = dataset or data.open_dataset(config.data)
     evaluator = make_evaluator(config, dataset)
@@ -124,13 +124,13 @@ def bound(
 
 
 def _steps_of_a_second(compute: Callable[[int], Any]) -> int:
-    """Returns how many steps a turn needs to last: in a shorter one a neighbour's moment counts."""
+    """Returns the number of steps of a turn, long enough to average out other processes."""
     jax.block_until_ready(compute(1))
     return max(1, round(1 / seconds_of(partial(compute, 1))))
 
 
 class _Batches:
-    """Batches of a feed, turn by turn: nothing is decoded in the turns of others."""
+    """Batches of a feed for each turn; nothing is decoded during other turns."""
 
     def __init__(self, feed: data.Feed, steps: int):
         self._feed, self._steps, self._start = feed, steps, 0

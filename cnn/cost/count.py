@@ -1,7 +1,7 @@
-"""What a network takes, counted layer by layer from shapes alone; no array is ever made.
+"""Counts the cost of a network layer by layer, from shapes alone; no array is allocated.
 
-Layers are counted by what they are, not by how they are lowered: XLA's own count depends on how a
-convolution was written, and is off where it is padded.
+Layers are counted by type, not by their lowering: XLA's own count depends on how a convolution
+is expressed, and is wrong with padding.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The text of a program that XLA compiled, read for what it communicates and moves."""
+"""Parses the text of a compiled XLA program for communication and memory traffic."""
 
 import math
 import re

@@ -1,7 +1,7 @@
 """`python -m cnn.cost.plan --config=FILE --topology=v5e:4x4`: what a run takes on a TPU slice.
 
-The training step is compiled for chips that need not be there. Nothing is run, so there is no
-noise; what a real slice does with the program is another question.
+The training step is compiled for chips that need not be present. Nothing is run, so there is no
+noise, but also no measurement on a real slice.
 """
 
 import itertools
@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     from cnn.config.load import load
 
     loaded = load(options.config, overrides, options.plugin)
-    # The slices are described to the compiler; nothing is computed on anything but this host.
+    # The slices are only described to the compiler; this host does all computation.
     import jax
 
     jax.config.update("jax_platforms", "cpu")

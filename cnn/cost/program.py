@@ -1,4 +1,4 @@
-"""The training step compiled for devices that need not be there, and what it will take."""
+"""Compiles the training step for devices that need not be present, and estimates its cost."""
 
 import math
 import re
@@ -60,12 +60,12 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
       mesh: of devices to compile for.
 
     Raises:
-      DoesNotFitError: a device has not enough memory.
-      UserError: the config, the data and the mesh do not go together.
+      DoesNotFitError: a device does not have enough memory.
+      UserError: config, data and mesh are inconsistent.
     """
     config, evaluator = here.config, replace(here, mesh=mesh)
     plan = make_training_plan(config, len(here.dataset.train), mesh.size)
-    # Any batch tells what a batch looks like.
+    # Any batch has the right structure.
     small = replace(here, config=with_batch_size(config, 1))
     feed = make_training_feed(small, plan, batch_sharding(here.mesh), replicated(here.mesh))
     sizes = dict(zip(config.augment.sizes, (0, *plan.size_boundaries), strict=False))
@@ -192,8 +192,8 @@ def roofline(program: Program, chip: Chip, operations: float | None) -> dict[str
 def largest(compiled: Callable[[int], Program], memory: int, unit: int) -> Program:
     """Returns the program of the most examples a device that compiles.
 
-    What a device holds grows in proportion with its examples, nearly: two sizes tell where to
-    look, and the last step is always tried both ways.
+    Memory grows nearly in proportion to the examples, so two sizes give an estimate; the result
+    is always verified by compiling it and the next larger size.
 
     Args:
       compiled: examples a device -> the program; raises `DoesNotFitError`.

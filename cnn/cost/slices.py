@@ -64,7 +64,7 @@ def open_slice(name: str, fsdp: int = 1) -> Slice:
     kind, _, sizes = name.partition(":")
     if kind not in CHIPS:
         raise UserError(f"--topology: unknown chip '{kind}': {did_you_mean(kind, CHIPS)}")
-    # `make libtpu` puts it where jax does not find it when it looks for TPUs at every start.
+    # `make libtpu` installs it outside of the path on which jax looks for TPUs at every start.
     sys.path.append(str(Path(sys.prefix) / "libtpu"))
     # libtpu would lock out other processes, and ask the services of a TPU host, which is not there.
     for variable, value in (
@@ -77,7 +77,7 @@ def open_slice(name: str, fsdp: int = 1) -> Slice:
         os.environ.setdefault(variable, value)
     from jax.experimental import topologies
 
-    # libtpu takes a host to have four chips unless it is told of a single one.
+    # libtpu assumes four chips per host unless configured for one.
     single = {"chips_per_host_bounds": (1, 1, 1)} if set(sizes.split("x")) == {"1"} else {}
     try:
         devices = topologies.get_topology_desc(name, "tpu", **single).devices

@@ -59,7 +59,7 @@ def turns(
 def turn_ratio(over: Sequence[float], under: Sequence[float]) -> float:
     """Returns the median over repeats of the ratio of two timings.
 
-    A turn's speed of the machine divides out, which a ratio of medians keeps.
+    The speed of the machine during a turn cancels, unlike in a ratio of medians.
     """
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
 

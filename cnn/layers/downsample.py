@@ -31,7 +31,7 @@ FeatureCount = Annotated[int, Interval("[1, 65536]")]
 
 @dataclass(frozen=True)
 class Card:
-    """What one has to know of an operator before trusting a number made with it.
+    """The documentation of an operator that is needed to interpret results with it.
 
     Attributes:
       formula: what it computes.
@@ -64,7 +64,7 @@ class Operator:
       dilates: it spreads the windows of all later convolutions instead.
       shares_phase: it picks a polyphase component, and can take one that was picked before.
       stochastic: it draws while training, from the stream "dropout".
-      cost: its operations at a site, see `cnn.layers.work`; None: nobody counted them.
+      cost: its operations at a site, see `cnn.layers.work`; None: unknown.
       ndims: the numbers of spatial axes it is defined for.
     """
 
@@ -250,7 +250,7 @@ class DownsamplingConv(nn.Module):
 
 
 class BeforeConv(nn.Module):
-    """What an operator that is `on_conv` puts before the strided convolution of its site.
+    """The part of an `on_conv` operator before the strided convolution of its site.
 
     Attributes:
       operator: of the registry, with an `apply`.

@@ -111,7 +111,7 @@ class InstanceNorm(nn.Module):
 
 @NORMS.register("none")
 class NoNorm(nn.Module):
-    """Hands its input on; the convolution before it has a bias instead."""
+    """The identity; the convolution before it has a bias instead."""
 
     style: Style
     scale_init: Callable[..., Array] = nn.initializers.ones

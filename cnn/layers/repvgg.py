@@ -1,4 +1,4 @@
-"""The block of RepVGG: branches that training needs, and the one convolution that they are."""
+"""The RepVGG block: parallel branches in training, fused to a single convolution."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Equal blocks in a row, compiled once."""
+"""A loop over identical consecutive blocks, compiled once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from jax import Array
 def scanned(parent: nn.Module, block: nn.Module, names: Sequence[str], x: Array) -> Array:
     """Trains blocks that differ in nothing but their variables, by a loop over one of them.
 
-    XLA compiles the block once, however many there are. The variables stay where the blocks one
-    after another have them, in the collections of the parent, so checkpoints, optimizers and
-    evaluations do not know of the loop.
+    XLA compiles the block once, however many there are. The variables have the same structure as
+    without the loop, in the collections of the parent, so checkpoints, optimizers and
+    evaluations are unaffected.
 
     Args:
       parent: bound to the variables of the blocks, initialised.

@@ -8,7 +8,7 @@ from cnn.layers.style import ACTIVATIONS, Style
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what its average says (Hu et al., CVPR 2018).
+    """Scales each channel by a gate computed from channel averages (Hu et al., CVPR 2018).
 
     y = x gate(W2 act(W1 mean(x))), with biases; adds 2 C width parameters.
 

@@ -1,4 +1,4 @@
-"""What all blocks of a network have in common: norm, activation, padding and compute dtype."""
+"""Settings shared by all blocks of a network: norm, activation, padding and compute dtype."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace

@@ -1,4 +1,4 @@
-"""A network that learns CIFAR-10 in seconds."""
+"""The airbench94 network for CIFAR-10."""
 
 import flax.linen as nn
 from jax import Array

@@ -1,4 +1,4 @@
-"""Networks of clips `[B, T, H, W, C]`: C3D, its lighter relatives, and the residual ones."""
+"""Networks for clips `[B, T, H, W, C]`: C3D, smaller plain networks, and residual ones."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Networks of images on clips: each frame by itself, then a pooling over the frames."""
+"""Image networks on clips: each frame separately, then pooling over the frames."""
 
 import flax.linen as nn
 from jax import Array
@@ -10,8 +10,8 @@ from cnn.layers import Head
 class FrameWise(nn.Module):
     """Features of each frame by one network, pooled over time, and a classifier.
 
-    Nothing before the pooling knows which frame comes when, so that with a pooling that is
-    indifferent to the order (every head but `flatten` and `attention` with positions) neither do
+    The layers before the pooling do not depend on the order of the frames, so with an
+    order-invariant pooling (every head but `flatten` and `attention` with positions) neither do
     the logits.
 
     Attributes:

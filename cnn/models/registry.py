@@ -63,7 +63,7 @@ def style_of(model: ConfigDict) -> Style:
 
 
 def resolve(model: ConfigDict) -> ConfigDict:
-    """Returns config.model with every open field set to what the network's authors chose.
+    """Returns config.model with every unset field at the value of the network's authors.
 
     Raises:
       UserError: unknown network, stem, operator or head.
@@ -172,7 +172,7 @@ def build(model: ConfigDict, num_classes: int) -> nn.Module:
       with clips `[B, T, H, W, C]` where `model.temporal_head` is set, or the network is for clips.
 
     Raises:
-      UserError: unknown names, or choices that do not go together.
+      UserError: unknown names, or incompatible choices.
     """
     filled = resolve(model)
     network = MODELS[model.name].build(filled, num_classes)

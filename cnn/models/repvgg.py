@@ -1,4 +1,4 @@
-"""RepVGG, as it is trained and fused into plain convolutions."""
+"""RepVGG, in its training form and fused to plain convolutions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -31,6 +31,6 @@ def avg_pool(
 
 
 def subsample(x: Array, strides: Size) -> Array:
-    """Every stride-th element from the first on: what a strided 1x1 convolution looks at."""
+    """Every stride-th element from the first on, the inputs of a strided 1x1 convolution."""
     w = make_window(x, 1, strides, "VALID")
     return jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *w.strides, 1))
