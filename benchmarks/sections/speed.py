@@ -42,7 +42,7 @@ def speed() -> str:
     return (
         f"A training step on a CPU runs at {stock[0]:.2f} to {stock[-1]:.2f} times the speed of "
         f"stock flax and at {torch[0]:.2f} to\n{torch[-1]:.2f} times that of PyTorch, depending on "
-        "network and machine_text ([docs/speed.md](docs/speed.md))."
+        "network and machine ([docs/speed.md](docs/speed.md))."
     )
 
 
