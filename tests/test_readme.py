@@ -70,7 +70,8 @@ def test_every_file_and_field_that_a_page_names_exists(page):
     text, fields = page.read_text(), {name for name, _ in leaves(base.get_config())}
     for path in re.findall(r"(?<![\w/.])(?:configs|cnn|requirements|docs|tests)/[\w/.]*", text):
         assert (REPOSITORY / path.rstrip(".")).exists(), path
-    for field in re.findall(r"`((?:data|model|train|optimizer|mesh|schedule)\.(?!py`)\w+)`", text):
+    sections = "data|model|train|optimizer|mesh|schedule"
+    for field in re.findall(rf"`((?:{sections})\.(?!py`|stablehlo`)\w+)`", text):
         assert any(name == field or name.startswith(f"{field}.") for name in fields), field
     for field in re.findall(r"--config\.([\w.]+)=", text):
         assert field in fields | {"FIELD"}, field

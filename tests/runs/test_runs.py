@@ -83,7 +83,7 @@ def test_the_command_prints_tables_csv_and_json(runs):
     ("arguments", "words"),
     [
         (("list", "nowhere"), "there is no folder 'nowhere'"),
-        (("list", "configs"), "there is no run in configs"),
+        (("list", "configs"), "no runs found in configs"),
         (("show", "configs"), "no config.json"),
         (("diff", "configs"), "no config.json"),
     ],
