@@ -292,7 +292,7 @@ def test_stochastic_depth_drops_branches_in_training():
         ("plain", {"head": "avgg"}, "model.head: unknown head 'avgg': did you mean 'avg'"),
         ("resnet20", {"stem": "imgnet"}, "model.stem: unknown 'imgnet': did you mean 'imagenet'"),
         ("resnet20", {"shortcut": "b"}, "model.shortcut: unknown 'b'"),
-        ("resnet20", {"depths": (1,)}, "model.depths: .* are 1 stages, but model.features"),
+        ("resnet20", {"depths": (1,)}, "model.depths: .* has 1 stages, but model.features"),
         ("plain", {"features": (8, 0)}, "model.features: .* are not all positive integers"),
         ("mobilenet_v2", {"features": (8,) * 8, "depths": (1,) * 8}, "at most 7 stages"),
         (
