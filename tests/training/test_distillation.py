@@ -123,7 +123,7 @@ def test_pixels_are_normalised_as_the_teacher_s_were(taught):
             ("distillation.teacher=/nowhere",),
             "distillation.teacher: /nowhere is neither a run folder",
         ),
-        (("distillation.teacher=TAUGHT", "data.synthetic_classes=5"), "knows 7 classes"),
+        (("distillation.teacher=TAUGHT", "data.synthetic_classes=5"), "has 7 classes"),
     ],
 )
 def test_teachers_that_cannot_be_are_refused(overrides, words, taught, tmp_path):
