@@ -300,7 +300,7 @@ def test_other_formats_are_read(data, tmp_path, suffix):
 def test_an_animation_in_an_image_folder_is_named(data, images, tmp_path):
     first, second = (Image.new("L", (5, 6), level) for level in (0, 99))
     first.save(tmp_path / "train" / "cat" / "x.gif", save_all=True, append_images=[second])
-    with pytest.raises(UserError, match=r"cat/x\.gif: holds 2 images; keep one"):
+    with pytest.raises(UserError, match=r"cat/x\.gif: contains 2 images; keep one"):
         open_dataset(data)
 
 
