@@ -295,7 +295,7 @@ def test_npz_labels_are_checked_before_training(data, tmp_path, arrays, change, 
 
 def test_npz_of_another_kind(data, tmp_path, arrays):
     data = npz(data, tmp_path, {"a": np.zeros(3)})
-    with pytest.raises(UserError, match=r"set\.npz contains a; it needs 'train_image' and 'train_lab"):
+    with pytest.raises(UserError, match=r"set\.npz contains a; it needs 'train_image' and 'train"):
         open_dataset(data)
     with open(data.path, "wb") as file:
         np.save(file, np.zeros(3))
