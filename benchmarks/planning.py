@@ -27,7 +27,7 @@ from benchmarks import record
 from cnn.config.entry import Parser, run_command
 from cnn.config.load import load
 from cnn.cost.count import macs
-from cnn.cost.plan import cells
+from cnn.cost.plan import plan_cells
 from cnn.cost.program import plan_slice, with_batch_size
 from cnn.cost.slices import open_slice
 from cnn.cost.stand_in import open_or_stand_in
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> None:
         for name in names:
             row = plan_slice(builds[side], places[name], per_image, flags.per_chip)
             result[side][name] = row
-            print(side, *cells(row), sep="  ", flush=True)
+            print(side, *plan_cells(row), sep="  ", flush=True)
             record.write(flags.out, result)
 
 
