@@ -29,8 +29,8 @@ from cnn.config.load import load
 from cnn.cost.count import macs
 from cnn.cost.plan import plan_cells
 from cnn.cost.program import plan_slice, with_batch_size
-from cnn.cost.slices import open_slice
 from cnn.cost.stand_in import open_or_stand_in
+from cnn.cost.tpu_slices import open_slice
 from cnn.training.assembly import Evaluator, make_evaluator
 
 CONFIG = "configs/imagenet_resnet50.py"

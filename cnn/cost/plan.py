@@ -123,7 +123,7 @@ def _plan_slices(config: Any, options: Any) -> dict[str, Any]:
 
 def _variants(config: Any, names: list[str], memory: bool) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Yields slices to compile for, and the fields that say how: one each, or all to compare."""
-    from cnn.cost.slices import open_slice
+    from cnn.cost.tpu_slices import open_slice
 
     for name in names:
         asked = open_slice(name, config.mesh.fsdp)

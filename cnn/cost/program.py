@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
 from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
-from cnn.cost.slices import Chip, Slice
+from cnn.cost.tpu_slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_recipe, make_training_feed, make_update
 from cnn.training.mesh import abstract_state, batch_sharding, replicated
 from cnn.training.optimizer import make_schedule

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from cnn.config.errors import UserError
-from cnn.training import content
+from cnn.training.checksums import FORM, checksums, is_whole, not_finite
 from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.run_folder import free_name
 from cnn.training.state import ModelState, TrainState
@@ -38,7 +38,7 @@ class Checkpoints:
     """The checkpoints of one run, by step.
 
     Orbax does not detect flipped bits, incomplete copies or a copy under another step, so every
-    checkpoint carries checksums: one per part of its arrays (see `cnn.training.content`) and one
+    checkpoint carries checksums: one per part of its arrays (see `cnn.training.checksums`) and one
     of the metadata and step. They are verified on reading, on any mesh. Each host writes and
     reads its own part of a sharded state.
 
@@ -110,8 +110,8 @@ class Checkpoints:
         self.wait()
         parts = _to_write(_parts(state))
         _check_finite(parts, step)
-        checksums = {"sha256": content.checksums(parts), "sha256_form": content.FORM}
-        meta = json.loads(json.dumps(meta | {"score": score} | checksums))
+        sums = {"sha256": checksums(parts), "sha256_form": FORM}
+        meta = json.loads(json.dumps(meta | {"score": score} | sums))
         items = {
             "state": ocp.args.PyTreeSave(parts),
             "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
@@ -168,7 +168,7 @@ class Checkpoints:
                 raise DamagedCheckpointError(
                     f"step {step}: its metadata differs from what was saved"
                 )
-            if meta.get("sha256_form") != content.FORM:
+            if meta.get("sha256_form") != FORM:
                 raise DamagedCheckpointError(
                     f"step {step}: another version of this code wrote it; use that commit"
                 )
@@ -284,13 +284,13 @@ def _short(reason: object) -> str:
 
 
 def _check_finite(parts: dict[str, Any], step: int) -> None:
-    found = next(content.not_finite(parts), None)
+    found = next(not_finite(parts), None)
     if found := next(filter(None, gather("finite", found)), None):
         raise NonFiniteStateError(f"{found} is not finite after step {step}")
 
 
 def _check_values(step: int, parts: dict[str, Any], meta: dict[str, Any]) -> None:
-    if content.checksums(parts) != {name: meta["sha256"].get(name) for name in parts}:
+    if checksums(parts) != {name: meta["sha256"].get(name) for name in parts}:
         raise DamagedCheckpointError(f"step {step}: its values differ from those that were saved")
 
 
@@ -307,7 +307,7 @@ def _to_write(tree: Any) -> Any:
     returns.
     """
 
-    return jax.tree.map(lambda x: np.array(x) if content.is_whole(x) else x, tree)
+    return jax.tree.map(lambda x: np.array(x) if is_whole(x) else x, tree)
 
 
 def _parts(state: ModelState) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from cnn.config.record import fingerprint, to_plain
 from cnn.data import Dataset, identity_differences
 from cnn.training.assembly import Evaluator
 from cnn.training.checkpoint import Checkpoints, NonFiniteStateError
-from cnn.training.claim import owned, owner_of
 from cnn.training.console import Display, StepProgress
 from cnn.training.evaluate import Outcomes
 from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.initial import Start
 from cnn.training.logs import MetricLog, metrics_at
 from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
+from cnn.training.ownership import owned, owner_of
 from cnn.training.plan import TrainingPlan
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder

@@ -21,8 +21,8 @@ from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked
-from cnn.training.claim import claim_file
 from cnn.training.logs import read_metrics
+from cnn.training.ownership import owner_file
 from cnn.training.run_folder import RunFolder
 from tests.ablation.processes import STUDY, children, command, run, wait_for
 from tests.conftest import REPOSITORY
@@ -33,7 +33,7 @@ def kill_a_worker(workdir, runner):
 
     def caught():
         for log in workdir.glob("*/seed-*/metrics.jsonl"):
-            claim = claim_file(log.parent)
+            claim = owner_file(log.parent)
             if not claim.exists():
                 continue
             pid = json.loads(claim.read_text())["pid"]

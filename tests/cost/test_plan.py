@@ -17,8 +17,8 @@ from cnn.cost.count import network_cost
 from cnn.cost.hlo import Collective, collectives, main_memory_bytes
 from cnn.cost.plan import MEMORY_COLUMNS, _share, _variants, memory_cells
 from cnn.cost.program import DoesNotFitError, Program, bytes_per_device, largest, roofline
-from cnn.cost.slices import CHIPS, open_slice
 from cnn.cost.stand_in import open_or_stand_in
+from cnn.cost.tpu_slices import CHIPS, open_slice
 from cnn.training.mesh import mesh_of, state_sharding
 from tests.conftest import REPOSITORY
 
@@ -223,7 +223,7 @@ def test_memory_is_compared_with_and_without_sharding_and_recomputing(monkeypatc
     def opened(name, fsdp):
         return SimpleNamespace(name=name, mesh=mesh_of(jax.devices()[:4], fsdp))
 
-    monkeypatch.setattr("cnn.cost.slices.open_slice", opened)
+    monkeypatch.setattr("cnn.cost.tpu_slices.open_slice", opened)
     config = load("configs/fashion_mnist_10k.py").config
     found = [
         (place.mesh.shape.get("fsdp", 1), fields["fsdp"], fields["remat"])

@@ -12,7 +12,7 @@ from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.watchdog import HUNG, PATIENCE
 from cnn.ablation.execution.worker import blame
 from cnn.ablation.planning.runs import Run
-from cnn.training.claim import TAKEN_OVER, is_held_by, release
+from cnn.training.ownership import TAKEN_OVER, is_held_by, release
 from cnn.training.provenance import usable_cores
 
 

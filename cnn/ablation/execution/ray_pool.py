@@ -10,7 +10,7 @@ from cnn.ablation.execution.local_pool import threads
 from cnn.ablation.execution.worker import record_failure, work
 from cnn.ablation.planning.runs import Run
 from cnn.config.errors import UserError
-from cnn.training.claim import HEARTBEAT
+from cnn.training.ownership import HEARTBEAT
 from cnn.training.start import use_compilation_cache
 
 ROOT = Path(__file__).parents[3]

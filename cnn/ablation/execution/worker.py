@@ -21,10 +21,10 @@ from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
 from cnn.ablation.planning.runs import Run
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
-from cnn.training.claim import HEARTBEAT, Claim
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
+from cnn.training.ownership import HEARTBEAT, Ownership
 from cnn.training.replicas import Ending, train_replicas
 from cnn.training.run_folder import write_atomically
 from cnn.training.start import use_compilation_cache
@@ -103,14 +103,14 @@ def _pass(runs: list[Run], replicas: int, patience: float) -> tuple[int, bool]:
 def _claimed(runs: list[Run], most: int) -> Iterator[tuple[list[Run], bool]]:
     """Claims the first available open runs; also returns whether another worker may be dead."""
     held, silent = [], False
-    with ExitStack() as claims:
+    with ExitStack() as stack:
         for run in filter(is_open, runs):
             alone = alone_file(run.folder).exists()
             if held and alone:
                 continue
-            claim = claims.enter_context(Claim(run.folder))
-            silent |= claim.silent
-            if claim.held and is_open(run):
+            ownership = stack.enter_context(Ownership(run.folder))
+            silent |= ownership.silent
+            if ownership.held and is_open(run):
                 held.append(run)
             if len(held) == most or not held or alone:
                 break

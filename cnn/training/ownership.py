@@ -25,25 +25,25 @@ TAKEN_OVER = 75  # exit code of a process whose run was taken over, as sysexits.
 _mine: dict[Path, str] = {}  # what this process holds
 
 
-def claim_file(folder: Path) -> Path:
+def owner_file(folder: Path) -> Path:
     """Returns the file that names the owner of a run folder."""
     return folder / "owner.json"
 
 
 def is_held_by(folder: Path, pid: int) -> bool:
     """Whether a process of this machine owns a run folder."""
-    owner = _read(claim_file(folder))
+    owner = _read(owner_file(folder))
     return bool(owner) and owner["pid"] == pid and owner["machine"] == _machine()
 
 
 def owner_of(folder: Path) -> str:
     """Returns a unique name of the owner of a run folder, or ""."""
-    return (_read(claim_file(folder)) or {"id": ""})["id"]
+    return (_read(owner_file(folder)) or {"id": ""})["id"]
 
 
 def release(folder: Path) -> None:
     """Releases a run folder, and removes it if it is empty."""
-    claim_file(folder).unlink(missing_ok=True)
+    owner_file(folder).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -63,31 +63,31 @@ def owned(folder: Path) -> Iterator[None]:
         return
     seen = None
     with ExitStack() as stack:
-        while not (claim := stack.enter_context(Claim(folder))).held:
-            if not claim.silent and (claim.here or seen not in (None, claim.seen)):
+        while not (ownership := stack.enter_context(Ownership(folder))).held:
+            if not ownership.silent and (ownership.here or seen not in (None, ownership.seen)):
                 raise UserError(
                     f"--workdir: {folder} is being trained by {who(folder)}; wait until it ends, "
                     "stop it, or choose another folder"
                 )
-            seen = claim.seen
+            seen = ownership.seen
             time.sleep(1.0)
         yield
 
 
 def who(folder: Path) -> str:
     """Describes the process that owns a run folder."""
-    owner = _read(claim_file(folder)) or _UNREADABLE
+    owner = _read(owner_file(folder)) or _UNREADABLE
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
     return f"process {owner['pid']} on {owner['host']} (since {since})"
 
 
-class Claim:
+class Ownership:
     """Context in which this process alone owns a run folder; `held` says whether it got it.
 
     The owner touches its file every few seconds. A file that was not touched for a minute, or
     whose process no longer exists on this machine, belongs to a dead process and is taken over.
     Ages are measured by the clock of the file system, so clocks of hosts may differ. A process
-    that was only suspended finds its claim gone and exits.
+    that was only suspended finds its ownership gone and exits.
 
     Attributes:
       held: whether this process owns the folder.
@@ -97,7 +97,7 @@ class Claim:
     """
 
     def __init__(self, folder: Path, lost: Callable[[], None] | None = None):
-        self._folder, self._file = folder.absolute(), claim_file(folder)
+        self._folder, self._file = folder.absolute(), owner_file(folder)
         self._owner = {
             "machine": _machine(),
             "host": socket.gethostname(),
@@ -110,7 +110,7 @@ class Claim:
         self.held = self.silent = self.here = False
         self.seen: float | None = None
 
-    def __enter__(self) -> "Claim":
+    def __enter__(self) -> "Ownership":
         """Tries to claim the folder, creating it if needed."""
         make_folder(self._folder)
         try:

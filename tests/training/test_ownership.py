@@ -8,15 +8,15 @@ import time
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training import claim
-from cnn.training.claim import Claim, claim_file, is_held_by, owned
+from cnn.training import ownership
+from cnn.training.ownership import Ownership, is_held_by, owned, owner_file
 
 ELSEWHERE = {"machine": "another", "host": "h2", "pid": 1, "id": "x", "since": 1.0}
 
 
 def leave(folder, owner, age=0.0):
-    """Writes a claim as a worker leaves it that was seen last `age` seconds ago."""
-    file = claim_file(folder)
+    """Writes an owner file as a worker leaves it that was seen last `age` seconds ago."""
+    file = owner_file(folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(owner))
     then = time.time() - age
@@ -24,7 +24,7 @@ def leave(folder, owner, age=0.0):
 
 
 def here(pid):
-    return ELSEWHERE | {"machine": claim._machine(), "pid": pid, "id": "y"}
+    return ELSEWHERE | {"machine": ownership._machine(), "pid": pid, "id": "y"}
 
 
 def dead_pid():
@@ -37,12 +37,12 @@ def dead_pid():
 
 def test_one_of_several_holds_a_run_and_gives_it_back(tmp_path):
     folder = tmp_path / "arm" / "seed-0"
-    with Claim(folder) as first, Claim(folder) as second:
+    with Ownership(folder) as first, Ownership(folder) as second:
         assert first.held
         assert not second.held
         assert is_held_by(folder, os.getpid())
         assert not is_held_by(folder, os.getpid() + 1)
-    with Claim(folder) as third:
+    with Ownership(folder) as third:
         assert third.held
     assert not folder.exists()
 
@@ -61,10 +61,10 @@ def test_one_of_several_holds_a_run_and_gives_it_back(tmp_path):
 def test_a_claim_is_taken_over_when_its_worker_is_dead(tmp_path, owner, age, held, silent):
     folder = tmp_path / "seed-0"
     leave(folder, owner, age)
-    with Claim(folder) as mine:
+    with Ownership(folder) as mine:
         assert (mine.held, mine.silent) == (held, silent)
     assert folder.exists() != held
-    assert set(tmp_path.glob("*/*")) <= {claim_file(folder)}
+    assert set(tmp_path.glob("*/*")) <= {owner_file(folder)}
 
 
 def test_without_links_claims_work_too(tmp_path, monkeypatch):
@@ -73,14 +73,14 @@ def test_without_links_claims_work_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     folder = tmp_path / "seed-0"
-    with Claim(folder) as first, Claim(folder) as second:
+    with Ownership(folder) as first, Ownership(folder) as second:
         assert (first.held, second.held) == (True, False)
     folder.mkdir()
-    claim_file(folder).write_text("")
-    with Claim(folder) as fresh:
+    owner_file(folder).write_text("")
+    with Ownership(folder) as fresh:
         assert not fresh.held
-    os.utime(claim_file(folder), (0, 0))
-    with Claim(folder) as takeover:
+    os.utime(owner_file(folder), (0, 0))
+    with Ownership(folder) as takeover:
         assert takeover.held
 
 
@@ -93,7 +93,7 @@ def test_one_of_many_takes_a_dead_claim_over(tmp_path):
 
         def compete(folder=folder, barrier=barrier, held=held):
             barrier.wait()
-            with Claim(folder) as mine:
+            with Ownership(folder) as mine:
                 held.append(mine.held)
                 barrier.wait()
 
@@ -108,8 +108,8 @@ def test_one_of_many_takes_a_dead_claim_over(tmp_path):
 def test_a_late_heir_leaves_the_new_claim_alone(tmp_path):
     folder = tmp_path / "seed-0"
     leave(folder, ELSEWHERE, 120)
-    slow = Claim(folder)
-    with Claim(folder) as quick:
+    slow = Ownership(folder)
+    with Ownership(folder) as quick:
         slow._take_over(ELSEWHERE)  # judged dead before `quick` took over
         assert quick.held
         assert not slow.held
@@ -117,34 +117,34 @@ def test_a_late_heir_leaves_the_new_claim_alone(tmp_path):
 
 
 def test_a_worker_that_slept_too_long_learns_that_its_run_is_anothers(tmp_path, monkeypatch):
-    monkeypatch.setattr(claim, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
     folder, lost = tmp_path / "seed-0", threading.Event()
-    with Claim(folder, lost.set) as sleeper:
+    with Ownership(folder, lost.set) as sleeper:
         assert sleeper.held
         leave(folder, ELSEWHERE)
         assert lost.wait(20)
-    assert json.loads(claim_file(folder).read_text()) == ELSEWHERE
+    assert json.loads(owner_file(folder).read_text()) == ELSEWHERE
 
 
 def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
-    monkeypatch.setattr(claim, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
     folder = tmp_path / "seed-0"
-    with Claim(folder):
+    with Ownership(folder):
         old = time.time() - 1000
-        os.utime(claim_file(folder), (old, old))
+        os.utime(owner_file(folder), (old, old))
         deadline = time.monotonic() + 20
-        while claim_file(folder).stat().st_mtime < old + 500:
+        while owner_file(folder).stat().st_mtime < old + 500:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
 
 def test_a_folder_of_another_process_is_refused_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(claim.time, "sleep", lambda _: os.utime(claim_file(tmp_path)))
+    monkeypatch.setattr(ownership.time, "sleep", lambda _: os.utime(owner_file(tmp_path)))
     leave(tmp_path, ELSEWHERE)
     with pytest.raises(UserError, match=r"process 1 on h2 \(since 1970"), owned(tmp_path):
         pass
     leave(tmp_path, here(os.getpid()))
-    monkeypatch.setattr(claim.time, "sleep", None)
+    monkeypatch.setattr(ownership.time, "sleep", None)
     with pytest.raises(UserError, match=f"process {os.getpid()} on h2"), owned(tmp_path):
         pass
 
@@ -156,14 +156,14 @@ def test_a_folder_of_a_silent_process_is_waited_for(tmp_path, monkeypatch):
     def age(seconds):
         waited.append(seconds)
         old = time.time() - 10 * len(waited)
-        os.utime(claim_file(tmp_path), (old, old))
+        os.utime(owner_file(tmp_path), (old, old))
 
     leave(tmp_path, ELSEWHERE, 30)
-    monkeypatch.setattr(claim.time, "sleep", age)
+    monkeypatch.setattr(ownership.time, "sleep", age)
     with owned(tmp_path):
         assert is_held_by(tmp_path, os.getpid())
         with owned(tmp_path):
             pass
         assert is_held_by(tmp_path, os.getpid())
-    assert not claim_file(tmp_path).exists()
+    assert not owner_file(tmp_path).exists()
     assert len(waited) > 1

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from cnn.training import content
+from cnn.training.checksums import checksums, not_finite
 from cnn.training.mesh import cut_axis, make_mesh, state_sharding
+
+MODULE = checksums.__module__
 
 
 def make_parts():
@@ -27,9 +29,7 @@ def placed(parts, mesh):
 @pytest.mark.parametrize(("devices", "fsdp"), [(1, 1), (8, 1), (4, 2), (4, 4), (8, 8)])
 def test_they_do_not_depend_on_the_mesh(devices, fsdp):
     parts = make_parts()
-    assert content.checksums(placed(parts, make_mesh(devices, 16, fsdp))) == content.checksums(
-        parts
-    )
+    assert checksums(placed(parts, make_mesh(devices, 16, fsdp))) == checksums(parts)
 
 
 def changes():
@@ -48,7 +48,7 @@ def changes():
 
 @pytest.mark.parametrize("change", list(changes()), ids=lambda change: change[0])
 def test_they_notice_what_is_changed(change):
-    wanted, found = content.checksums(make_parts()), content.checksums(change[1])
+    wanted, found = checksums(make_parts()), checksums(change[1])
     assert found["params"] != wanted["params"]
     assert found["ema"] == wanted["ema"]
 
@@ -56,7 +56,7 @@ def test_they_notice_what_is_changed(change):
 def test_hosts_add_up_what_each_of_them_holds(monkeypatch):
     """Two hosts are played by one process: each in turn is handed the sums of both."""
     parts = make_parts()
-    wanted = content.checksums(parts)
+    wanted = checksums(parts)
     mesh = make_mesh(4, 16, 4)
     hosts = [mesh.devices.flat[:2], mesh.devices.flat[2:]]
 
@@ -74,26 +74,26 @@ def test_hosts_add_up_what_each_of_them_holds(monkeypatch):
             lambda path, x: Held(x, host) if path[-1].key in cut else x, placed(parts, mesh)
         )
         seen = []
-        monkeypatch.setattr(content, "gather", lambda _, own: seen.append(own) or [own])
-        monkeypatch.setattr(content, "is_whole", lambda x: not isinstance(x, Held))
-        monkeypatch.setattr(content, "is_on_every_host", lambda x: not isinstance(x, Held))
-        content.checksums(arrays)
+        monkeypatch.setattr(f"{MODULE}.gather", lambda _, own: seen.append(own) or [own])
+        monkeypatch.setattr(f"{MODULE}.is_whole", lambda x: not isinstance(x, Held))
+        monkeypatch.setattr(f"{MODULE}.is_on_every_host", lambda x: not isinstance(x, Held))
+        checksums(arrays)
         return seen[0]
 
     both = [sums(0), sums(1)]
     assert both[0] != both[1]
-    monkeypatch.setattr(content, "gather", lambda name, own: both)
-    assert content.checksums(parts) == wanted
+    monkeypatch.setattr(f"{MODULE}.gather", lambda name, own: both)
+    assert checksums(parts) == wanted
     both[1]["params"] = ("f", both[1]["params"][1])
-    assert content.checksums(parts)["params"].startswith("differs between hosts")
+    assert checksums(parts)["params"].startswith("differs between hosts")
 
 
 def test_what_is_not_finite_is_named():
     parts = make_parts()
-    assert not list(content.not_finite(parts))
+    assert not list(not_finite(parts))
     parts["params"]["bias"] = np.where(np.arange(16) == 5, np.nan, parts["params"]["bias"])
     parts["ema"]["half"] = jnp.full(3, jnp.inf, jnp.bfloat16)
-    assert list(content.not_finite(parts)) == ["['ema']['half']", "['params']['bias']"]
+    assert list(not_finite(parts)) == ["['ema']['half']", "['params']['bias']"]
 
 
 def test_the_longest_axis_is_cut_whatever_the_mesh():
