@@ -25,7 +25,6 @@ TORCHVISION = {
     "efficientnet_v2_s": (384, {}),
     "mobilenet_v3_large": (224, {}),
     "mobilenet_v3_small": (224, {}),
-    # The paper's Y-800MF has other widths than torchvision's.
     "regnet_x_800mf": (224, {}),
     **{f"regnet_{x}_{mf}": (224, {}) for x in "xy" for mf in ("400mf", "1_6gf", "3_2gf")},
     "squeezenet1_0": (227, VALID),
@@ -73,6 +72,8 @@ def main() -> None:
         "inception_v3": (inception, 299, VALID),
         **{n: (getattr(models, n)(weights=None), *row) for n, row in TORCHVISION.items()},
         **{n: (timm.create_model(n), *row) for n, row in TIMM.items()},
+        # torchvision's has other widths than the paper's.
+        "regnet_y_800mf": (timm.create_model("regnety_008"), 224, {}),
     }
     found = {
         name: {"size": size, "fields": fields, **counted(module, size)}

@@ -1,5 +1,8 @@
 """How commands end when somebody presses Ctrl-C, or no longer reads what they print."""
 
+import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +69,88 @@ def test_a_signal_while_a_command_starts_is_one_line(tmp_path, number, later):
     assert process.returncode == 128 + number, errors
     # It may have come to its steps on a fast machine; then it saves one.
     assert errors == ("" if "the same command continues" in output else "stopped\n")
+
+
+def screen(text):
+    """Returns the lines that a terminal shows after a text, which may move up and erase lines."""
+    lines, row = [""], 0
+    for control, parameter, letter, plain in re.findall(
+        r"(\x1b\[([?\d;]*)([A-Za-z])|\r|\n)|([^\x1b\r\n]+)", text
+    ):
+        if plain:
+            column = 0 if lines[row].startswith("\r") else len(lines[row])
+            lines[row] = lines[row][:column].removeprefix("\r") + plain
+        elif control == "\r":
+            lines[row] = "\r" + lines[row].removeprefix("\r")
+        elif control == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif letter == "A":
+            row -= int(parameter or 1)
+        elif letter == "K":
+            lines[row] = ""
+    return [line.removeprefix("\r") for line in lines]
+
+
+# Makes its standard input the terminal that Ctrl-C is pressed on.
+ON_TERMINAL = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+)
+
+
+def press_ctrl_c(command, ready):
+    """Runs a command on a terminal of its own, with Ctrl-C once it is ready; -> code, lines."""
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_TERMINAL, *command],
+        cwd=REPOSITORY,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "150", "LINES": "60"},
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        start_new_session=True,
+    )
+    os.close(its_end)
+    shown, pressed = b"", False
+    while True:
+        try:
+            shown += os.read(terminal, 1 << 16)
+        except OSError:  # nobody holds its other end any more
+            break
+        if not pressed and ready(screen(shown.decode(errors="ignore"))):
+            os.write(terminal, b"\x03")
+            pressed = True
+    os.close(terminal)
+    return process.wait(), screen(shown.decode())
+
+
+TRAIN = ("train.py", "--config=configs/base.py", *(f"--config.{text}" for text in TINY))
+STUDY = ("ablate.py", "run", "--config=tests/ablation/study_tiny.py", "--workers=1")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("command", "bar"),
+    [(TRAIN, r"step +\d+/100000 "), (STUDY, r"runs +\d+/12 ")],
+    ids=["run", "study"],
+)
+def test_ctrl_c_on_a_terminal_leaves_one_bar_and_frees_the_run(tmp_path, command, bar):
+    command = (*command, "--config.train.duration=100000 steps", f"--workdir={tmp_path / 'run'}")
+
+    def bars(lines):
+        return [line for line in lines if re.search(bar, line)]
+
+    def ready(lines):
+        return bars(lines) and list(tmp_path.rglob("metrics.jsonl"))
+
+    code, lines = press_ctrl_c(command, ready)
+    assert code == 128 + signal.SIGINT, lines
+    assert "the same command continues" in " ".join(lines)
+    assert len(bars(lines)) == 1, lines
+    assert not list(tmp_path.rglob("owner.json"))
+    assert list(tmp_path.rglob("checkpoints/*"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")

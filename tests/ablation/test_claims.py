@@ -12,12 +12,16 @@ from cnn.ablation.claims import CLAIMS, Claim, Statement
 from cnn.ablation.claims.answer import RULE, answer, find_arm
 from cnn.ablation.claims.claim import ONE_SEED, operator
 from cnn.ablation.claims.claim_text import STUDY_FILE, stated
+from cnn.ablation.execution import tuning
+from cnn.ablation.execution.due import due_runs
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS
 from cnn.evaluation.suites import SUITES, chosen
 from tests.ablation.simulated import outcomes, study
+from tests.ablation.test_tuning import RATES, Pool, results
 from tests.ablation.written import plan_of, write_study
 
 EXAMPLES = 4000
@@ -210,6 +214,21 @@ def test_the_command_lists_describes_and_answers(tmp_path, capsys):
         start.claim("zhang19", None)
     with pytest.raises(UserError, match="name the claim"):
         start.claim(None, str(folder))
+
+
+def test_a_claim_is_answered_from_a_tuned_study(tmp_path, capsys):
+    """Arms are found by what the claim is about, whatever rate each of them was tuned to."""
+    plan = plan_of(
+        {"max": "max", "blur": "max_blur(taps=4)"}, suites=("shift",), tune=RATES, tuning_seeds=1
+    )
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(plan, "configs/ablations/quick.py", [])
+    Pool(due_runs(folder), results)
+    tuning.choose_settings(folder)
+    assert "optimizer.learning_rate=0.4" in folder.plan().tuned["blur"]
+    write_study(folder.path, plan, {"max": 0.7, "blur": 0.75}, {"max": 0.8, "blur": 0.97})
+    start.claim("zhang2019", str(folder.path))
+    assert capsys.readouterr().out.startswith("zhang2019: replicated\n")
 
 
 def test_a_plugin_adds_a_claim(tmp_path, capsys):

@@ -58,7 +58,7 @@ class Pool:
 
 def results(run):
     """0.4 is the best rate of max, and 0.001 that of avg; decay helps both."""
-    value = dict(text.split("=") for text in run.overrides)
+    value = dict(text.split("=", 1) for text in run.overrides)
     best = "0.4" if value.get("model.downsample") != "avg" else "0.001"
     accuracy = 0.5 + 0.2 * (value["optimizer.learning_rate"] == best)
     accuracy += 0.1 * (value["optimizer.weight_decay"] == "0.001")

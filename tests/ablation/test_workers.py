@@ -19,8 +19,8 @@ from tests.ablation.processes import STUDY, children, command, run, runs_on, wai
 from tests.conftest import REPOSITORY
 
 
-# SIGTERM is taken over like SIGINT.
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+# Ctrl-C is tested in tests/test_endings.py, with what the screen then shows.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_to_the_runner_stops_its_workers_and_frees_their_runs(tmp_path, number):
     workdir = tmp_path / "study"
     runner = subprocess.Popen(

@@ -61,6 +61,7 @@ def write_study(
     """
     study, rng = StudyFolder(folder), np.random.default_rng(len(accuracies))
     study.begin(plan, "configs/ablations/quick.py", [])
+    plan = study.plan()  # with what a tuned study chose
     ease = rng.random(EXAMPLES)
     for name, runs in arms_of(plan, folder).items():
         arm = plan.baseline if name == plan.aa_arm else name
