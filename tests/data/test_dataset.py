@@ -184,7 +184,7 @@ def test_other_classes_are_refused_with_both_lists(trained, tmp_path):
         (tmp_path / split / "b").rename(tmp_path / split / "bird")
     with pytest.raises(
         UserError,
-        match=r"the classes 'a', 'bird', 'c', and the .* trained on 'a', 'b', 'c': 'bird'",
+        match=r"the classes 'a', 'bird', 'c', but the .* trained on 'a', 'b', 'c': 'bird'",
     ):
         _ = open_dataset(trained, splits=("test",), class_names=("a", "b", "c")).test
 

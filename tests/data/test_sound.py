@@ -302,7 +302,7 @@ def test_noise_from_a_folder(signal, augment, tmp_path):
     augment.noise = str(tmp_path / "a")
     assert signal.make_augment(augment, 2, cropped=False)
     augment.noise = str(tmp_path / "none")
-    with pytest.raises(UserError, match=r"augment\.noise: .*none' is neither"):
+    with pytest.raises(UserError, match=r"augment\.noise: .*none' is not white"):
         signal.make_augment(augment, 2, cropped=False)
 
 

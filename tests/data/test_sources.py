@@ -64,7 +64,7 @@ def test_tfds_image_size_and_channels(embedded):
         ),
         ({"name": ""}, r"data\.name: no prepared data set"),
         ({"data_dir": "/nowhere"}, r"no prepared data set .* in /nowhere"),
-        ({"version": "2.0.0"}, r"data\.version: no version '2\.0\.0' .* there is 1\.0\.0"),
+        ({"version": "2.0.0"}, r"data\.version: no version '2\.0\.0' .* it contains 1\.0\.0"),
         ({"train_split": "trian"}, r"data\.train_split: no split 'trian' .* did you mean 'train'"),
         ({"test_split": "train[:x]"}, r"data\.test_split: no split 'train\[:x\]'"),
         ({"test_split": "test[:2001]"}, r"data\.test_split: no split 'test\[:2001\]'"),
@@ -151,7 +151,7 @@ def test_tfds_takes_the_newest_version(embedded, copied):
         info = copied.parent / version / "dataset_info.json"
         info.write_text(info.read_text().replace('"1.0.0"', f'"{version}"'))
     embedded.version = "1.11.0"
-    with pytest.raises(UserError, match=r"there is 1\.0\.0, 1\.9\.0, 1\.10\.0"):
+    with pytest.raises(UserError, match=r"it contains 1\.0\.0, 1\.9\.0, 1\.10\.0"):
         open_dataset(embedded)
     embedded.version = ""
     embedded.train_split = "nope"
@@ -276,8 +276,8 @@ def test_npz_names_of_others(data, tmp_path, arrays, names):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_label": np.array([30_000_000] + [0, 1] * 9 + [0])}, "go up to 30000000, and only"),
-        ({"train_label": np.arange(20) % 5 * 100}, "go up to 400, and only 5 of these numbers"),
+        ({"train_label": np.array([30_000_000] + [0, 1] * 9 + [0])}, "go up to 30000000, but only"),
+        ({"train_label": np.arange(20) % 5 * 100}, "go up to 400, but only 5 of these numbers"),
         (
             {"train_label": np.zeros((20, 14), np.int64)},
             r"'train_label' is int64 .20, 14.; lab",

@@ -99,7 +99,7 @@ class NpzReader(SliceReader):
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise UserError(
                 f"{self._path}: '{key}' is {labels.dtype} {list(labels.shape)}; labels must be "
-                "one integer per example"
+                "integers, one per example"
             )
         return labels
 
