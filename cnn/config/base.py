@@ -50,15 +50,15 @@ FIELDS: dict[str, Field] = {
     "init_whitening": whole(
         0,
         "[0, 1048576]",
-        "training examples whose patches whiten the layer named whitening; 0: it is born as others",
+        "training examples whose patches set the layer named whitening; 0: usual initialisation",
         later=True,
     ),
     **prefixed(
         "seeds",
-        init=whole(-1, _SEED, "separate seed for this; -1: derived from seed"),
-        order=whole(-1, _SEED, "likewise"),
-        augment=whole(-1, _SEED, "likewise"),
-        dropout=whole(-1, _SEED, "likewise"),
+        init=whole(-1, _SEED, "seed of the initialisation; -1: derived from seed"),
+        order=whole(-1, _SEED, "seed of the data order; -1: derived from seed"),
+        augment=whole(-1, _SEED, "seed of augmentation; -1: derived from seed"),
+        dropout=whole(-1, _SEED, "seed of dropout; -1: derived from seed"),
     ),
     **prefixed(
         "data",
@@ -120,10 +120,12 @@ FIELDS: dict[str, Field] = {
         ),
         prefetch=whole(4, "[1, 1024]", "stream: batches decoded ahead", free=True),
         mean=several(
-            real(0.0, "(-inf, inf)", "per channel, of pixels scaled to [0, 1]; (): of train")
+            real(
+                0.0, "(-inf, inf)", "per channel, of pixels scaled to [0, 1]; (): measured on train"
+            )
         ),
         std=several(
-            real(1.0, "(0, inf)", "likewise; sound: per band of the features, or one for waves")
+            real(1.0, "(0, inf)", "as mean; of sound: per band of the features, or one for waves")
         ),
     ),
     **prefixed(
@@ -222,7 +224,11 @@ FIELDS: dict[str, Field] = {
         ),
         cutout=whole(0, "[0, 65536]", "pixels, side of the square set to the mean"),
         mixup=real(0.0, "[0, 1000]", "alpha of the Beta distribution; 0: off"),
-        cutmix=real(0.0, "[0, 1000]", "likewise; with both, each step applies one of them"),
+        cutmix=real(
+            0.0,
+            "[0, 1000]",
+            "alpha of the Beta distribution; with mixup, each step applies one of them; 0: off",
+        ),
         time_shift=real(
             0.0, "[0, 3600]", "seconds, largest shift in either direction, zero-filled"
         ),
@@ -236,7 +242,8 @@ FIELDS: dict[str, Field] = {
             counts=(0, 2),
         ),
         band_masks=several(
-            whole(0, "[0, 65536]", "likewise (number of masks, bands of the widest)"), counts=(0, 2)
+            whole(0, "[0, 65536]", "SpecAugment's (number of masks, bands of the widest)"),
+            counts=(0, 2),
         ),
         extra=text("", "further augmentation policies: 'a, b(option=value)'", later=True),
         consistency=real(
@@ -264,7 +271,9 @@ FIELDS: dict[str, Field] = {
         ),
         stem_downsample=text("", "after the stem; `python -m cnn.layers` lists the operators"),
         downsample=text("", "on the main path, wherever the resolution drops"),
-        shortcut_downsample=text("", "on the shortcut of a residual block, likewise"),
+        shortcut_downsample=text(
+            "", "on the shortcut of a residual block, wherever the resolution drops"
+        ),
         temporal_downsample=text(
             "", "video: on the main path, along time; the others then act on space only"
         ),
@@ -321,8 +330,13 @@ FIELDS: dict[str, Field] = {
     ),
     **prefixed(
         "distillation",
-        teacher=text("", "run folder, or checkpoint, whose answers are learned", later=True),
-        weight=real(0.5, "[0, 1]", "of them in the loss; the labels have the rest", later=True),
+        teacher=text("", "run folder or checkpoint whose predictions are learned", later=True),
+        weight=real(
+            0.5,
+            "[0, 1]",
+            "weight of the distillation loss; the loss of the labels has the rest",
+            later=True,
+        ),
         temperature=real(4.0, "(0, inf)", "that both networks' logits are divided by", later=True),
     ),
     **prefixed(

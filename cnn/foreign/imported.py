@@ -121,14 +121,14 @@ class Imported:
     Attributes:
       candidate: the network, and how the file fits it.
       tensors: of the network by our paths, float32.
-      born: our tensors that the file does not have; they keep their initial values.
+      fresh: our tensors that the file does not have; they keep their initial values.
       origin: the recorded provenance of the weights.
       notes: remarks for the user, one sentence each.
     """
 
     candidate: Candidate
     tensors: dict[OurPath, np.ndarray]
-    born: tuple[Leaf, ...]
+    fresh: tuple[Leaf, ...]
     origin: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -154,7 +154,7 @@ def bring(request: ImportRequest) -> Imported:
     if not candidate.fit.perfect:
         raise UserError(_refusal(request, candidate, tensors))
     taken = _taken(request, candidate)
-    born = tuple(leaf for leaf in candidate.leaves if leaf.ours not in taken)
+    fresh = tuple(leaf for leaf in candidate.leaves if leaf.ours not in taken)
     counterpart = LAYOUTS[candidate.layout].counterpart(request.model)
     origin = {
         "file": Path(request.source).name,
@@ -163,9 +163,9 @@ def bring(request: ImportRequest) -> Imported:
         "layout": candidate.layout,
         "source_model": counterpart.name,
         "set": list(candidate.set_fields),
-        "born": [leaf.name for leaf in born],
+        "initialised": [leaf.name for leaf in fresh],
     }
-    return Imported(candidate, taken, born, origin, (*notes, *counterpart.notes))
+    return Imported(candidate, taken, fresh, origin, (*notes, *counterpart.notes))
 
 
 def own_fields(file: WeightsFile) -> dict[str, Any]:

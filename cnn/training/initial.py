@@ -58,7 +58,7 @@ class Start:
         return f"{said}; what it was trained with differs: {differs}" if differs else said
 
 
-def starting_weights(config: ConfigDict, born: ModelState, dataset: Dataset) -> Start:
+def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) -> Start:
     """Returns the variables that a training starts from.
 
     Parameters and batch statistics are taken from what `config.init_from` names: a run folder, one
@@ -68,14 +68,14 @@ def starting_weights(config: ConfigDict, born: ModelState, dataset: Dataset) -> 
 
     Args:
       config: of the training.
-      born: shapes of its state.
+      initial: shapes of its state.
       dataset: whose training part whitens a layer.
 
     Raises:
       UserError: they are of another network, or of other classes without `init_head=new`; the
         network has no layer to be whitened.
     """
-    wanted = {_name(path): leaf for path, leaf in _leaves(born.current())}
+    wanted = {_name(path): leaf for path, leaf in _leaves(initial.current())}
     if not config.init_from:
         for name, default in (("init_head", "keep"), ("init_inflation", "none")):
             if config[name] != default:

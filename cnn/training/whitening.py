@@ -43,7 +43,7 @@ def whitened_start(
     split: Split,
     prepare: Callable[[np.ndarray], jax.Array],
     count: int,
-    born: Mapping[str, jax.ShapeDtypeStruct],
+    initial: Mapping[str, jax.ShapeDtypeStruct],
 ) -> dict[str, np.ndarray]:
     """Returns the kernel of the layer `whitening` by path, from the first examples of a split.
 
@@ -51,12 +51,12 @@ def whitened_start(
       split: train.
       prepare: normalises stored examples.
       count: of the examples that are read.
-      born: shapes of all variables by path.
+      initial: shapes of all variables by path.
 
     Raises:
       UserError: the network has no such layer, or one of another width than twice the patch.
     """
-    kernel = born.get(_PATH)
+    kernel = initial.get(_PATH)
     patch = kernel and int(np.prod(kernel.shape[:-1]))
     if kernel is None or len(kernel.shape) != 4 or kernel.shape[-1] != 2 * patch:
         raise UserError(

@@ -61,13 +61,13 @@ def _report(imported: Imported) -> list[str]:
         *_resize(data),
         f"input: pixels / 255, minus {normalised['mean']}, over {normalised['std']}",
         f"{len(candidate.fit.taken)} tensors taken, {candidate.num_classes} classes",
-        *(f"as the network is born: {leaf.name}" for leaf in imported.born),
+        *(f"freshly initialised: {leaf.name}" for leaf in imported.fresh),
     ]
 
 
 def _class_names(imported: Imported, file: str | None) -> tuple[str, ...]:
     candidate = imported.candidate
-    new_head = any(leaf.name.startswith(HEAD[:-1]) for leaf in imported.born)
+    new_head = any(leaf.name.startswith(HEAD[:-1]) for leaf in imported.fresh)
     config = candidate.config
     fields = LAYOUTS[candidate.layout].counterpart(config.model.name).fields
     known = {} if new_head else fields

@@ -32,8 +32,8 @@ def test_fused_outputs_are_those_of_the_branches(padding, operator):
         x
     )
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
-    born = jax.eval_shape(lambda: plain.init(KEYS, x, False))
-    assert parameters(made) == parameters(born)
+    initial = jax.eval_shape(lambda: plain.init(KEYS, x, False))
+    assert parameters(made) == parameters(initial)
 
 
 def test_a_run_gives_its_fused_network(tmp_path):

@@ -62,10 +62,10 @@ def test_averages_start_from_the_source_too(source, tmp_path):
 def test_a_new_head_is_as_it_is_born(source, tmp_path):
     fields = (*STILL, "data.synthetic_classes=5", "init_head=new")
     after = tuned(source, tmp_path / "run", *fields)
-    train(tiny_config(*MODEL, *fields[:-1], "train.duration=2 steps"), str(tmp_path / "born"))
-    born = weights(tmp_path / "born")
+    train(tiny_config(*MODEL, *fields[:-1], "train.duration=2 steps"), str(tmp_path / "initial"))
+    initial = weights(tmp_path / "initial")
     for name, value in weights(source).items():
-        wanted = born[name] if name.startswith("params/head/classifier") else value
+        wanted = initial[name] if name.startswith("params/head/classifier") else value
         np.testing.assert_array_equal(after[name], wanted, err_msg=name)
 
 

@@ -142,7 +142,7 @@ def test_missing_misshapen_and_left_over_tensors_are_refused_unless_waived(tmp_p
         assert said in str(caught.value)
     skip = ("*extra*", "params/stem/conv1/conv/kernel", "layer3.1.bn2.bias")
     found = bring_tensors(file, tensors, layout="resnet_cifar10", skip=skip)
-    assert {leaf.name for leaf in found.born} == {
+    assert {leaf.name for leaf in found.fresh} == {
         "params/stem/conv1/conv/kernel",
         "params/stage3_block2/conv2/block/norm/bias",
     }
@@ -157,7 +157,7 @@ def test_another_number_of_classes_needs_a_new_head(tmp_path, tensors):
         bring_tensors(file, tensors, layout="resnet_cifar10")
     found = bring_tensors(file, tensors, layout="resnet_cifar10", new_head=True, classes=4)
     assert found.variables["params"]["head"]["classifier"]["kernel"].shape == (32, 4)
-    assert {leaf.name for leaf in found.born} == {
+    assert {leaf.name for leaf in found.fresh} == {
         f"params/head/classifier/{name}" for name in ("kernel", "bias")
     }
 
