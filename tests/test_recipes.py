@@ -24,6 +24,11 @@ NARROW = {
     "imagenet_vgg16_bn": (*SHORT, "model.head=flatten(hidden=(8, 8), grid=7)"),
     "imagenet_convnext_t": SHORT,
 }
+# Other values of the fields that a1 sets.
+SIBLINGS = {
+    "resnet_strikes_back:a2": SHORT,
+    "resnet_strikes_back:a3": (*SHORT, "augment.sizes=24"),
+}
 SMALL = (
     *("data.source=folder", "data.train_split=train", "data.test_split=test", "data.workers=2"),
     *("data.image_size=32", "train.batch_size=8", "mesh.devices=1", "model.dtype=float32"),
@@ -43,11 +48,13 @@ def images(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("name", NARROW)
+@pytest.mark.parametrize(
+    "name", [*NARROW, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in SIBLINGS)]
+)
 def test_a_recipe_takes_steps(images, name):
     file, colon, argument = name.partition(":")
     path = f"configs/recipes/{file}.py{colon}{argument}"
-    config = load(path, (*SMALL, f"data.path={images}", *NARROW[name])).config
+    config = load(path, (*SMALL, f"data.path={images}", *(NARROW | SIBLINGS)[name])).config
     dataset = open_dataset(config.data)
     assert len(dataset.train) == 1000
     evaluator = make_evaluator(config, dataset)
