@@ -110,7 +110,7 @@ def test_eval_of_the_best_step_on_the_validation_part(finished):
         (["train.batch_size=63"], ["train.batch_size", "63", "62 examples", "at most 62"]),
         (["schedule.warmup=13 steps"], ["schedule.warmup", "13", "at most 11"]),
         (["mesh.devices=8", "train.batch_size=12"], ["train.batch_size", "12", "8 devices", "16"]),
-        (["mesh.devices=9"], ["mesh.devices", "9", "there are 8"]),
+        (["mesh.devices=9"], ["mesh.devices", "9", "8 are available"]),
         (["data.test_split=tset"], ["data.test_split", "tset"]),
         (["model.name=plane"], ["model.name", "did you mean 'plain'"]),
         (["model.downsample=maks"], ["model.downsample", "did you mean 'max'"]),

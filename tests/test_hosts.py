@@ -200,7 +200,7 @@ def test_a_mistake_of_one_process_ends_the_others(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "notes.txt").touch()
     processes = start(tmp_path / "two", 2, folders=[tmp_path / "two", tmp_path / "one"])
-    outputs = assert_ends(processes, 2, "not empty and holds no run")
+    outputs = assert_ends(processes, 2, "is not empty and not a run folder")
     assert "error: host 1: " in outputs[0]
 
 

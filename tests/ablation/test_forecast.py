@@ -132,7 +132,7 @@ def test_a_pilot_tells_how_much_the_metric_varies():
     # Never less than what the disagreement of seeds on examples adds up to.
     assert np.sqrt(np.mean(np.square(sds))) <= found.seed_sd < 1.1 * max(sds)
     assert 0.1 < found.example_sd < 0.3
-    assert "measured_variability on the finished runs of 7 arms" in found.source
+    assert "measured on the finished runs of 7 arms" in found.source
     assert measured_variability(replace(get_study(), population="seeds"), pilot).example_sd == 0
     with pytest.raises(UserError, match="there is no study in"):
         measured_variability(get_study(), pilot.parent)

@@ -102,7 +102,7 @@ def test_the_lab_measures_networks_of_waves(tmp_path, capsys):
 
 
 def test_what_is_for_images_is_refused_or_left_out(trained, capsys):
-    with pytest.raises(UserError, match=r"corruption is defined for image runs, and .* on sound"):
+    with pytest.raises(UserError, match=r"corruption is defined for image runs, but .* on sound"):
         start(request(trained, suite="corruption"))
 
 

@@ -129,13 +129,13 @@ def test_temporal_downsampling_changes_itself_and_nothing_else():
 @pytest.mark.parametrize(
     ("name", "fields", "shape", "message"),
     [
-        ("plain3d", {}, (2, 8, 8, 3), "works on clips .* data are of"),
+        ("plain3d", {}, (2, 8, 8, 3), "takes clips .* the data has shape"),
         ("plain", {"temporal_head": "avg"}, (2, 8, 8, 3), "model.temporal_head: pools over the fr"),
-        ("plain3d", {"temporal_head": "avg"}, CLIPS, "model.temporal_head: .* one of clips"),
+        ("plain3d", {"temporal_head": "avg"}, CLIPS, "model.temporal_head: .* a network for clips"),
         ("plain", {"temporal_head": "avgg"}, CLIPS, "model.temporal_head: unknown head 'avgg'"),
         (
             "plain",
-            {"temporal_head": "attention(heads=4)"},
+            {"temporal_head": "attention(heads=3)"},
             CLIPS,
             "model.temporal_head: .* 3 heads do not divide",
         ),

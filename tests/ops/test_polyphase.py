@@ -181,7 +181,7 @@ def test_weights_in_evaluation_are_one_hot_and_in_training_random_and_sharp_when
             "did you mean 'l1'|allowed: l1, l2, linf",
         ),
         (lambda x: take_phase(x, WEIGHTS[:, :2], 2, "SAME"), "same strides"),
-        (lambda x: phase_weights(WEIGHTS, None, 0.0), "above 0"),
+        (lambda x: phase_weights(WEIGHTS, None, 0.0), "is not positive"),
     ],
 )
 def test_bad_input_is_told(call, message):

@@ -55,7 +55,7 @@ def test_a_real_allocation_that_is_refused(program):
 def test_a_state_that_cannot_fit_is_refused_before_anything_is_written(tmp_path):
     huge = tiny_config("model.features=65536,65536")
     # 9 x 65536 x 65536 weights, their gradients and their momentum.
-    sentence = r"Out of memory: parameters, .* take 432 GiB, and .* GiB are free; use a smaller"
+    sentence = r"Out of memory: parameters, .* take 432 GiB, but .* GiB are free; use a smaller"
     with pytest.raises(OutOfMemoryError, match=sentence):
         train(huge, str(tmp_path / "run"), quiet=True)
     assert not (tmp_path / "run").exists()
