@@ -78,7 +78,7 @@ def _rows() -> Iterator[tuple[str, str, Study]]:
             ties(3, n),
         )
     yield "arms at the margin, 10,000 examples, 5 seeds", "equivalent", at_the_margin(5, 10_000)
-    yield "a race of four arms, looks at 5, 10 and 20 seeds", "different", race()
+    yield "a race of four arms, analyses at 5, 10 and 20 seeds", "different", race()
     yield "two factors crossed, arms and effects, 5 seeds", "different", crossed_factors(5)
 
 

@@ -1,9 +1,9 @@
 """Sections of docs/statistics.md: error rates, power and coverage."""
 
+from typing import Any
+
 from benchmarks.sections.results import RESULTS, read
-from benchmarks.signal_tables import (
-    table,
-)
+from benchmarks.signal_tables import table
 
 
 def error_rates() -> str:
@@ -19,7 +19,17 @@ def error_rates() -> str:
         f"{table(head, rows)}\n\nOutcomes are modelled on results/pooling (2,000 test examples "
         "unless stated otherwise, an A/A\ncontrol in each), by `python benchmarks/error_rates.py`. "
         "Nominal level: 5 %; at that true rate, 95 of\n100 rows of "
-        f"{found['studies']:,} studies would show at most {most:.1f} %."
+        f"{found['studies']:,} studies would show at most {most:.1f} %.{_racing(found)}"
+    )
+
+
+def _racing(found: dict[str, Any]) -> str:
+    """Returns what a race saves, in words."""
+    (race,) = found["racing"]
+    return (
+        f"\n\nWith {race['setting']},\na race trains {100 * (1 - race['saved']):.0f} % of the runs "
+        f"({race['studies']} studies, {100 * race['wrong']:.0f} % with a verdict in the wrong "
+        "direction)."
     )
 
 
