@@ -12,6 +12,7 @@ from cnn.data import open_dataset
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.plan import make_training_plan
 from tests.conftest import REPOSITORY
+from tests.cost.test_plan import needs_libtpu, plan
 
 FOLDER = REPOSITORY / "configs" / "recipes"
 FILES = sorted(f.stem for f in FOLDER.glob("*.py") if f.stem not in ("__init__", "imagenet"))
@@ -66,6 +67,18 @@ def test_a_recipe_takes_steps(images, name):
         assert np.isfinite(float(sums["loss"]))
     moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, jax.device_get(state.params))
     assert any(jax.tree.leaves(moved))
+
+
+@pytest.mark.exhaustive
+@needs_libtpu
+@pytest.mark.parametrize("name", [*NARROW, *SIBLINGS])
+def test_a_recipe_compiles_for_a_tpu_slice(name):
+    """As it is, but for the batch, of which each chip gets 32 examples."""
+    file, colon, argument = name.partition(":")
+    config = f"--config=configs/recipes/{file}.py{colon}{argument}"
+    done = plan(config, "--topology=v5e:2x2", "--per-chip=32")
+    assert done.returncode == 0, done.stderr
+    assert "v5e:2x2" in done.stdout
 
 
 def test_every_recipe_is_tried():
