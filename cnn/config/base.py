@@ -426,43 +426,6 @@ FIELDS: dict[str, Field] = {
     ),
 }
 
-# Common names of fields in other codebases.
-_WORDS = {
-    "seed": "random_seed",
-    "data.name": "dataset dataset_name",
-    "data.path": "root data_path",
-    "data.workers": "num_workers",
-    "data.validation": "val",
-    "data.validation_split": "val_split",
-    "data.image_size": "img_size resolution",
-    "augment.pad": "augment.padding random_crop crop_padding",
-    "augment.flip": "hflip horizontal_flip",
-    "model.name": "arch architecture network net backbone",
-    "model.downsample": "pool pooling downsampling",
-    "model.norm": "norm_layer normalization",
-    "model.activation": "act",
-    "model.dropout": "drop dropout_rate",
-    "model.stochastic_depth": "drop_path droppath",
-    "model.dtype": "precision amp",
-    "train.duration": "epoch epochs num_epochs n_epochs max_epochs steps num_steps max_steps",
-    "train.batch_size": "bs batch batchsize",
-    "train.accumulation": "grad_accum accum accumulate",
-    "train.label_smoothing": "smoothing label_smooth",
-    "train.ema_decay": "ema",
-    "train.clip_norm": "clip clip_grad grad_clip max_norm",
-    "optimizer.name": "opt optim optimiser",
-    "optimizer.learning_rate": "lr base_lr step_size",
-    "optimizer.weight_decay": "wd decay l2 weightdecay",
-    "optimizer.epsilon": "eps",
-    "schedule.name": "scheduler lr_scheduler lr_schedule",
-    "schedule.warmup": "warmup_steps warmup_epochs",
-    "schedule.boundaries": "milestones",
-    "schedule.factor": "gamma",
-    "evaluation.batch_size": "eval_batch_size test_batch_size",
-    "mesh.devices": "devices gpus num_gpus",
-}
-SYNONYMS = {word: name for name, words in _WORDS.items() for word in words.split()}
-
 
 def get_config() -> ConfigDict:
     """Returns the complete default configuration, locked."""

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from cnn.config.base import FIELDS, SYNONYMS, get_config
+from cnn.config.base import FIELDS, get_config
 from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError, nearest
 from cnn.config.fields import changed_fields
 from cnn.config.plugin import load_plugins
 from cnn.config.python_file import explain, find_file, import_file, mistakes_told
+from cnn.config.synonyms import SYNONYMS
 
 _ALL = "cnn/config/base.py lists every field"
 

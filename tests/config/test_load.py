@@ -1,8 +1,9 @@
 import pytest
 
-from cnn.config.base import FIELDS, SYNONYMS
+from cnn.config.base import FIELDS
 from cnn.config.errors import UserError
 from cnn.config.load import load
+from cnn.config.synonyms import SYNONYMS
 
 
 def refused(path, *overrides):

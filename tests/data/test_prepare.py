@@ -4,71 +4,25 @@ Small archives of the official formats stand for the network; their sizes and ch
 the official ones.
 """
 
-import gzip
 import hashlib
-import http.server
-import io
 import os
-import struct
 import subprocess
 import sys
-import tarfile
-import threading
 from dataclasses import replace
 from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
-import scipy.io
-import soundfile
 import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import cifar, mnist
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.data.__main__ import main
-from cnn.data.prepare import archives, writer
+from cnn.data.prepare import writer
 from cnn.data.prepare.builders import BUILDERS
-
-RNG = np.random.default_rng(0)
-
-
-def images(count, *shape):
-    return RNG.integers(0, 256, (count, *shape), dtype=np.uint8)
-
-
-def idx(array):
-    header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(header + array.tobytes())
-
-
-def tar(files, mode="w:gz"):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def npy(array):
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def mat(pixels, labels):
-    buffer = io.BytesIO()
-    scipy.io.savemat(buffer, {"X": np.moveaxis(pixels, 0, -1), "y": labels[:, None]})
-    return buffer.getvalue()
-
-
-def wav(samples):
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples.astype(np.int16), 16000, format="WAV")
-    return buffer.getvalue()
+from tests.data.official_files import cifar_row, idx, images, mat, npy, tar, wav
 
 
 @pytest.fixture
@@ -152,10 +106,6 @@ def test_mnist(data, tmp_path, official, name):
     check(dataset.test, test[..., None], np.arange(30) % 10, orders["test"])
     assert dataset.class_names[9] == ("9" if name == "mnist" else "Ankle boot")
     assert dataset.train.name.startswith(f"{name} train")
-
-
-def cifar_row(pixels, *labels):
-    return bytes(labels) + pixels.transpose(2, 0, 1).tobytes()
 
 
 def test_cifar10(data, tmp_path, official):
@@ -400,57 +350,6 @@ def test_two_examples_of_one_key_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"s: two examples of train have the same key"):
         writer.write_data_set(twice, tmp_path)
     assert left(tmp_path) == []
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `content`, from where it is asked to, at most `most` bytes of it."""
-
-    content, most, asked = b"", 10**9, []
-
-    def do_GET(self):
-        start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
-        type(self).asked.append(start)
-        self.send_response(206 if start else 200)
-        self.end_headers()
-        self.wfile.write(self.content[start : start + self.most])
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server():
-    """A server of one file; returns its handler and address."""
-    handler = type("Handler", (Handler,), {"asked": []})
-    served = http.server.ThreadingHTTPServer(("localhost", 0), handler)
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
-    yield handler, f"http://localhost:{served.server_port}/x.bin"
-    served.shutdown()
-    thread.join()
-    served.server_close()
-
-
-def test_a_download_goes_on_where_it_stopped_and_is_verified(tmp_path, server):
-    handler, address = server
-    handler.content, handler.most = RNG.bytes(5000), 3000
-    sha256 = hashlib.sha256(handler.content).hexdigest()
-    archive = archives.Archive(address, 5000, sha256)
-    with pytest.raises(UserError, match=r"could not be downloaded: the connection ended early"):
-        archives.collect_archives([archive], (), tmp_path)
-    assert not (tmp_path / "x.bin").exists()
-    found = archives.collect_archives([archive], (), tmp_path)
-    assert found["x.bin"].read_bytes() == handler.content
-    assert handler.asked == [0, 3000]
-    archives.collect_archives([archive], (), tmp_path)
-    assert len(handler.asked) == 2  # it is there
-    (tmp_path / "x.bin").unlink()
-    handler.most = 5000
-    with pytest.raises(UserError, match=r"its SHA-256 is"):
-        archives.collect_archives([replace(archive, sha256="0" * 64)], (), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(UserError, match=r"could not be downloaded: .*; run the command again, or"):
-        archives.collect_archives([replace(archive, url="http://localhost:1/x.bin")], (), tmp_path)
 
 
 def test_what_its_owner_has_to_be_asked_for_is_never_downloaded(tmp_path):
