@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.first_run import LEVEL, accuracy_band, committed
-from benchmarks.signal_tables import (
-    table,
-)
+from benchmarks.signal_tables import table
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.atlas.pages import front

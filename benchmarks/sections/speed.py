@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.sections.results import RESULTS, conditions_text, machine_text, read
-from benchmarks.signal_tables import (
-    table,
-)
+from benchmarks.signal_tables import table
 from cnn.cost.plan import COLUMNS, plan_cells
 
 

@@ -5,9 +5,7 @@ import pytest
 from scipy import stats
 
 from cnn.ablation.analysis.statistics.bootstrap import bca_interval, two_level_bootstrap
-from cnn.ablation.analysis.statistics.difference import (
-    crossed,
-)
+from cnn.ablation.analysis.statistics.difference import crossed
 from tests.ablation.statistics.samples import A
 
 

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.difference import (
-    Difference,
-)
+from cnn.ablation.analysis.statistics.difference import Difference
 from cnn.ablation.analysis.statistics.power import (
     equivalence_power,
     noise_floor,
