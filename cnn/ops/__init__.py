@@ -1,1 +1,1 @@
-"""Pure functions of arrays: `op(x, window, strides, padding)` on `[B, *spatial, C]`."""
+"""Pure functions on arrays: `op(x, window, strides, padding)` with x `[B, *spatial, C]`."""

@@ -1,4 +1,4 @@
-"""Blurring with a filter that depends on the position and on a group of channels."""
+"""Blurring with a different filter at each position and for each group of channels."""
 
 import jax
 import jax.numpy as jnp
@@ -13,18 +13,26 @@ from cnn.ops.windows import elements
 def adaptive_blur(
     x: Array, window: Size, strides: Size, padding: Padding, *, logits: Array
 ) -> Array:
-    """Adaptive content-aware low-pass filtering, then subsampling (Zou et al., BMVC 2020).
+    """Adaptive content-aware low-pass filtering with subsampling (Zou et al., BMVC 2020).
 
-    y = sum_i softmax(logits)_i x_i over a window. `logits` are `[B, *out, groups, elements]`, for
-    each output and each of the groups (8 there) of consecutive channels a filter, row-major over
-    the window: there a convolution of x as large as the window, followed by batch norm, at
-    stride 1 and then subsampled. Equal logits make the plain mean; a softmax cannot sharpen.
+    y = sum_i softmax(logits)_i x_i over each window of x `[B, *spatial, C]`. Equal logits give the
+    mean; since the weights are positive, the filter cannot sharpen. Constants are preserved under
+    VALID, CIRCULAR and REFLECT padding.
 
-    Theirs is 3x3 with mirrored padding of 1 on both sides (the pads are zeros here unless `padding`
-    says REFLECT). Constants are kept with VALID, CIRCULAR and REFLECT.
+    The paper uses 3x3 windows, reflection padding of 1 on both sides and 8 groups, and computes the
+    logits by a convolution of x with a kernel of the window's size and batch normalisation, at
+    stride 1, then subsamples them.
+
+    Args:
+      x: the input.
+      window: elements per axis.
+      strides: between windows.
+      padding: see `make_window`.
+      logits: `[B, *out, groups, elements]`: one filter per output position and group of
+        consecutive channels, row-major over the window.
 
     Raises:
-      UserError: groups that do not divide the channels, or logits of other shape.
+      UserError: the groups do not divide the channels, or the logits have the wrong shape.
     """
     found = make_window(x, window, strides, padding)
     seen = elements(widened(x), found)
@@ -35,7 +43,7 @@ def adaptive_blur(
             f"adaptive_blur: logits {logits.shape} must have the shape (*{wanted[:-1]}, groups, "
             f"{len(seen)}) with groups that divide the {channels} channels"
         )
-    # With the window's elements first, everything is one pass over arrays of the output's shape.
+    # With the window's elements on the first axis, XLA needs one pass over output-shaped arrays.
     weights = jax.nn.softmax(jnp.moveaxis(widened(logits), -1, 0), axis=0)
     grouped = (*wanted[:-1], logits.shape[-2], -1)
     terms = (w[..., None] * e.reshape(grouped) for w, e in zip(weights, seen, strict=True))

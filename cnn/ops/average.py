@@ -13,15 +13,16 @@ from cnn.ops.windows import elements, inside
 def avg_pool(
     x: Array, window: Size, strides: Size, padding: Padding, *, count_padding: bool = False
 ) -> Array:
-    """Mean of each window (LeCun et al. 1990), `[B, *spatial, C]`; sums are float32.
+    """Mean of each window of `[B, *spatial, C]`, summed in at least float32 (LeCun et al. 1990).
 
     Args:
       x: the input.
-      window: elements an axis.
+      window: elements per axis.
       strides: between windows.
       padding: see `make_window`.
-      count_padding: divide by the whole window at the borders too, as PyTorch and flax do unless
-        told otherwise; without it by the elements of the input in the window, as TensorFlow does.
+      count_padding: divide by the size of the whole window at the borders too, the default of
+        PyTorch and flax. Otherwise divide by the number of input elements in the window, as
+        TensorFlow does.
     """
     w = make_pool(x, window, strides, padding)
     total = sum(elements(widened(x), w))
@@ -31,6 +32,6 @@ def avg_pool(
 
 
 def subsample(x: Array, strides: Size) -> Array:
-    """Every stride-th element from the first on, the inputs of a strided 1x1 convolution."""
+    """Every stride-th element, starting with the first: what a strided 1x1 convolution reads."""
     w = make_window(x, 1, strides, "VALID")
     return jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *w.strides, 1))

@@ -1,4 +1,4 @@
-"""Normalisation by the statistics of a batch, with the gradient written out."""
+"""Batch normalisation with an explicit gradient."""
 
 from functools import partial
 
@@ -12,29 +12,29 @@ def batch_norm(
 ) -> tuple[Array, Array, Array]:
     """Normalises each channel of each group (Ioffe & Szegedy, ICML 2015).
 
-    (x - mean) / sqrt(var + epsilon) * scale + bias, computed in float32. The gradient is the closed
-    form of the paper, in one pass over the gradient for both sums that it needs; what jax would
-    derive takes twice as many. On TPU mean and variance are taken in one pass too, which XLA joins
-    to the convolution before, of x - shift: as exact as two passes when `shift` is near the mean.
-    Elsewhere there are two passes.
+    (x - mean) / sqrt(var + epsilon) * scale + bias, computed in float32. The backward pass uses the
+    paper's closed form and computes both of its sums in one pass over the output gradient; jax's
+    own derivative takes twice as many passes. On TPU, mean and variance are also computed in one
+    pass, over x - shift, which XLA fuses into the preceding convolution; it is as accurate as two
+    passes if `shift` is close to the mean. Other platforms use two passes.
 
     Args:
       x: `[groups, examples, *spatial, C]`.
       scale: float32 `[C]`.
       bias: float32 `[C]`.
-      shift: float32 `[C]`, a guess of the mean, such as the running one.
+      shift: float32 `[C]`, an estimate of the mean, such as the running mean.
       epsilon: added to the variance.
 
     Returns:
-      The result in x's dtype, and mean and biased variance, float32 `[groups, C]`, which carry no
-      gradient.
+      The normalised input in its dtype, and the mean and biased variance, float32 `[groups, C]`,
+      without gradient.
     """
     y, mean, var = _batch_norm(epsilon, x, scale, bias, jax.lax.stop_gradient(shift))
     return y, jax.lax.stop_gradient(mean), jax.lax.stop_gradient(var)
 
 
 def _spread(per_group: Array, like: Array) -> Array:
-    """Lays `[groups, C]` out against `[groups, examples, *spatial, C]`."""
+    """Expands `[groups, C]` to broadcast against `[groups, examples, *spatial, C]`."""
     return jnp.expand_dims(per_group, tuple(range(1, like.ndim - 1)))
 
 

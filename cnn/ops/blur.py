@@ -1,4 +1,4 @@
-"""Blur pooling: a binomial low-pass filter, then subsampling."""
+"""Blur pooling: a binomial low-pass filter followed by subsampling."""
 
 from math import comb
 
@@ -14,42 +14,44 @@ TAPS = (2, 7)
 
 
 def binomial(taps: int) -> tuple[float, ...]:
-    """Returns row `taps - 1` of Pascal's triangle divided by its sum: 3 taps are [1, 2, 1] / 4."""
+    """Returns row `taps - 1` of Pascal's triangle divided by its sum: [1, 2, 1] / 4 for 3 taps."""
     return tuple(comb(taps - 1, i) / 2 ** (taps - 1) for i in range(taps))
 
 
 def blur(x: Array, taps: Size, strides: Size, padding: Padding) -> Array:
-    """Depthwise binomial filter of 2 to 7 taps an axis at every stride-th position.
+    """Filters each channel of `[B, *spatial, C]` with a binomial kernel and subsamples.
 
-    y = subsample(x * (b ⊗ b)), b = `binomial(taps)`, `[B, *spatial, C]` (Zhang, ICML 2019). After
-    max(window, 1) it is MaxBlurPool, after conv -> ReLU ConvBlurPool, alone the BlurPool that takes
-    an average pool's place.
+    y = subsample(x * (b ⊗ b)), b = `binomial(taps)` (Zhang, ICML 2019). After max pooling at
+    stride 1 this is MaxBlurPool, after conv -> ReLU it is ConvBlurPool, and on its own it is the
+    BlurPool that replaces average pooling.
 
-    What goes by the name differs between implementations; `padding` is one of theirs, or what
-    `make_window` takes:
+    Implementations differ in their borders. `padding` names one of the following dialects, or is
+    anything that `make_window` accepts (n is the input size, k the taps, s the stride):
 
-    * `adobe`, the paper's: mirrored, floor((k - 1) / 2) before and ceil((k - 1) / 2) after. Even n
-      gives n / 2 outputs. Even k centres output i at 2i + 1/2, odd k at 2i.
-    * `timm`: mirrored, (s - 1 + k - 1) // 2 on both sides. As adobe for odd k at stride 2. For even
-      k there is an element more in front: centres at 2i - 1/2, and even n gives n / 2 + 1 outputs.
-    * `composer`: zeros, k // 2 on both sides, odd k only: the border darkens. It blurs before the
-      convolution and leaves out those of fewer than 16 input channels.
-    * `ffcv`: zeros, 1 on both sides, k = 3 only. It blurs at stride 1 before a convolution that
-      keeps its strides: `blur(x, 3, 1, "ffcv")`, then the strided convolution.
+    * `adobe`, the paper's code: reflection, floor((k - 1) / 2) before and ceil((k - 1) / 2) after.
+      At stride 2, even n gives n / 2 outputs; output i is centred at 2i for odd k and at 2i + 1/2
+      for even k.
+    * `timm`: reflection, (s - 1 + k - 1) // 2 on both sides. At stride 2 it equals adobe for odd k;
+      even k has one more element in front, so outputs are centred at 2i - 1/2 and even n gives
+      n / 2 + 1 of them.
+    * `composer`: zeros, k // 2 on both sides, odd k only; the borders darken. Composer blurs before
+      the convolution and skips convolutions with fewer than 16 input channels.
+    * `ffcv`: zeros, 1 on both sides, k = 3 only. ffcv blurs at stride 1, `blur(x, 3, 1, "ffcv")`,
+      before a convolution that keeps its strides.
 
     Args:
       x: the input.
-      taps: k, of all axes or of each; 1 leaves an axis of a list alone.
+      taps: k, 2 to 7, for all axes or one per axis; 1 in a tuple leaves that axis unfiltered.
       strides: s.
       padding: see above.
 
     Raises:
-      UserError: taps outside 2 to 7 or not of the dialect, an unknown dialect, or an input too
-        small to mirror.
+      UserError: taps outside 2 to 7 or not supported by the dialect, an unknown dialect, or an
+        input too small to reflect.
     """
     most = max(taps) if isinstance(taps, tuple) else taps
     if not isinstance(most, int) or not TAPS[0] <= most <= TAPS[1]:
-        raise UserError(f"blur: taps={most} is not a number of taps; use 2 to 7")
+        raise UserError(f"blur: taps={most} is out of range; use 2 to 7")
     ndim = x.ndim - 2
     sizes = per_axis(taps, ndim, "taps")
     if isinstance(padding, str) and padding not in MODES:
@@ -71,7 +73,7 @@ def _dialect_padding(taps: tuple[int, ...], strides: tuple[int, ...], dialect: s
         raise UserError(f"blur: unknown padding '{dialect}': {did_you_mean(dialect, allowed)}")
     most = max(taps)
     if dialect == "ffcv" and most != 3:
-        raise UserError(f"blur: ffcv has 3 taps, not {most}; use taps=3 or another padding")
+        raise UserError(f"blur: ffcv needs 3 taps, not {most}; use taps=3 or another padding")
     if dialect == "composer" and most % 2 == 0:
         raise UserError(f"blur: composer needs an odd number of taps, not {most}; use 3, 5 or 7")
     if dialect == "timm":

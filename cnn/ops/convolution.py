@@ -1,8 +1,8 @@
-"""Convolution, dense and depthwise, in the form that suits the platform.
+"""Dense and depthwise convolution, in the fastest form for each platform.
 
-On CPU: images of one channel as products written out, of few channels as several pixels at once,
-kernel gradients as `kernel_gradient` says, depthwise as shifted products. Elsewhere XLA's native
-convolutions.
+On CPU, convolutions of one input channel are unrolled into products, those of few channels compute
+several outputs at once, depthwise convolutions are sums of shifted products, and kernel gradients
+come from `kernel_gradient`. Everything else is XLA's native convolution.
 """
 
 import itertools
@@ -19,9 +19,9 @@ from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
 from cnn.ops.precision import widened
 from cnn.ops.windows import by_phase, interleave, offsets, stride_cells, take_offset, unpad
 
-# Up to here other forms are quicker on CPU than the native convolution (measured in training steps:
-# 1 channel to 16 and 32 features, 3 to 16 and 32; not 3 to 64), which is at its best from 128
-# features on.
+# Kernel elements per feature, and features, up to which other forms are faster on CPU than the
+# native convolution (measured on training steps: faster from 1 and 3 channels to 16 and 32
+# features, slower from 3 to 64). The native one is most efficient from 128 features on.
 _WRITTEN_OUT, _FEW_INPUTS, _FEW_FEATURES, _MANY_FEATURES = 9, 27, 32, 128
 
 _DIMENSIONS = {
@@ -34,15 +34,18 @@ _DIMENSIONS = {
 def conv(
     x: Array, kernel: Array, strides: Size, padding: Padding, *, dilation: Size = 1, groups: int = 1
 ) -> Array:
-    """Cross-correlation of `[B, *spatial, C]` with a kernel `[*window, C / groups, features]`.
+    """Cross-correlates `[B, *spatial, C]` with a kernel, returning `[B, *out, features]`.
 
     Args:
       x: the input.
-      kernel: of the same dtype.
-      strides: between outputs.
-      padding: see `make_window`; for a dilated kernel of the window that it spans.
-      dilation: distance between the kernel's elements.
-      groups: the channels are cut into as many parts, each convolved with its own features.
+      kernel: `[*window, C / groups, features]`, of x's dtype.
+      strides: the output stride.
+      padding: see `make_window`; the window is the span of the dilated kernel.
+      dilation: distance between neighbouring kernel elements.
+      groups: number of channel groups; each is convolved with its own share of the features.
+
+    Raises:
+      UserError: see `make_window`.
     """
     ndim = x.ndim - 2
     steps = per_axis(dilation, ndim, "dilation")
@@ -93,7 +96,7 @@ def _written_out(window: Window, dilation: tuple[int, ...], x: Array, kernel: Ar
 
 
 def _several_at_once(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
-    """Makes several outputs along the last axis the features of one wider window."""
+    """Computes several outputs along the last axis as the features of one wider window."""
     features, strides, step = kernel.shape[-1], window.strides[-1], dilation[-1]
     before, after = window.pads[-1]
     outputs = (x.shape[-2] + before + after - window.size[-1]) // strides + 1
@@ -102,7 +105,7 @@ def _several_at_once(window: Window, dilation: tuple[int, ...], x: Array, kernel
         for n in range(1, outputs + 1)
         if outputs % n == 0 and n * features <= max(features, _MANY_FEATURES)
     )
-    # A dilated kernel can only be moved by whole distances of its elements.
+    # A dilated kernel can only be shifted by multiples of its dilation.
     several = 1 if strides % step else several
     moved, others = strides // step, ((0, 0),) * (kernel.ndim - 3)
     kernels = [
@@ -144,8 +147,8 @@ _dense.defvjp(_dense_forward, _dense_backward)
 def depthwise_conv(x: Array, kernel: Array, strides: Size, padding: Padding) -> Array:
     """Convolves each channel of `[B, *spatial, C]` with its own filter of `[*window, C]`.
 
-    On CPU, where the native grouped convolution takes 30 times as long, it is a sum of shifted
-    products, accumulated in at least float32; on other platforms the native one.
+    On CPU, where the native grouped convolution takes 30 times as long, this is a sum of shifted
+    products accumulated in at least float32; other platforms use the native convolution.
     """
     return _depthwise(make_window(x, kernel.shape[:-1], strides, padding), x, kernel)
 
@@ -167,7 +170,7 @@ def _shifted(window: Window, x: Array, kernel: Array) -> Array:
 
 
 def _shifted_back(window: Window, x: Array, kernel: Array, g: Array) -> Array:
-    """Returns the gradient of `_shifted` by x: shifted products of the output's, padded once."""
+    """Returns the gradient of `_shifted` with respect to x, as shifted products of g."""
     taps, padded_shape = widened(kernel), jax.eval_shape(window.padded, x).shape
     shape = (*x.shape[:1], *stride_cells(padded_shape, window), *x.shape[-1:])
     reach = [(k - 1) // s for k, s in zip(window.size, window.strides, strict=True)]

@@ -1,7 +1,8 @@
-"""Global pooling: `[B, *spatial, C]` -> `[B, features]` over all positions.
+"""Global pooling over all positions: `[B, *spatial, C]` -> `[B, features]`.
 
-All compute in float32 (or wider) and return the input's dtype. Each is invariant to circular shifts
-of its input and to nothing more: padded convolutions leak position to later layers.
+All functions compute in float32 (or wider) and return the input's dtype. Invariance to circular
+shifts of the feature map does not make the network shift-invariant: padded convolutions leak
+position information into the feature map.
 """
 
 import jax
@@ -19,10 +20,10 @@ def global_avg(x: Array) -> Array:
 
 
 def adaptive_avg(x: Array, grid: int) -> Array:
-    """Means over `grid` parts of each axis, `[B, grid, ..., C]`: PyTorch's AdaptiveAvgPool.
+    """Mean over each of `grid` cells per axis, `[B, grid, ..., C]`: PyTorch's AdaptiveAvgPool.
 
-    Part i of n elements reaches from floor(i n / grid) to ceil((i + 1) n / grid), so that parts
-    overlap where grid does not divide n, and repeat elements where n is the smaller.
+    Along an axis of n elements, cell i spans floor(i n / grid) to ceil((i + 1) n / grid). Cells
+    overlap if grid does not divide n, and repeat elements if grid exceeds n.
     """
     y = widened(x)
     for axis, n in enumerate(x.shape[1:-1], 1):
@@ -35,7 +36,7 @@ def adaptive_avg(x: Array, grid: int) -> Array:
 def global_max(x: Array) -> Array:
     """Maximum over all positions, `[B, C]` (Oquab et al., CVPR 2015).
 
-    The gradient goes to the first maximum alone, as in `max_pool`; that of `jnp.max` splits ties.
+    On ties the gradient goes to the first maximum, as in `max_pool`; `jnp.max` splits it.
     """
     return _largest(_positions(x)).astype(x.dtype)
 
@@ -53,7 +54,7 @@ def _largest_forward(flat: Array) -> tuple[Array, tuple[Array, Array]]:
 def _largest_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
     flat, y = saved
     index = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
-    # A NaN is unequal to itself and yet the largest.
+    # A NaN is the maximum although it does not equal itself.
     hits = (flat == y[:, None]) | (flat != flat)
     first = jnp.where(hits, index, flat.shape[1]).min(1, keepdims=True)
     return (jnp.where(index == first, g[:, None], 0),)
@@ -63,13 +64,13 @@ _largest.defvjp(_largest_forward, _largest_backward)
 
 
 def global_avg_max(x: Array) -> Array:
-    """(mean + maximum) / 2, `[B, C]`: timm's avgmax. Some sum the two, which doubles the scale."""
+    """(mean + maximum) / 2, `[B, C]`: timm's avgmax. Other implementations sum the two."""
     wide = widened(x)
     return ((global_avg(wide) + global_max(wide)) / 2).astype(x.dtype)
 
 
 def global_cat_avg_max(x: Array) -> Array:
-    """Mean and maximum side by side, in this order, `[B, 2 C]`: timm's catavgmax."""
+    """Concatenated mean and maximum, in this order, `[B, 2 C]`: timm's catavgmax."""
     return jnp.concatenate([global_avg(x), global_max(x)], axis=-1)
 
 
@@ -77,7 +78,7 @@ def global_gem(x: Array, *, p: float | Array, eps: float = 1e-6) -> Array:
     """y = (mean max(x, eps)^p)^(1/p) over all positions, `[B, C]`; see `gem_pool`.
 
     Raises:
-      UserError: p of 0 or below.
+      UserError: p is not positive.
     """
     check_power(p, "gem")
     flat = jnp.maximum(_positions(x), eps)
@@ -89,16 +90,16 @@ def global_gem(x: Array, *, p: float | Array, eps: float = 1e-6) -> Array:
 def global_log_sum_exp(x: Array, *, r: float | Array) -> Array:
     """y = log(mean exp(r x)) / r over all positions, `[B, C]` (Pinheiro & Collobert, CVPR 2015).
 
-    Small r is the mean, large r the maximum; r learned from 10 in timm's LsePlus. With a sum in the
-    mean's place, as in the function of that name, y grows by log(positions) / r and with the
-    image. The maximum is subtracted first, else exp overflows at r x = 89.
+    Small r approaches the mean, large r the maximum; timm's LsePlus learns r from 10. A sum in
+    place of the mean, as in plain log-sum-exp, would add log(positions) / r, which depends on the
+    image size. The maximum is subtracted first, as exp(r x) overflows float32 at r x = 89.
 
     Args:
       x: the input.
-      r: above 0, a number or an array of one number or of one a channel.
+      r: positive; a number, or a scalar array or one value per channel `[C]`.
 
     Raises:
-      UserError: r of 0 or below.
+      UserError: r is not positive.
     """
     if isinstance(r, float | int) and r <= 0:
         raise UserError(f"log_sum_exp: r={r} is not positive; use e.g. r=10.0")
@@ -118,25 +119,26 @@ def attention_pool(
     *,
     heads: int,
 ) -> Array:
-    """CLIP's attention pooling: multi-head attention whose one query is the mean (Radford et al.).
+    """CLIP's attention pooling: multi-head attention with the mean as its only query, `[B, F]`.
 
-    t = [mean(x); x] + positions, y = (softmax(q k^T / sqrt(C / heads)) v) W_o + b_o with q from t_0
-    and k, v from all t (ICML 2021), `[B, features]`.
+    t = [mean(x); x] + positions, y = (softmax(q k^T / sqrt(C / heads)) v) W_o + b_o, with q from
+    t_0 and k, v from all of t (Radford et al., ICML 2021).
 
-    The mean is itself a key and a value, and gets the first position. Positions fix the size of the
-    image: other sizes need them interpolated. Without positions it is invariant to any order.
+    The mean is also a key and a value, and takes the first position embedding. Embeddings tie the
+    network to one image size; other sizes need them interpolated. With zero embeddings the result
+    is permutation-invariant.
 
     Args:
       x: the input `[B, *spatial, C]`.
-      positions: `[1 + number of positions, C]`, row-major.
-      query: kernel `[C, C]` and bias `[C]`; so are `key` and `value`.
-      key: see query.
-      value: see query.
-      output: kernel `[C, features]` and bias `[features]`.
-      heads: divides C.
+      positions: embeddings `[1 + number of positions, C]`, row-major.
+      query: kernel `[C, C]` and bias `[C]`.
+      key: likewise.
+      value: likewise.
+      output: kernel `[C, F]` and bias `[F]`.
+      heads: number of heads; must divide C.
 
     Raises:
-      UserError: heads does not divide C, or positions are of another image size.
+      UserError: heads does not divide C, or the embeddings are for another image size.
     """
     flat = _positions(x)
     count, channels = flat.shape[1:]
@@ -144,8 +146,8 @@ def attention_pool(
         raise UserError(f"attention_pool: {heads} heads do not divide {channels} channels")
     if positions.shape != (count + 1, channels):
         raise UserError(
-            f"attention_pool: positions {positions.shape} do not fit an input of {count} positions "
-            f"and {channels} channels; use the image size of training or interpolate them"
+            f"attention_pool: embeddings {positions.shape} do not fit {count} positions and "
+            f"{channels} channels; use the training image size or interpolate them"
         )
     tokens = jnp.concatenate([flat.mean(1, keepdims=True), flat], axis=1) + positions
     q = _project(tokens[:, :1], query, heads)
@@ -164,28 +166,29 @@ def sim_pool(
     gamma: float | None = None,
     eps: float = 1e-6,
 ) -> Array:
-    """SimPool: attention of one head, the mean its query, values as they are (Psomas, ICCV 2023).
+    """SimPool: single-head attention with the mean as query (Psomas et al., ICCV 2023), `[B, C]`.
 
-    a = softmax((mean(x) W_q) (keys W_k)^T / sqrt(C)), y = sum a_i v_i; with gamma the power mean
-    y = (sum a_i (v_i - min v + eps)^gamma)^(1/gamma) of the values made positive, `[B, C]`. The
-    authors take gamma = 2 for convolutional networks.
+    a = softmax((mean(x) W_q) (keys W_k)^T / sqrt(C)), y = sum a_i v_i, without a value projection.
+    With gamma, y is a power mean of the values made positive:
+    y = (sum a_i (v_i - min v + eps)^gamma)^(1/gamma). The authors use gamma = 2 for convolutional
+    networks.
 
-    In the paper keys and values are x; the authors' code and timm pass both through one LayerNorm
-    first, the query not. The minimum is over an image here as in the paper; over the batch in the
-    authors' code, so that an example's features depend on its neighbours; over the positions of
-    each channel in timm. And the authors' code with gamma returns its heads unmerged.
+    In the paper, keys and values are x; the authors' code and timm apply one LayerNorm to both, but
+    not to the query's input. The minimum is over each image here and in the paper. The authors'
+    code takes it over the batch, so features depend on the other examples, and timm over the
+    positions of each channel. With gamma, the authors' code returns its heads unmerged.
 
     Args:
-      x: the input `[B, *spatial, C]`, for the query.
+      x: the input `[B, *spatial, C]` of the query.
       keys: of x's shape.
       values: of x's shape.
       query_kernel: `[C, C]`.
       key_kernel: `[C, C]`.
-      gamma: exponent above 0; None for the plain mean.
+      gamma: positive exponent; None for the weighted mean.
       eps: see above.
 
     Raises:
-      UserError: gamma of 0 or below.
+      UserError: gamma is not positive.
     """
     if gamma is not None and gamma <= 0:
         raise UserError(f"sim_pool: gamma={gamma} is not positive; use e.g. gamma=2.0")
@@ -198,18 +201,18 @@ def sim_pool(
 
 
 def _positions(x: Array) -> Array:
-    """`[B, *spatial, C]` -> `[B, positions, C]`, float32 or wider."""
+    """Flattens `[B, *spatial, C]` to `[B, positions, C]`, in float32 or wider."""
     return widened(x).reshape(x.shape[0], -1, x.shape[-1])
 
 
 def _project(tokens: Array, projection: tuple[Array, Array], heads: int) -> Array:
-    """`[B, tokens, C]` -> `[B, heads, tokens, C / heads]`."""
+    """Projects `[B, tokens, C]` to `[B, heads, tokens, C / heads]`."""
     kernel, bias = projection
     y = tokens @ kernel + bias
     return y.reshape(*y.shape[:2], heads, -1).swapaxes(1, 2)
 
 
 def _attend(q: Array, k: Array, v: Array) -> Array:
-    """One query a head `[B, heads, 1, D]` over `[B, heads, tokens, D]` -> `[B, heads * D]`."""
+    """Attends with one query per head `[B, heads, 1, D]` over `[B, heads, tokens, D]`."""
     scores = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
     return (jax.nn.softmax(scores, axis=-1) @ v).reshape(q.shape[0], -1)

@@ -1,9 +1,9 @@
-"""Gradients of convolution kernels in the forms that XLA compiles well on CPU.
+"""Gradients of convolution kernels, in forms that XLA compiles well on CPU.
 
-Both loop over the rows of the output (its first spatial axis): one row's intermediates stay in the
-cache, where sums over whole inputs keep a shifted copy of the input for every tap, and XLA's native
-form of these gradients is several times slower still. No step mixes images, so that a batch split
-over devices meets in the last sum only.
+Both loop over the rows of the output (its first spatial axis), so that the intermediates of a row
+stay in cache. Sums over whole inputs would hold a shifted copy of the input per tap, and XLA's
+native form is several times slower still. No step before the final sum mixes images, so a batch
+sharded over devices needs one reduction.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from cnn.ops.windows import offsets, take_offset
 
 
 def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:
-    """Returns `[*window, C]` for the input `[B, *spatial, C]` and the output's gradient."""
+    """Returns the gradient `[*window, C]` from x `[B, *spatial, C]` and the output gradient g."""
     padded, taps = window.padded(x), list(offsets(window))
 
     def products(i: Array | int) -> list[Array]:
@@ -37,18 +37,18 @@ def depthwise_kernel_gradient(window: Window, x: Array, g: Array) -> Array:
 
 
 def dense_kernel_gradient(window: Window, dilation: tuple[int, ...], x: Array, g: Array) -> Array:
-    """Returns `[*kernel, C, features]` for a window that the dilated kernel spans.
+    """Returns the gradient `[*kernel, C, features]`; `window` is the span of the dilated kernel.
 
-    A row of the output takes one matrix product per column of the kernel. Its operands are slices
-    of the input and of the gradient with the images as the innermost axis, so that windows that
-    overlap share their memory and no copy for each tap is made.
+    Each output row takes one matrix product per kernel column. The operands are slices of the input
+    and of the gradient with the images on the innermost axis, so that overlapping windows share
+    memory and no tap needs a copy.
     """
     padded, channels, features = window.padded(x), x.shape[-1], g.shape[-1]
     size = tuple(-(-n // d) for n, d in zip(window.size, dilation, strict=True))
     if math.prod(size) == 1:
         seen = take_offset(padded, window, (0,) * len(size)).reshape(-1, channels)
         return _product(seen.T[None], g.reshape(1, -1, features)).reshape(*size, channels, features)
-    # One partial sum per device, or every step of the loop would add up over the devices.
+    # One partial sum per device; otherwise every iteration would reduce over the devices.
     parts = math.gcd(g.shape[0], jax.device_count())
     bands, rows = _images_last(padded, parts), _images_last(g, parts)
     rest = replace(window, size=window.size[1:], strides=window.strides[1:], pads=window.pads[1:])
@@ -76,11 +76,11 @@ def _images_last(x: Array, parts: int) -> Array:
 
 
 def _row(window: Window, padded: Array, g: Array, i: Array | int) -> tuple[Array, Array]:
-    """Returns row i of the output's gradient, and the band of the input that it looked at."""
+    """Returns the band of the input that output row i depends on, and row i of the gradient."""
     band = jax.lax.dynamic_slice_in_dim(padded, i * window.strides[0], window.size[0], axis=1)
     return band, jax.lax.dynamic_slice_in_dim(g, i, 1, axis=1)
 
 
 def _product(columns: Array, g: Array) -> Array:
-    # Half precision is widened first: XLA's CPU runtime has no product of it into float32.
+    # XLA's CPU runtime has no half-precision product that accumulates in float32.
     return jnp.einsum("pkn,pnf->pkf", widened(columns), widened(g))

@@ -1,4 +1,4 @@
-"""Max pooling whose gradient is deterministic on every backend, in the form that suits it."""
+"""Max pooling with a gradient that is deterministic on every backend."""
 
 from functools import partial
 
@@ -11,15 +11,14 @@ from cnn.ops.windows import offsets, put_back, take_offset, unpad
 
 
 def max_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
-    """Largest element of each window (Riesenhuber & Poggio 1999), `[B, *spatial, C]`.
+    """Maximum of each window of `[B, *spatial, C]` (Riesenhuber & Poggio 1999).
 
-    Padding with constants pads with -inf. The gradient goes to the first of equal elements in
-    row-major order: the tie rule of XLA's select-and-scatter, so results match it (to the bit
-    where windows do not overlap). But it is made of slices, comparisons and padding, where
-    select-and-scatter does not compile under `--xla_gpu_deterministic_ops=true` and takes 16 times
-    as long on CPU. Only on TPU, where it moves the fewest bytes, is it that. (Gradients of
-    `jnp.max` or `jnp.maximum` split ties, which trains differently: after a ReLU ties of zeros are
-    common.)
+    Constant padding is -inf. On ties the gradient goes to the first maximum in row-major order, as
+    in XLA's select-and-scatter, which it matches (bit for bit if windows do not overlap). It is
+    computed by slices, comparisons and padding, because select-and-scatter does not compile under
+    `--xla_gpu_deterministic_ops=true` and takes 16 times as long on CPU; TPUs use
+    select-and-scatter, which moves the fewest bytes there. The gradients of `jnp.max` and
+    `jnp.maximum` split ties, which trains differently, as ties of zeros are common after a ReLU.
     """
     return _max_pool(make_window(x, window, strides, padding), x)
 
@@ -67,7 +66,7 @@ def _sliced_back(window: Window, x: Array, y: Array, g: Array) -> Array:
     free, parts = jnp.ones(y.shape, bool), {}
     for offset in offsets(window):
         element = take_offset(padded, window, offset)
-        # A NaN is unequal to itself and yet the largest.
+        # A NaN is the maximum although it does not equal itself.
         hit = free & ((element == y) | (element != element))
         free &= ~hit
         parts[offset] = jnp.where(hit, g, 0)

@@ -10,14 +10,15 @@ from cnn.ops.windows import elements, inside
 
 
 def median_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
-    """Median of each window (Tukey 1971), the mean of the middle two for an even count.
+    """Median of each window of `[B, *spatial, C]` (Tukey 1971).
 
-    Padding with constants does not count. Found by ranks (an element's rank is the number of those
-    before it in sorted order, equal ones in row-major order), so the gradient goes to one or two
-    elements and nothing is scattered. A NaN makes its windows NaN. The work is quadratic in the
-    number of elements of a window.
+    For an even number of elements it is the mean of the middle two. Constant padding is excluded,
+    and a NaN makes every window that contains it NaN. An element's rank, with ties in row-major
+    order, decides whether it is selected, so the gradient goes to one or two elements without a
+    scatter. The cost is quadratic in the number of elements per window.
 
-    Pitfalls: SciPy's and timm's mirror the border; the lower of the middle two is another operator.
+    Pitfalls: SciPy and timm reflect the border; other implementations take the lower of the middle
+    two, which is a different operator.
     """
     pool = make_pool(x, window, strides, padding)
     # Padding sorts last.

@@ -1,8 +1,8 @@
-"""Pooling between maximum and average, and trees of learned filters (Lee, Gallagher & Tu, 2016).
+"""Mixed, gated and tree pooling.
 
 C.-Y. Lee, P. Gallagher, Z. Tu: Generalizing Pooling Functions in Convolutional Neural Networks:
-Mixed, Gated, and Tree. AISTATS 2016. Filters and gates look at one channel at a time; they are
-`[*window]` where all channels share them, as published, or `[*window, C]`.
+Mixed, Gated, and Tree. AISTATS 2016. Filters and gates are depthwise: `[*window]` if shared by all
+channels, as published, or `[*window, C]`.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ from cnn.ops.precision import widened
 def mixed_pool(
     x: Array, window: Size, strides: Size, padding: Padding, *, share: float | Array
 ) -> Array:
-    """y = a max + (1 - a) avg, `[B, *spatial, C]`, with `share` a.
+    """y = a max + (1 - a) avg over each window of `[B, *spatial, C]`, with a = `share`.
 
-    One number for the network or layer, or one a channel; learned from 1/2 in the paper and free to
-    leave [0, 1]. The average is of the elements inside the input.
+    `share` is a number, or one per channel. The paper learns it, starting at 1/2 and without
+    constraining it to [0, 1]. The average excludes constant padding.
 
-    "Mixed pooling" of Yu et al., RSKT 2014, is another operator, which draws a from {0, 1} at
-    random while it trains.
+    The "mixed pooling" of Yu et al. (RSKT 2014) is a different operator, which draws a from {0, 1}
+    at random during training.
     """
     wide = widened(x)
     largest = max_pool(wide, window, strides, padding)
@@ -37,11 +37,11 @@ def mixed_pool(
 
 
 def gated_pool(x: Array, gate: Array, strides: Size, padding: Padding) -> Array:
-    """`mixed_pool` whose share depends on what is in the window: a = sigmoid(sum gate_i x_i).
+    """`mixed_pool` with a share computed from the window: a = sigmoid(sum gate_i x_i).
 
-    Windows, strides and padding are the gate's: it sees zeros where the maximum sees nothing.
-    Implementations that let a dense convolution make a mix the channels, which is C^2 parameters
-    where the paper has one filter a layer.
+    The pooling window is that of the gate. Constant padding is zero for the gate and excluded from
+    maximum and average. Some implementations compute a by a dense convolution, which mixes channels
+    and needs C^2 times the parameters of the paper's single filter per layer.
 
     Args:
       x: the input `[B, *spatial, C]`.
@@ -57,23 +57,23 @@ def gated_pool(x: Array, gate: Array, strides: Size, padding: Padding) -> Array:
 def tree_pool(
     x: Array, leaves: Sequence[Array], gates: Sequence[Array], strides: Size, padding: Padding
 ) -> Array:
-    """A binary tree of filters: leaves filter the window, gates choose between their two subtrees.
+    """Pools with a binary tree of filters whose inner nodes are gates.
 
-    Leaf: sum leaf_i x_i. Inner node: g left + (1 - g) right, g = sigmoid(sum gate_i x_i). Two
-    levels of 3x3 filters are the paper's 27 parameters a layer; its tree + max-average network has
-    a tree at the first pooling and `gated_pool` at the others. Without nonlinearity in the leaves a
-    constant tree is a depthwise strided convolution: only the gates make it more.
+    Leaf: sum leaf_i x_i. Inner node: g left + (1 - g) right, g = sigmoid(sum gate_i x_i). The paper
+    uses two levels of 3x3 filters, 27 parameters per layer; its tree + max-average network has a
+    tree at the first pooling layer and `gated_pool` at the others. The leaves are linear, so with
+    constant gates the tree is a depthwise strided convolution.
 
     Args:
       x: the input `[B, *spatial, C]`.
-      leaves: 2^d filters from left to right, `[*window]` or `[*window, C]` each.
-      gates: 2^d - 1 of the same form: those above pairs of leaves from left to right, then those
-        above pairs of these, the root last.
+      leaves: 2^d filters from left to right, each `[*window]` or `[*window, C]`.
+      gates: 2^d - 1 filters of the same form, from left to right within a level and from the
+        parents of the leaves up to the root.
       strides: between windows.
       padding: see `make_window`.
 
     Raises:
-      UserError: the numbers do not make a binary tree.
+      UserError: the numbers of leaves and gates do not form a binary tree.
     """
     if len(leaves) & (len(leaves) - 1) or not leaves or len(gates) != len(leaves) - 1:
         raise UserError(
