@@ -218,7 +218,7 @@ def open_run(
 
     Args:
       workdir: the folder that `train` wrote.
-      step: "last", "best" (on the validation part) or a number.
+      step: "last", "best" (on the validation split) or a number.
       overrides: "field=value" for where things are, such as "data.data_dir=DIR".
 
     The run's data set need not be present: class names, input shape and normalisation are stored in

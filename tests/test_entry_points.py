@@ -115,6 +115,10 @@ def test_eval_of_the_best_step_on_the_validation_part(finished):
         (["model.name=plane"], ["model.name", "did you mean 'plain'"]),
         (["model.downsample=maks"], ["model.downsample", "did you mean 'max'"]),
         (["augment.pad=9", "augment.pad_mode=reflect"], ["augment.pad", "9"]),
+        (
+            ["augment.extra=random_erasing(smallest=0.9,largest=0.1)"],
+            ["augment.extra", "smallest=0.9", "largest=0.1"],
+        ),
     ],
 )
 def test_train_refuses_before_anything_is_written(tmp_path, overrides, words):

@@ -67,7 +67,7 @@ def declare(*metrics: Metric) -> None:
             METRICS.add(metric.name, metric)
 
 
-# What training measures on its validation part and, at its end, on the test split.
+# What training measures on its validation split and, at its end, on the test split.
 ACCURACY = share("accuracy", "Accuracy", "accuracy", "share of examples whose class is predicted")
 TOP5_ACCURACY = share(
     "top5_accuracy",

@@ -24,7 +24,7 @@ class Dataset:
     """The splits that were asked for; the others are None.
 
     Attributes:
-      train: without the validation part.
+      train: without the validation split.
       validation: held out of train, or `data.validation_split`; None when there is neither.
       signal: how examples become the input of the network.
     """
@@ -288,7 +288,7 @@ def _carve(train: Split, data: ConfigDict) -> tuple[Split, Split | None]:
     kept, held = np.sort(order[:-held_out]), np.sort(order[-held_out:])
     return (
         Subset(train, kept, f"{train.name} without validation"),
-        Subset(train, held, f"validation part of {train.name}"),
+        Subset(train, held, f"validation split of {train.name}"),
     )
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from cnn.config.errors import UserError
 from cnn.config.fields import Interval
 from cnn.data import color
 from cnn.data.augmentation import AUGMENTATIONS
@@ -367,7 +368,15 @@ def random_erasing(
 
     The share of the area is uniform, and the aspect ratio log-uniform in [0.3, 1 / 0.3], as in
     torchvision; a box larger than the image is drawn again, up to ten times, and then left out.
+
+    Raises:
+      UserError: `smallest` above `largest`.
     """
+    if smallest > largest:
+        raise UserError(
+            f"augment.extra: smallest={smallest} of 'random_erasing' is above largest={largest}; "
+            "exchange them"
+        )
     coin_key, area_key, ratio_key, place_key, fill_key = jax.random.split(key, 5)
     batch, height, width, _ = images.shape
     tries = (batch, 10)

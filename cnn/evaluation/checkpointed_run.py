@@ -79,7 +79,7 @@ class CheckpointedRun:
         """Returns a split of the run's data set.
 
         Raises:
-          UserError: the run has no validation part.
+          UserError: the run has no validation split.
         """
         split = getattr(self.evaluator.dataset, name)
         if split is None:
@@ -100,7 +100,7 @@ def open_run(
 
     Args:
       workdir: the run folder.
-      step: "last", "best" (on the validation part) or a number.
+      step: "last", "best" (on the validation split) or a number.
       split: the one that will be evaluated; the others stay closed. None: none, so that the data
         set need not be present (the test split is opened if it is asked for after all). Run folders
         of versions that did not record the shape of the examples need it all the same.

@@ -23,7 +23,7 @@ class RunSummary:
       step: the last step that a metric was logged for.
       total_steps: of the whole training.
       finished: whether the run has its result.
-      validation: the last metrics on the validation part.
+      validation: the last metrics on the validation split.
       test: metrics on the test split; {} before the run has finished.
       result: what result.json holds, or {}.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding
@@ -15,6 +16,7 @@ from ml_collections import ConfigDict
 from cnn import data, models
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
+from cnn.data.augmentation import Augment
 from cnn.training.distillation import make_teacher
 from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
@@ -123,7 +125,7 @@ def make_evaluator(
 
 @dataclass(frozen=True)
 class Trainer:
-    """Batches of the training part, and the update they feed.
+    """Batches of the training split, and the update they feed.
 
     Attributes:
       evaluator: the network.
@@ -261,11 +263,13 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
             "train.remat: saves nothing with model.temporal_head, which is one block for the "
             "whole network; leave it out"
         )
+    augment = dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped)
+    _check_traces(augment, dataset.signal.example)
     return Recipe(
         model=evaluator.model,
         tx=make_optimizer(config.optimizer, config.train.clip_norm, schedule),
         load=data.load_batch,
-        augment=dataset.signal.make_augment(config.augment, dataset.num_classes, cropped=cropped),
+        augment=augment,
         accumulation=config.train.accumulation,
         loss=make_loss(config.train),
         ema_decay=config.train.ema_decay,
@@ -275,3 +279,10 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
         averages=config.optimizer.schedule_free > 0,
         remat=config.train.remat,
     )
+
+
+def _check_traces(augment: Augment, example: jax.ShapeDtypeStruct) -> None:
+    """Traces the augmentation once, for the errors of its operations, before a run is written."""
+    pair = jax.ShapeDtypeStruct((2, *example.shape), example.dtype)
+    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
+    jax.eval_shape(augment, jax.random.key(0), pair, labels)

@@ -71,7 +71,7 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def best(self) -> tuple[int, float] | None:
-        """Returns (step, score) of the best on the validation part, the earliest of equals.
+        """Returns (step, score) of the best on the validation split, the earliest of equals.
 
         Raises:
           DamagedCheckpointError: one of them cannot be read, so that the best is not known.
@@ -101,7 +101,7 @@ class Checkpoints:
           step: number of updates made.
           state: the state after them; of weights that were not trained here, a `ModelState`.
           meta: JSON values to keep beside it.
-          score: on the validation part, the larger the better, if it was just evaluated.
+          score: on the validation split, the larger the better, if it was just evaluated.
 
         Raises:
           NonFiniteStateError: the state holds NaN or infinity.

@@ -69,7 +69,7 @@ def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) 
     Args:
       config: of the training.
       initial: shapes of its state.
-      dataset: whose training part whitens a layer.
+      dataset: whose training split whitens a layer.
 
     Raises:
       UserError: they are of another network, or of other classes without `init_head=new`; the

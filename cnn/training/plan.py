@@ -30,7 +30,7 @@ def make_training_plan(config: ConfigDict, train_examples: int, devices: int) ->
 
     Args:
       config: the complete config.
-      train_examples: examples of the training part.
+      train_examples: examples of the training split.
       devices: devices that share the batch.
 
     Raises:
@@ -76,9 +76,10 @@ def _peak(optimizer: ConfigDict, batch_size: int) -> float:
 def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int) -> None:
     unit = accumulation * devices
     if batch_size > examples:
+        most = examples // unit * unit
         raise UserError(
-            f"train.batch_size: {batch_size} is larger than the training part of {examples} "
-            f"examples; use at most {examples // unit * unit}"
+            f"train.batch_size: {batch_size} is larger than the training split of {examples} "
+            f"examples; " + (f"use at most {most}" if most else f"at least {unit} are needed")
         )
     if batch_size % unit:
         near = max(1, round(batch_size / unit)) * unit

@@ -239,7 +239,7 @@ class RunRecord:
         self._log.write(step, "train", metrics | self._progress.report(step, metrics))
 
     def validate(self, step: int, outcomes: Outcomes) -> None:
-        """Writes the metrics of the validation part, and notes whether they are the best so far.
+        """Writes the metrics of the validation split, and notes whether they are the best so far.
 
         Raises:
           NonFiniteLossError: training diverged.

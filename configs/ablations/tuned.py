@@ -2,7 +2,7 @@
 
     python ablate.py run --config=configs/ablations/tuned.py --workdir=runs/tuned
 
-Every arm tries the same learning rates on the validation part, with seeds that are not judged. An
+Every arm tries the same learning rates on the validation split, with seeds that are not judged. An
 arm that an analysis at 5 or 10 seeds decides takes no further seeds.
 """
 

@@ -4,7 +4,7 @@
 
     a1: 600 epochs, 80.4 %; a2: 300 epochs, 79.8 %; a3: 100 epochs at 160 pixels, 78.1 %
 
-Top-1 accuracy on ImageNet's validation part at 224 pixels, as published (table 2, as are the
+Top-1 accuracy on ImageNet's validation split at 224 pixels, as published (table 2, as are the
 hyperparameters); not trained here. Two things differ: the targets of the binary cross-entropy are
 the mixed and smoothed ones (there every class of a mixture counts as present), and RandAugment's
 magnitude does not vary (there with standard deviation 0.5).

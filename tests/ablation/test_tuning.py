@@ -166,7 +166,7 @@ def test_a_study_tunes_trains_and_reports(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"shared": (*TINY, "data.validation=0%")}, "no validation part to choose by"),
+        ({"shared": (*TINY, "data.validation=0%")}, "no validation split to choose by"),
         ({"tune": {"optimizer.lr": (0.1,)}}, "optimizer.lr"),
         ({"tune": {"optimizer.learning_rate": ()}}, "at least one value"),
         ({"match": "width", "tune": {"model.features": ("4,6",)}}, "is what arms are matched by"),

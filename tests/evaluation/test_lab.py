@@ -81,7 +81,7 @@ def test_calibration_without_validation_says_why(run, tmp_path):
         opened.evaluator.config.data.validation = "0%"
     results = measure_calibration(opened, "test", Progress(tmp_path))
     assert results["temperature"] is None
-    assert "no validation part to fit a temperature on" in results["why"]
+    assert "no validation split to fit a temperature on" in results["why"]
     assert results["why"] in calibration_section([MeasuredRun("one", results, tmp_path)])
 
 

@@ -73,7 +73,7 @@ def test_features_are_what_the_classifier_sees(workdir):
     head = run.variables["params"]["head"]["classifier"]
     logits = shown.features @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
     np.testing.assert_array_equal(logits.argmax(1), run.outcomes("test")["prediction"])
-    with pytest.raises(UserError, match="a probe is trained on the training part"):
+    with pytest.raises(UserError, match="a probe is trained on the training split"):
         pooled_features(run, "train", 20, Progress(workdir))
 
 

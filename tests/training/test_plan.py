@@ -31,6 +31,10 @@ def test_values_are_resolved_after_the_overrides():
     ("overrides", "words"),
     [
         (["train.batch_size=128"], ["train.batch_size", "128", "100", "at most 96"]),
+        (
+            ["train.batch_size=104", "train.accumulation=13"],
+            ["split of 100 examples", "at least 104 are needed"],
+        ),
         (["train.batch_size=50"], ["train.batch_size", "50", "8 devices", "nearest", "48"]),
         (["train.batch_size=16", "train.accumulation=4"], ["train.batch_size", "micro", "32"]),
         (["train.duration=0 steps"], ["train.duration", "less than one step"]),

@@ -170,7 +170,7 @@ def _check_tuning(plan: StudyPlan, path: str) -> None:
         held_out = to_examples(data.validation, "data.validation", examples=1_000_000)
         if not (held_out or data.validation_split):
             raise UserError(
-                f"{path}: tune: there is no validation part to choose by; set data.validation, "
+                f"{path}: tune: there is no validation split to choose by; set data.validation, "
                 "such as 10%"
             )
 

@@ -5,7 +5,7 @@ from cnn.ablation.report.formatting import plural, unit_of
 
 
 def tuning_note(study: Study) -> str:
-    """What every arm tried on the validation part, and what it is trained with."""
+    """What every arm tried on the validation split, and what it is trained with."""
     if not study.tuning:
         return ""
     first = study.tuning[0]

@@ -153,7 +153,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     read in blocks of rows, so they may lie in a file.
 
     Args:
-      logits: `[N, K]` of the validation part.
+      logits: `[N, K]` of the validation split.
       labels: `[N]`.
 
     Raises:
@@ -161,7 +161,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     if not len(labels):
         raise UserError(
-            "data.validation: the validation part is empty, so no temperature can be fitted; "
+            "data.validation: the validation split is empty, so no temperature can be fitted; "
             "train with data.validation, such as 10%"
         )
 

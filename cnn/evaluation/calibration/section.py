@@ -20,7 +20,7 @@ COLUMNS = {
 }
 NOTE = (
     "ECE is the mean gap between confidence and accuracy. The temperature is fitted on the "
-    "validation part alone, and changes no prediction."
+    "validation split alone, and changes no prediction."
 )
 
 

@@ -36,14 +36,14 @@ METRICS = (
 
 
 def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Measures calibration of a split; the temperature is fitted on the validation part only.
+    """Measures calibration of a split; the temperature is fitted on the validation split only.
 
-    Memory is that of a batch and 18 bytes per example. The logits of the validation part lie in a
+    Memory is that of a batch and 18 bytes per example. The logits of the validation split lie in a
     temporary file, 4 bytes per class and example, while the temperature is fitted.
 
     Returns:
       {"as_trained": `CalibrationTally.summary`, "scaled": the same at "temperature", "fitted_on":
-      its number of examples}. Without a validation part, or when that is what is measured, the
+      its number of examples}. Without a validation split, or when that is what is measured, the
       last three are None and "why" says so in a sentence; so it does where imported weights may
       have been trained on the part.
     """
@@ -61,7 +61,7 @@ def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) ->
         results |= {"temperature": temperature, "fitted_on": len(held_out)}
         if run.folder.weights_file.is_file() and not run.evaluator.config.data.validation_split:
             results["why"] = (
-                "the validation part is carved out of train, on which imported weights may have "
+                "the validation split is carved out of train, on which imported weights may have "
                 "been trained: the temperature may be too low"
             )
         tallies["scaled"] = CalibrationTally(temperature)
@@ -96,7 +96,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     """
     if measured == "validation":
         raise UserError(
-            "--split: a temperature fitted on the validation part cannot be evaluated there; "
+            "--split: a temperature fitted on the validation split cannot be evaluated there; "
             "use --split=test"
         )
     data = run.evaluator.config.data.copy_and_resolve_references()
@@ -108,7 +108,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
     ).validation
     if held_out is None:
         raise UserError(
-            "data.validation: the run has no validation part to fit a temperature on; "
+            "data.validation: the run has no validation split to fit a temperature on; "
             "train with data.validation, such as 10%"
         )
     return held_out

@@ -1,4 +1,4 @@
-"""The suite `linear_probe`: a linear classifier fitted to the features of the training part."""
+"""The suite `linear_probe`: a linear classifier fitted to the features of the training split."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ def measure_linear_probe(
 ) -> Results:
     """Measures multinomial logistic regression on the pooled features, fitted by L-BFGS.
 
-    Features are standardised by the training part; nothing of the network is changed.
+    Features are standardised by the training split; nothing of the network is changed.
 
     Returns:
       {"linear_probe_accuracy", "train_accuracy", "count", "train_count", "features", "l2",

@@ -1,4 +1,4 @@
-"""Pooled features, the input of the classifier, of the training part and of a split."""
+"""Pooled features, the input of the classifier, of the training split and of a split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,19 +34,19 @@ class Pooled:
 def pooled_features(
     run: CheckpointedRun, split: str, train_images: int, progress: Progress
 ) -> tuple[Pooled, Pooled]:
-    """Returns the features of the training part, which a probe learns from, and of a split.
+    """Returns the features of the training split, which a probe learns from, and of a split.
 
     Args:
       run: a checkpoint.
       split: what the probe is measured on.
-      train_images: examples of the training part, evenly spaced over it; 0: all.
+      train_images: examples of the training split, evenly spaced over it; 0: all.
       progress: counts examples.
 
     Raises:
-      UserError: the split is the training part itself.
+      UserError: the split is the training split itself.
     """
     if split == "train":
-        raise UserError("--split: a probe is trained on the training part; use --split=test")
+        raise UserError("--split: a probe is trained on the training split; use --split=test")
     train, measured = sample(_training_part(run), train_images), run.split(split)
     total = len(train) + len(measured)
     learned = _features(run, train, lambda done: progress.show(done, total))

@@ -9,7 +9,7 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, sortable_table
 
 _NOTE = (
-    "Fitted on the pooled features of the training part, without the network's own classifier. "
+    "Fitted on the pooled features of the training split, without the network's own classifier. "
     "Weights that were trained on these examples have seen their labels."
 )
 _COUNTS = {"count": "examples", "train_count": "training examples", "features": "features"}
