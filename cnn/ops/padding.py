@@ -1,4 +1,4 @@
-"""Padding, explicit and never guessed: a name or pairs -> how much on which side, and of what."""
+"""Padding modes: resolves a name or explicit pairs to amounts per side and padding values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Pairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class FilledPads:
-    """Explicit (before, after) per axis, with other values than zeros.
+    """Explicit padding with a choice of values.
 
     Attributes:
-      pairs: one an axis.
-      values: as `jnp.pad` calls them: constant, wrap or reflect.
+      pairs: (before, after) per axis.
+      values: mode of `jnp.pad`: constant, wrap or reflect.
     """
 
     pairs: Pairs
@@ -28,7 +28,7 @@ class FilledPads:
 Padding = str | Sequence[tuple[int, int]] | FilledPads
 
 MODES = ("SAME", "VALID", "torch", "CIRCULAR", "REFLECT")
-_VERBS = {"wrap": "wrapped around", "reflect": "mirrored"}
+_VERBS = {"wrap": "wrapped around", "reflect": "reflected"}
 VALUES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
 
@@ -40,7 +40,7 @@ class Window:
       size: per axis.
       strides: per axis.
       pads: (before, after) per axis.
-      values: what stands in the padding, as `jnp.pad` calls it: constant, wrap or reflect.
+      values: mode of `jnp.pad`: constant, wrap or reflect.
     """
 
     size: tuple[int, ...]
@@ -49,7 +49,7 @@ class Window:
     values: str
 
     def padded(self, x: Array, constant: float = 0.0) -> Array:
-        """Pads `[B, *spatial, C]`; `constant` fills in where the mode says no other value."""
+        """Pads `[B, *spatial, C]`; `constant` is the value if `values` is "constant"."""
         if not any(map(any, self.pads)):
             return x
         widths = ((0, 0), *self.pads, (0, 0))
@@ -59,10 +59,10 @@ class Window:
 
 
 def per_axis(value: Size, ndim: int, name: str) -> tuple[int, ...]:
-    """Returns one positive number an axis.
+    """Returns one positive integer per axis.
 
     Raises:
-      UserError: another number of them, or one below 1.
+      UserError: the number of values is not `ndim`, or a value is below 1.
     """
     values = (value,) * ndim if isinstance(value, int) else tuple(value)
     if len(values) != ndim or min(values) < 1:
@@ -73,20 +73,20 @@ def per_axis(value: Size, ndim: int, name: str) -> tuple[int, ...]:
 def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Window:
     """Resolves a window for `x` `[B, *spatial, C]`.
 
-    Modes, for window k, stride s and size n of an axis:
+    Padding modes, for an axis of n elements, window k and stride s:
 
     * `VALID`: no padding.
-    * `SAME`: as XLA defines it: ceil(n / s) outputs, the odd element after.
-    * `torch`: (k - 1) // 2 on both sides, PyTorch's `padding=k//2` for odd k and 0 for k = 2. With
-      stride 2 and even n it samples other positions than SAME.
-    * `CIRCULAR`, `REFLECT`: as much as SAME, with the values from the other side, or mirrored
-      without repeating the edge.
-    * pairs (before, after), one an axis: zeros, or the operator's neutral element; `FilledPads` for
-      other values.
+    * `SAME`: as in XLA: ceil(n / s) outputs, with the odd element after.
+    * `torch`: (k - 1) // 2 on both sides, PyTorch's `padding=k//2` for odd k and 0 for k = 2. At
+      stride 2 and even n it samples different positions from SAME.
+    * `CIRCULAR`, `REFLECT`: the same amounts as SAME, with values wrapped around from the opposite
+      side, or reflected without repeating the edge.
+    * one (before, after) pair per axis: zeros, or the operator's neutral element. `FilledPads`
+      selects other values.
 
     Raises:
-      UserError: unknown mode, a window larger than the padded input, or more padding than there is
-        to wrap or mirror.
+      UserError: the mode is unknown, the window is larger than the padded input, or the input is
+        too small to wrap or reflect.
     """
     spatial = x.shape[1:-1]
     size = per_axis(window, len(spatial), "window")
@@ -114,7 +114,7 @@ def make_window(x: Array, window: Size, strides: Size, padding: Padding) -> Wind
             raise UserError(
                 f"padding: {max(before, after)} elements cannot be {_VERBS[values]} for a window "
                 f"{size}, which needs an input larger than {spatial}; use larger images, fewer "
-                "stages or a padding of zeros"
+                "stages or zero padding"
             )
     return Window(size, steps, pads, values)
 
@@ -135,10 +135,10 @@ def _named_pads(
 
 
 def make_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Window:
-    """`make_window` for operators that leave padding out: each window must hold some of the input.
+    """`make_window` for operators that exclude padding, so each window must overlap the input.
 
     Raises:
-      UserError: also for padding with constants as large as the window.
+      UserError: as in `make_window`, or constant padding is at least as large as the window.
     """
     found = make_window(x, window, strides, padding)
     if found.values == "constant" and any(

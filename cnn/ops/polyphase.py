@@ -1,4 +1,4 @@
-"""Downsampling by picking, weighting or stacking the polyphase components of an image."""
+"""Downsampling by selecting, weighting or stacking polyphase components."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from cnn.ops.windows import elements, output_shape
 
 _NORMS = {
     "l1": lambda x, axes: jnp.sum(jnp.abs(x), axes),
-    # The square root keeps the order and is left out.
+    # Without the square root, which does not change the order.
     "l2": lambda x, axes: jnp.sum(x * x, axes),
     "linf": lambda x, axes: jnp.max(jnp.abs(x), axes),
 }
@@ -21,20 +21,20 @@ NORMS = tuple(_NORMS)
 
 
 def split_phases(x: Array, strides: Size, padding: Padding) -> Array:
-    """Cuts `[B, *spatial, C]` into its polyphase components `[P, B, *spatial / strides, C]`.
+    """Splits `[B, *spatial, C]` into polyphase components `[P, B, *spatial / strides, C]`.
 
-    Component p holds x[i * strides + o] for the p-th offset o below strides in row-major order, of
-    P = prod(strides). (The authors of APS and LPS count them column-major.)
+    Component p holds x[i * strides + o], where o is the p-th of the P = prod(strides) offsets in
+    row-major order. (The APS and LPS code orders them column-major.)
 
     Args:
       x: the input.
       strides: between the elements of a component.
-      padding: see `make_window`, of windows as large as strides: VALID drops the rest of sizes that
-        are not a multiple, SAME fills them up with zeros, REFLECT mirrors.
+      padding: see `make_window`, with windows of the size of the strides. For sizes that the
+        strides do not divide, VALID drops the remainder, SAME pads zeros and REFLECT reflects.
 
     Raises:
-      UserError: circular padding of such sizes: a circle of n elements has no component that
-        shifts with it unless strides divide n.
+      UserError: circular padding with strides that do not divide the input, since sampling is then
+        not equivariant to circular shifts.
     """
     return jnp.stack(_cut(x, strides, padding))
 
@@ -47,9 +47,9 @@ def _window(x: Array, strides: Size, padding: Padding) -> Window:
     window = make_window(x, strides, strides, padding)
     if padding == "CIRCULAR" and any(map(any, window.pads)):
         raise UserError(
-            f"polyphase: strides {window.strides} do not divide the input {x.shape[1:-1]}, so "
-            "circular shifts change the output; use image sizes that are divisible at every stage, "
-            "or another padding"
+            f"polyphase: strides {window.strides} do not divide the input {x.shape[1:-1]}, so the "
+            "output is not equivariant to circular shifts; use image sizes that are divisible at "
+            "every stage, or another padding"
         )
     return window
 
@@ -57,14 +57,14 @@ def _window(x: Array, strides: Size, padding: Padding) -> Window:
 def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
     """Stacks the polyphase components along the channels: `[B, *spatial / strides, P * C]`.
 
-    The first half of SPD-Conv (Sunkara & Luo, ECML-PKDD 2022), of patch merging (Liu et al., Swin,
-    ICCV 2021) and of pixel-unshuffle stems (Ridnik et al., TResNet, WACV 2021). Nothing is lost,
-    nothing learned: followed by a k x k convolution, it is one 2k x 2k convolution of stride 2.
+    The lossless, parameter-free first half of SPD-Conv (Sunkara & Luo, ECML-PKDD 2022), patch
+    merging (Liu et al., Swin, ICCV 2021) and pixel-unshuffle stems (Ridnik et al., TResNet, WACV
+    2021). At stride 2, a k x k convolution after it equals one 2k x 2k convolution with stride 2.
 
-    The channels are in the order of `split_phases`, as in TensorFlow. Swin and SPD-Conv order the
-    components column-major, PyTorch's pixel_unshuffle lets the component vary fastest: kernels from
-    there need their input channels permuted. SPD-Conv's published block keeps the 3x3 convolution
-    in front at full resolution, which is where its gain in compute is.
+    Components are stacked in the order of `split_phases`, as in TensorFlow. Swin and SPD-Conv order
+    them column-major, and in PyTorch's pixel_unshuffle the component varies fastest, so kernels
+    from there need their input channels permuted. SPD-Conv's published block keeps the preceding
+    3x3 convolution at full resolution, which is where its additional compute comes from.
     """
     window, ndim = _window(x, strides, padding), x.ndim - 2
     padded = window.padded(x)
@@ -79,21 +79,20 @@ def space_to_depth(x: Array, strides: Size, padding: Padding) -> Array:
 def select_phase(
     x: Array, strides: Size, padding: Padding, *, norm: str = "l2"
 ) -> tuple[Array, Array]:
-    """Adaptive polyphase sampling: keeps the component of the largest norm, per example.
+    """Adaptive polyphase sampling: keeps the component of largest norm, per example.
 
-    y = phase_i, i = argmax_p |phase_p|, over all positions and channels (Chaman & Dokmanic, CVPR
-    2021; l2 by default). With circular padding throughout and a global average at
-    the end, a network's output does not change at all when its input is shifted on a circle. On the
-    way the output shifts by what the index hides, so a shortcut must take the same component
-    (`take_phase`) or it is added in another place.
+    y = phase_i, i = argmax_p |phase_p|, with norms over all positions and channels (Chaman &
+    Dokmanic, CVPR 2021; l2 by default). With circular padding throughout and global average pooling
+    at the end, a network is exactly invariant to circular shifts of its input. A shortcut must take
+    the same component (`take_phase`), or it is added out of alignment with the main path.
 
-    APS with k taps chooses before it blurs: `_, i = select_phase(x, ...)`, then
+    APS with a k-tap blur selects before blurring: `_, i = select_phase(x, ...)`, then
     `take_phase(blur(x, k, 1, ...), i, ...)`.
 
-    Norms are float32 whatever the input, else rounding decides between near equals. Of exact equals
-    the first is kept, and that one depends on the shift. The gradient flows through the component,
-    not through the choice. Their code fills odd sizes up on the circle and so is not equivariant
-    there; here this is an error.
+    Norms are computed in at least float32, since rounding could otherwise decide between nearly
+    equal ones. Exact ties go to the first component, which depends on the shift, so they break
+    equivariance. The gradient flows through the selected component, not through the selection. The
+    authors' code pads odd sizes circularly and is not equivariant there; here that is an error.
 
     Args:
       x: the input `[B, *spatial, C]`.
@@ -105,7 +104,7 @@ def select_phase(
       y `[B, *spatial / strides, C]`, and the index `[B]`.
 
     Raises:
-      UserError: an unknown norm, or sizes as in `split_phases`.
+      UserError: the norm is unknown, or as in `split_phases`.
     """
     if norm not in _NORMS:
         raise UserError(f"aps: unknown norm '{norm}': {did_you_mean(norm, NORMS)}")
@@ -116,24 +115,24 @@ def select_phase(
 
 
 def take_phase(x: Array, phase: Array, strides: Size, padding: Padding) -> Array:
-    """Takes the component that another path picked, `[B, *spatial / strides, C]`.
+    """Takes the component selected on another path, `[B, *spatial / strides, C]`.
 
     Args:
       x: the input `[B, *spatial, C]`.
-      phase: the index `[B]` that `select_phase` returns, or `phase_weights` `[B, P]`.
+      phase: the index `[B]` from `select_phase`, or weights `[B, P]` from `phase_weights`.
       strides: see `split_phases`.
       padding: likewise.
 
     Raises:
-      UserError: `phase` is of another number of components than strides makes.
+      UserError: the number of weights is not prod(strides), or as in `split_phases`.
     """
     phases = _cut(x, strides, padding)
     if phase.ndim == 1:
         return _pick(phases, phase)
     if phase.shape[-1] != len(phases):
         raise UserError(
-            f"polyphase: {phase.shape[-1]} weights for the {len(phases)} components of strides "
-            f"{strides}; use the same strides on both paths"
+            f"polyphase: {phase.shape[-1]} weights do not fit the {len(phases)} components of "
+            f"strides {strides}; use the same strides on both paths"
         )
     weights = widened(phase).reshape(*phase.shape, *(1,) * (x.ndim - 1))
     terms = (weights[:, i] * widened(component) for i, component in enumerate(phases))
@@ -141,7 +140,7 @@ def take_phase(x: Array, phase: Array, strides: Size, padding: Padding) -> Array
 
 
 def _pick(phases: list[Array], index: Array) -> Array:
-    # Selecting compiles to one pass, and its gradient to another; a gather's would scatter.
+    # Selection and its gradient compile to one pass each; the gradient of a gather is a scatter.
     index = index.reshape(index.shape + (1,) * (phases[0].ndim - 1))
     y = phases[0]
     for p, component in enumerate(phases[1:], 1):
@@ -150,24 +149,24 @@ def _pick(phases: list[Array], index: Array) -> Array:
 
 
 def phase_weights(logits: Array, key: Array | None, temperature: float = 1.0) -> Array:
-    """Weights of the components in learnable polyphase sampling, float32 `[B, P]`.
+    """Component weights of learnable polyphase sampling, float32 `[B, P]`.
 
-    Training: gumbel-softmax, softmax((logits + g) / temperature), g = -log(-log(u)), u uniform.
-    Evaluation (no key): 1 for the first largest logit, 0 elsewhere (Rojas-Gomez et al., NeurIPS
-    2022). y = `take_phase(x, weights, ...)`. The logits come from one network applied to every
-    component alike, or the sampling is not equivariant; theirs: 3x3 convolution, ReLU, 3x3
-    convolution, circular, mean over all positions and channels.
+    Training uses the Gumbel-softmax, softmax((logits + g) / temperature) with g = -log(-log(u)) and
+    u uniform; evaluation (no key) is one-hot at the largest logit, the first on ties (Rojas-Gomez
+    et al., NeurIPS 2022). The output is `take_phase(x, weights, ...)`. For equivariance, the same
+    network must compute the logit of every component. The authors' has two circular 3x3
+    convolutions with a ReLU in between, then the mean over all positions and channels.
 
-    A trained mixture meets a hard choice in evaluation; the temperature has to fall until the two
-    agree. Their code knows strides 2 only and fills odd sizes up with zeros.
+    Training mixes components while evaluation selects one, so the temperature has to be annealed
+    until the two agree. The authors' code supports stride 2 only and pads odd sizes with zeros.
 
     Args:
       logits: `[B, P]`.
-      key: for the noise; None in evaluation.
-      temperature: of the softmax, above 0; a number, or an array where it follows the step.
+      key: for the Gumbel noise; None in evaluation.
+      temperature: positive; a number, or an array if it depends on the step.
 
     Raises:
-      UserError: a temperature of 0 or below.
+      UserError: the temperature is not positive.
     """
     if isinstance(temperature, float | int) and temperature <= 0:
         raise UserError(f"lps: temperature={temperature} is not positive; use e.g. 1.0")

@@ -1,12 +1,13 @@
-"""Pooling in the frequency domain: keep the low frequencies, drop or fade the others.
+"""Pooling in the frequency domain: keeps low frequencies and removes or attenuates the others.
 
-These operators have no window and no padding. The Fourier transform takes the input for one period
-of a circular signal, and an axis of n elements becomes ceil(n / stride). All arithmetic is float32
-(float64 for such inputs), also for bfloat16 inputs; the result has the dtype of the input.
+These operators have no window and no padding. The input is one period of a periodic signal, so
+borders are circular, and an axis of n elements becomes ceil(n / stride). There are no parameters
+unless stated. All arithmetic is in float32 (float64 for float64 inputs), and the result has the
+dtype of the input.
 
-Transform, weights and inverse are one matrix per axis: a product with it is deterministic, and runs
-wherever a matrix product runs. XLA's FFT on CPU does not: it refuses layouts that the compiler may
-choose when devices share the batch.
+Transform, weights and inverse transform form one matrix per axis. A matrix product is deterministic
+and runs on every platform; XLA's FFT on CPU rejects layouts that the compiler may choose for a
+batch sharded over devices.
 """
 
 from collections.abc import Callable
@@ -21,25 +22,25 @@ from cnn.config.errors import UserError
 from cnn.ops.padding import Size, per_axis
 from cnn.ops.precision import widened, working_dtype
 
-# (n, m, axis) -> factors of the bins 0 to m // 2, None for ones.
+# (n, m, axis) -> weights of the bins 0 to m // 2; None for ones.
 _Weights = Callable[[int, int, int], Array | np.ndarray | None]
 
 
 def spectral_pool(x: Array, strides: Size) -> Array:
-    """Resamples `[B, *spatial, C]` with an ideal low pass (Rippel et al., NeurIPS 2015).
+    """Resamples `[B, *spatial, C]` with an ideal low-pass filter (Rippel et al., NeurIPS 2015).
 
     Per axis of n elements and m = ceil(n / stride) outputs
 
         y[j] = sum over |k| <= m / 2 of w[k] X[k] exp(2 pi i j k / m),   X = DFT(x) / n
 
-    with w = 1, but 1/2 at k = +-m / 2 when m is even and m < n: half of the two conjugate Nyquist
-    bins each. So the output is real, means are kept, and signals below that frequency are resampled
-    without error. Stride 1 is the identity.
+    where w = 1, except for w = 1/2 at the two conjugate Nyquist bins k = +-m / 2 if m is even and
+    m < n. The output is therefore real, means are preserved, and signals below the Nyquist
+    frequency are resampled exactly. Stride 1 is the identity.
 
-    Pitfalls: implementations that keep one Nyquist bin get a complex output and hide it behind
-    `.real` or `abs`; `scipy.signal.resample` counts both bins fully (it samples a cosine at Nyquist
-    exactly, and is no projection). Sharp edges ring (Gibbs), also across the image's border, which
-    is circular. Parameters: none.
+    Pitfalls: keeping only one Nyquist bin makes the output complex, which implementations hide with
+    `.real` or `abs`. `scipy.signal.resample` weights both bins by 1, which samples a cosine at the
+    Nyquist frequency exactly but is not a projection. Sharp edges ring (Gibbs), also across the
+    circular border.
     """
     return _separable(x, strides, lambda n, m, axis: None)
 
@@ -47,13 +48,14 @@ def spectral_pool(x: Array, strides: Size) -> Array:
 def flc_pool(x: Array, strides: Size) -> Array:
     """FrequencyLowCut pooling of `[B, *spatial, C]` (Grabinski et al., ECCV 2022).
 
-    As published: y = Re IDFT(X[-m/2 <= k < m/2]) over all axes at once, X = DFT(x) / prod(n), for
-    any m = ceil(n / stride). In 1-D, and for odd m, that is `spectral_pool`; in 2-D and 3-D it
-    differs at the bins where two axes or more are at Nyquist, of which this takes one corner.
+    As published, y = Re IDFT(X[-m/2 <= k < m/2]) over all axes at once, X = DFT(x) / prod(n), for
+    any m = ceil(n / stride). In 1-D, and for odd m, this equals `spectral_pool`. In 2-D and 3-D it
+    differs at the bins that are at the Nyquist frequency along two or more axes, of which it keeps
+    one corner.
 
-    Pitfalls: an earlier release of the authors' code returns the modulus (`abs`), which folds
-    negative activations, without dividing by the number of elements, so constants grow by the
-    stride to the power of the dimensions. Circular borders. Parameters: none.
+    Pitfalls: an earlier release of the authors' code returns the modulus (`abs`), which flips the
+    sign of negative values, and does not divide by the number of elements, so constants grow by
+    stride^ndim.
     """
     real, imaginary = widened(x), None
     for axis, m in enumerate(_output_sizes(x, strides), start=1):
@@ -74,14 +76,14 @@ def flc_pool(x: Array, strides: Size) -> Array:
 def asap(x: Array, strides: Size) -> Array:
     """Aliasing and spectral artefact free pooling (Grabinski et al., arXiv 2307.09804, 2023).
 
-    `spectral_pool` of `[B, *spatial, C]` whose bins are weighted, per axis, with the square root of
-    a Hamming window over the n bins of the input: sqrt(0.54 + 0.46 cos(2 pi k / n)). The fading
-    reduces the ringing. Stride 1 blurs too.
+    `spectral_pool` of `[B, *spatial, C]` with the bins weighted, per axis, by the square root of a
+    Hamming window over the n bins of the input, sqrt(0.54 + 0.46 cos(2 pi k / n)), which reduces
+    ringing. Stride 1 blurs as well.
 
     Pitfalls: the authors' code centres the window between two bins (`np.hamming(n)`, symmetric), so
-    positive and negative frequencies are weighted unequally and constants shrink (by 0.24 % for
-    32 x 32); here it is centred on frequency zero, so constants are kept. Theirs also caches the
-    window of the first size seen and puts it on CUDA. Circular borders. Parameters: none.
+    positive and negative frequencies get different weights and constants shrink (by 0.24 % for
+    32 x 32). It also caches the window of the first input size, on CUDA. Here the window is centred
+    on frequency zero, so constants are preserved.
     """
 
     def weights(n: int, m: int, axis: int) -> np.ndarray:
@@ -91,34 +93,34 @@ def asap(x: Array, strides: Size) -> Array:
 
 
 def diffstride(x: Array, stride: Array, strides: Size, *, smoothness: float = 4.0) -> Array:
-    """Spectral pooling with a learnable stride (Riad et al., ICLR 2022), in a form that jits.
+    """Spectral pooling with a learnable stride (Riad et al., ICLR 2022) and a static output size.
 
-    Per axis bins of `spectral_pool` are weighted with
+    Per axis, the bins of `spectral_pool` are weighted by
 
         w[k] = clip((R + n / (2 S) - |k|) / R, 0, 1)
 
-    where R is the smoothness and S the learnable stride, which so moves the ramp's place.
+    where R is the smoothness and the learnable stride S moves the ramp.
 
-    The output size is fixed: ceil(n / strides). The published operator crops to where w > 0, about
-    n / S + 2 R bins, so its shapes depend on a parameter and it cannot be compiled (nor be summed
-    with a shortcut of other size). Here the crop is static and S decides how much of it passes:
-    between 2 elements and m - R, that is S is clipped to [n / max(m - R, 2), n / 2]. The gradient
-    passes the clip unchanged, as published for m = n: S cannot get stuck. For m <= 2 nothing is
-    left to learn.
+    The published operator crops to the bins with w > 0, about n / S + 2 R, so its output size
+    depends on a parameter: it cannot be compiled, nor summed with a shortcut of another size. Here
+    the output size is m = ceil(n / strides) and S sets the cutoff frequency within it. n / S is
+    kept between 2 and m - R bins by clipping S to [n / max(m - R, 2), n / 2]. The gradient passes
+    through the clip unchanged (straight-through), as published for m = n, so S cannot get stuck.
+    For m <= 2 there is nothing to learn.
 
-    Other differences: the published code's mask is one bin wider along the last axis and for
-    negative frequencies of even sizes along the other, and is rotated by one bin for odd sizes;
-    here it is the same for all axes and for +-k. Constants are kept.
+    The published code's mask is also one bin wider along the last axis and, for even sizes, for
+    negative frequencies along the other axis, and is rotated by one bin for odd sizes; here it is
+    the same for all axes and for +-k. Constants are preserved.
 
     Args:
       x: `[B, *spatial, C]`.
-      stride: S, a scalar or one an axis; real numbers, differentiable. The published initial value
-        is 2; no weight decay.
-      strides: of the crop, integers.
-      smoothness: R, width of the ramp in bins; the published value.
+      stride: S, a real scalar or one value per axis, learnable. The authors initialise it to 2 and
+        do not apply weight decay.
+      strides: integer strides that set the output size.
+      smoothness: R, the width of the ramp in bins; the default is the published value.
 
     Raises:
-      UserError: smoothness <= 0, or a stride of other shape.
+      UserError: smoothness is not positive, or `stride` has the wrong shape.
     """
     if smoothness <= 0:
         raise UserError(f"smoothness: must be positive, not {smoothness}")
@@ -150,9 +152,9 @@ def _separable(x: Array, strides: Size, weights: _Weights) -> Array:
 
 
 def apply_along(x: Array, matrix: Array | np.ndarray, axis: int) -> Array:
-    """Multiplies every line of an axis of x, of n elements, with a matrix `[m, n]`.
+    """Multiplies x along an axis of n elements by a matrix `[m, n]`.
 
-    In the dtype of x, rounded nowhere else, on accelerators too.
+    Computed in the dtype of x at the highest precision, on accelerators too.
     """
     matrix = jnp.asarray(matrix, x.dtype)
     y = jnp.tensordot(x, matrix, ((axis,), (1,)), precision=jax.lax.Precision.HIGHEST)
@@ -160,13 +162,13 @@ def apply_along(x: Array, matrix: Array | np.ndarray, axis: int) -> Array:
 
 
 def _resampling(n: int, m: int, weights: Array | np.ndarray | None) -> Array | np.ndarray:
-    """Returns the matrix `[m, n]` that resamples n elements at m places, in float64 unless traced.
+    """Returns the matrix `[m, n]` that resamples n elements to m, in float64 unless traced.
 
-    Row j and column l hold sum over |k| <= m / 2 of w[|k|] cos(2 pi k (j / m - l / n)) / n, with
-    the bins +-m / 2 of an even m counted half each.
+    Entry (j, l) is the sum over |k| <= m / 2 of w[|k|] cos(2 pi k (j / m - l / n)) / n, with the
+    bins +-m / 2 of an even m counted half.
     """
     k = np.arange(m // 2 + 1)
-    # Both bins +-k of all but zero and Nyquist.
+    # Counts both bins +-k, except for zero and Nyquist.
     factors = np.where((k == 0) | (2 * k == m), 1.0, 2.0) / n
     weighted = factors if weights is None else factors * weights
     angles = _angles(k, m).T, _angles(k, n)
@@ -178,14 +180,14 @@ def _resampling(n: int, m: int, weights: Array | np.ndarray | None) -> Array | n
 
 
 def _negative_nyquist(n: int, m: int) -> np.ndarray:
-    """Returns the imaginary part of the bin -m / 2 alone, as a matrix `[m, n]`; 0 for odd m."""
+    """Returns the matrix `[m, n]` of the imaginary part of the bin -m / 2; zeros for odd m."""
     if m % 2:
         return np.zeros((m, n))
     return np.outer(np.where(np.arange(m) % 2, -1.0, 1.0), np.sin(_angles(m // 2, n))) / n
 
 
 def _angles(k: np.ndarray | int, n: int) -> np.ndarray:
-    """Returns 2 pi k l / n of l = 0 .. n - 1, less whole turns, `[*k, n]` in float64."""
+    """Returns 2 pi k l / n modulo 2 pi for l = 0 .. n - 1, float64 `[*k, n]`."""
     return 2 * np.pi * (np.multiply.outer(k, np.arange(n)) % n) / n
 
 

@@ -1,12 +1,12 @@
-"""Spectrograms of waves `[B, T, C]` as `[B, frames, bands, C]`; filters are float64 until used."""
+"""Spectrograms `[B, frames, bands, C]` of waveforms `[B, T, C]`; filters are made in float64."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from scipy import signal
 
-# Below 1 kHz the scale of Slaney's Auditory Toolbox is linear, 15 steps to it; above, 27 steps to
-# each factor of 6.4.
+# The scale of Slaney's Auditory Toolbox is linear in 15 steps up to 1 kHz, and logarithmic with 27
+# steps per factor of 6.4 above.
 _LINEAR, _BREAK, _STEP = 200.0 / 3.0, 15.0, np.log(6.4) / 27.0
 
 
@@ -34,9 +34,9 @@ def hertz(mels: np.ndarray | float, scale: str) -> np.ndarray:
 
 
 def mel_edges(bands: int, low: float, high: float, scale: str) -> np.ndarray:
-    """Returns the corners of triangular bands in Hz, float64 `[bands + 2]`; band i peaks at i + 1.
+    """Returns the edges of triangular mel bands in Hz, float64 `[bands + 2]`.
 
-    Equally spaced on the mel scale from `low` to `high` Hz.
+    They are equally spaced on the mel scale from `low` to `high` Hz; band i peaks at edge i + 1.
     """
     return hertz(np.linspace(mel(low, scale), mel(high, scale), bands + 2), scale)
 
@@ -48,11 +48,12 @@ def mel_filters(
 
     Args:
       rate: samples per second.
-      fft: samples of a transform.
+      fft: FFT size in samples.
       bands: number of filters.
-      low, high: where the first begins and the last ends, in Hz.
+      low: lower edge of the first filter in Hz.
+      high: upper edge of the last filter in Hz.
       scale: see `mel`.
-      norm: "area": each triangle over Hz has area 1 (Slaney's); "peak": each peaks at 1.
+      norm: "area" normalises each triangle to area 1 over Hz (Slaney), "peak" to a peak of 1.
     """
     edges = mel_edges(bands, low, high, scale)
     widths = np.diff(edges)
@@ -63,7 +64,7 @@ def mel_filters(
 
 
 def cosines(bands: int, count: int) -> np.ndarray:
-    """Returns the first rows of the orthonormal DCT-II, transposed, float64 `[bands, count]`."""
+    """Returns the first basis vectors of the orthonormal DCT-II, float64 `[bands, count]`."""
     angles = np.pi / bands * (np.arange(bands)[:, None] + 0.5) * np.arange(count)[None, :]
     matrix = np.sqrt(2.0 / bands) * np.cos(angles)
     matrix[:, 0] = np.sqrt(1.0 / bands)
@@ -71,7 +72,7 @@ def cosines(bands: int, count: int) -> np.ndarray:
 
 
 def num_frames(samples: int, fft: int, hop: int, centred: bool) -> int:
-    """Returns how many frames a wave gives; not positive where it is too short for one."""
+    """Returns the number of frames of a waveform; zero or negative if it is too short for one."""
     return 1 + (samples + (2 * (fft // 2) if centred else 0) - fft) // hop
 
 
@@ -80,17 +81,15 @@ def spectrogram(
 ) -> Array:
     """Returns |STFT| ** power, float32 `[B, frames, fft // 2 + 1, C]`.
 
-    Frame t starts at sample t * hop, or, when centred, has its middle there, with zeros beyond the
-    ends of the wave.
-
     Args:
       wave: float32 `[B, T, C]`.
-      fft: samples of a transform.
+      fft: FFT size in samples.
       hop: samples between frames.
-      window_length: samples that are not weighted zero, in the middle of the frame.
-      window: its name in `scipy.signal.get_window`; periodic.
+      window_length: window size in samples, zero-padded on both sides to `fft`.
+      window: name in `scipy.signal.get_window`, in its periodic form.
       power: 1 for magnitudes, 2 for power.
-      centred: see above.
+      centred: whether frame t is centred on sample t * hop, with zeros beyond the ends of the
+        waveform, instead of starting there.
     """
     weights = np.zeros(fft, np.float32)
     start = (fft - window_length) // 2
@@ -106,18 +105,18 @@ def spectrogram(
 
 
 def apply_filters(spectrum: Array, filters: np.ndarray) -> Array:
-    """Returns sums over bands, `[B, frames, bands, C]` of `[B, frames, bins, C]`, in float32."""
-    # Exact products: they would otherwise be rounded on accelerators.
+    """Applies filters `[bins, bands]` in float32: `[B, frames, bins, C]` -> `[..., bands, C]`."""
+    # Accelerators would otherwise round the products.
     kernel = jnp.asarray(filters, jnp.float32)
     return jnp.einsum("btfc,fm->btmc", spectrum, kernel, precision="highest")
 
 
 def decibels(spectrum: Array, floor: float, dynamic_range: float) -> Array:
-    """Returns 10 log10(max(x, floor)), never less than the clip's largest less `dynamic_range`.
+    """Returns 10 log10(max(x, floor)), clipped to `dynamic_range` below the clip's maximum.
 
     Args:
       spectrum: power `[B, frames, bands, C]`.
-      floor: positive, so that silence is a number.
+      floor: positive, so that silence is finite.
       dynamic_range: in dB; 0: no limit.
     """
     level = 10.0 * jnp.log10(jnp.maximum(spectrum, floor))

@@ -1,6 +1,6 @@
-"""Pooling with random choices in training and their average, or a fixed choice, in evaluation.
+"""Pooling that is stochastic during training and deterministic in evaluation.
 
-In training each operator draws from `key`; with `train=False` none does, and `key` may be None.
+With `train=True` each operator samples with `key`; with `train=False`, `key` may be None.
 """
 
 import math
@@ -22,26 +22,26 @@ from cnn.ops.windows import offsets, take_offset
 def stochastic_pool(
     x: Array, window: Size, strides: Size, padding: Padding, *, key: Array | None, train: bool
 ) -> Array:
-    """Samples an element with the probability of its size (Zeiler & Fergus, ICLR 2013).
+    """Samples one element per window in proportion to its value (Zeiler & Fergus, ICLR 2013).
 
-    In each window and channel of `[B, *spatial, C]`, with p_i = a_i / sum_j a_j and a = max(x, 0):
+    For each window and channel of `[B, *spatial, C]`, with p_i = a_i / sum_j a_j and a = max(x, 0):
 
         train: y = x_l, l ~ p        evaluation: y = sum_i p_i x_i = sum a^2 / sum a
 
-    A window without a positive element gives 0. The gradient in training goes to the sampled
-    element. Evaluation is the expectation of training.
+    Evaluation is the expectation of training. A window without a positive element gives 0. In
+    training the gradient goes to the sampled element.
 
-    Pitfalls: meant after a ReLU: negative elements are never sampled and carry no gradient. Ports
-    divide by zero in windows of zeros, or add an epsilon that shifts the probabilities. It
-    regularises: compare arms with the same dropout and augmentation. Parameters: none.
+    Pitfalls: use it after a ReLU, as negative elements are never sampled and carry no gradient.
+    Ports divide by zero in all-zero windows, or add an epsilon that changes the probabilities. It
+    regularises, so compare arms at equal dropout and augmentation.
 
     Args:
-      x: the input; probabilities are float32.
-      window: elements an axis.
+      x: the input; probabilities are at least float32.
+      window: elements per axis.
       strides: between windows.
       padding: see `make_window`; zeros are never sampled.
-      key: of the sampling; every window and channel of every example draws its own.
-      train: sample, or average.
+      key: random key; each window and channel of each example is sampled independently.
+      train: whether to sample or to average.
     """
     w = make_window(x, window, strides, padding)
     padded = w.padded(x)
@@ -61,7 +61,7 @@ def _sample(padded: Array, window: Window, key: Array) -> Array:
     so_far, done = jnp.zeros_like(total), jnp.zeros(total.shape, bool)
     for offset in offsets(window):
         probable = take_offset(size, window, offset)
-        # Up to the crossing each positive element takes the place: rounding cannot leave it empty.
+        # Every positive element up to the crossing replaces y, so rounding cannot leave it empty.
         y = jnp.where(~done & (probable > 0), take_offset(padded, window, offset), y)
         so_far += probable
         done |= so_far > limit
@@ -69,7 +69,7 @@ def _sample(padded: Array, window: Window, key: Array) -> Array:
 
 
 def _uniform(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-    # Drawn flat: the same numbers, and XLA compiles them in a quarter of the time on CPU.
+    # A flat draw gives the same numbers and compiles in a quarter of the time on CPU.
     return jax.random.uniform(key, (math.prod(shape),), dtype).reshape(shape)
 
 
@@ -83,31 +83,31 @@ def s3_pool(
     train: bool,
     grid: Size | None = None,
 ) -> Array:
-    """S3Pool: max pooling with random, spatially uneven subsampling (Zhai et al., CVPR 2017).
+    """S3Pool: max pooling with stochastic spatial subsampling (Zhai et al., CVPR 2017).
 
-    z = max(x, window, stride 1); then in training every axis of z is cut into strips of `grid`
-    elements, and of each strip grid / stride random elements are kept, in order: whole rows and
-    columns, the same for all examples and channels. In evaluation z is averaged over windows of
-    the size of the stride. An axis of z with n elements becomes ceil(n / stride); the last strip
-    may be shorter. With grid = strides evaluation is the expectation of training; with larger ones
-    about so.
+    z = max(x, window, stride 1). In training, every axis of z is divided into strips of `grid`
+    elements, and grid / stride random elements of each are kept, in order: whole rows and columns,
+    shared by all examples and channels. In evaluation, z is averaged over windows of the size of
+    the stride, which is the expectation of training for grid = strides and approximates it for
+    larger grids. An axis of z with n elements becomes ceil(n / stride); the last strip may be
+    shorter.
 
-    Pitfalls: in the authors' code z is not padded, so the last strip lacks window - 1 elements and
-    the evaluation's windows start half a window early; with SAME here z has the size of x and both
-    are even. Evaluation by plain subsampling has other statistics. Parameters: none.
+    Pitfalls: the authors' code does not pad z, so its last strip is window - 1 elements short and
+    its evaluation windows start half a window early; with SAME padding here, z has the size of x
+    and both are regular. Plain subsampling in evaluation has different statistics.
 
     Args:
       x: `[B, *spatial, C]`.
-      window: of the max.
+      window: of the maximum.
       strides: of the subsampling.
-      padding: of the max, see `make_window`.
-      key: of the sampling. For choices per example map over keys with `jax.vmap`.
-      train: sample, or average.
-      grid: strip lengths, multiples of the strides; the strides unless given. The authors use 16,
-        then 8.
+      padding: of the maximum, see `make_window`.
+      key: random key; to sample per example, map over keys with `jax.vmap`.
+      train: whether to sample or to average.
+      grid: strip lengths, multiples of the strides; None for the strides. The authors use 16, then
+        8.
 
     Raises:
-      UserError: a grid that is not a multiple of the stride.
+      UserError: the grid is not a multiple of the strides.
     """
     z = max_pool(x, window, 1, padding)
     sizes = z.shape[1:-1]
@@ -125,7 +125,7 @@ def s3_pool(
 
 
 def _random_elements(scores: Array, stride: int, strip: int) -> Array:
-    """Returns ceil(n / stride) sorted indices into n scores, strip / stride from each strip."""
+    """Returns ceil(n / stride) sorted indices into n scores, strip / stride per strip."""
     end = scores.size - scores.size % strip
     starts = jnp.arange(0, end, strip)[:, None]
     ranks = jnp.argsort(scores[:end].reshape(-1, strip))
@@ -138,34 +138,35 @@ def _random_elements(scores: Array, stride: int, strip: int) -> Array:
 def fractional_max_pool(
     x: Array, sizes: Size, *, key: Array | None, train: bool, overlapping: bool = True
 ) -> Array:
-    """Max pooling to any smaller size, over regions of random length (Graham, arXiv 2014).
+    """Fractional max pooling to a given output size (Graham, arXiv 1412.6071, 2014).
 
-    Per axis of n elements and m outputs the region of output i is [b_i, b_(i+1)], or without
-    overlap [b_i, b_(i+1) - 1], for the paper's pseudo-random sequence
+    Along an axis of n elements and m outputs, output i is the maximum over [b_i, b_(i+1)], or over
+    [b_i, b_(i+1) - 1] without overlap, for the paper's pseudo-random sequence
 
         b_i = floor(a (i + u)) - floor(a u),   a = (n - 1) / m, or n / m without overlap
 
-    with u uniform in [0, 1): increments are floor(a) and ceil(a), evenly spread. Computed in
-    integers. It has no window, strides or padding: the output size is given, and static; ratio r is
-    sizes = floor(n / r) (the paper: sqrt(2) and cube root of 2). The gradient goes to the first of
-    equal elements in row-major order, as in `max_pool`.
+    with u uniform in [0, 1), whose increments are floor(a) and ceil(a), evenly spread. It is
+    computed in integers. There is no window, stride or padding; a pooling ratio r corresponds to
+    sizes = floor(n / r) (the paper uses sqrt(2) and the cube root of 2). On ties the gradient goes
+    to the first maximum in row-major order, as in `max_pool`.
 
-    Evaluation takes u = 1/2. The paper evaluates with random regions and averages the predictions
-    of several runs: that is `train=True` with several keys.
+    Evaluation uses u = 1/2. The paper evaluates with random regions and averages the predictions of
+    several passes, i.e. `train=True` with several keys.
 
-    Pitfalls: others take other regions. PyTorch's windows have a constant size, and each channel
-    its own places; TensorFlow shuffles the increments by default, which the paper finds
-    to underfit beside dropout or augmentation. Parameters: none.
+    Pitfalls: implementations choose other regions. PyTorch's have a constant size and separate
+    positions per channel; TensorFlow shuffles the increments by default, which the paper finds to
+    underfit when combined with dropout or augmentation.
 
     Args:
       x: `[B, *spatial, C]`.
-      sizes: of the output, an axis.
-      key: of u, one an axis for all examples and channels; for one per example `jax.vmap`.
-      train: random u.
-      overlapping: neighbours share a row, the better form in the paper.
+      sizes: output elements per axis.
+      key: random key for one u per axis, shared by all examples and channels; to sample per
+        example, map over keys with `jax.vmap`.
+      train: whether u is random.
+      overlapping: whether neighbouring regions share an element, which the paper finds better.
 
     Raises:
-      UserError: an output that is too large for regions of one step at least.
+      UserError: the output is too large for regions to advance by at least one element.
     """
     spatial = x.shape[1:-1]
     outputs = per_axis(sizes, len(spatial), "sizes")
@@ -176,7 +177,7 @@ def fractional_max_pool(
             f"{'with' if overlapping else 'without'} overlap; use at most {tuple(spans)}"
         )
     u = jax.random.uniform(key, (len(spatial),)) if train else jnp.full(len(spatial), 0.5)
-    # The last axis first: then the first maximum of the first row that has it wins.
+    # With the last axis first, ties go to the first maximum in row-major order.
     for axis in reversed(range(1, x.ndim - 1)):
         n, m, span = spatial[axis - 1], outputs[axis - 1], spans[axis - 1]
         phase = jnp.minimum((u[axis - 1] * span).astype(int), span - 1)
@@ -194,5 +195,5 @@ def _max_between(x: Array, axis: int, bounds: Array, longest: int, excluded: int
     return y
 
 
-# Unique indices: the gradient needs no atomic additions, so it is deterministic.
+# With unique indices the gradient needs no atomic additions, so it is deterministic.
 _take = partial(jnp.take, unique_indices=True, indices_are_sorted=True, mode="clip")

@@ -13,7 +13,7 @@ from cnn.ops.precision import widened
 
 T = TypeVar("T")
 
-# Low-pass filters (Daubechies 1988) in the order in which they meet the signal.
+# Low-pass filters (Daubechies 1988), as cross-correlation kernels.
 _LOW_PASS = {
     "haar": (1 / sqrt(2), 1 / sqrt(2)),
     "db2": tuple(c / (4 * sqrt(2)) for c in (1 + sqrt(3), 3 + sqrt(3), 3 - sqrt(3), 1 - sqrt(3))),
@@ -24,31 +24,32 @@ WAVELETS = tuple(_LOW_PASS)
 def wavelet_pool(x: Array, strides: Size, *, wavelet: str = "haar") -> Array:
     """Keeps the approximation band of an orthonormal wavelet transform of `[B, *spatial, C]`.
 
-    Per axis and level y[i] = sum_t h[t] x[2i + t - (k / 2 - 1)], a level for each factor 2 of the
-    stride: Williams & Li, ICLR 2018, who drop the finest details and invert the rest, which is the
-    same; Li et al. (WaveCNet), CVPR 2020. It has no window of its own and no padding argument: the
-    signal is periodic, after an odd axis repeated its last element. So an axis of n elements
-    becomes ceil(n / stride), to the values of `pywt.dwt(x, wavelet, "periodization")[0]`.
+    Per axis and level, y[i] = sum_t h[t] x[2i + t - (k / 2 - 1)] for a filter h of k taps, with one
+    level per factor of 2 in the stride (Williams & Li, ICLR 2018, who equivalently discard the
+    finest details and invert the rest; WaveCNet, Li et al., CVPR 2020). There is no window and no
+    padding argument: the signal is periodic, and an odd axis first repeats its last element. An
+    axis of n elements becomes ceil(n / stride); values equal
+    `pywt.dwt(x, wavelet, "periodization")[0]`.
 
-    Pitfalls: the scale. An orthonormal low pass multiplies constants by sqrt(2) an axis and level,
-    and so does this: Haar at stride 2 is twice the 2 x 2 average in 2-D. Beside average pooling in
-    a network without normalisation that is another initial scale. WaveCNet pads with zeros; and
-    "Haar" with [1, 1] / 2 is average pooling. Parameters: none.
+    Pitfalls: an orthonormal low-pass filter scales constants by sqrt(2) per axis and level, so Haar
+    at stride 2 is twice the 2x2 average in 2-D. In a network without normalisation, this changes
+    the initial scale relative to average pooling. WaveCNet pads with zeros. A "Haar" filter of
+    [1, 1] / 2 is average pooling.
 
     Args:
-      x: the input; sums are float32.
-      strides: powers of 2, also 1.
+      x: the input; sums are at least float32.
+      strides: powers of 2, including 1.
       wavelet: haar (2 taps) or db2 (4 taps).
 
     Raises:
-      UserError: another wavelet or stride.
+      UserError: the wavelet is unknown, or a stride is not a power of 2.
     """
     if wavelet not in WAVELETS:
         raise UserError(f"wavelet: unknown '{wavelet}': {did_you_mean(wavelet, WAVELETS)}")
     y = widened(x)
     for axis, stride in enumerate(per_axis(strides, x.ndim - 2, "strides"), start=1):
         if stride & (stride - 1):
-            raise UserError(f"strides: {strides} do not suit wavelet pooling; use powers of 2")
+            raise UserError(f"strides: {strides} do not fit wavelet pooling; use powers of 2")
         for _ in range(stride.bit_length() - 1):
             y = _halve(y, axis, _LOW_PASS[wavelet])
     return y.astype(x.dtype)

@@ -1,7 +1,7 @@
-"""Weighted and power means of windows: between the average and the maximum.
+"""Weighted and power means over windows, between the average and the maximum.
 
-All compute in float32 (or wider) and return the input's dtype. The largest term of a window is
-factored out first, so nothing overflows. Padding with constants has no weight.
+All functions compute in float32 (or wider) and return the input's dtype. The largest term of a
+window is factored out first, so nothing overflows. Constant padding is excluded.
 """
 
 import math
@@ -18,25 +18,26 @@ from cnn.ops.windows import elements, inside
 
 
 def lip(x: Array, logits: Array, window: Size, strides: Size, padding: Padding) -> Array:
-    """Local importance pooling: the mean weighted by what a network calls important.
+    """Local importance pooling: a mean with learned weights (Gao, Wang & Wu, ICCV 2019).
 
-    y = sum x_i exp(l_i) / sum exp(l_i) over the window (Gao, Wang & Wu, ICCV 2019), `[B, *spatial,
-    C]`. Logits 0 make it the average, logits x `soft_pool`, logits 20 x nearly the maximum.
+    y = sum x_i exp(l_i) / sum exp(l_i) over each window of x `[B, *spatial, C]`. Zero logits give
+    average pooling, l = x gives `soft_pool`, and l = 20 x is close to max pooling.
 
-    Theirs: window 3, strides 2, padding 1; l = 12 sigmoid(InstanceNorm(G(x))), the last layer
-    initialised to zero; G costs 29 % more operations in a ResNet-50, so compare at equal cost.
-    Their exp is bounded by the sigmoid alone; here it is safe for any logits.
+    The paper uses windows of 3, stride 2, padding 1 and l = 12 sigmoid(InstanceNorm(G(x))), with
+    the last layer of the network G initialised to zero. In a ResNet-50, G adds 29 % to the
+    operations, so compare arms at equal compute. The authors' exp relies on the bounded sigmoid;
+    here any logits are safe.
 
     Args:
       x: the input.
-      logits: `[B, *spatial, C]`, or with 1 channel for all.
-      window: elements an axis.
+      logits: l, `[B, *spatial, C]`, or `[B, *spatial, 1]` shared by all channels.
+      window: elements per axis.
       strides: between windows.
       padding: see `make_window`.
     """
     w = make_pool(x, window, strides, padding)
     scores = elements(widened(logits), w, -jnp.inf)
-    # Adding the same to all logits changes nothing, so neither does its gradient.
+    # A constant added to all logits of a window changes neither the value nor the gradient.
     largest = jax.lax.stop_gradient(reduce(jnp.maximum, scores))
     weights = [jnp.exp(score - largest) for score in scores]
     values = elements(widened(x), w)
@@ -45,36 +46,37 @@ def lip(x: Array, logits: Array, window: Size, strides: Size, padding: Padding) 
 
 
 def soft_pool(x: Array, window: Size, strides: Size, padding: Padding) -> Array:
-    """Mean weighted by softmax of the window itself, each channel alone, `[B, *spatial, C]`.
+    """SoftPool: the mean weighted by the softmax of each window of `[B, *spatial, C]`, per channel.
 
     y = sum x_i exp(x_i) / sum exp(x_i) (Stergiou, Poppe & Kalliatakis, ICCV 2021).
 
-    The authors' path without CUDA, copied by others, sums exp over the channels and clamps the
-    result to 0 from below, which is another operator. Their CUDA path replaces NaN, which exp
-    without the window's maximum subtracted makes in half precision, by 0.
+    Pitfalls: the authors' non-CUDA path, copied by others, sums exp over the channels and clamps
+    the result at 0 from below, which is a different operator. Their CUDA path does not subtract the
+    window's maximum and replaces the NaN that result in half precision by 0.
     """
     return lip(x, x, window, strides, padding)
 
 
 def lp_pool(x: Array, window: Size, strides: Size, padding: Padding, *, p: float | Array) -> Array:
-    """p-norm of each window: y = (sum |x_i|^p)^(1/p), `[B, *spatial, C]`.
+    """p-norm of each window of `[B, *spatial, C]`: y = (sum |x_i|^p)^(1/p).
 
-    Sermanet, Chintala & LeCun, ICPR 2012, there with Gaussian weights. p = 1 sums, p = 2 is the
-    root of the energy, large p the largest |x|.
+    Sermanet, Chintala & LeCun (ICPR 2012), who use Gaussian weights. p = 1 is the sum of |x|, p = 2
+    the Euclidean norm, and large p approaches max |x|.
 
-    It sums as PyTorch's LPPool does, where `gem_pool` takes the mean: for a window of K they differ
-    by K^(1/p). PyTorch raises x itself to p, which is NaN for negative x and odd p; and its
-    gradient in a window of zeros, common after a ReLU, is NaN where it is 0 here.
+    Pitfalls: like PyTorch's LPPool this is a sum, whereas `gem_pool` is a mean: for a window of K
+    elements they differ by K^(1/p). PyTorch raises x rather than |x| to p, which is NaN for
+    negative x and odd p, and its gradient in an all-zero window, common after a ReLU, is NaN; here
+    it is 0.
 
     Args:
       x: the input.
-      window: elements an axis.
+      window: elements per axis.
       strides: between windows.
       padding: see `make_window`.
-      p: above 0, a number or an array of one number or of one a channel.
+      p: positive; a number, or a scalar array or one value per channel `[C]`.
 
     Raises:
-      UserError: p of 0 or below.
+      UserError: p is not positive.
     """
     check_power(p, "lp")
     w = make_pool(x, window, strides, padding)
@@ -93,25 +95,25 @@ def gem_pool(
     p: float | Array,
     eps: float = 1e-6,
 ) -> Array:
-    """Generalised mean of each window: y = (mean max(x_i, eps)^p)^(1/p), `[B, *spatial, C]`.
+    """Generalised mean of each window of `[B, *spatial, C]`: y = (mean max(x_i, eps)^p)^(1/p).
 
-    Radenović, Tolias & Chum, TPAMI 2018, there over all positions (`global_gem`), p learned from 3.
-    p = 1 is the average of max(x, eps), large p the maximum.
+    Radenović, Tolias & Chum (TPAMI 2018), who pool over all positions (`global_gem`) and learn p,
+    initialised to 3. p = 1 is the average of max(x, eps); large p approaches the maximum.
 
-    It clamps: below eps there is neither value nor gradient, so use it after a ReLU. x^p, as
-    others compute it, overflows in half precision: 41^3 is no float16. A learned p wants no weight
-    decay, which pulls it to 0, where the formula ends.
+    Pitfalls: elements below eps contribute neither value nor gradient, so use it after a ReLU.
+    Computing x^p directly, as other implementations do, overflows in half precision (41^3 exceeds
+    float16). Exclude a learned p from weight decay, which pulls it towards 0, where y is undefined.
 
     Args:
       x: the input.
-      window: elements an axis.
+      window: elements per axis.
       strides: between windows.
-      padding: see `make_window`; the mean is of the elements inside the input.
-      p: above 0, a number or an array of one number or of one a channel.
-      eps: see above.
+      padding: see `make_window`.
+      p: positive; a number, or a scalar array or one value per channel `[C]`.
+      eps: lower bound of the elements.
 
     Raises:
-      UserError: p of 0 or below.
+      UserError: p is not positive.
     """
     check_power(p, "gem")
     w = make_pool(x, window, strides, padding)
@@ -122,15 +124,15 @@ def gem_pool(
 
 
 def check_power(p: float | Array, name: str) -> None:
-    """Raises a `UserError` for a number p of 0 or below; a learned p cannot be looked at."""
+    """Raises a `UserError` if p is a number that is not positive; arrays are not checked."""
     if isinstance(p, float | int) and p <= 0:
         raise UserError(f"{name}: p={p} is not positive; use e.g. p=3.0")
 
 
 def _power_sum(x: Array, window: Window, p: float | Array) -> tuple[Array, Array]:
-    """Returns the largest m of each window of x >= 0, and the sum of (x / m)^p."""
+    """Returns the maximum m of each window of x >= 0, and the sum of (x / m)^p."""
     values = elements(x, window)
-    # The factor cancels in value and gradient. Where all is zero any will do.
+    # m cancels in value and gradient; in all-zero windows it is replaced by 1.
     largest = jax.lax.stop_gradient(reduce(jnp.maximum, values))
     largest = jnp.where(largest == 0, 1, largest)
     return largest, sum((value / largest) ** p for value in values)

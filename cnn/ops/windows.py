@@ -1,4 +1,4 @@
-"""The elements of all windows as one strided slice per offset: what pooling is computed from."""
+"""Sliding windows as one strided slice per offset within the window, the basis of all pooling."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from cnn.ops.padding import Window
 
 
 def elements(x: Array, window: Window, constant: float = 0.0) -> list[Array]:
-    """Returns the elements of all windows, row-major: one `[B, *out, C]` for each offset."""
+    """Returns the elements of all windows: one `[B, *out, C]` per offset, in row-major order."""
     return _take_all(window, window.padded(x, constant))
 
 
@@ -30,12 +30,12 @@ def _take_all_backward(window: Window, padded: Array, parts: list[Array]) -> tup
     return (put_back(dict(zip(offsets(window), parts, strict=True)), padded.shape, window),)
 
 
-# The transposes of the slices, which jax would add up, are several times slower on CPU.
+# jax would sum the transposes of the slices, which is several times slower on CPU.
 _take_all.defvjp(_take_all_forward, _take_all_backward)
 
 
 def inside(x: Array, window: Window) -> np.ndarray | None:
-    """Returns which elements are of the input, bool `[offset, 1, *out, 1]`; None where all are."""
+    """Returns which elements are not padding, bool `[offset, 1, *out, 1]`; None if all are."""
     if window.values != "constant" or not any(map(any, window.pads)):
         return None
     real = np.pad(np.ones(x.shape[1:-1], bool), window.pads)
@@ -60,12 +60,12 @@ def output_shape(padded: tuple[int, ...], window: Window) -> tuple[int, ...]:
 
 
 def offsets(window: Window) -> Iterator[tuple[int, ...]]:
-    """Yields the offsets inside a window in row-major order, which decides ties."""
+    """Yields the offsets within a window in row-major order, which decides ties."""
     return itertools.product(*map(range, window.size))
 
 
 def take_offset(padded: Array, window: Window, offset: tuple[int, ...]) -> Array:
-    """Returns the element at one offset of every window: `[B, *out, C]` of a padded input."""
+    """Returns the element at one offset of every window of a padded input, `[B, *out, C]`."""
     out = output_shape(padded.shape[1:-1], window)
     stops = [o + (n - 1) * s + 1 for o, n, s in zip(offset, out, window.strides, strict=True)]
     return jax.lax.slice(
@@ -77,10 +77,10 @@ def take_offset(padded: Array, window: Window, offset: tuple[int, ...]) -> Array
 
 
 def interleave(dense: Callable[[tuple[int, ...]], Array], strides: tuple[int, ...]) -> Array:
-    """Returns y with `dense(phase)` `[B, *cells, C]` at `y[:, phase::strides]`, for every phase.
+    """Returns y with `y[:, phase::strides] = dense(phase)`, `[B, *cells, C]`, for every phase.
 
-    What a strided window's elements add up to is summed densely by phase, the places that agree
-    modulo the strides: spread over the whole input first, it would be mostly sums of zeros.
+    A phase is the set of positions that are equal modulo the strides. Summing the elements of
+    strided windows per phase avoids spreading them over the whole input, which is mostly zeros.
     """
 
     n = len(strides)
@@ -94,12 +94,12 @@ def interleave(dense: Callable[[tuple[int, ...]], Array], strides: tuple[int, ..
 
 
 def stride_cells(padded_shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
-    """Returns how many strides an axis of a padded input is long, the last one perhaps cut."""
+    """Returns the length of each axis of a padded input in strides, rounded up."""
     return tuple(-(-n // s) for n, s in zip(padded_shape[1:-1], window.strides, strict=True))
 
 
 def by_phase(window: Window, phase: tuple[int, ...]) -> dict[tuple[int, ...], tuple[int, ...]]:
-    """Returns the offsets of a phase, and how many whole strides each of them is."""
+    """Returns the offsets that belong to a phase, each with its number of whole strides."""
     return {
         offset: tuple(o // s for o, s in zip(offset, window.strides, strict=True))
         for offset in offsets(window)
@@ -110,7 +110,7 @@ def by_phase(window: Window, phase: tuple[int, ...]) -> dict[tuple[int, ...], tu
 def put_back(
     parts: Mapping[tuple[int, ...], Array], padded_shape: tuple[int, ...], window: Window
 ) -> Array:
-    """Adds `[B, *out, C]` by offset up where `take_offset` took them: its transpose."""
+    """Transpose of `take_offset`: sums `[B, *out, C]` per offset into the padded input's shape."""
     shape = (padded_shape[0], *stride_cells(padded_shape, window), padded_shape[-1])
     dtype = next(iter(parts.values())).dtype
 
@@ -120,7 +120,7 @@ def put_back(
             room = zip(starts, shape[1:-1], parts[offset].shape[1:-1], strict=True)
             pads = [(start, cell - start - n) for start, cell, n in room]
             spread.append(jnp.pad(parts[offset], [(0, 0), *pads, (0, 0)]))
-        # Not from zeros on: XLA keeps `0 + x`, as it is not x where x is -0.
+        # Without a zero to start from: XLA keeps `0 + x`, which differs from x if x is -0.
         return sum(spread[1:], spread[0]) if spread else jnp.zeros(shape, dtype)
 
     y = interleave(dense, window.strides)
@@ -128,7 +128,7 @@ def put_back(
 
 
 def unpad(padded: Array, window: Window) -> Array:
-    """Adds the gradient of a padded input up into that of the input."""
+    """Transpose of `Window.padded`: turns the gradient of the padded input into that of x."""
     if window.values == "constant":
         spatial = padded.shape[1:-1]
         starts = [before for before, _ in window.pads]
