@@ -1,4 +1,4 @@
-"""`python -m cnn.evaluation`: the suites of eval.py and their options."""
+"""`python -m cnn.evaluation`: list the suites of eval.py and their options."""
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -13,7 +13,7 @@ from cnn.evaluation.suites import SUITES
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the list."""
+    """Prints the list, or docs/suites.md."""
     parser = Parser(
         prog="python -m cnn.evaluation",
         description=__doc__,

@@ -38,7 +38,7 @@ MEASURED_FIELDS = frozenset(
         "evaluation.cifar_c",
     }
 )
-# Given on the command line, they state that other data than in training is intended.
+# Given on the command line, these say that evaluation on other data is intended.
 DATA_FIELDS = frozenset(
     {
         "data.source",
@@ -50,7 +50,7 @@ DATA_FIELDS = frozenset(
         "data.broken_files",
     }
 )
-# Where and how things are computed does not affect the results.
+# Fields that can be changed for an evaluation: only MEASURED_FIELDS affect its results.
 EVALUATION_FIELDS = FREE_FIELDS | MEASURED_FIELDS | {"data.broken_files"}
 SPLITS = ("test", "validation", "train")
 
@@ -62,10 +62,10 @@ class CheckpointedRun:
     Attributes:
       folder: of the run.
       evaluator: the network and its jitted evaluation.
-      variables: {"params"} and the other collections, the averaged ones if the run kept them.
+      variables: "params" and the other collections; weight averages if the run kept them.
       step: of the checkpoint.
       changes: fields changed for the evaluation that affect what is measured.
-      remarks: sentences on data that differs from that of the training.
+      remarks: sentences on how the data differs from that of the run.
     """
 
     folder: RunFolder
@@ -83,7 +83,7 @@ class CheckpointedRun:
         """
         split = getattr(self.evaluator.dataset, name)
         if split is None:
-            raise UserError(f"--split: the run has no {name} part (data.validation is zero)")
+            raise UserError(f"--split: the run has no {name} split (data.validation is zero)")
         return split
 
     def outcomes(self, split: str) -> Outcomes:
@@ -96,18 +96,19 @@ class CheckpointedRun:
 def open_run(
     workdir: str, step: str = "last", split: str | None = "test", overrides: Sequence[str] = ()
 ) -> CheckpointedRun:
-    """Reads a checkpoint of a run folder as train.py wrote it.
+    """Opens a checkpoint of a run folder that train.py wrote.
 
     Args:
       workdir: the run folder.
       step: "last", "best" (on the validation split) or a number.
-      split: the one that will be evaluated; the others stay closed. None: none, so that the data
-        set need not be present (the test split is opened if it is asked for after all). Run folders
-        of versions that did not record the shape of the examples need it all the same.
-      overrides: "field=value", of `EVALUATION_FIELDS`, such as data.data_dir.
+      split: the split to open. With None the data set need not be present, unless the run folder
+        is of a version that did not record the shape of the examples; the test split is opened on
+        first use.
+      overrides: "field=value" for `EVALUATION_FIELDS`, such as data.data_dir.
 
     Raises:
-      UserError: no run, no such checkpoint, a damaged one, or a field that cannot be changed.
+      UserError: the run or checkpoint does not exist, the checkpoint is damaged, or a field cannot
+        be changed.
     """
     if split not in (*SPLITS, None):
         raise UserError(f"--split: unknown '{split}'; allowed: {', '.join(SPLITS)}")
@@ -116,7 +117,7 @@ def open_run(
     check_plugins(config, str(folder.path))
     changes = _override(config, overrides)
     checkpoints = _open_checkpoints(folder)
-    # Resolved before the data are opened, so that a wrong number is refused at once.
+    # Before the data is opened, so that a wrong step is refused at once.
     _choose(checkpoints, step)
     intended = any(text.partition("=")[0] in DATA_FIELDS for text in overrides)
     opened = partial(_open_checked, config, record["resolved"], changes, intended)
@@ -141,7 +142,7 @@ def _open_checkpoints(folder: RunFolder) -> Checkpoints:
 
 
 def _restore(checkpoints: Checkpoints, step: str, evaluator: Evaluator) -> tuple[int, TrainState]:
-    """Reads the checkpoint that `step` names; a concurrent training may replace it meanwhile."""
+    """Reads the checkpoint that `step` names; concurrent training may replace it meanwhile."""
     while True:
         number = _choose(checkpoints, step)
         try:
@@ -173,7 +174,7 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
         if best is None:
             raise UserError(
                 "--step: there is no best checkpoint, because the run had no validation "
-                "part; use last, or train with data.validation"
+                "split; use last, or train with data.validation"
             )
         return best[0]
     if not step.isdecimal() or int(step) not in steps:
@@ -182,7 +183,7 @@ def _choose(checkpoints: Checkpoints, step: str) -> int:
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:
-    """Overrides fields; returns those that affect what is measured, with their new values."""
+    """Overrides fields; returns the new values of those that affect what is measured."""
     for text in overrides:
         name = text.partition("=")[0]
         if name not in EVALUATION_FIELDS:
@@ -207,7 +208,7 @@ def _recorded_data(
     changes: Mapping[str, Any],
     opened: Callable[[str], tuple[Dataset, tuple[str, ...]]],
 ) -> Dataset:
-    """Returns the data set as the run recorded it, its files unopened."""
+    """Returns the data set as recorded by the run, without opening its files."""
     section = _normalized_as_trained(config, resolved, changes)
     try:
         return recorded_dataset(section, resolved, lambda: opened("test")[0].test)
@@ -225,7 +226,7 @@ def _open_checked(
     intended: bool,
     split: str,
 ) -> tuple[Dataset, tuple[str, ...]]:
-    """Opens a split and compares it with the run's; returns remarks on the differences."""
+    """Opens a split and compares it with that of the run; returns remarks on the differences."""
     dataset = _open_data(_normalized_as_trained(config, resolved, changes), resolved, split)
     return dataset, _check_data(config.data, resolved, dataset, split, intended)
 
@@ -233,7 +234,7 @@ def _open_checked(
 def _normalized_as_trained(
     config: ConfigDict, resolved: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> ConfigDict:
-    """Returns the data section with the mean and std of the training, unless others are given."""
+    """Returns the data section with the mean and std of training, unless overridden."""
     section = config.data.copy_and_resolve_references()
     with section.unlocked():
         for name in ("mean", "std"):
@@ -243,10 +244,10 @@ def _normalized_as_trained(
 
 
 def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> Dataset:
-    """Opens the one split, with the class names of the training.
+    """Opens one split with the class names of training.
 
     Raises:
-      UserError: the split has other classes, or there is no such data.
+      UserError: the data does not exist, or has other classes.
     """
     stored = resolved.get("identity")
     names = stored and stored["class_names"]
@@ -257,7 +258,7 @@ def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> 
         if not section[field] or Path(section[field]).exists():
             raise
         raise UserError(
-            f"{error}; if the data has moved, pass its new place: --config.data.{field}=FOLDER"
+            f"{error}; if the data has moved, pass its new location: --config.data.{field}=FOLDER"
         ) from error
 
 
@@ -273,17 +274,17 @@ def _check_data(
     split: str,
     intended: bool,
 ) -> tuple[str, ...]:
-    """Compares the data with those of training; returns remarks on the differences.
+    """Compares the data with that of the run; returns remarks on the differences.
 
     Args:
       section: `data` of the config.
-      resolved: what the run stored.
+      resolved: the values that the run recorded.
       dataset: with the opened split.
-      split: its name.
+      split: name of the split.
       intended: whether other test examples were requested.
 
     Raises:
-      UserError: they differ, and no other data was requested.
+      UserError: the data differs and no other data was requested.
     """
     stored = resolved.get("identity")
     differing = identity_differences(stored, dataset.identity) if stored else []

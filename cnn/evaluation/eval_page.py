@@ -1,4 +1,4 @@
-"""eval.html: all results of some runs, side by side."""
+"""eval.html: all evaluation results of one or more runs, side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,20 +17,19 @@ from cnn.training.run_folder import write_atomically
 def write_page(
     path: Path, runs: Mapping[str, CheckpointedRun], split: str, asked: Sequence[Asked]
 ) -> list[str]:
-    """Writes the page of all suites that have results for these checkpoints and this split.
+    """Writes a page of all suites that have results for these checkpoints and this split.
 
     Args:
-      path: the page.
-      runs: by the name that the page calls them.
-      split: that was measured.
-      asked: suites whose results with exactly these options are shown; for the others the
-      latest.
+      path: of the page.
+      runs: by their names on the page.
+      split: name of the split.
+      asked: suites to show with exactly these options; for all others, the latest results.
 
     Returns:
-      Sentences on results that are left out because their files are damaged.
+      One sentence for each result that is left out because its file is damaged.
 
     Raises:
-      UserError: it cannot be written there.
+      UserError: the page cannot be written.
     """
     remarks: list[str] = []
     text = _render(runs, split, {suite.name: suite for suite in asked}, remarks)
@@ -85,7 +84,7 @@ def _results(
 
 
 def names_of(runs: Sequence[CheckpointedRun]) -> list[str]:
-    """Returns the folders' names, or as much of their paths as distinguishes them."""
+    """Returns the folder names, or as many trailing path components as distinguish them."""
     paths = [run.folder.path for run in runs]
     for depth in range(1, max(len(p.parts) for p in paths) + 1):
         names = ["/".join(p.parts[-depth:]) for p in paths]

@@ -1,4 +1,4 @@
-"""Feature maps of a network: the outputs of its blocks."""
+"""Feature maps: the outputs of a network's blocks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,23 +13,23 @@ Maps = dict[str, Array]
 
 
 def path_of_blocks(model: nn.Module) -> tuple[str, ...]:
-    """Returns the path of the module right below which the blocks are: those of frames, or ()."""
+    """Returns the path of the module whose children are the blocks: () unless frame-wise."""
     return ("network",) if isinstance(model, FrameWise) else ()
 
 
 def block_path(model: nn.Module, path: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the path of a module from the block on; () of what is outside of all blocks."""
+    """Returns the path of a module, starting with its block; () for modules outside all blocks."""
     start = path_of_blocks(model)
     return path[len(start) :] if path[: len(start)] == start else ()
 
 
 def beside(model: nn.Module, y: Any, batch: int) -> Any:
-    """Returns a block's output as that of `batch` examples: frames `[B * T, ...]` as `[B, T, ...]`.
+    """Reshapes the output `[B * T, ...]` of a frame-wise model's block to `[B, T, ...]`.
 
     Args:
-      model: the block's.
-      y: of any kind that can be reshaped.
-      batch: how many examples the model was given.
+      model: that the block is part of; outputs of other models are returned as they are.
+      y: an output, or another array of its shape.
+      batch: B, the number of examples that the model was given.
     """
     if not path_of_blocks(model):
         return y
@@ -37,12 +37,11 @@ def beside(model: nn.Module, y: Any, batch: int) -> Any:
 
 
 def feature_maps(model: nn.Module) -> Callable[[Any, Array], Maps]:
-    """Returns (variables, normalized images) -> outputs `[B, h, w, C]` of the model's submodules.
+    """Returns (variables, normalised images) -> outputs `[B, h, w, C]` of the model's blocks.
 
-    Those directly below the model, by name, in evaluation; of a frame-wise model those of the
-    network that sees the frames, `[B, T, h, w, C]`. Of a submodule that returns several arrays the
-    first one counts; one that is called several times is taken at its first call. Dropout is left
-    out: it does nothing here.
+    Blocks are the model's direct submodules, by name and in evaluation mode. For a frame-wise model
+    they are those of the network applied to the frames, with outputs `[B, T, h, w, C]`. Of several
+    returned arrays or calls, the first is used. Dropout is left out.
     """
 
     def maps(variables: Any, images: Array) -> Maps:

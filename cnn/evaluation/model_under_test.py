@@ -1,4 +1,4 @@
-"""Input of a measurement: a network with its variables, and the batches of a split."""
+"""The input of a measurement: a network with its variables, and the batches of a split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ class ModelUnderTest:
     """A network as a function, and the examples it is measured on.
 
     Attributes:
-      logits: (variables, normalized images `[B, H, W, C]`) -> logits `[B, K]`, to be traced.
-      normalize: stored examples, such as pixels 0 to 255 -> float32 inputs of the network.
+      logits: traceable (variables, normalised inputs `[B, *spatial, C]`) -> logits `[B, K]`.
+      normalize: stored examples, such as pixels from 0 to 255 -> float32 inputs of the network.
       variables: of the network.
-      feed: every example of the split once, in order.
+      feed: yields every example of the split once, in order.
     """
 
     logits: Callable[[Any, Array], Array]
@@ -32,18 +32,18 @@ class ModelUnderTest:
 
     @property
     def forward(self) -> Callable[[Any, Any, Any], tuple[Array, Array]]:
-        """Returns (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`, to be traced."""
+        """Traceable (variables, arrays, batch) -> logits `[B, K]` and labels `[B]`."""
         return make_forward(self.logits, load_batch, self.normalize)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """What the network sees of one example: height, width, channels."""
+        """Height, width and channels of the network's input."""
         split = self.feed.split
         batch = jax.ShapeDtypeStruct((1, *split.shape), split.dtype)
         return jax.eval_shape(self.normalize, batch).shape[1:]
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether the network accepts images of another size; nothing is computed."""
+        """Whether the network accepts images of this size, found by abstract evaluation."""
         shape = (1, height, width, self.image_shape[2])
         try:
             jax.eval_shape(self.logits, self.variables, jax.ShapeDtypeStruct(shape, np.float32))
@@ -53,7 +53,7 @@ class ModelUnderTest:
 
 
 def model_under_test(run: CheckpointedRun, split: Split, views: int = 1) -> ModelUnderTest:
-    """Returns a checkpoint and the batches of a split, as measurements take them."""
+    """Returns the network of a checkpoint and the batches of a split."""
     evaluator = run.evaluator
     return ModelUnderTest(
         logits=partial(infer, evaluator.model),
@@ -64,15 +64,15 @@ def model_under_test(run: CheckpointedRun, split: Split, views: int = 1) -> Mode
 
 
 def sample(split: Split, images: int) -> Split:
-    """Returns so many evenly spaced examples of a split; all of it for 0.
+    """Returns `images` evenly spaced examples of a split; all of them for 0.
 
-    The first ones would not do: class folders are read class by class.
+    They are evenly spaced because class folders are read class by class.
     """
     return split if _whole(split, images) else Subset(split, places(split, images), split.name)
 
 
 def places(split: Split, images: int) -> np.ndarray:
-    """Returns the indices that `sample` takes, in order."""
+    """Returns the sorted indices of the examples in `sample`."""
     count = len(split) if _whole(split, images) else images
     return np.arange(count) * len(split) // count
 

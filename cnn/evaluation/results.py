@@ -1,4 +1,4 @@
-"""Results of suites: one file per checkpoint, split, suite, options and data."""
+"""Result files of suites, one per checkpoint, split, suite, options and data."""
 
 import hashlib
 import json
@@ -27,18 +27,18 @@ KINDS = {
 
 @dataclass(frozen=True)
 class ResultFile:
-    """`evaluation/<suite>/<split>-<step>.json` of a run folder; pictures in a folder beside it.
+    """`evaluation/<suite>/<split>-<step>.json` of a run folder; pictures are in a folder beside it.
 
-    Options other than the defaults, and fields that were changed for the evaluation, add a hash to
-    the name, so that no result replaces another.
+    Non-default options, and config fields that were changed for the evaluation, add a hash to the
+    name, so that no result overwrites another.
 
     Attributes:
       run: the run folder.
-      suite: its name.
-      step: of the checkpoint.
-      split: that was measured.
-      options: all of them, as JSON holds them.
-      changes: fields of the config that were changed and affect what is measured, likewise.
+      suite: name of the suite.
+      step: step of the checkpoint.
+      split: name of the split.
+      options: all options, as JSON values.
+      changes: changed config fields that affect what is measured, as JSON values.
     """
 
     run: RunFolder
@@ -57,7 +57,7 @@ class ResultFile:
         split: str,
         changes: Mapping[str, Any] | None = None,
     ) -> "ResultFile":
-        """Returns where the results of a suite with some options lie; the rest are defaults."""
+        """Returns the result file of a suite; options that are not given have their defaults."""
         options = SUITES[asked.name].defaults() | dict(asked.options)
         return cls(run, asked.name, step, split, _plain(options), _plain(changes or {}))
 
@@ -98,7 +98,7 @@ class ResultFile:
         except ValueError as error:
             raise UserError(
                 f"--suite: {self.suite} of {self.run.path} gives values that are not finite, so "
-                "the network has diverged; choose an earlier --step"
+                "the network has diverged; use an earlier --step"
             ) from error
         try:
             write_atomically(self.path, text + "\n")
@@ -129,10 +129,10 @@ class ResultFile:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Reads a result file: `KINDS` by name.
+    """Reads a result file, whose entries are those of `KINDS`.
 
     Raises:
-      UserError: it is damaged.
+      UserError: the file is damaged.
     """
     try:
         return read_json(path, KINDS)
@@ -141,7 +141,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def result_files(run: RunFolder, step: int, split: str) -> list[Path]:
-    """Returns the result files of a checkpoint and split, of every suite, the last written last."""
+    """Returns the result files of all suites on a checkpoint and split, oldest first."""
     found = [
         path
         for path in _folder(run).glob("*/*.json")

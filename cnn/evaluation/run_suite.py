@@ -1,4 +1,4 @@
-"""Runs one suite on one run: progress bar, and partial and final results on disk."""
+"""Runs one suite on one run, with a progress bar and partial and final results on disk."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ def run_suite(
     quiet: bool = False,
     alive: Callable[[], None] = lambda: None,
 ) -> Results:
-    """Measures, writes the `ResultFile` of the suite and returns the results.
+    """Runs a suite, writes its `ResultFile` and returns the results.
 
-    After an interruption, partial results that the suite keeps are marked as incomplete, unless
-    complete ones exist; `alive` is called after each part of the work.
+    Partial results are written as incomplete, unless complete ones exist. `alive` is called
+    whenever the suite reports progress.
 
     Raises:
-      UserError: the suite does not measure such signals, or what it raises.
+      UserError: the suite does not support the run's signal, or raised by the suite.
     """
     entry = SUITES[suite.name]
     signal = run.evaluator.config.data.signal
@@ -58,7 +58,7 @@ def run_suite(
 
 @contextmanager
 def _bar(suite: str, quiet: bool) -> Iterator:
-    """Shows a progress bar, on terminals only and unless quiet."""
+    """Shows a progress bar on terminals, unless quiet."""
     console = Console()
     columns = (
         TextColumn(suite),

@@ -23,7 +23,7 @@ from cnn.training.start import use_compilation_cache
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """The arguments of the command line.
+    """The command-line arguments of eval.py.
 
     Attributes:
       workdirs: run folders.
@@ -31,10 +31,10 @@ class EvaluationRequest:
       step: last, best or a number.
       split: test, validation or train.
       suite: "a,b(option=value)" or all, see `suites.chosen`.
-      out: file for the last line, as well.
-      page: file for the page; None: in the first run's folder.
-      names: of the runs on the page, as many as there are runs; (): those of their folders.
-      overrides: "field=value", for all runs.
+      out: file to which the last line is also written.
+      page: file of the page; None: in the first run's folder.
+      names: names of the runs on the page, one per run; (): the folder names.
+      overrides: "field=value", applied to all runs.
     """
 
     workdirs: tuple[str, ...]
@@ -54,7 +54,7 @@ def locate(
     """Returns the run folders and the step, from --workdir or from --checkpoint=DIR/checkpoints/N.
 
     Raises:
-      UserError: neither says where the run is, both are given, or a folder is given twice.
+      UserError: neither or both are given, or a folder is given twice.
     """
     if checkpoint is None:
         if not workdirs:
@@ -65,7 +65,9 @@ def locate(
     path = Path(checkpoint).absolute()
     run = path.parent.parent
     if workdirs or step:
-        raise UserError("--checkpoint: already gives folder and step; drop --workdir and --step")
+        raise UserError(
+            "--checkpoint: already specifies folder and step; drop --workdir and --step"
+        )
     if not (run / "config.json").is_file():
         raise UserError(
             f"--checkpoint: {checkpoint} is not in a run folder, and a checkpoint needs its "
@@ -75,7 +77,7 @@ def locate(
 
 
 def start(request: EvaluationRequest) -> None:
-    """Measures every run by every suite, writes the page, and prints one JSON line last."""
+    """Runs every suite on every run, writes the page, and prints one JSON line last."""
     suites = chosen(request.suite)
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
     _check_names(request.names, len(workdirs))
@@ -85,14 +87,14 @@ def start(request: EvaluationRequest) -> None:
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
     named = dict(zip(request.names or names_of(runs), runs, strict=True))
     for run in runs:
-        # Opened now, so that what is left out of it is said first.
+        # Opened now, so that remarks about the data come first.
         run.split(request.split)
         for remark in (*run.remarks, *run.evaluator.dataset.remarks):
             Console(soft_wrap=True).print(remark, markup=False, highlight=False)
     for suite in suites:
         for run in runs:
             _measure(run, request, suite, len(suites) + len(runs) > 2)
-            # After each, so that the page holds what was done when somebody interrupts.
+            # After each suite, so that an interrupted evaluation leaves a page of what is done.
             for remark in write_page(page, named, request.split, suites):
                 Console(stderr=True, soft_wrap=True).print(remark, markup=False, highlight=False)
     line = json.dumps(_last_line(runs, request.split, suites, page))
@@ -118,7 +120,7 @@ def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, sev
     except UserError as error:
         if "all" not in split_calls(request.suite):
             raise
-        # What does not fit this run or data set; the other suites may.
+        # This suite does not fit the run or the data set, but others may.
         console.print(f"{suite.name} is skipped: {error}", markup=False)
         return
     if suite.name == "accuracy":
@@ -128,7 +130,7 @@ def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, sev
 def _last_line(
     runs: Sequence[CheckpointedRun], split: str, suites: Sequence[Asked], page: Path
 ) -> dict[str, object]:
-    """Returns the accuracy results of a single run, otherwise the paths of the results."""
+    """Returns the results of `accuracy` alone on a single run, otherwise the result paths."""
     files = {
         run.folder.path: [
             ResultFile.of(run.folder, suite, run.step, split, run.changes) for suite in suites

@@ -13,7 +13,7 @@ from cnn.config.metric import Metric
 from cnn.data import SIGNALS
 
 Results = dict[str, Any]
-# A number of examples; 0: all, or none.
+# A number of examples; what 0 means (all or none) is said where it is used.
 ExampleCount = Annotated[int, Interval("[0, 2147483647]")]
 
 
@@ -22,10 +22,10 @@ class MeasuredRun:
     """Results of a suite on one run, as passed to its page section.
 
     Attributes:
-      name: of the run, short and unlike those of the others.
-      results: what `measure` returned, read back from JSON.
-      folder: that holds the pictures.
-      signal: what it was trained on, an entry of `SIGNALS`.
+      name: short, unique name of the run.
+      results: the return value of `measure`, read back from JSON.
+      folder: contains the pictures.
+      signal: what the run was trained on, an entry of `SIGNALS`.
     """
 
     name: str
@@ -35,7 +35,7 @@ class MeasuredRun:
 
 
 def called(runs: Sequence[MeasuredRun], plural: bool = True) -> str:
-    """Returns what the examples of runs are: "images", "clip" or "images or sounds"."""
+    """Returns what to call the examples of runs: "images", "clip" or "images or sounds"."""
     names = dict.fromkeys(SIGNALS[run.signal].stored.name for run in runs)
     return " or ".join(f"{name}s" if plural else name for name in names)
 
@@ -45,9 +45,9 @@ class Progress:
     """Progress of a measurement.
 
     Attributes:
-      folder: for its pictures.
-      show: (done, total), of whatever is counted.
-      keep: takes the results so far, so that an interruption loses little.
+      folder: for pictures.
+      show: called with (done, total), in any unit.
+      keep: called with the results so far, so that an interruption loses little.
     """
 
     folder: Path
@@ -55,24 +55,23 @@ class Progress:
     keep: Callable[[Results], None] = lambda results: None
 
     def picture(self, name: str) -> Path:
-        """Returns where to save a picture; the folder exists then."""
+        """Returns the path of a picture, after creating its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / name
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A group of measurements, and its section of the page.
+    """A group of measurements and its section of the page.
 
     Attributes:
-      about: one line.
-      measure: (run, split, progress, *, option=default, ...) -> results, plain JSON values. Its
-        keyword-only arguments are what `--suite=name(option=value)` can set.
-      section: the results of one or more runs -> a `page.section`, the runs side by side.
-      signals: what it can measure, of `data.signal`.
-      metrics: the numbers of `measure` that say one thing of a network, so that runs, and the arms
-        of a study, can be compared by them.
-      needs: an option without which nothing can be measured, so that "all" leaves the suite out.
+      about: a one-line description.
+      measure: (run, split, progress, *, option=default, ...) -> results, as plain JSON values. Its
+        keyword-only arguments are the options of `--suite=name(option=value)`.
+      section: results of one or more runs -> a `page.section` with the runs side by side.
+      signals: values of `data.signal` that it supports.
+      metrics: scalar results by which runs, and the arms of a study, can be compared.
+      needs: a required option; "all" leaves out suites that have one.
     """
 
     about: str

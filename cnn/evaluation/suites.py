@@ -1,4 +1,4 @@
-"""The registry of suites; a new one takes a file with `measure`, `section`, metrics, and a line."""
+"""The registry of suites. A new suite is one file (`measure`, `section`, metrics) and one line."""
 
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError
@@ -23,7 +23,7 @@ SUITES: Registry[Suite] = Registry("suite")
 
 
 def add_suite(name: str, suite: Suite) -> None:
-    """Adds a suite, and the metrics that it measures, to the registries."""
+    """Adds a suite and its metrics to the registries."""
     declare(*suite.metrics)
     SUITES.add(name, suite)
 
@@ -47,18 +47,17 @@ add_suite("linear_probe", linear.SUITE)
 
 
 def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
-    """Reads "a,b(option=value)"; "all" stands for every suite, and what comes later wins.
+    """Parses "a,b(option=value)"; "all" stands for every suite without a required option.
 
-    So "all,shift(images=500)" is every suite, one of them on fewer images. Suites that need an
-    option are not part of "all".
+    Later entries override earlier ones: "all,shift(images=500)" is every suite, with `shift` on
+    fewer images.
 
     Args:
-      text: what to measure.
-      field: that messages name.
+      text: the suites to run.
+      field: the field that error messages name.
 
     Raises:
-      UserError: there is no such suite or option, one that is needed is missing, or no suite was
-        named.
+      UserError: a suite or option is unknown, a required option is missing, or no suite is named.
     """
     found: dict[str, Asked] = {}
     for part in split_calls(text):

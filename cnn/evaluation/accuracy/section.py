@@ -1,4 +1,4 @@
-"""Page section on accuracy: a table of the runs, and one of the classes."""
+"""Page section on accuracy."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from cnn.pages.page import Cell, Column, details, sortable_table
 
 
 def accuracy_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the runs, and one of the classes."""
+    """Returns a table of the runs and a table of per-class accuracy."""
     columns = [
         Column("run"),
         Column("examples", numeric=True),
@@ -35,7 +35,7 @@ def accuracy_section(runs: Sequence[MeasuredRun]) -> Markup:
         ],
     )
     return page.section(
-        "Accuracy", sortable_table(columns, rows), details("Accuracy of each class", classes)
+        "Accuracy", sortable_table(columns, rows), details("Accuracy per class", classes)
     )
 
 

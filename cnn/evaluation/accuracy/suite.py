@@ -1,4 +1,4 @@
-"""The suite `accuracy`: training's own metrics, on any split."""
+"""The suite `accuracy`: the metrics of training, on any split."""
 
 from typing import Any
 
@@ -16,7 +16,8 @@ from cnn.training.metrics import summarize
 def measure_accuracy(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Evaluates a checkpoint on every example of a split exactly once; see `metrics.summarize`.
 
-    On the machine of the run these are training's final metrics (docs/reliability.md, Determinism).
+    On the machine of the run, the last checkpoint reproduces the final metrics of training exactly
+    (docs/reliability.md, Determinism).
     """
     return summarize(run.outcomes(split), run.evaluator.dataset.class_names)
 
@@ -38,7 +39,7 @@ def print_accuracy(results: dict[str, Any]) -> None:
 
 
 SUITE = Suite(
-    about="loss, accuracy, per class, confusion",
+    about="loss, accuracy, per-class accuracy, confusion matrix",
     measure=measure_accuracy,
     section=accuracy_section,
     metrics=(ACCURACY, TOP5_ACCURACY, LOSS),

@@ -11,7 +11,7 @@ from cnn.config.errors import UserError
 
 BINS = 15
 ROWS = 4096  # logits read at a time
-LOG_TEMPERATURE = (-5.0, 5.0)  # natural; beyond 1/148 and 148 nothing changes any more
+LOG_TEMPERATURE = (-5.0, 5.0)  # natural logarithm; nothing changes beyond 1/148 and 148
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Bins:
     """A reliability diagram: examples grouped by confidence.
 
     Attributes:
-      counts: examples of each bin.
-      confidence: mean of each bin; NaN where it is empty.
-      accuracy: likewise.
+      counts: examples per bin.
+      confidence: mean confidence per bin; NaN for empty bins.
+      accuracy: accuracy per bin; NaN for empty bins.
     """
 
     counts: np.ndarray
@@ -36,12 +36,12 @@ class Bins:
 
 
 def equal_width_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Bins:
-    """Groups by ((b - 1) / bins, b / bins], as Guo et al. (ICML 2017).
+    """Groups by confidence in ((b - 1) / bins, b / bins], as Guo et al. (ICML 2017).
 
     Args:
-      confidence: largest probability of each example, `[N]`.
-      correct: whether its class is right, `[N]`.
-      bins: how many.
+      confidence: maximum softmax probability of each example, `[N]`.
+      correct: whether the prediction is correct, `[N]`.
+      bins: number of bins.
     """
     edges = np.linspace(0, 1, bins + 1)
     index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
@@ -49,10 +49,10 @@ def equal_width_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = BI
 
 
 def equal_mass_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> Bins:
-    """Groups the examples, sorted by confidence, into bins of equal size (or one less).
+    """Groups the examples, sorted by confidence, into bins whose sizes differ by at most one.
 
-    Adaptive calibration error of Nguyen & O'Connor (EMNLP 2015). Equal confidences keep the order
-    of the examples. Arguments as in `equal_width_bins`.
+    Used by the adaptive calibration error of Nguyen & O'Connor (EMNLP 2015). Ties keep the order of
+    the examples. Arguments as in `equal_width_bins`.
     """
     index = np.empty(len(confidence), int)
     order = np.argsort(confidence, kind="stable")
@@ -72,23 +72,19 @@ def _grouped(index: np.ndarray, confidence: np.ndarray, correct: np.ndarray, bin
 
 
 def check_finite(logits: np.ndarray) -> None:
-    """Refuses logits that are not finite.
-
-    Raises:
-      UserError: some are not.
-    """
+    """Raises a `UserError` if any logit is not finite."""
     if not np.isfinite(logits).all():
         raise UserError(
             "--suite: the network's outputs are not finite, so it has diverged and its "
-            "probabilities are meaningless; choose an earlier --step"
+            "probabilities are meaningless; use an earlier --step"
         )
 
 
 class CalibrationTally:
-    """Calibration of the examples so far, in 9 bytes per example plus sums.
+    """Accumulates calibration metrics in 9 bytes per example.
 
     Args:
-      temperature: that divides the logits.
+      temperature: divides the logits.
     """
 
     def __init__(self, temperature: float = 1.0):
@@ -98,7 +94,7 @@ class CalibrationTally:
         self._correct: list[np.ndarray] = []
 
     def add(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Takes finite logits `[B, K]` and labels `[B]` of a batch; computes in float64."""
+        """Adds finite logits `[B, K]` and labels `[B]` of a batch, in float64."""
         log_p = log_softmax(logits.astype(np.float64) / self._temperature, axis=1)
         p, rows = np.exp(log_p), np.arange(len(labels))
         self._nll -= float(log_p[rows, labels].sum())
@@ -110,10 +106,10 @@ class CalibrationTally:
     def summary(self) -> dict[str, Any]:
         """Returns the results over all examples.
 
-        accuracy; nll: mean of -log p(right class), nats; brier: mean of the sum over classes of
-        (p - one-hot)^2, from 0 to 2; ece and ece_equal_mass with 15 bins; confidence: its mean;
-        and `equal_width`, `equal_mass`: {"counts", "confidence", "accuracy"} by bin, None where
-        empty.
+        count; accuracy; confidence: mean maximum probability; nll: mean of -log p(label), in nats;
+        brier: mean of the sum over classes of (p - one-hot)^2, from 0 to 2; ece and ece_equal_mass
+        with 15 bins; equal_width and equal_mass: {"counts", "confidence", "accuracy"} per bin, None
+        for empty bins.
         """
         confidence, correct = np.concatenate(self._confidence), np.concatenate(self._correct)
         width, mass = equal_width_bins(confidence, correct), equal_mass_bins(confidence, correct)
@@ -132,7 +128,7 @@ class CalibrationTally:
 
 
 def calibration(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
-    """Returns `CalibrationTally.summary` of logits `[N, K]` and labels `[N]`, at a temperature."""
+    """Returns `CalibrationTally.summary` for logits `[N, K]` and labels `[N]` at a temperature."""
     tally = CalibrationTally(temperature)
     tally.add(logits, labels)
     return tally.summary()
@@ -149,15 +145,14 @@ def _plain(bins: Bins) -> dict[str, list]:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature that minimises the NLL (Guo et al., ICML 2017).
 
-    To be fitted on examples that are not measured on. Predictions stay what they are. Logits are
-    read in blocks of rows, so they may lie in a file.
+    Fit it on examples other than those that are evaluated. It does not change predictions.
 
     Args:
-      logits: `[N, K]` of the validation split.
+      logits: `[N, K]` of the validation split; read in blocks of rows, so it can be a memory map.
       labels: `[N]`.
 
     Raises:
-      UserError: there is no example.
+      UserError: there are no examples.
     """
     if not len(labels):
         raise UserError(
@@ -173,6 +168,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             total -= log_softmax(scaled, axis=1)[np.arange(len(own)), own].sum()
         return total / len(labels)
 
-    # The loss is convex in 1 / T, so it has one minimum in log T.
+    # The loss is convex in 1 / T, so it has a single minimum in log T.
     found = minimize_scalar(loss, bounds=LOG_TEMPERATURE, method="bounded")
     return float(np.exp(found.x))

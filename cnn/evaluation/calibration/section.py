@@ -1,4 +1,4 @@
-"""Page section on calibration: a table and reliability diagrams."""
+"""Page section on calibration."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,21 +11,21 @@ from cnn.pages.charts import Scale, line, mark, plot, rule
 from cnn.pages.page import Cell, Column, figure, sortable_table
 
 COLUMNS = {
-    "accuracy": ("accuracy", "share of right predictions"),
-    "confidence": ("confidence", "mean of the largest probability"),
+    "accuracy": ("accuracy", "share of correct predictions"),
+    "confidence": ("confidence", "mean maximum softmax probability"),
     "ece": ("ECE", "15 bins of equal width (Guo et al., 2017)"),
-    "ece_equal_mass": ("ECE, equal mass", "15 bins of equally many examples"),
+    "ece_equal_mass": ("ECE, equal mass", "15 bins of equal numbers of examples"),
     "nll": ("NLL", "mean, in nats"),
-    "brier": ("Brier", "mean of the squared distance to the right class, from 0 to 2"),
+    "brier": ("Brier", "mean squared distance to the one-hot label, from 0 to 2"),
 }
 NOTE = (
     "ECE is the mean gap between confidence and accuracy. The temperature is fitted on the "
-    "validation split alone, and changes no prediction."
+    "validation split alone, and does not change predictions."
 )
 
 
 def calibration_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of the runs, and a reliability diagram per run."""
     heads = [Column("run"), Column("temperature", numeric=True)]
     heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
     rows, rest, diagrams = [], [], []
@@ -48,8 +48,8 @@ def _cells(results: dict[str, Any]) -> list[Cell]:
 
 
 def reliability_diagram(bins: dict[str, list]) -> Markup:
-    """Accuracy against confidence per bin, with the gap to the diagonal as an error bar."""
-    # Room above 1, where the axis is named.
+    """Plots accuracy against confidence per bin, with the gap to the diagonal as an error bar."""
+    # Room for the axis label above 1.
     scale, up = Scale(0, 1), Scale(0, 1.06)
     marks = [line([(0, 100), (100, 100 - up(1))], "line reference tone3")]
     places = []

@@ -1,4 +1,4 @@
-"""The suite `calibration`: errors on a split, before and after temperature scaling."""
+"""The suite `calibration`: calibration before and after temperature scaling."""
 
 from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
@@ -21,9 +21,7 @@ def _metrics(where: str, said: str) -> tuple[Metric, ...]:
     return (
         share(f"{where}, ece", f"ECE{said}", "ECE", width, False),
         share(f"{where}, ece_equal_mass", f"ECE, equal mass{said}", "ECE", mass, False),
-        Metric(
-            f"{where}, nll", f"NLL{said}", "NLL", "nats", False, "negative log-likelihood, mean"
-        ),
+        Metric(f"{where}, nll", f"NLL{said}", "NLL", "nats", False, "mean negative log-likelihood"),
         Metric(f"{where}, brier", f"Brier score{said}", "Brier", "", False, distance),
     )
 
@@ -36,16 +34,17 @@ METRICS = (
 
 
 def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Measures calibration of a split; the temperature is fitted on the validation split only.
+    """Measures calibration before and after temperature scaling.
 
-    Memory is that of a batch and 18 bytes per example. The logits of the validation split lie in a
-    temporary file, 4 bytes per class and example, while the temperature is fitted.
+    The temperature is fitted on the validation split only. Memory use is one batch and 18 bytes per
+    example; while the temperature is fitted, the validation logits are in a temporary file of 4
+    bytes per class and example.
 
     Returns:
       {"as_trained": `CalibrationTally.summary`, "scaled": the same at "temperature", "fitted_on":
-      its number of examples}. Without a validation split, or when that is what is measured, the
-      last three are None and "why" says so in a sentence; so it does where imported weights may
-      have been trained on the part.
+      number of examples that the temperature is fitted on, "why"}. Without a validation split, or
+      on the validation split itself, the middle three are None and "why" is a sentence with the
+      reason; "why" also says if imported weights may have been trained on the validation examples.
     """
     results: Results = {"scaled": None, "temperature": None, "fitted_on": None, "why": None}
     part = run.split(split)
@@ -62,7 +61,7 @@ def measure_calibration(run: CheckpointedRun, split: str, progress: Progress) ->
         if run.folder.weights_file.is_file() and not run.evaluator.config.data.validation_split:
             results["why"] = (
                 "the validation split is carved out of train, on which imported weights may have "
-                "been trained: the temperature may be too low"
+                "been trained, so the temperature may be too low"
             )
         tallies["scaled"] = CalibrationTally(temperature)
     for seen, logits, labels in logits_of(_with_views(run, part)):
@@ -89,10 +88,10 @@ def _with_views(run: CheckpointedRun, part: Split) -> ModelUnderTest:
 
 
 def validation_part(run: CheckpointedRun, measured: str) -> Split:
-    """Returns the split to fit a temperature on.
+    """Returns the validation split, to fit a temperature on.
 
     Raises:
-      UserError: the run has none, or it is the split that is measured.
+      UserError: the run has none, or it is the split that is evaluated.
     """
     if measured == "validation":
         raise UserError(
@@ -115,10 +114,10 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
 
 
 def logits_of(model: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields, after each batch, the examples seen, float32 logits `[B, K]` and labels `[B]`.
+    """Yields the number of examples seen, float32 logits `[B, K]` and labels `[B]` per batch.
 
     Raises:
-      UserError: the logits are not finite.
+      UserError: a logit is not finite.
     """
     step = jax.jit(model.forward)
     seen = 0
@@ -131,7 +130,7 @@ def logits_of(model: ModelUnderTest) -> Iterator[tuple[int, np.ndarray, np.ndarr
 
 
 SUITE = Suite(
-    about="ECE, NLL, Brier, temperature",
+    about="ECE, NLL and Brier score, before and after temperature scaling",
     measure=measure_calibration,
     section=calibration_section,
     metrics=METRICS,

@@ -1,4 +1,4 @@
-"""Page section on cost: a table of the runs, and a table of layers per run."""
+"""Page section on cost."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, details, sortable_table
 
 NOTE = (
-    "MACs are multiply-accumulates of convolutions, linear maps and filters for one {one}, counted "
-    "from shapes; norms, activations and sums are left out. Other operations are comparisons, "
-    "means, exponentials and transforms of operators. Speed is of one device, data reading left "
-    "out: medians of calls timed one by one; compare only results of one device. Memory is what "
-    "XLA planned for one call."
+    "MACs are multiply-accumulates of convolutions, linear maps and filters per {one}, counted "
+    "from shapes, without norms, activations and sums. Other operations are comparisons, means, "
+    "exponentials and transforms of operators. Speed is the median of individually timed calls on "
+    "one device, without reading data; compare results of one device only. Memory is what XLA "
+    "planned for one call."
 )
 
 
 def cost_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the runs, and a table of layers per run."""
+    """Returns a table of the runs and a table of layers per run."""
     one, many = called(runs, plural=False), called(runs)
     columns = [
         Column("run"),
@@ -28,7 +28,7 @@ def cost_section(runs: Sequence[MeasuredRun]) -> Markup:
             for label, hint in (
                 ("MACs", f"of one {one}"),
                 ("parameters", None),
-                ("activations", "elements that convolutions and linear maps write"),
+                ("activations", "output elements of convolutions and linear maps"),
                 (f"{many}/s", "throughput at evaluation.batch_size"),
                 ("latency, ms", f"of one {one}, median"),
                 ("p99, ms", "of the latency"),

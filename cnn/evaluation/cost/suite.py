@@ -1,4 +1,4 @@
-"""The suite `cost`: counted from shapes, and measured on this machine."""
+"""The suite `cost`: MACs and parameters from shapes, speed and memory on this machine."""
 
 from dataclasses import asdict
 
@@ -12,14 +12,14 @@ from cnn.evaluation.suite import Progress, Results, Suite
 
 METRICS = (
     Metric("total, macs", "MACs per example", "MACs", "MACs", False, "multiply-accumulates"),
-    Metric("total, parameters", "Parameters", "parameters", "", False, "learned numbers"),
+    Metric("total, parameters", "Parameters", "parameters", "", False, "learned parameters"),
     Metric(
         "total, activations",
         "Activations per example",
         "activations",
         "",
         False,
-        "elements that convolutions and linear maps write",
+        "output elements of convolutions and linear maps",
     ),
     Metric(
         "measured, throughput, images_per_second",
@@ -53,9 +53,7 @@ METRICS = (
 def measure_cost(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Counts parameters and MACs, then measures speed and memory.
 
-    See `cnn.cost.count` and `cnn.cost.speed`.
-
-    The split is not read: costs do not depend on it.
+    See `cnn.cost.count` and `cnn.cost.speed`. The split is not read.
     """
     cost = count(run.evaluator.model, run.evaluator.dataset.input_shape)
     counted = {
