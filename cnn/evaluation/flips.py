@@ -15,34 +15,34 @@ from cnn.pages.page import Cell, Column, sortable_table
 from cnn.training.evaluate import Outcomes
 
 COLUMNS = {
-    "negative": ("negative flips", "right there, wrong here (Yan et al., CVPR 2021)"),
-    "positive": ("positive flips", "wrong there, right here"),
-    "disagreement": ("disagreement", "another class, right or wrong (churn)"),
-    "both_wrong": ("both wrong", "wrong there and here"),
+    "negative": ("negative flips", "other run correct, this run wrong (Yan et al., CVPR 2021)"),
+    "positive": ("positive flips", "other run wrong, this run correct"),
+    "disagreement": ("disagreement", "different predictions, correct or not (churn)"),
+    "both_wrong": ("both wrong", "both runs wrong"),
 }
 NOTE = (
-    "Shares of examples in percent, against the predictions of another run on the same examples. "
-    "The difference of the accuracies is positive minus negative flips: two networks of one "
-    "accuracy can be right on different examples."
+    "Shares of examples in percent, relative to the predictions of another run on the same "
+    "examples. The difference in accuracy is positive minus negative flips; networks of equal "
+    "accuracy can be correct on different examples."
 )
 
 
 def measure_flips(
     run: CheckpointedRun, split: str, progress: Progress, *, against: str = ""
 ) -> Results:
-    """Compares the predictions of every example of a split with those of another run's last step.
+    """Compares the predictions on a split with those of the last checkpoint of another run.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each run.
       against: the other run folder.
 
     Returns:
-      See `prediction_flips`, and "against" and its "against_step".
+      The results of `prediction_flips`, "against", and "against_step", the step of the other run.
 
     Raises:
-      UserError: there is no other run, or it is about other examples.
+      UserError: the other run does not exist, or has other examples.
     """
     own = run.outcomes(split)
     progress.show(1, 2)
@@ -57,11 +57,11 @@ def prediction_flips(before: Outcomes, after: Outcomes) -> dict[str, Any]:
     """Returns "count" and the shares of examples in `COLUMNS`.
 
     Args:
-      before: `prediction` and `label` of the other network, arrays [N].
-      after: of this one, in the same order.
+      before: `prediction` and `label` `[N]` of the other network.
+      after: likewise of this network, in the same order.
 
     Raises:
-      UserError: their labels differ.
+      UserError: the labels differ.
     """
     if not np.array_equal(before["label"], after["label"]):
         raise UserError(
@@ -79,7 +79,7 @@ def prediction_flips(before: Outcomes, after: Outcomes) -> dict[str, Any]:
 
 
 def flips_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the runs."""
+    """Returns a table of the runs."""
     columns = [Column("run"), Column("against"), Column("examples", numeric=True)]
     columns += [Column(label, numeric=True, hint=hint) for label, hint in COLUMNS.values()]
     rows = [
@@ -95,7 +95,7 @@ def flips_section(runs: Sequence[MeasuredRun]) -> Markup:
 
 
 SUITE = Suite(
-    about="predictions that differ from another run's",
+    about="prediction flips relative to another run",
     measure=measure_flips,
     section=flips_section,
     needs="against",

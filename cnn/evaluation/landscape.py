@@ -18,11 +18,11 @@ from cnn.training.evaluate import evaluate
 
 SEED = 0
 NOTE = (
-    "Mean loss in nats, of the weights plus a times one random direction (rows) plus b times "
-    "another (columns); each filter of a direction has the length of the network's own, and biases "
-    "and norms stay (Li et al., NeurIPS 2018). The trained network is in the middle. Two "
-    "directions show little of a landscape: compare networks of one architecture, drawn with the "
-    "same seed."
+    "Mean loss in nats at the weights plus a times one random direction (rows) plus b times "
+    "another (columns). Each filter of a direction has the norm of the network's filter; biases "
+    "and norm parameters are fixed (Li et al., NeurIPS 2018). The trained network is in the "
+    "middle. Two directions show little of a landscape: compare networks of the same architecture "
+    "and seed."
 )
 
 
@@ -35,20 +35,20 @@ def measure_landscape(
     points: Annotated[int, Interval("[1, 101]")] = 9,
     radius: Annotated[float, Interval("(0, 100]")] = 1.0,
 ) -> Results:
-    """Measures loss and accuracy on a grid around the weights, see `filter_normalized`.
+    """Measures loss and accuracy on a grid around the weights; see `filter_normalized`.
 
-    Batch statistics stay those of the checkpoint.
+    Batch statistics are those of the checkpoint.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each point.
-      images: examples, evenly spaced over the split; 0: all.
-      points: of the grid along each direction; an odd number has the network in the middle.
-      radius: from the middle to the edge of the grid.
+      images: number of examples, evenly spaced over the split; 0: all.
+      points: grid points per direction; with an odd number, the network itself is in the middle.
+      radius: largest coordinate of the grid.
 
     Returns:
-      {"count", "coordinates" of each direction, "loss" and "accuracy": rows of the grid}.
+      {"count", "coordinates": along each direction, "loss" and "accuracy": rows of the grid}.
     """
     evaluator, params = run.evaluator, run.variables["params"]
     feed = evaluator.feed(sample(run.split(split), images), evaluator.config.evaluation.views)
@@ -75,8 +75,8 @@ def measure_landscape(
 def filter_normalized(key: Array, params: Any) -> Any:
     """Returns a random direction with the filter norms of the network (Li et al., 2018).
 
-    Normal numbers, those of each filter (the last axis of a kernel counts filters) scaled to the
-    filter's Euclidean norm; zero for biases and what norms learn, as in the authors' code.
+    Gaussian, with each filter (along the last axis of a kernel) scaled to the Euclidean norm of the
+    network's filter; zero for biases and the parameters of norms, as in the authors' code.
     """
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(key, len(leaves))
@@ -93,7 +93,7 @@ def _direction(key: Array, weights: Array) -> Array:
 
 
 def landscape_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A heat map of the loss of each run."""
+    """Returns a heat map of the loss per run."""
     maps = []
     for run in runs:
         names = [f"{c:+.2f}" for c in run.results["coordinates"]]

@@ -1,4 +1,4 @@
-"""The suite `present_classes`: accuracy among the classes that a test set has."""
+"""The suite `present_classes`: accuracy restricted to the classes of a test set."""
 
 from collections.abc import Sequence
 
@@ -14,20 +14,21 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, sortable_table
 
 NOTE = (
-    "Accuracy in percent on test sets that hold some of the network's classes, such as ImageNet-A "
-    "and ImageNet-R with 200 of 1000: restricted, the most probable of the classes that are there "
-    "is the prediction, as in the code of their authors (Hendrycks et al., 2021); unrestricted, of "
-    "all."
+    "Accuracy in percent on test sets with some of the network's classes, such as ImageNet-A and "
+    "ImageNet-R with 200 of 1000. Restricted: the prediction is the most probable of the present "
+    "classes, as in the authors' code (Hendrycks et al., 2021). Unrestricted: the most probable of "
+    "all classes."
 )
 
 
 def measure_present_classes(run: CheckpointedRun, split: str, progress: Progress) -> Results:
-    """Measures accuracy where only classes of which the split has examples can be predicted.
+    """Measures accuracy with predictions restricted to the classes that occur in the split.
 
-    For other test sets of some of the network's classes, see `--config.data.path`.
+    Meant for other test sets with some of the network's classes, see `--config.data.path`.
 
     Returns:
-      {"count", "classes" of the network, "present" classes, "restricted_accuracy", "accuracy"}.
+      {"count", "classes": number of classes of the network, "present": of the split,
+      "restricted_accuracy", "accuracy"}.
     """
     part = run.split(split)
     model = model_under_test(run, part, run.evaluator.config.evaluation.views)
@@ -40,7 +41,7 @@ def measure_present_classes(run: CheckpointedRun, split: str, progress: Progress
 
 
 def restricted(logits: np.ndarray, labels: np.ndarray) -> Results:
-    """Returns the results of logits `[N, K]` and labels `[N]`."""
+    """Returns the results for logits `[N, K]` and labels `[N]`."""
     present = np.unique(labels)
     prediction = present[logits[:, present].argmax(1)]
     return {
@@ -53,7 +54,7 @@ def restricted(logits: np.ndarray, labels: np.ndarray) -> Results:
 
 
 def present_classes_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the runs."""
+    """Returns a table of the runs."""
     labels = ("examples", "classes", "present", "restricted", "unrestricted")
     columns = [Column("run"), *(Column(label, numeric=True) for label in labels)]
     rows = []
@@ -66,7 +67,7 @@ def present_classes_section(runs: Sequence[MeasuredRun]) -> Markup:
 
 
 SUITE = Suite(
-    about="accuracy among the classes that the test set has",
+    about="accuracy restricted to the classes of the test set",
     measure=measure_present_classes,
     section=present_classes_section,
     metrics=(
@@ -74,7 +75,7 @@ SUITE = Suite(
             "restricted_accuracy",
             "Accuracy among present classes",
             "restricted",
-            "only classes with examples in the split can be predicted",
+            "predictions are restricted to the classes that occur in the split",
         ),
     ),
 )

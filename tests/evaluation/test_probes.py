@@ -90,5 +90,5 @@ def test_both_are_suites(workdir):
     page = (workdir / "evaluation" / "eval.html").read_text()
     assert "k-nearest neighbours" in page
     assert "Linear probe" in page
-    with pytest.raises(UserError, match="k=500 of 'knn' exceeds the 62 examples"):
+    with pytest.raises(UserError, match="k=500 of 'knn' exceeds the 62 training examples"):
         start(EvaluationRequest((str(workdir),), None, None, "test", "knn(k=500)", None, None, ()))

@@ -1,4 +1,4 @@
-"""L-infinity attacks of a few grey levels per pixel."""
+"""White-box attacks within an L-infinity ball, in grey levels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,16 @@ from cnn.evaluation.model_under_test import ModelUnderTest
 
 SEED = 0
 LARGEST = 255.0  # pixels are stored as 0 to 255
-# (variables, images float32 `[B, H, W, C]` of 0 to 255, labels `[B]`, places int32 `[B]`) -> images
+# (variables, images float32 `[B, H, W, C]` in 0 to 255, labels `[B]`, indices in the split int32
+# `[B]`) -> images
 Attack = Callable[[Any, Array, Array, Array], Array]
 
 
 def fgsm(model: ModelUnderTest, epsilon: float) -> Attack:
     """Fast gradient sign method (Goodfellow, Shlens & Szegedy, ICLR 2015).
 
-    x + epsilon * sign(gradient of the loss by x), within 0 to 255; epsilon is in grey levels.
+    x + epsilon * sign(gradient of the loss with respect to x), clipped to 0 to 255; epsilon is in
+    grey levels.
     """
 
     def attack(variables: Any, images: Array, labels: Array, places: Array) -> Array:
@@ -32,9 +34,9 @@ def fgsm(model: ModelUnderTest, epsilon: float) -> Attack:
 def pgd(model: ModelUnderTest, epsilon: float, steps: int) -> Attack:
     """Projected gradient descent in the L-infinity norm (Madry et al., ICLR 2018).
 
-    From a uniformly random start in the box, `steps` steps of 2.5 epsilon / steps along the sign of
-    the gradient, each projected back into the box and into 0 to 255. The start of an example
-    depends on its place in the split and on nothing else.
+    Starts at a uniformly random point of the ball and takes `steps` steps of 2.5 epsilon / steps
+    along the sign of the gradient, each projected onto the ball and onto 0 to 255. The start of an
+    example depends only on its index in the split.
     """
     size = 2.5 * epsilon / steps
 

@@ -1,4 +1,4 @@
-"""Page section on adversarial examples: a table of the runs."""
+"""Page section on adversarial examples."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, sortable_table
 
 NOTE = (
-    "Accuracy in percent on images changed by at most epsilon grey levels per pixel, by attacks "
-    "that know the network: one step along the sign of the gradient (FGSM, Goodfellow et al., ICLR "
-    "2015), and projected steps from a random start (PGD, Madry et al., ICLR 2018). An upper bound "
-    "on the accuracy under the worst such change: stronger attacks may find more."
+    "Accuracy in percent on images perturbed by at most epsilon grey levels per pixel by white-box "
+    "attacks: one step along the sign of the gradient (FGSM, Goodfellow et al., ICLR 2015), and "
+    "projected gradient steps from a random start (PGD, Madry et al., ICLR 2018). These are upper "
+    "bounds on the accuracy under the worst perturbation, as stronger attacks may lower it."
 )
 
 
 def adversarial_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of the runs."""
     labels = ("examples", "epsilon", "PGD steps", "clean", "FGSM", "PGD")
     columns = [Column("run"), *(Column(label, numeric=True) for label in labels)]
     rows = []

@@ -29,19 +29,19 @@ def measure_adversarial(
 ) -> Results:
     """Measures accuracy under FGSM and PGD, two white-box attacks; see `attacks`.
 
-    Upper bounds on the accuracy under the worst change: gradients that vanish or are masked
-    flatter, so compare networks by these numbers, and do not call one robust for them.
+    These are upper bounds on the accuracy under the worst perturbation. Vanishing or masked
+    gradients raise them, so use them to compare networks, not to claim robustness.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: examples, evenly spaced over the split; 0: all.
+      images: number of examples, evenly spaced over the split; 0: all.
       epsilon: largest change of a pixel, in grey levels of 255.
       steps: of PGD.
 
     Returns:
-      {"count", "epsilon", "steps", and for "clean", "fgsm" and "pgd" {"accuracy"}}.
+      {"count", "epsilon", "steps", and {"accuracy"} for "clean", "fgsm" and "pgd"}.
     """
     model = model_under_test(run, sample(run.split(split), images))
     attacks = {"fgsm": fgsm(model, epsilon), "pgd": pgd(model, epsilon, steps)}
@@ -56,7 +56,7 @@ def measure_adversarial(
 def accuracy_under(
     model: ModelUnderTest, attacks: Mapping[str, Attack]
 ) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yields, after each batch, the examples seen and the accuracy, "clean" and by attack."""
+    """Yields the number of examples seen and the accuracy, "clean" and per attack, per batch."""
     outcome = jax.jit(_outcome(model, attacks))
     right: dict[str, int] = {}
     seen = 0

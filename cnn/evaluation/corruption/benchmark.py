@@ -1,4 +1,4 @@
-"""Mean corruption error, against a baseline, and CIFAR-10-C's own files."""
+"""Mean corruption error relative to a baseline, and the files of CIFAR-10-C."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from cnn.config.errors import UserError
 from cnn.evaluation.corruption.corruptions import CORRUPTIONS, SEVERITIES
 
-# Mean error of AlexNet over the five severities of ImageNet-C (Hendrycks & Dietterich, ICLR 2019,
+# Error of AlexNet on ImageNet-C, mean over the five severities (Hendrycks & Dietterich, ICLR 2019,
 # and their repository).
 ALEXNET = {
     "gaussian_noise": 0.886428,
@@ -32,27 +32,27 @@ BASELINES = {"AlexNet": ALEXNET}
 
 
 def mean_error(errors: Mapping[str, Sequence[float]]) -> float:
-    """Returns the plain mean over corruptions and severities, as usual for CIFAR-10-C.
+    """Returns the unweighted mean over corruptions and severities, as usual for CIFAR-10-C.
 
     Args:
-      errors: {corruption: error at each severity}.
+      errors: {corruption: error per severity}.
     """
     return float(np.mean([np.mean(values) for values in errors.values()]))
 
 
 def mean_corruption_error(errors: Mapping[str, Sequence[float]], baseline: str) -> float:
-    """Returns mCE (Hendrycks & Dietterich, ICLR 2019), 1 for the baseline itself.
+    """Returns the mCE (Hendrycks & Dietterich, ICLR 2019), which is 1 for the baseline itself.
 
-    The mean over the 15 corruptions of the errors' sum over severities, divided by that of the
-    baseline. AlexNet's table is of ImageNet's 1000 classes: it says something of such networks
-    alone.
+    The error summed over severities is divided by that of the baseline and averaged over the 15
+    corruptions. AlexNet's errors are on ImageNet's 1000 classes, so they only apply to such
+    networks.
 
     Args:
       errors: {corruption: error at each of the five severities}.
       baseline: a name in `BASELINES`.
 
     Raises:
-      UserError: no such baseline, or a corruption is missing.
+      UserError: the baseline is unknown, or a corruption is missing.
     """
     if baseline not in BASELINES:
         raise UserError(f"baseline: unknown '{baseline}'; allowed: {', '.join(BASELINES)}")
@@ -67,15 +67,15 @@ class CifarC:
     """CIFAR-10-C or CIFAR-100-C as published: one .npy file per corruption, and labels.npy.
 
     Attributes:
-      folder: that holds them.
-      labels: `[N]`, of each severity.
+      folder: contains the files.
+      labels: `[N]`, the same for every severity.
     """
 
     folder: Path
     labels: np.ndarray
 
     def images(self, name: str, severity: int) -> np.ndarray:
-        """Returns uint8 `[N, 32, 32, 3]`, mapped from the file and not read yet."""
+        """Returns the images as a memory map, uint8 `[N, 32, 32, 3]`."""
         stored = np.load(self.folder / f"{name}.npy", mmap_mode="r")
         count = len(self.labels)
         return stored[(severity - 1) * count : severity * count]
@@ -86,10 +86,10 @@ def open_cifar_c(folder: str, image_shape: tuple[int, ...]) -> CifarC:
 
     Args:
       folder: as unpacked from the authors' archive.
-      image_shape: that the network was trained on.
+      image_shape: `[H, W, C]` of the network's input.
 
     Raises:
-      UserError: files are missing, or their shapes do not fit.
+      UserError: files are missing or have the wrong shape.
     """
     path = Path(folder)
     missing = [n for n in (*CORRUPTIONS, "labels") if not (path / f"{n}.npy").is_file()]

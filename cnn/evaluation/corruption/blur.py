@@ -1,4 +1,4 @@
-"""Blurs: each takes float images `[B, H, W, C]` in [0, 1], parameters and a generator per image."""
+"""Blurs of float images `[B, H, W, C]` in [0, 1], with parameters and one generator per image."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from cnn.evaluation.corruption.resample import smeared, zoomed
 
 
 def defocus_blur(x: np.ndarray, disc: tuple[float, float], rngs: Generators) -> np.ndarray:
-    """Averages over a disc of a radius in pixels, its edge softened by a sigma; mirrored border."""
+    """Averages over a disc (radius and softening sigma in pixels), with reflected borders."""
     kernel = _disc(*disc)
     blurred = [cv2.filter2D(image, -1, kernel).reshape(image.shape) for image in x]
     return np.stack(blurred)
@@ -26,11 +26,11 @@ def _disc(radius: float, softening: float) -> np.ndarray:
 
 
 def glass_blur(x: np.ndarray, glass: tuple[float, int, int], rngs: Generators) -> np.ndarray:
-    """Blurs (sigma), lets every pixel take the value of a near one (reach, passes), blurs again.
+    """Blurs (sigma), replaces pixels by nearby ones (reach, passes), and blurs again.
 
-    As published: pixels are visited from the bottom right, and the near one lies -reach to
-    reach - 1 away on each axis. The paper calls it a swap; in the code that made the benchmarks
-    the other pixel keeps its value, and so here.
+    As in the authors' code, pixels are visited from the bottom right, and the source pixel is
+    -reach to reach - 1 away on each axis. The paper describes a swap; in the code that made the
+    benchmarks, and here, the source pixel keeps its value.
     """
     sigma, reach, passes = glass
     x = np.floor(_gaussian(x, sigma) * 255) / 255
@@ -52,11 +52,11 @@ def _gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def motion_blur(x: np.ndarray, smear: tuple[float, float], rngs: Generators) -> np.ndarray:
-    """Smears by (radius, sigma) along a direction of -45 to 45 degrees."""
+    """Motion blur (radius, sigma) along a random direction between -45 and 45 degrees."""
     return smeared(x, *smear, np.array([rng.uniform(-45, 45) for rng in rngs]))
 
 
 def zoom_blur(x: np.ndarray, zooms: tuple[float, int], rngs: Generators) -> np.ndarray:
-    """Averages the image and (step, count) its zooms by 1, 1 + step, and so on."""
+    """Averages the image and `count` zooms of it by 1, 1 + step, and so on (step, count)."""
     step, count = zooms
     return (x + sum(zoomed(x, 1 + step * i) for i in range(count))) / (count + 1)

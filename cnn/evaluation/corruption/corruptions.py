@@ -1,4 +1,4 @@
-"""The 15 corruptions at five severities; the same for an image in any batch."""
+"""The 15 corruptions at five severities, reproducible per image and independent of its batch."""
 
 import zlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from cnn.evaluation.corruption import blur, digital, noise, weather
 from cnn.evaluation.corruption.parameters import table_for
 
 SEVERITIES = (1, 2, 3, 4, 5)
-FILED_QUALITY = 85  # of ImageNet-C's files, as the authors' code saves them
+FILED_QUALITY = 85  # JPEG quality of ImageNet-C's files, as in the authors' code
 LEAST_SIZE = 8  # pixels; blurs and zooms are meaningless for smaller images
 CORRUPTIONS: Registry[Callable[..., np.ndarray]] = Registry("corruption")
 
@@ -36,23 +36,23 @@ for _corruption in (
 
 
 def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -> np.ndarray:
-    """Corrupts images as CIFAR-10-C and ImageNet-C are made (Hendrycks & Dietterich, ICLR 2019).
+    """Corrupts images as in CIFAR-10-C and ImageNet-C (Hendrycks & Dietterich, ICLR 2019).
 
-    In the parameters of `table_for`'s benchmark at any size. The generators' draws differ from the
-    authors', so results agree with published ones up to noise; those of `frost` do not (see there).
-    CIFAR-10-C's files hold what this returns; ImageNet-C's are JPEG, see `as_filed`.
+    Images of any size get the parameters of the benchmark in `table_for`. The random draws differ
+    from the authors', so results agree with published ones up to noise, except for `frost` (see
+    there). CIFAR-10-C stores such images as they are, ImageNet-C as JPEG, see `as_filed`.
 
     Args:
       images: uint8 `[B, H, W, C]` with 1 or 3 channels.
       name: of the corruption.
       severity: 1 to 5.
-      indices: `[B]`, the examples' places in their split, which seed the noise.
+      indices: indices of the examples in their split `[B]`, which seed the noise.
 
     Returns:
-      uint8 `[B, H, W, C]`, rounded down as the benchmarks are.
+      uint8 `[B, H, W, C]`, rounded down as in the benchmarks.
 
     Raises:
-      UserError: no such corruption or severity, or images that cannot be corrupted.
+      UserError: the corruption or severity is unknown, or the images cannot be corrupted.
     """
     apply = CORRUPTIONS.look_up(name, "--suite=corruption")
     if severity not in SEVERITIES:
@@ -62,25 +62,21 @@ def corrupt(images: np.ndarray, name: str, severity: int, indices: np.ndarray) -
     seed = (zlib.crc32(name.encode()), severity)
     rngs = [np.random.default_rng((*seed, int(index))) for index in indices]
     corrupted = np.clip(apply(images / 255.0, parameters, rngs), 0, 1) * 255
-    # Whole numbers may come out slightly smaller by rounding.
+    # Rounding errors can make whole numbers slightly smaller.
     return np.floor(corrupted + 1e-6).astype(np.uint8)
 
 
 def as_filed(images: np.ndarray) -> np.ndarray:
-    """Returns corrupted images as ImageNet-C's files hold them: JPEG of quality 85.
+    """Compresses corrupted images as in ImageNet-C's files, JPEG of quality 85.
 
     Args:
-      images: uint8 `[B, H, W, C]` that `corrupt` returned.
+      images: uint8 `[B, H, W, C]` from `corrupt`.
     """
     return digital.saved_as_jpeg(images, FILED_QUALITY)
 
 
 def check_images(shape: tuple[int, ...]) -> None:
-    """Refuses images that corruptions are not defined for.
-
-    Raises:
-      UserError: too small, or neither grey nor colour.
-    """
+    """Raises a `UserError` for images that are too small, or neither grey nor colour."""
     if len(shape) != 3 or shape[2] not in (1, 3) or min(shape[:2]) < LEAST_SIZE:
         raise UserError(
             f"--suite=corruption: images of shape {'x'.join(map(str, shape))} cannot be corrupted; "

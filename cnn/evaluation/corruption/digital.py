@@ -1,4 +1,4 @@
-"""Digital faults: each takes float images `[B, H, W, C]` in [0, 1], parameters and generators."""
+"""Digital corruptions of float images `[B, H, W, C]` in [0, 1]; one generator per image."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from cnn.evaluation.corruption.noise import Generators
 
 
 def contrast(x: np.ndarray, factor: float, rngs: Generators) -> np.ndarray:
-    """Scales the distance of every value from its channel's mean over the image."""
+    """Scales the difference of every value from its channel's mean over the image."""
     mean = x.mean((1, 2), keepdims=True)
     return (x - mean) * factor + mean
 
@@ -21,10 +21,10 @@ def contrast(x: np.ndarray, factor: float, rngs: Generators) -> np.ndarray:
 def elastic_transform(
     x: np.ndarray, strength: tuple[float, float, float], rngs: Generators
 ) -> np.ndarray:
-    """Moves three points at random, affinely, then every pixel by a smooth random field.
+    """Applies a random affine map, then displaces every pixel by a smooth random field.
 
-    Strength: of the field, its sigma and the reach of the three points, in shares of the shorter
-    side.
+    `strength` is (scale of the field, its sigma, largest displacement of the three points that
+    define the affine map), in fractions of the shorter side.
     """
     pixels = [share * min(x.shape[1:3]) for share in strength]
     return np.stack([_elastic(i, *pixels, rng) for i, rng in zip(x, rngs, strict=True)])
@@ -55,7 +55,7 @@ def _elastic(
 
 
 def pixelate(x: np.ndarray, share: float, rngs: Generators) -> np.ndarray:
-    """Resizes to a share of the sides and back, by averaging over boxes."""
+    """Resizes to a fraction of the side lengths and back, with a box filter."""
     height, width = x.shape[1:3]
     small = (max(1, int(width * share)), max(1, int(height * share)))
     return _through_pillow(
@@ -64,12 +64,12 @@ def pixelate(x: np.ndarray, share: float, rngs: Generators) -> np.ndarray:
 
 
 def jpeg_compression(x: np.ndarray, quality: int, rngs: Generators) -> np.ndarray:
-    """Encodes as JPEG of a quality, and decodes."""
+    """Encodes as JPEG of the given quality, and decodes."""
     return _through_pillow(x, partial(_round_trip, quality=quality))
 
 
 def saved_as_jpeg(images: np.ndarray, quality: int) -> np.ndarray:
-    """Returns uint8 images `[B, H, W, C]` as they come back from JPEG files of a quality."""
+    """Encodes uint8 images `[B, H, W, C]` as JPEG of the given quality, and decodes them."""
     return _changed(images, partial(_round_trip, quality=quality))
 
 

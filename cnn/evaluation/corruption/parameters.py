@@ -1,12 +1,13 @@
 """Parameters of each corruption and severity, from Hendrycks & Dietterich (ICLR 2019).
 
-From the authors' repository hendrycks/robustness, ImageNet-C/create_c: `make_cifar_c.py` for images
-of 32 pixels and `make_imagenet_c.py` for 224. Lengths are in pixels, noise in shares of the range;
-lengths of `elastic_transform` are shares of the image's side. `zoom_blur` counts the zooms that
-`np.arange` yields there, which by rounding includes the end for the lower severities.
+From ImageNet-C/create_c in the authors' repository hendrycks/robustness: `make_cifar_c.py` for
+images of 32 pixels and `make_imagenet_c.py` for 224. Lengths are in pixels, those of
+`elastic_transform` in fractions of the image's side, and noise in fractions of the value range.
+`zoom_blur` counts the zooms that the authors' `np.arange` yields, which includes the end point for
+the lower severities because of rounding.
 """
 
-# ImageNet-C's code takes the lengths of its elastic transform from 244 pixels for images of 224.
+# ImageNet-C's code scales the lengths of its elastic transform by 244 pixels for images of 224.
 _ELASTIC = 244 / 224
 
 CIFAR_C: dict[str, tuple] = {
@@ -71,8 +72,5 @@ IMAGENET_C: dict[str, tuple] = {
 
 
 def table_for(height: int, width: int) -> tuple[str, dict[str, tuple]]:
-    """Returns the name and the table of the benchmark whose images are nearer in size.
-
-    CIFAR-C below 128 pixels, ImageNet-C from there.
-    """
+    """Returns name and parameters of the benchmark: CIFAR-C below 128 pixels, else ImageNet-C."""
     return ("CIFAR-C", CIFAR_C) if min(height, width) < 128 else ("ImageNet-C", IMAGENET_C)

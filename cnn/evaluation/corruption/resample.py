@@ -1,4 +1,4 @@
-"""Resampling that several corruptions share: linear zooms and smears along a direction."""
+"""Resampling shared by several corruptions: linear zoom and motion blur."""
 
 import math
 from functools import cache
@@ -7,10 +7,10 @@ import numpy as np
 
 
 def zoomed(x: np.ndarray, factor: float) -> np.ndarray:
-    """Magnifies the centre of `[B, H, W, C]` linearly, and keeps the size.
+    """Magnifies the centre of `[B, H, W, C]` by linear interpolation, keeping the size.
 
-    Of ceil(n / factor) elements in the middle of each axis, round(factor times as many) are
-    interpolated, end to end, and the middle n of those kept.
+    Along an axis of n elements, the middle m = ceil(n / factor) are interpolated, end to end, to
+    round(factor m), of which the middle n are kept.
     """
     rows, columns = (_zoom_matrix(n, float(factor)) for n in x.shape[1:3])
     return np.einsum("ih,bhwc,jw->bijc", rows, x, columns, optimize=True)
@@ -31,16 +31,16 @@ def _zoom_matrix(n: int, factor: float) -> np.ndarray:
 
 
 def smeared(x: np.ndarray, radius: float, sigma: float, angles: np.ndarray) -> np.ndarray:
-    """Averages each image of `[B, H, W, C]` along its own direction, as ImageMagick's motion blur.
+    """Motion blur of images `[B, H, W, C]` as in ImageMagick, with one direction per image.
 
-    2 * radius + 1 neighbours in one direction, the pixel itself first, weighted with half a
-    Gaussian; the border is repeated.
+    Averages 2 * radius + 1 pixels in one direction, starting with the pixel itself, with the
+    weights of half a Gaussian. Border values are repeated outside the image.
 
     Args:
       x: images.
       radius: in pixels.
       sigma: of the Gaussian, in pixels.
-      angles: degrees `[B]`.
+      angles: in degrees, `[B]`.
     """
     steps = np.arange(int(2 * radius + 1))
     weights = np.exp(-(steps**2) / (2 * sigma**2))

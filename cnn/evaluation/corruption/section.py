@@ -1,4 +1,4 @@
-"""Page section on corruptions: results, and errors by corruption and severity."""
+"""Page section on corruptions."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, figure, heat_map, sortable_table
 
 NOTE = (
-    "Errors in percent. The 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
-    "severities. Generated ones have the published parameters and noise of their own; frost is a "
-    "generated texture instead of the benchmark's photographs, so its results cannot be compared "
-    "with published ones. CIFAR-10-C's files hold the pixels as they are, ImageNet-C's are JPEG. "
-    "mCE (ImageNet's 1000 classes only) is relative to AlexNet, 100 %."
+    "Errors in percent under the 15 corruptions of Hendrycks & Dietterich (ICLR 2019) at five "
+    "severities. Generated corruptions use the published parameters with other random draws; frost "
+    "uses a generated texture instead of the benchmark's photographs, so its results cannot be "
+    "compared with published ones. CIFAR-10-C stores raw pixels, ImageNet-C JPEG files. mCE "
+    "(ImageNet's 1000 classes only) is relative to AlexNet, which has 100 %."
 )
 
 
 def corruption_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of the runs, and errors by corruption and severity."""
     columns = [
         Column("run"),
         Column("corruptions"),

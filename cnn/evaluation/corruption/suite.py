@@ -1,4 +1,4 @@
-"""The suite `corruption`: the error under each corruption at each severity."""
+"""The suite `corruption`: the error per corruption and severity."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ METRICS = (
     ),
     share("mce", "mCE", "mCE", "mean corruption error, relative to AlexNet; 1000 classes", False),
 )
-# Images and labels in batches: those of a corruption (None: clean) at a severity.
+# Batches of images and labels.
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
@@ -56,24 +56,25 @@ def measure_corruption(
     severities: tuple[int, ...] = SEVERITIES,
     jpeg: bool = True,
 ) -> Results:
-    """Measures the error on a split, clean and under 15 corruptions at 5 severities.
+    """Measures the error on clean images and under 15 corruptions at 5 severities.
 
-    The corruptions are generated (`corruptions.corrupt`), or read from `evaluation.cifar_c`, where
-    CIFAR-10-C's files lie; these hold its test split, whatever the split asked for.
+    Corruptions are generated (`corruptions.corrupt`), or read from CIFAR-10-C's files in
+    `evaluation.cifar_c`, which contain its test split whichever split is requested.
 
     Args:
       run: the checkpoint.
-      split: its name.
-      progress: called after each corruption.
-      images: to corrupt, evenly spaced over the split; 0: all. Files are always read whole.
+      split: name of the split.
+      progress: called after each corruption and severity.
+      images: number of images to corrupt, evenly spaced over the split; 0: all. Files are always
+        used in full.
       severities: some of 1 to 5.
-      jpeg: pass what has ImageNet-C's parameters through JPEG, as its files were saved.
+      jpeg: whether images with ImageNet-C's parameters are compressed as JPEG, like its files.
 
     Returns:
-      "source" of the corruptions, "count" of examples, "severities", "errors" {corruption: error
-      by severity}, "clean" error (None for files, which have none), "mean_error" over all, and for
-      1000 classes and all severities "mce" against AlexNet, else None. While incomplete, over the
-      corruptions done.
+      {"source": of the corruptions, "count": number of examples, "severities", "errors":
+      {corruption: error per severity}, "clean": error without corruption (None for files),
+      "mean_error": over all corruptions and severities, "mce": relative to AlexNet, None unless
+      there are 1000 classes and all severities}. Partial results cover the corruptions done.
 
     Raises:
       UserError: the images cannot be corrupted, or files are missing.
@@ -101,10 +102,10 @@ def measure_corruption(
 
 
 def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
-    """Returns the severities in order.
+    """Returns the distinct severities in order.
 
     Raises:
-      UserError: there is none, or one that does not exist.
+      UserError: there are none, or one is not in 1 to 5.
     """
     if not severities or not set(severities) <= set(SEVERITIES):
         raise UserError(
@@ -116,13 +117,13 @@ def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class CorruptedImages:
-    """Where corrupted images come from.
+    """A source of corrupted images.
 
     Attributes:
-      about: in words.
-      count: of examples.
-      corrupted: (corruption, severity, rows of a batch) -> batches.
-      clean: rows of a batch -> batches of the images as they are; None: there are none.
+      about: description for the page.
+      count: number of examples.
+      corrupted: (corruption, severity, batch size) -> batches.
+      clean: batch size -> batches of clean images; None: there are none.
     """
 
     about: str
@@ -149,7 +150,7 @@ def _source(
 
 
 def make_predict(model: ModelUnderTest) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns uint8 images `[B, H, W, C]` -> classes `[B]`."""
+    """Returns a function from uint8 images `[B, H, W, C]` to predicted classes `[B]`."""
 
     def predict(variables: Any, images: Any) -> Any:
         return model.logits(variables, model.normalize(images)).argmax(-1)
@@ -161,7 +162,7 @@ def make_predict(model: ModelUnderTest) -> Callable[[np.ndarray], np.ndarray]:
 def error_of(
     predict: Callable[[np.ndarray], np.ndarray], batches: Batches, batch_size: int
 ) -> float:
-    """Returns the share of wrong predictions; the last batch is padded to the size of the rest."""
+    """Returns the error rate; the last batch is padded to the batch size."""
     wrong = count = 0
     for images, labels in batches:
         padding = [(0, batch_size - len(images))] + [(0, 0)] * (images.ndim - 1)
@@ -198,7 +199,7 @@ def _blocks(indices: np.ndarray, rows: int) -> Iterator[np.ndarray]:
 
 
 SUITE = Suite(
-    about="errors under 15 corruptions",
+    about="error under 15 corruptions",
     measure=measure_corruption,
     section=corruption_section,
     signals=frozenset({"image"}),

@@ -1,6 +1,6 @@
-"""Weather: each takes float images `[B, H, W, C]` in [0, 1], parameters and generators.
+"""Weather corruptions of float images `[B, H, W, C]` in [0, 1], with one generator per image.
 
-Fog, snow and frost have textures of their own, drawn by the generators.
+The textures of fog, snow and frost are generated.
 """
 
 from functools import cache
@@ -17,10 +17,11 @@ _TEXTURE = 1024  # pixels, side of the frost
 
 
 def snow(x: np.ndarray, flakes: tuple[float, ...], rngs: Generators) -> np.ndarray:
-    """Adds flakes smeared by the wind, and whitens.
+    """Adds motion-blurred snowflakes, and whitens the image.
 
-    Parameters: mean and deviation of the noise that becomes flakes, its zoom, the threshold below
-    which there is none, radius and sigma of the smear, and the share of the image that stays.
+    `flakes` is (mean and standard deviation of the noise that becomes flakes, its zoom, the
+    threshold below which there is no flake, radius and sigma of the motion blur, and the share of
+    the image that is kept).
     """
     mean, deviation, zoom, threshold, radius, sigma, kept = flakes
     layer = np.stack([rng.normal(mean, deviation, x.shape[1:3]) for rng in rngs])[..., None]
@@ -33,11 +34,10 @@ def snow(x: np.ndarray, flakes: tuple[float, ...], rngs: Generators) -> np.ndarr
 
 
 def frost(x: np.ndarray, mixture: tuple[float, float], rngs: Generators) -> np.ndarray:
-    """Mixes (shares of the image and of the frost) with a piece of a texture of frost.
+    """Mixes the image with a random crop of a frost texture (weights of image and frost).
 
-    The benchmarks use six photographs of frost, which come with no licence. The texture here is
-    generated, so results of this corruption compare networks with one another and not with
-    published ones.
+    The benchmarks use six photographs of frost, which have no licence. The texture here is
+    generated, so results can be compared between networks but not with published ones.
     """
     share, frosted = mixture
     height, width, channels = x.shape[1:]
@@ -54,7 +54,7 @@ def frost(x: np.ndarray, mixture: tuple[float, float], rngs: Generators) -> np.n
 
 @cache
 def frost_texture(scale: float) -> np.ndarray:
-    """Returns `[n, n, 3]` in [0, 1], periodic, n = 1024 * scale: bluish ridges of a fractal."""
+    """Returns a periodic texture `[n, n, 3]` in [0, 1], n = 1024 * scale: bluish fractal ridges."""
     rng = np.random.default_rng(0)
     ridges = 1 - np.abs(2 * plasma(_TEXTURE, 1.6, [rng])[0] - 1)
     crystals = ridges * (1 - np.abs(2 * plasma(_TEXTURE, 1.15, [rng])[0] - 1))
@@ -63,7 +63,7 @@ def frost_texture(scale: float) -> np.ndarray:
 
 
 def fog(x: np.ndarray, mist: tuple[float, float], rngs: Generators) -> np.ndarray:
-    """Adds (strength, decay) plasma, and scales the brightest value back to what it was."""
+    """Adds plasma noise (strength, decay), and rescales by the image's original maximum."""
     strength, decay = mist
     height, width = x.shape[1:3]
     side = 1 << (max(height, width) - 1).bit_length()
@@ -73,15 +73,15 @@ def fog(x: np.ndarray, mist: tuple[float, float], rngs: Generators) -> np.ndarra
 
 
 def plasma(side: int, decay: float, rngs: Generators) -> np.ndarray:
-    """Returns fractal height maps `[B, side, side]` in [0, 1], by the diamond-square algorithm.
+    """Returns periodic fractal maps `[B, side, side]` in [0, 1] by the diamond-square algorithm.
 
-    Periodic. At each level the mean of four neighbours is moved by uniform noise of 100^2, divided
-    by decay^2 from level to level.
+    Each level adds uniform noise to the mean of four neighbours, of scale 100^2 on the first level
+    and divided by decay^2 from level to level.
 
     Args:
       side: a power of two.
-      decay: above 1; the larger, the smoother.
-      rngs: one a map.
+      decay: above 1; larger values are smoother.
+      rngs: one generator per map.
     """
     maps = np.zeros((len(rngs), side, side))
     step, wobble = side, 100.0
@@ -108,8 +108,8 @@ def _noise(shape: tuple[int, ...], wobble: float, rngs: Generators) -> np.ndarra
 
 
 def brightness(x: np.ndarray, added: float, rngs: Generators) -> np.ndarray:
-    """Adds to the value of HSV; hue and saturation stay."""
+    """Adds to the value in HSV, keeping hue and saturation."""
     value = x.max(-1, keepdims=True)
     new = np.clip(value + added, 0, 1)
-    # Black has no hue and becomes grey.
+    # Black has no hue, so it becomes grey.
     return np.where(value > 0, x * new / np.where(value > 0, value, 1), new)

@@ -1,1 +1,1 @@
-"""Sensitivity of feature maps to small deformations of the image."""
+"""Sensitivity of feature maps to small deformations of images."""

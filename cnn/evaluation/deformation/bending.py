@@ -1,4 +1,4 @@
-"""Smooth random deformations of images, by thin-plate splines through displaced points."""
+"""Smooth random deformations of images by thin-plate splines."""
 
 from itertools import product
 
@@ -10,10 +10,10 @@ SEED = 0
 
 
 def spline_weights(height: int, width: int, points: int) -> np.ndarray:
-    """Returns the share of each inner control point in the displacement of each pixel.
+    """Returns the weight of each inner control point in the displacement of each pixel.
 
-    `points` times `points` control points lie evenly inside the image, and as many as fit on its
-    border, which stay where they are; between them the thin-plate spline.
+    The weights interpolate with a thin-plate spline over an even grid of points x points inner
+    control points and the fixed ones on the border.
 
     Returns:
       float64 `[height * width, points ** 2]`.
@@ -30,14 +30,14 @@ def spline_weights(height: int, width: int, points: int) -> np.ndarray:
 def bent(
     images: np.ndarray, places: np.ndarray, weights: np.ndarray, displacement: float
 ) -> np.ndarray:
-    """Deforms images; each in its own way, which its place in the split decides.
+    """Deforms each image at random, seeded by its index in the split.
 
-    Every control point moves by a vector that is uniform in a disc; pixels are read by bilinear
-    interpolation, beyond the border the border's own.
+    The displacement of every control point is uniform over a disc. Pixels are interpolated
+    bilinearly, with border values repeated outside the image.
 
     Args:
       images: `[B, H, W, C]`.
-      places: int `[B]`.
+      places: indices in the split, int `[B]`.
       weights: see `spline_weights`.
       displacement: radius of the disc, in pixels.
 

@@ -1,4 +1,4 @@
-"""Page section on deformations: the sensitivity of each layer per run."""
+"""Page section on deformations."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,15 @@ from cnn.pages import page
 from cnn.pages.page import Cell, Column, sortable_table
 
 NOTE = (
-    "Cosine distance of a layer's maps of an image and of its deformation, over the median "
-    "distance of its maps of two images (after Ruderman et al., 2018): 0 is invariant, 1 as far as "
-    "another image. Thin-plate splines through displaced control points, the border fixed."
+    "Cosine distance between a layer's feature maps of an image and of its deformation, divided by "
+    "the median distance between its maps of two images (after Ruderman et al., 2018): 0 is "
+    "invariant, 1 is as different as another image. Deformations are thin-plate splines through "
+    "displaced control points, with a fixed border."
 )
 
 
 def deformation_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of the sensitivity per layer and run."""
     names = list(dict.fromkeys(name for run in runs for name in run.results["layers"]))
     columns = [Column("layer"), *(Column(run.name, numeric=True) for run in runs)]
     rows = [

@@ -1,4 +1,4 @@
-"""The suite `deformation`: how sensitive is each layer to smooth deformations of the image?"""
+"""The suite `deformation`: sensitivity of each layer to smooth deformations of the image."""
 
 from typing import Annotated, Any
 
@@ -30,27 +30,28 @@ def measure_deformation(
     points: Annotated[int, Interval("[1, 32]")] = 3,
     displacement: Annotated[float, Interval("(0, 1000]")] = 1.0,
 ) -> Results:
-    """Measures the deformation sensitivity of every layer directly below the network.
+    """Measures the deformation sensitivity of every block of the network.
 
-    After Ruderman et al. (arXiv 1804.04438, 2018): the cosine distance of a layer's maps of an
-    image and of its deformation, over the median cosine distance of its maps of two images. 0 is
-    invariant; 1 is as far as another image. Deformations are thin-plate splines through displaced
-    control points, see `bending`; compare only numbers of one grid and one displacement.
+    After Ruderman et al. (arXiv 1804.04438, 2018): the cosine distance between a layer's feature
+    maps of an image and of its deformation, divided by the median cosine distance between its maps
+    of two images. 0 is invariant; 1 is as different as another image. Deformations are thin-plate
+    splines through displaced control points, see `bending`; compare only results of the same grid
+    and displacement.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: examples, evenly spaced over the split; 0: all.
-      points: control points along each axis.
-      displacement: largest of a control point, in pixels.
+      images: number of examples, evenly spaced over the split; 0: all.
+      points: control points per axis.
+      displacement: largest displacement of a control point, in pixels.
 
     Returns:
-      {"count", "points", "displacement", "layers": {name: sensitivity, None where no two images
-      differ}, "sensitivity": their mean, None without any}.
+      {"count", "points", "displacement", "layers": {name: sensitivity, None if the maps of all
+      images are equal}, "sensitivity": mean over the layers, None without any}.
 
     Raises:
-      UserError: fewer than two images.
+      UserError: there are fewer than two images.
     """
     part = run.split(split)
     chosen = places(part, images)
@@ -76,7 +77,7 @@ def _measured_distances(
     displacement: float,
     progress: Progress,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, list[np.ndarray]]]:
-    """Returns by layer the distances to the deformed image, and to another, of every batch."""
+    """Returns per layer and batch the distances to the deformed image and to another image."""
     model = model_under_test(run, part)
     weights = spline_weights(*model.image_shape[:2], points)
     distances = jax.jit(_distances(model.normalize, feature_maps(run.evaluator.model)))
@@ -86,7 +87,7 @@ def _measured_distances(
     moved: dict[str, list[np.ndarray]] = {}
     others: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(chosen), rows):
-        # The last batch is filled with the first images, whose distances are not counted twice.
+        # The last batch is padded with the first images, whose distances are dropped below.
         indices = np.take(chosen, np.arange(start, start + rows), mode="wrap")
         kept = min(rows, len(chosen) - start)
         stored, _ = part.read(indices)
@@ -115,7 +116,7 @@ def _distances(normalize: Any, maps: Any) -> Any:
 
 
 def cosine_distance(a: Array, b: Array) -> Array:
-    """Returns 1 - cos of the angle between rows of `[B, N]`, `[B]`; NaN where one is zero."""
+    """Returns 1 - cosine similarity of the rows of two `[B, N]`, `[B]`; NaN if one is zero."""
     lengths = jnp.linalg.norm(a, axis=1) * jnp.linalg.norm(b, axis=1)
     return 1 - (a * b).sum(1) / lengths
 

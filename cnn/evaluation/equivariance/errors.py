@@ -1,4 +1,4 @@
-"""Distance between the map of a shifted image and the shifted map, layer by layer."""
+"""Distance between the feature map of a shifted image and the shifted feature map, per layer."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,10 +17,10 @@ from cnn.evaluation.shift.moves import fourier_shift, roll
 def strides_of(
     model: ModelUnderTest, maps: Callable[[Any, Array], Maps]
 ) -> tuple[dict[str, int], list[str]]:
-    """Returns the stride of each layer (pixels between neighbours of its map), and the rest.
+    """Returns the output stride of each layer, in pixels, and the names of the layers left out.
 
-    The rest are layers whose map size does not divide the image size, equally on both axes:
-    cropped borders shift its centre.
+    Layers are left out if their map size does not divide the image size by the same factor on both
+    axes, since cropped borders shift the map's centre.
     """
     images = jax.ShapeDtypeStruct((1, *model.image_shape), np.float32)
     shapes = jax.eval_shape(maps, model.variables, images)
@@ -32,10 +32,10 @@ def strides_of(
 
 
 def _dividing(image: tuple[int, int], sizes: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Returns the sizes that divide the next larger one, from the image downwards.
+    """Returns the sizes that divide the next larger one, starting with the image.
 
-    Of 28, 14, 7 and 4, the last divides 28 but comes from 7 with a border: its neighbours are 8
-    pixels apart.
+    Of 28, 14, 7 and 4, the last divides 28 but is made from 7 with padding, so its stride is 8
+    pixels.
     """
     found, larger = set(), image
     for size in sorted(sizes, reverse=True):
@@ -51,20 +51,20 @@ def equivariance_errors(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Measures ||f(T_d x) - T_{d/S} f(x)|| / ||f(x)|| of each layer f, for d = 1 .. its stride S.
 
-    T_d moves images circularly by d pixels down and d to the right. T_{d/S} moves the map by as
-    much: by trigonometric interpolation (`fourier_shift`), so for d that S does not divide the
-    error also holds what a map of that resolution cannot tell. Norms are of whole maps, the ratio
-    is averaged over images; images whose map is all zero are left out of it. A network whose
-    borders are not circular errs there too.
+    T_d shifts images circularly by d pixels down and to the right. T_{d/S} shifts the map by the
+    same distance using trigonometric interpolation (`fourier_shift`), so for d < S the error
+    includes detail that a map of that resolution cannot represent. Norms are over whole maps; the
+    ratio is averaged over images, without those whose map is all zero. Borders that are not
+    circular add to the error.
 
     Args:
       model: network and examples.
       maps: `feature_maps` of the network.
-      strides: of the layers that are measured.
+      strides: by name of the layers to measure.
 
     Yields:
-      After each batch, the examples seen and {name: {"stride": S, "error": [(d, mean), ...]}},
-      None for a mean over no image.
+      After each batch, the number of examples seen and {name: {"stride": S, "error": [(d, mean),
+      ...]}}, where the mean over no images is None.
     """
     errors = make_errors(model, maps, strides)
     furthest = max(strides.values())
@@ -85,15 +85,15 @@ def equivariance_errors(
 def make_errors(
     model: ModelUnderTest, maps: Callable[[Any, Array], Maps], strides: dict[str, int]
 ) -> Callable[..., dict[str, Array]]:
-    """Returns jitted (variables, arrays, batch, d) -> {layer: error of each image `[B]`}.
+    """Returns jitted (variables, arrays, batch, d) -> {layer: error per image `[B]`}.
 
-    The error of an all-zero map is NaN.
+    The error is NaN if the map is all zero.
     """
 
     def errors(variables: Any, arrays: Any, batch: Any, d: Array) -> dict[str, Array]:
         images = model.normalize(load_batch(arrays, batch)["input"])
         offsets = jnp.full(2, d)
-        # One pass over both: batch statistics are the running ones, so images do not interact.
+        # One pass for both: batch norm uses its running statistics, so images do not interact.
         together = maps(variables, jnp.concatenate([images, roll(images, offsets)]))
         found = {}
         for name, stride in strides.items():

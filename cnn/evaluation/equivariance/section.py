@@ -1,4 +1,4 @@
-"""Page section on equivariance: errors at the stride and at worst, and curves."""
+"""Page section on equivariance."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from cnn.pages.page import Cell, Column, sortable_table
 
 
 def equivariance_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """A table of the errors at the stride and at worst, and a curve for each layer."""
+    """Returns a table of errors at the stride and at worst, and a chart per layer."""
     columns = [
         Column("run"),
         Column("layer"),
@@ -31,10 +31,10 @@ def equivariance_section(runs: Sequence[MeasuredRun]) -> Markup:
             why = f"{run.name}: left out, as their maps do not divide the image: {names}"
             remarks.append(page.note(why))
     note = (
-        "How far a layer's map of a shifted image is from its shifted map, relative to the map: "
-        "||f(T_d x) - T_{d/S} f(x)|| / ||f(x)||, for circular shifts by d pixels along the "
-        "diagonal, up to the layer's stride S. Maps are moved by Fourier interpolation. Mean over "
-        f"{min(run.results['count'] for run in runs):,} images."
+        "Relative distance between a layer's feature map of a shifted image and its shifted "
+        "feature map, ||f(T_d x) - T_{d/S} f(x)|| / ||f(x)||, for circular shifts by d pixels "
+        "along the diagonal, up to the layer's stride S. Maps are shifted by Fourier "
+        f"interpolation. Mean over {min(run.results['count'] for run in runs):,} images."
     )
     charts = page.figure("Error of each layer by shift of the image, in pixels", *_charts(runs))
     table = sortable_table(columns, rows)
@@ -42,7 +42,7 @@ def equivariance_section(runs: Sequence[MeasuredRun]) -> Markup:
 
 
 def _charts(runs: Sequence[MeasuredRun]) -> Iterator[Markup]:
-    """Yields a small chart for each layer, with a line for each run."""
+    """Yields a small chart per layer, with a line per run."""
     if len(runs) > 1:
         yield legend([run.name for run in runs])
     drawn = []

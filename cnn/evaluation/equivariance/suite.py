@@ -12,22 +12,21 @@ from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
 def measure_equivariance(
     run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 1024
 ) -> Results:
-    """Measures the equivariance error of every layer directly below the network.
+    """Measures the shift equivariance error of every block of the network.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: examples, evenly spaced over the split; 0: all. The mean over a thousand is that over
-        any more of them to two digits.
+      images: number of examples, evenly spaced over the split; 0: all. A thousand give the mean
+        over more to two digits.
 
     Returns:
-      {"count": examples seen, "layers": {name: results}, "left_out": names of layers whose map is
-      no whole fraction of the image}. Results of a layer: `stride` S, and `error`, a list of
-      (shift d, mean error) for d = 1 .. S; see `equivariance_errors`.
+      {"count": examples seen, "layers": {name: results}, "left_out": names of layers whose map size
+      does not divide that of the image}. For the results of a layer, see `equivariance_errors`.
 
     Raises:
-      UserError: no layer has a map that can be compared.
+      UserError: no layer has a map size that divides that of the image.
     """
     model = model_under_test(run, sample(run.split(split), images))
     maps = feature_maps(run.evaluator.model)
@@ -48,7 +47,7 @@ def measure_equivariance(
 
 
 SUITE = Suite(
-    about="error of each layer's map of a shifted image",
+    about="shift equivariance error of each layer",
     measure=measure_equivariance,
     section=equivariance_section,
     signals=frozenset({"image"}),

@@ -1,1 +1,1 @@
-"""Visualisation: filters, feature maps, class activation maps."""
+"""Visualisation of filters, feature maps and class activation maps."""

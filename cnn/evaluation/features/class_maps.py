@@ -13,12 +13,12 @@ from cnn.evaluation.feature_maps import beside, block_path
 def class_maps(
     model: nn.Module, variables: Any, images: Array, layer: str
 ) -> tuple[Array, Array, Array]:
-    """Returns predictions, the maps of a layer, and Grad-CAM of the predicted class on them.
+    """Returns predictions, the feature maps of a layer, and Grad-CAM of the predicted class.
 
-    Selvaraju et al., "Grad-CAM" (ICCV 2017): relu(sum_k a_k A_k), a_k the mean over all positions
-    of the derivative of the class's logit by channel k of the layer's output A. After global
-    averaging and one linear layer this is the positive part of the class activation map of Zhou et
-    al. (CVPR 2016), divided by the number of positions.
+    Grad-CAM (Selvaraju et al., ICCV 2017) is relu(sum_k a_k A_k), where a_k is the mean over all
+    positions of the derivative of the class logit with respect to channel k of the layer's output
+    A. With global average pooling and a linear classifier, it is the positive part of the class
+    activation map of Zhou et al. (CVPR 2016) divided by the number of positions.
 
     Args:
       model: called as `model(x, train)`.
@@ -27,7 +27,8 @@ def class_maps(
       layer: a block of the model, see `feature_maps`.
 
     Returns:
-      int32 `[B]`, float32 `[B, *positions, K]` and float32 `[B, *positions]`.
+      Predictions int32 `[B]`, maps float32 `[B, *positions, K]` and Grad-CAM float32
+      `[B, *positions]`.
     """
     found: list[Array] = []
 

@@ -1,4 +1,4 @@
-"""Filters, maps and images as tiles of one picture. Tiles are `[h, w, 3]` of values in [0, 1]."""
+"""Pictures of filters, maps and images, made of tiles `[h, w, 3]` with values in [0, 1]."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,24 @@ from PIL import Image
 
 
 def scaled_to_colours(values: np.ndarray) -> np.ndarray:
-    """Scales values to [0, 1], and gives them three colours."""
+    """Scales values to [0, 1], with three colour channels."""
     low, high = values.min(), values.max()
     return in_colour((values - low) / max(high - low, 1e-12))
 
 
 def in_colour(values: np.ndarray) -> np.ndarray:
-    """Gives grey values `[h, w, 1]` three colours."""
+    """Broadcasts grey values `[h, w, 1]` to three colour channels."""
     return np.broadcast_to(values, (*values.shape[:2], 3))
 
 
 def strongest_channels(maps: np.ndarray, channels: int) -> list[np.ndarray]:
-    """Tiles of the strongest channels of maps `[B, h, w, C]`, image by image."""
+    """Returns tiles of the channels of largest mean of maps `[B, h, w, C]`, image by image."""
     order = np.argsort(-maps.mean((0, 1, 2)), kind="stable")[:channels]
     return [scaled_to_colours(one[..., i : i + 1]) for one in maps for i in order]
 
 
 def images_beside(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Each image `[H, W, C]`, and beside it what is seen `[h, w]` as light over it."""
+    """Returns a grid of images `[B, H, W, C]`, each beside its overlay with the map `[B, h, w]`."""
     pairs = zip(images, seen, strict=True)
     tiles = [
         tile for image, map_ in pairs for tile in (in_colour(image / 255), _light(image, map_))
@@ -33,7 +33,7 @@ def images_beside(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Lays what is seen over the image in grey."""
+    """Overlays a map `[h, w]` on the image in grey."""
     size = image.shape[1::-1]
     wide = Image.fromarray(seen.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     light = np.asarray(wide)[..., None] / max(float(seen.max()), 1e-12)
@@ -42,10 +42,7 @@ def _light(image: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def grid(tiles: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
-    """Puts tiles `[h, w, 3]` of values in [0, 1] in rows, a white line between them.
-
-    Strips of frames are as wide as a row.
-    """
+    """Arranges tiles in rows, separated by white lines; a strip of frames takes a row."""
     height, width = tiles[0].shape[:2]
     columns = 1 if width > 4 * height else columns
     rows = -(-len(tiles) // columns)
@@ -58,7 +55,7 @@ def grid(tiles: Sequence[np.ndarray], columns: int = 8) -> np.ndarray:
 
 
 def enlarged(sheet: np.ndarray) -> Image.Image:
-    """Returns a sheet of values in [0, 1] as a picture whose pixels are squares to look at."""
+    """Returns values in [0, 1] as a picture, small ones enlarged by an integer factor."""
     picture = Image.fromarray(np.round(sheet.clip(0, 1) * 255).astype(np.uint8))
     scale = max(1, 640 // picture.width)
     return picture.resize([n * scale for n in picture.size], Image.Resampling.NEAREST)

@@ -1,4 +1,4 @@
-"""Page section on features: the images of each run."""
+"""Page section on features."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from cnn.evaluation.suite import MeasuredRun, called
 from cnn.pages import page
 
 NOTE = (
-    "Filters are scaled to their own range. Maps: a row for each {one}, of the block's channels "
+    "Each filter is scaled to its own range. Maps: one row per {one}, of the block's channels "
     "with the largest means over these {many}. Grad-CAM (Selvaraju et al., ICCV 2017) of the "
-    "predicted class at the last block, beside each {one}; after global averaging it is the class "
-    "activation map of Zhou et al. (CVPR 2016), its positive part. Confused: the pairs of classes "
-    "with the most errors, and the examples of the largest loss."
+    "predicted class at the last block, beside each {one}; with global average pooling it is the "
+    "positive part of the class activation map of Zhou et al. (CVPR 2016). Confused classes: the "
+    "pairs with the most errors, and the examples of largest loss."
 )
 
 
 def features_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """The pictures of each run under its name."""
+    """Returns the pictures of each run under its name."""
     parts = []
     for run in runs:
         drawn = [

@@ -40,23 +40,22 @@ def draw_features(
     examples: tuple[int, ...] = (),
     channels: int = 8,
 ) -> Results:
-    """Draws filters, feature maps and Grad-CAM for some images of a split.
+    """Draws filters, feature maps and Grad-CAM for some images, and the most confused classes.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each picture.
-      images: to draw maps of, evenly spaced over the split.
-      examples: instead of these, the places of images in the split.
-      channels: of each block's maps.
+      images: number of images whose maps are drawn, evenly spaced over the split.
+      examples: indices of images in the split, instead of `images`.
+      channels: number of channels per block.
 
     Returns:
-      The names of the pictures with their captions, and the most confused pairs as {"right",
-      "predicted", "count", "examples"} (places in the split, the largest loss first), and what
-      runs along the axes of the pictures.
+      {"pictures": [{"file", "caption"}], "confused": [{"right", "predicted", "count", "examples":
+      indices in the split, largest loss first}], "axes": what the axes of the pictures are}.
 
     Raises:
-      UserError: the split has no such example, or no image is asked for.
+      UserError: an index is not in the split, or no image is requested.
     """
     part = run.split(split)
     chosen = check_examples(examples, part) if examples else places(part, _some(images))
@@ -80,12 +79,12 @@ def draw_features(
 def _learned(
     run: CheckpointedRun, stored: np.ndarray, labels: np.ndarray, channels: int
 ) -> Iterator[Drawn]:
-    """Draws the filters, the maps of some images, and Grad-CAM on them."""
+    """Draws the filters, the maps of some images, and Grad-CAM."""
     kernel, model = _first_kernel(run), run.evaluator.model
     drawing = Drawing(run.evaluator.dataset.signal)
     if kernel is not None:
         filters = np.moveaxis(kernel, -1, 0)
-        # A network of images on the frames of clips has filters of images.
+        # A network applied to the frames of clips has image filters.
         whole = kernel.ndim - 1 == len(run.evaluator.dataset.input_shape)
         tiles = [scaled_to_colours(one) for one in (drawing.upright(filters) if whole else filters)]
         yield "filters", grid(tiles), "Filters of the first layer"
@@ -94,7 +93,7 @@ def _learned(
     names = list(feature_shapes(run))
     for name in names:
         tiles = strongest_channels(drawing.upright(np.asarray(maps[name], np.float32)), channels)
-        # A row for each example, also where there are fewer channels.
+        # One row per example, also with fewer channels.
         across = len(tiles) // len(inputs)
         yield f"maps_{name}", grid(tiles, across), f"Maps of {name}"
     if names:
@@ -121,10 +120,10 @@ def _some(images: int) -> int:
 
 
 def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
-    """Returns places in a split as an array.
+    """Returns indices into a split as an array.
 
     Raises:
-      UserError: some are none.
+      UserError: some are not indices of the split.
     """
     wrong = [e for e in examples if type(e) is not int or not 0 <= e < len(part)]
     if wrong:
@@ -136,12 +135,12 @@ def check_examples(examples: tuple[int, ...], part: data.Split) -> np.ndarray:
 
 
 def feature_shapes(run: CheckpointedRun) -> dict[str, Any]:
-    """Returns the shapes of the maps of each block, for one example, in the order of calls."""
+    """Returns the map shape of each block for one example, in the order of calls."""
     maps, order = feature_maps(run.evaluator.model), []
 
     def noted(variables: Any, example: jax.Array) -> dict[str, jax.Array]:
         found = maps(variables, example)
-        # What leaves a traced function is sorted by name.
+        # jax sorts the results of a traced function by name.
         order.extend(found)
         return found
 
@@ -167,7 +166,7 @@ def _said(run: CheckpointedRun, labels: np.ndarray, predictions: np.ndarray) -> 
 
 
 def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:
-    """The kernel `[h, w, C, K]` of the first convolution, if it has 1 or 3 input channels."""
+    """Returns the kernel `[*window, C, K]` of the first convolution if C is 1 or 3."""
     layers = count(run.evaluator.model, run.evaluator.dataset.input_shape).layers
     name = next((layer.name for layer in layers if layer.kind.startswith("conv")), None)
     if name is None:
@@ -202,7 +201,7 @@ def _confused(run: CheckpointedRun, split: str) -> list[Results]:
 
 
 SUITE = Suite(
-    about="filters, maps, Grad-CAM, confused classes",
+    about="filters, feature maps, Grad-CAM, confused classes",
     measure=draw_features,
     section=features_section,
 )

@@ -4,16 +4,16 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import rankdata
 
-ACCEPTED = 0.95  # share of the known examples at which false positives are counted
+ACCEPTED = 0.95  # true positive rate at which the false positive rate is measured
 
 
 def max_probability(logits: np.ndarray) -> np.ndarray:
-    """Maximum softmax probability `[N]` (Hendrycks & Gimpel, ICLR 2017), of logits `[N, K]`."""
+    """Maximum softmax probability `[N]` of logits `[N, K]` (Hendrycks & Gimpel, ICLR 2017)."""
     return np.exp(log_softmax(logits.astype(np.float64), axis=1).max(1))
 
 
 def negative_energy(logits: np.ndarray) -> np.ndarray:
-    """log sum exp of the logits, `[N]`: minus the energy at temperature 1 (Liu et al., 2020)."""
+    """Negative energy `[N]` at temperature 1: log-sum-exp of the logits (Liu et al., 2020)."""
     return logsumexp(logits.astype(np.float64), axis=1)
 
 
@@ -21,9 +21,9 @@ SCORES = {"msp": max_probability, "energy": negative_energy}
 
 
 def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a known example scores above an unknown one.
+    """Area under the ROC curve: the probability that a known example scores above an unknown one.
 
-    Ties count one half. The Mann-Whitney statistic, from mid-ranks.
+    Ties count one half. It is the Mann-Whitney statistic, computed from mid-ranks.
     """
     ranks = rankdata(np.concatenate([known, unknown]))[: len(known)]
     pairs = len(known) * len(unknown)
@@ -31,7 +31,7 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
 
 
 def false_positive_rate(known: np.ndarray, unknown: np.ndarray) -> float:
-    """Share of unknown examples accepted where at least 95 % of the known ones are (FPR95)."""
+    """FPR95: share of unknown examples above a threshold that accepts 95 % of the known ones."""
     place = int(np.ceil(ACCEPTED * len(known))) - 1
     threshold = np.sort(known)[::-1][place]
     return float((unknown >= threshold).mean())

@@ -1,4 +1,4 @@
-"""The part of the page about out-of-distribution detection: a table of runs, sets and scores."""
+"""Page section on out-of-distribution detection."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ from cnn.pages.page import Cell, Column, sortable_table
 NAMES = {"gaussian": "Gaussian noise", "uniform": "uniform noise", "given": "other data"}
 SHORT = {"msp": "maximum probability", "energy": "negative energy"}
 NOTE = (
-    "In percent. AUROC: the chance that an image of the split scores above one of the other set; "
-    "50 is guessing. FPR95: share of the other set that is accepted where 95 % of the split are. "
-    "Scores: maximum softmax probability (Hendrycks & Gimpel, ICLR 2017) and negative energy at "
-    "temperature 1 (Liu et al., NeurIPS 2020). Noise as in ODIN (Liang et al., ICLR 2018); it is "
-    "easy, so give other data for more."
+    "In percent. AUROC: probability that an image of the split scores above one of the other set; "
+    "50 is chance. FPR95: share of the other set that is accepted at a threshold that accepts 95 % "
+    "of the split. Scores: maximum softmax probability (Hendrycks & Gimpel, ICLR 2017) and "
+    "negative energy at temperature 1 (Liu et al., NeurIPS 2020). The noise is that of ODIN (Liang "
+    "et al., ICLR 2018), which is easy to detect; other data is a harder test."
 )
 
 
 def ood_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of runs, sets and scores."""
     columns = [Column("run"), Column("against"), Column("score")]
     columns += [Column(label, numeric=True) for label in ("examples", "AUROC", "FPR95")]
     rows = [

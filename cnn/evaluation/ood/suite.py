@@ -1,4 +1,4 @@
-"""The suite `ood`: does a network tell its own images from noise, and from other data?"""
+"""The suite `ood`: out-of-distribution detection against noise and other data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,24 +27,24 @@ def measure_ood(
     images: ExampleCount = 2000,
     path: str = "",
 ) -> Results:
-    """Measures how well two scores tell a split from noise, and from other data.
+    """Measures how well two scores separate a split from noise and from other data.
 
-    Noise as in ODIN (Liang, Li & Srikant, ICLR 2018): pixels of a Gaussian of mean 0.5 and standard
-    deviation 1, clipped to [0, 1], and uniform ones; as many images as are taken from the split.
+    The noise is that of ODIN (Liang, Li & Srikant, ICLR 2018): Gaussian pixels of mean 0.5 and
+    standard deviation 1, clipped to [0, 1], and uniform pixels; as many images as from the split.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: examples of each set, evenly spaced over it; 0: all.
-      path: of other data, class folders or an `.npz` as `data.path` takes; labels are not read.
+      images: number of examples per set, evenly spaced over it; 0: all.
+      path: other data, class folders or an `.npz` as in `data.path`; labels are not read.
 
     Returns:
-      {"count"; for each set, of "gaussian", "uniform" and "given", and each score, of "msp" and
-      "energy": {"auroc", "fpr95"}; "path"}, see `scores`.
+      {"count", "path", and for each set "gaussian", "uniform" and "given" and each score "msp" and
+      "energy" {"auroc", "fpr95"}}; see `scores`.
 
     Raises:
-      UserError: there is no such data.
+      UserError: the other data does not exist or has another image size.
     """
     known = sample(run.split(split), images)
     given = {"given": sample(_open(run, path), images)} if path else {}
@@ -114,19 +114,19 @@ def _metrics() -> Iterator[Metric]:
                 f"{where}, {score}, auroc",
                 f"AUROC of {short} against {said}",
                 "AUROC",
-                "chance that an image of the split scores above one of the others",
+                "probability that an image of the split scores above one of the other set",
             )
             yield share(
                 f"{where}, {score}, fpr95",
                 f"FPR95 of {short} against {said}",
                 "FPR95",
-                "share of the others accepted where 95 % of the split are",
+                "share of the other set accepted when 95 % of the split are",
                 higher_is_better=False,
             )
 
 
 SUITE = Suite(
-    about="out-of-distribution detection: AUROC of probability and energy",
+    about="out-of-distribution detection: AUROC and FPR95 of probability and energy",
     measure=measure_ood,
     section=ood_section,
     signals=frozenset({"image"}),

@@ -1,1 +1,1 @@
-"""Probes: classification from a network's frozen features, without its own classifier."""
+"""Probes: classification by a network's frozen features, without its own classifier."""

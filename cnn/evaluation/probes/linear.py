@@ -26,13 +26,17 @@ def measure_linear_probe(
     iterations: int = 500,
     train_images: ExampleCount = 0,
 ) -> Results:
-    """Measures multinomial logistic regression on the pooled features, fitted by L-BFGS.
+    """Measures the accuracy of multinomial logistic regression on pooled features.
 
-    Features are standardised by the training split; nothing of the network is changed.
+    It is fitted by L-BFGS on the training split, whose mean and standard deviation standardise the
+    features. The network is not changed.
 
     Returns:
       {"linear_probe_accuracy", "train_accuracy", "count", "train_count", "features", "l2",
       "converged"}.
+
+    Raises:
+      UserError: l2 is negative, or the split is the training split.
     """
     if l2 < 0:
         raise UserError(f"--suite: l2={l2} of 'linear_probe' must not be negative")
@@ -59,17 +63,17 @@ def measure_linear_probe(
 def fit_linear(
     x: np.ndarray, labels: np.ndarray, classes: int, l2: float, iterations: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Minimises the mean cross-entropy + l2 / 2 |kernel|^2.
+    """Minimises the mean cross-entropy plus l2 / 2 |kernel|^2.
 
     Args:
       x: features `[N, F]`.
       labels: `[N]`.
       classes: K.
-      l2: weight of the penalty; the bias has none.
-      iterations: of L-BFGS, at most.
+      l2: weight of the penalty, which excludes the bias.
+      iterations: maximum number of L-BFGS iterations.
 
     Returns:
-      kernel `[F, K]`, bias `[K]`, and whether it converged.
+      kernel `[F, K]`, bias `[K]`, and whether L-BFGS converged.
     """
     x, labels = jnp.asarray(x, jnp.float32), jnp.asarray(labels)
     shape = x.shape[1] + 1, classes

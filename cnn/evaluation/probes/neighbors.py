@@ -1,4 +1,4 @@
-"""The suite `knn`: classification by the nearest training examples."""
+"""The suite `knn`: classification by the k nearest training examples."""
 
 from functools import partial
 
@@ -25,18 +25,25 @@ def measure_knn(
     temperature: float = 0.07,
     train_images: ExampleCount = 0,
 ) -> Results:
-    """Measures weighted k-nearest neighbours on the pooled features (Wu et al., CVPR 2018).
+    """Measures the accuracy of weighted k-nearest neighbours on pooled features.
 
-    Defaults are those of DINO (Caron et al., ICCV 2021).
+    The classifier is that of Wu et al. (CVPR 2018), with the defaults of DINO (Caron et al., ICCV
+    2021).
 
     Returns:
       {"knn_accuracy", "count", "train_count", "features", "k", "temperature"}.
+
+    Raises:
+      UserError: the temperature is not positive, k exceeds the number of training examples, or the
+        split is the training split.
     """
     if temperature <= 0:
         raise UserError(f"--suite: temperature={temperature} of 'knn' must be positive")
     train, test = pooled_features(run, split, train_images, progress)
     if k > len(train.labels):
-        raise UserError(f"--suite: k={k} of 'knn' exceeds the {len(train.labels)} examples")
+        raise UserError(
+            f"--suite: k={k} of 'knn' exceeds the {len(train.labels)} training examples"
+        )
     classes = run.evaluator.dataset.num_classes
     predicted = nearest_classes(
         train.features, train.labels, test.features, classes, k, temperature
@@ -59,14 +66,14 @@ def nearest_classes(
     k: int,
     temperature: float,
 ) -> np.ndarray:
-    """Returns the class `[M]` with the largest sum of exp(cosine / temperature) of k neighbours.
+    """Returns the classes `[M]` with the largest sum of exp(cosine / temperature) of k neighbours.
 
     Args:
       train: features `[N, F]`.
-      labels: of them, `[N]`.
+      labels: of the training examples, `[N]`.
       test: features `[M, F]`.
       classes: K.
-      k: neighbours by cosine similarity.
+      k: number of neighbours, by cosine similarity.
       temperature: of the weights.
     """
 

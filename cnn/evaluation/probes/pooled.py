@@ -1,4 +1,4 @@
-"""Pooled features, the input of the classifier, of the training split and of a split."""
+"""Pooled features (the classifier's input) of the training split and the evaluated split."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from cnn.training.steps import infer, make_forward
 
 @dataclass(frozen=True)
 class Pooled:
-    """Examples as the classifier sees them.
+    """Pooled features of a split.
 
     Attributes:
       features: float32 `[N, F]`.
@@ -34,16 +34,16 @@ class Pooled:
 def pooled_features(
     run: CheckpointedRun, split: str, train_images: int, progress: Progress
 ) -> tuple[Pooled, Pooled]:
-    """Returns the features of the training split, which a probe learns from, and of a split.
+    """Returns the features of the training split, on which a probe is fitted, and of a split.
 
     Args:
       run: a checkpoint.
-      split: what the probe is measured on.
-      train_images: examples of the training split, evenly spaced over it; 0: all.
+      split: name of the split on which the probe is evaluated.
+      train_images: number of training examples, evenly spaced over the split; 0: all.
       progress: counts examples.
 
     Raises:
-      UserError: the split is the training split itself.
+      UserError: the split is the training split.
     """
     if split == "train":
         raise UserError("--split: a probe is trained on the training split; use --split=test")

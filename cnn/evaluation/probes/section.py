@@ -1,4 +1,4 @@
-"""The part of the page about a probe: a table of the runs."""
+"""Page section on a probe."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from cnn.pages.page import Cell, Column, sortable_table
 
 _NOTE = (
     "Fitted on the pooled features of the training split, without the network's own classifier. "
-    "Weights that were trained on these examples have seen their labels."
+    "The network's weights may have been trained on these examples and their labels."
 )
 _COUNTS = {"count": "examples", "train_count": "training examples", "features": "features"}
 
 
 def probe_section(title: str, accuracy: str, runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs; `accuracy` is its name in their results."""
+    """Returns a table of the runs; `accuracy` is its name in the results."""
     columns = [Column("run"), Column("accuracy", numeric=True)]
     columns += [Column(name, numeric=True) for name in _COUNTS.values()]
     rows = [

@@ -1,4 +1,4 @@
-"""Circular consistency over all shifts of an image: the rows of a batch are shifts of one."""
+"""Consistency over all circular shifts of an image, with the shifts of one image as a batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,15 +14,15 @@ from cnn.evaluation.shift.protocols import circular_grid, square
 def measure_all_shifts(
     model: ModelUnderTest, examples: int, batch_size: int
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Measures all H * W circular shifts of some examples, spread evenly over a split.
+    """Measures all H * W circular shifts of examples that are evenly spaced over a split.
 
     Args:
       model: network and examples.
-      examples: how many, at most.
-      batch_size: rows that the network gets at once.
+      examples: maximum number of examples.
+      batch_size: number of shifts per forward pass.
 
     Yields:
-      After each example, how many were seen and `ConsistencyTally.summary` over them.
+      After each example, the number of examples seen and `ConsistencyTally.summary` over them.
     """
     height, width, _ = model.image_shape
     shifts = square(np.arange(height), np.arange(width)).astype(np.int32)
@@ -35,7 +35,7 @@ def measure_all_shifts(
     for i, label in enumerate(labels):
         predictions, probabilities = [], []
         for start in range(0, len(shifts), batch_size):
-            # The last batch keeps its size, so that the network is not compiled again.
+            # The last batch is padded, so that the network is not compiled again.
             rows = np.minimum(np.arange(start, start + batch_size), len(shifts) - 1)
             batch = {
                 "input": np.broadcast_to(images[i], (batch_size, *images[i].shape)),

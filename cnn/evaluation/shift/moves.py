@@ -1,8 +1,8 @@
-"""Ways to move images, on the device: circular, by cropping, and by fractions of a pixel.
+"""Image shifts on the device: circular, by cropping, and by fractions of a pixel.
 
-Offsets are arguments, so one compiled function serves all shifts: `[B, 2]`, one for each image, or
-`[2]`, the same for all, which is faster. A positive offset moves the content down and to the right
-when rolled, and the window when cropped.
+Offsets are traced, so one compiled function serves all shifts: `[B, 2]`, one per image, or `[2]`,
+shared by all, which is faster. A positive offset moves the content down and to the right for
+circular shifts, and moves the window for crops.
 """
 
 from functools import partial
@@ -16,14 +16,14 @@ from cnn.ops.spectral import apply_along
 
 
 def roll(x: Array, offsets: Array) -> Array:
-    """Moves images `[B, H, W, C]` circularly by whole pixels, int32 `[B, 2]` or `[2]`; exact."""
+    """Shifts images `[B, H, W, C]` circularly by whole pixels, int32 `[B, 2]` or `[2]`; exact."""
     if offsets.ndim == 1:
         return jnp.roll(x, offsets, (1, 2))
     return jax.vmap(lambda image, offset: jnp.roll(image, offset, (0, 1)))(x, offsets)
 
 
 def crop(x: Array, offsets: Array, height: int, width: int) -> Array:
-    """Cuts `[B, height, width, C]` out of `[B, H, W, C]`, from corners int32 `[B, 2]` or `[2]`."""
+    """Crops `[B, H, W, C]` to `[B, height, width, C]` at corners int32 `[B, 2]` or `[2]`."""
     if offsets.ndim == 1:
         return jax.lax.dynamic_slice(
             x, (0, offsets[0], offsets[1], 0), (len(x), height, width, x.shape[-1])
@@ -35,12 +35,12 @@ def crop(x: Array, offsets: Array, height: int, width: int) -> Array:
 
 
 def fourier_shift(x: Array, offsets: Array) -> Array:
-    """Moves maps `[B, H, W, C]` circularly by any numbers of pixels, float `[B, 2]` or `[2]`.
+    """Shifts maps `[B, H, W, C]` circularly by fractional offsets, float `[B, 2]` or `[2]`.
 
-    Per axis of n elements, bin k of the DFT is multiplied with exp(-2 pi i k d / n) for
-    |k| < n / 2, and the Nyquist bin of an even n with cos(pi d): the trigonometric interpolation of
-    least bandwidth, which is real. Whole offsets give `roll`, to rounding. Values beyond those of
-    the pixels (ringing) are not clipped.
+    Along an axis of n elements, bin k of the DFT is multiplied by exp(-2 pi i k d / n) for
+    |k| < n / 2, and the Nyquist bin of an even n by cos(pi d), which is the real trigonometric
+    interpolation of least bandwidth. Integer offsets equal `roll` up to rounding. Overshoot beyond
+    the range of the pixels (ringing) is not clipped.
     """
     dtype = x.dtype
     x, offsets = x.astype(jnp.float32), jnp.atleast_2d(offsets).astype(jnp.float32)
@@ -49,19 +49,19 @@ def fourier_shift(x: Array, offsets: Array) -> Array:
         if len(matrices) == 1:
             x = apply_along(x, matrices[0], axis)
         else:
-            # The axis loses its batch within a vmap.
+            # Within a vmap there is no batch axis.
             x = jax.vmap(partial(apply_along, axis=axis - 1))(x, matrices)
     return x.astype(dtype)
 
 
 def _shifting(n: int, offsets: Array) -> Array:
-    """Returns matrices float32 `[B, n, n]` that move n elements by offsets `[B]`.
+    """Returns float32 matrices `[B, n, n]` that shift n elements by offsets `[B]`.
 
-    Row j and column l hold the sum over the bins k of their factor times exp(2 pi i k (j - l) / n),
-    over n. Built by products and not by an FFT, see `cnn.ops.spectral`.
+    Entry (j, l) is the sum over bins k of their factor times exp(2 pi i k (j - l) / n), divided by
+    n. They are built by matrix products instead of an FFT, see `cnn.ops.spectral`.
     """
     k = np.arange(n // 2 + 1)
-    # Whole turns leave no trace, and k * d exceeds what float32 resolves of an angle.
+    # Reduced modulo whole turns, as float32 does not resolve an angle as large as k * d.
     phases = 2 * jnp.pi * jnp.mod(k * jnp.mod(offsets, n)[:, None], n) / n
     nyquist = 2 * k == n
     cosines = jnp.where(nyquist, jnp.cos(jnp.pi * offsets)[:, None], jnp.cos(phases))

@@ -1,4 +1,4 @@
-"""Runs a network over the shifts of a protocol; memory is that of a batch."""
+"""Runs a network on the shifts of a protocol, with the memory of one batch."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,7 +16,7 @@ from cnn.evaluation.shift.scores import clustered, grid_scores, pair_scores, pat
 from cnn.training.metrics import STEPS_IN_FLIGHT
 
 ShiftedOutcomes = Callable[..., dict[str, Array]]
-# Offsets -> predictions and probabilities `[S, B]`, and labels `[B]`.
+# Predictions and probabilities `[S, B]`, and labels `[B]`.
 ShiftTables = tuple[np.ndarray, np.ndarray, np.ndarray]
 Predict = Callable[[np.ndarray], ShiftTables]
 ProtocolGroup = dict[
@@ -25,11 +25,11 @@ ProtocolGroup = dict[
 
 
 def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> ShiftedOutcomes:
-    """Returns jitted (variables, arrays, batch, offsets) -> outcomes of moved images.
+    """Returns jitted (variables, arrays, batch, offsets) -> outcomes on shifted images.
 
-    Outcomes are `prediction` int32 `[B]` (class) and `probability` float32 `[B]` (of the right
-    one). Images are normalised before they move. One compilation serves all offsets `[B, 2]`, one
-    for each image, and another all `[2]`.
+    Outcomes are `prediction` int32 `[B]`, `probability` of the correct class float32 `[B]`, and
+    `label` `[B]`. Images are normalised before they are shifted. Offsets `[B, 2]`, one per image,
+    take one compilation and offsets `[2]` another.
     """
 
     def probe(variables: Any, arrays: Any, batch: Any, offsets: Array) -> dict[str, Array]:
@@ -47,7 +47,7 @@ def make_probe(model: ModelUnderTest, move: Callable[[Array, Array], Array]) -> 
 
 
 class ConsistencyTally:
-    """Sums over the images seen so far, for one protocol.
+    """Accumulates the scores of one protocol over images.
 
     Args:
       protocol: that the tables come from.
@@ -61,7 +61,7 @@ class ConsistencyTally:
         self._clusters: list[tuple[float, int]] = []
 
     def add(self, predictions: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Takes tables `[S, B]` of the images of a batch, and their labels `[B]`."""
+        """Adds the tables `[S, B]` of a batch, and its labels `[B]`."""
         kind, count = self._protocol.kind, len(labels)
         if kind == "pairs":
             scores = pair_scores(predictions.reshape(-1, 2, count))
@@ -80,7 +80,7 @@ class ConsistencyTally:
         self._shift_sums[name] = self._shift_sums.get(name, 0) + values
 
     def summary(self) -> dict[str, Any]:
-        """Returns the means over the images, with 95 % intervals, and the mean at each shift."""
+        """Returns means over the images with 95 % intervals, and means at each shift."""
         results: dict[str, Any] = {"about": self._protocol.about, "count": self._count}
         for name, total in self._sums.items():
             results[name] = total / self._count
@@ -101,15 +101,15 @@ class ConsistencyTally:
 def measure_shifts(
     model: ModelUnderTest, protocols: Mapping[str, Protocol]
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Measures protocols on every example of a split, batch by batch.
+    """Measures protocols on every example of a split.
 
     Args:
       model: network and examples.
       protocols: by name.
 
     Yields:
-      After each batch, the number of examples seen and the results of each protocol over them:
-      `ConsistencyTally.summary`. The last ones are of the whole split.
+      After each batch, the number of examples seen and {protocol: `ConsistencyTally.summary`} over
+      them.
     """
     tallies = {name: ConsistencyTally(protocol) for name, protocol in protocols.items()}
     groups = [
@@ -132,7 +132,7 @@ def run_offsets(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns predictions and probabilities `[S, B]` at offsets, and the labels `[B]`.
 
-    Offsets are `[S, B, 2]`, one for each image, or `[S, 2]`, the same for all.
+    Offsets are `[S, B, 2]`, one per image, or `[S, 2]`, shared by all images.
     """
     rows: list[dict[str, Array]] = []
     for offset in offsets:
@@ -145,7 +145,7 @@ def run_offsets(
 
 
 def _way(group: ProtocolGroup) -> Callable[..., Iterator[tuple[str, ShiftTables]]]:
-    """Returns the method that needs the fewest passes over the images."""
+    """Returns the method that needs fewer passes over the images."""
     passes = sum(len(protocol.offsets(0, 1)) for protocol in group.values())
     return _look_up if len(_shifts(group)) <= passes else _predict_each
 
@@ -153,7 +153,7 @@ def _way(group: ProtocolGroup) -> Callable[..., Iterator[tuple[str, ShiftTables]
 def _look_up(
     predict: Predict, group: ProtocolGroup, seen: int, rows: int
 ) -> Iterator[tuple[str, ShiftTables]]:
-    """Predicts every shift of the protocols once, and looks up those that each image gets."""
+    """Predicts every shift of the protocols once, and looks up the shifts of each image."""
     shifts = _shifts(group)
     predictions, probabilities, labels = predict(shifts)
     place = {tuple(shift): i for i, shift in enumerate(shifts)}

@@ -1,4 +1,4 @@
-"""The published protocols: which shifts each image gets, and how they are made."""
+"""Published protocols of shift consistency: the shifts of each image, and how they are made."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Protocol:
     """A set of shifts for every image.
 
     Attributes:
-      kind: "pairs" of random shifts, a "grid" of all, or a "path" through neighbours.
-      move: (images, offsets `[B, 2]`) -> moved images, to be traced.
-      offsets: (examples before this batch, rows B) -> `[S, B, 2]`; of pairs, 2 p and 2 p + 1 belong
-        together.
-      about: the protocol in words, for the page.
+      kind: "pairs" of random shifts, a "grid" of shifts, or a "path" of neighbouring shifts.
+      move: traceable (images, offsets `[B, 2]`) -> shifted images.
+      offsets: (examples before this batch, B) -> `[S, B, 2]`; for pairs, offsets 2 p and 2 p + 1
+        form a pair.
+      about: description for the page.
       shared: whether the images of a batch share their random shifts.
-      grid: the shifts `[S, 2]` in pixels, of a grid or a path.
-      domain: all offsets `[D, 2]` that `offsets` can return.
+      grid: shifts `[S, 2]` in pixels of a grid or path.
+      domain: all offsets `[D, 2]` that `offsets` can return, for pairs.
     """
 
     kind: str
@@ -44,16 +44,16 @@ class Protocol:
         return self.shared or self.grid is not None
 
     def shifts(self) -> np.ndarray:
-        """Returns every offset that an image can get, `[D, 2]`."""
+        """Returns all offsets that an image can be shifted by, `[D, 2]`."""
         return self.domain if self.grid is None else self.grid
 
 
 def circular_pairs(max_shift: int, *, shared: bool, passes: int = PASSES) -> Protocol:
-    """Circular consistency of adaptive polyphase sampling (Chaman & Dokmanic, CVPR 2021).
+    """Circular consistency of Chaman & Dokmanic (CVPR 2021).
 
-    Two independent circular shifts, each axis uniform over -max_shift .. max_shift - 1: as in the
-    authors' code, where the upper end is excluded (there max_shift is 3 for CIFAR-10 and the shifts
-    are drawn once per batch, which is `shared`).
+    Compares two independent circular shifts, uniform over -max_shift .. max_shift - 1 on each axis.
+    The upper end is excluded as in the authors' code, which uses max_shift = 3 for CIFAR-10 and
+    draws the shifts once per batch (`shared`).
     """
     whose = "drawn once per batch, as published" if shared else "drawn for each image"
     span = f"-{max_shift} to {max_shift - 1} pixels"
@@ -64,15 +64,15 @@ def circular_pairs(max_shift: int, *, shared: bool, passes: int = PASSES) -> Pro
 
 
 def crop_pairs(image: tuple[int, int], cut: int, *, shared: bool, passes: int = PASSES) -> Protocol:
-    """Shift consistency as Zhang defines it (ICML 2019).
+    """Shift consistency of Zhang (ICML 2019).
 
-    Two crops of `image` minus `cut` pixels, each corner uniform over 0 .. cut - 1 on both axes,
-    over several passes; agreement of the predicted class. Published for ImageNet: cut 32, crops
-    of 224 out of 256 pixels, 5 passes; the authors' code draws the corners once per batch, which is
-    `shared`.
+    Compares the predicted classes of two crops of `image` minus `cut` pixels, whose corners are
+    uniform over 0 .. cut - 1 on both axes, over several passes. For ImageNet the paper uses
+    cut = 32, crops of 224 out of 256 pixels, and 5 passes; the authors' code draws the corners once
+    per batch (`shared`).
 
     Raises:
-      UserError: the crops would have no pixels.
+      UserError: the crops would be empty.
     """
     move = _cropping(image, cut)
     whose = "drawn once per batch, as in the published code" if shared else "drawn for each image"
@@ -83,15 +83,14 @@ def crop_pairs(image: tuple[int, int], cut: int, *, shared: bool, passes: int = 
 
 
 def circular_grid(shifts: np.ndarray, about: str) -> Protocol:
-    """All circular shifts int `[S, 2]`, on every image."""
+    """Applies the circular shifts int `[S, 2]` to every image."""
     return Protocol("grid", roll, partial(same_shifts, shifts.astype(np.int32)), about, grid=shifts)
 
 
 def fractional_grid(parts: int) -> Protocol:
-    """All circular shifts by multiples of 1 / parts of a pixel below one, on both axes.
+    """Applies all circular shifts below one pixel by multiples of 1 / parts, on both axes.
 
-    By trigonometric interpolation, as in Michaeli et al. (CVPR 2023) for circular fractional
-    shifts.
+    Shifts use trigonometric interpolation, as in Michaeli et al. (CVPR 2023).
     """
     values = np.arange(parts) / parts
     shifts = square(values, values)
@@ -101,10 +100,10 @@ def fractional_grid(parts: int) -> Protocol:
 
 
 def diagonal(image: tuple[int, int], cut: int) -> Protocol:
-    """The cut + 1 crops whose corners lie on the diagonal (Zhang's validate_diagonal: 33).
+    """Applies the cut + 1 crops with corners on the diagonal (33 in Zhang's validate_diagonal).
 
     Raises:
-      UserError: the crops would have no pixels.
+      UserError: the crops would be empty.
     """
     shifts = np.repeat(np.arange(cut + 1)[:, None], 2, 1)
     about = f"{cut + 1} crops of {image[0] - cut}x{image[1] - cut} along the diagonal"
@@ -113,7 +112,7 @@ def diagonal(image: tuple[int, int], cut: int) -> Protocol:
 
 
 def square(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Returns all pairs `[S, 2]`, row by row."""
+    """Returns all pairs `[S, 2]` of a row and a column, in row-major order."""
     return np.array(list(product(rows, columns)))
 
 
@@ -127,7 +126,7 @@ def _cropping(image: tuple[int, int], cut: int) -> Callable[[Array, Array], Arra
 
 
 def _pairs(low: int, high: int, shared: bool, passes: int, start: int, rows: int) -> np.ndarray:
-    # Each example has its own stream, so that its shifts do not depend on the batch size.
+    # One random stream per example, so that its shifts do not depend on the batch size.
     owners = [start] if shared else range(start, start + rows)
     drawn = [
         np.random.default_rng((SEED, owner)).integers(low, high, (2 * passes, 2), np.int32)
@@ -137,5 +136,5 @@ def _pairs(low: int, high: int, shared: bool, passes: int, start: int, rows: int
 
 
 def same_shifts(shifts: np.ndarray, start: int, rows: int) -> np.ndarray:
-    """Returns the shifts `[S, 2]` for each of the rows of a batch: `[S, rows, 2]`."""
+    """Repeats the shifts `[S, 2]` for every row of a batch: `[S, rows, 2]`."""
     return np.broadcast_to(shifts[:, None], (len(shifts), rows, 2))

@@ -1,4 +1,4 @@
-"""Scores from tables of predictions, per image, in float64."""
+"""Per-image scores of tables of predictions, in float64, and confidence intervals."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,10 @@ def pair_scores(predictions: np.ndarray) -> Scores:
     """Scores of sampled pairs of shifts.
 
     Args:
-      predictions: classes `[R, 2, B]` of R pairs of shifts.
+      predictions: predicted classes `[R, 2, B]` of R pairs of shifts.
 
     Returns:
-      `consistency` `[B]`: share of the pairs whose two predictions are the same class, right or
-      wrong (Zhang, ICML 2019).
+      `consistency` `[B]`: share of pairs with equal predictions, correct or not (Zhang, ICML 2019).
     """
     return {"consistency": (predictions[:, 0] == predictions[:, 1]).mean(0, dtype=np.float64)}
 
@@ -25,21 +24,21 @@ def grid_scores(predictions: np.ndarray, labels: np.ndarray) -> Scores:
     """Scores over all shifts of a grid.
 
     Args:
-      predictions: classes `[S, B]`.
+      predictions: predicted classes `[S, B]`.
       labels: `[B]`.
 
     Returns:
-      Arrays `[B]`, whose means over all images are:
+      Arrays `[B]`:
         consistency: probability that two shifts, drawn independently and uniformly from the grid,
-          give the same class: the sum over classes of (share of shifts)^2. What `pair_scores`
-          estimates by sampling, without its noise.
-        accuracy: over the shifts.
-        joint: probability that both of two such shifts give the right class.
-        worst_case: 1 if all shifts give the right class.
-        stable: 1 if all shifts give one class, right or wrong.
+          give the same class: the sum over classes of (share of shifts)^2. `pair_scores` estimates
+          it by sampling.
+        accuracy: mean over the shifts.
+        joint: probability that both of two such shifts give the correct class.
+        worst_case: 1 if all shifts give the correct class.
+        stable: 1 if all shifts give the same class, correct or not.
     """
     hits = predictions == labels
-    # One shift against all at a time: a table of all pairs would not fit for many shifts.
+    # One shift at a time, as a table of all pairs of shifts would not fit in memory.
     same = sum((one == predictions).mean(0, dtype=np.float64) for one in predictions)
     accuracy = hits.mean(0, dtype=np.float64)
     return {
@@ -52,15 +51,15 @@ def grid_scores(predictions: np.ndarray, labels: np.ndarray) -> Scores:
 
 
 def path_scores(predictions: np.ndarray, probabilities: np.ndarray) -> Scores:
-    """Scores along a path of shifts (Zhang, ICML 2019, figure 5: the diagonal).
+    """Scores along a path of shifts (the diagonal in Zhang, ICML 2019, figure 5).
 
     Args:
-      predictions: classes `[S, B]`, neighbours on the path beside each other.
-      probabilities: of the right class, `[S, B]`.
+      predictions: predicted classes `[S, B]` in the order of the path.
+      probabilities: of the correct class, `[S, B]`.
 
     Returns:
       deviation `[B]`: population standard deviation of the probability along the path; flips
-      `[B]`: how often the prediction changes from one place to the next.
+      `[B]`: number of changes of the prediction between neighbouring shifts.
     """
     return {
         "deviation": probabilities.astype(np.float64).std(0),
@@ -69,10 +68,10 @@ def path_scores(predictions: np.ndarray, probabilities: np.ndarray) -> Scores:
 
 
 def wilson(mean: float, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for the mean of `count` independent values within [0, 1].
+    """Wilson interval for the mean of `count` independent values in [0, 1].
 
-    For values other than 0 and 1 it is conservative, as their variance is at most mean (1 - mean).
-    It speaks for other images of the same distribution, and this trained network.
+    It is conservative for values other than 0 and 1, whose variance is below mean (1 - mean). Its
+    scope of inference is other images of the same distribution, for this trained network.
     """
     z = stats.norm.ppf(0.5 + level / 2)
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
@@ -85,15 +84,17 @@ def wilson(mean: float, count: int, level: float = 0.95) -> tuple[float, float]:
 def clustered(
     means: Sequence[float], counts: Sequence[int], level: float = 0.95
 ) -> tuple[float, float] | None:
-    """Student's interval for a mean of values that come in clusters, clipped to [0, 1].
+    """Student t interval for the mean of clustered values, clipped to [0, 1].
+
+    Images of a batch that share their shifts form a cluster, as they are not independent.
 
     Args:
-      means: of each cluster: the images of a batch share their shifts, so are not independent.
-      counts: their sizes, as weights.
-      level: of confidence.
+      means: cluster means.
+      counts: cluster sizes, used as weights.
+      level: confidence level.
 
     Returns:
-      Low and high, or None for a single cluster, whose variance is not known.
+      Low and high, or None for a single cluster, whose variance is unknown.
     """
     if len(means) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Page section on shifts: a table of results, curves and heat maps."""
+"""Page section on shifts."""
 
 from collections.abc import Sequence
 
@@ -24,21 +24,21 @@ NAMES = {
 COLUMNS = {
     "consistency": ("consistency", "two random shifts give the same class"),
     "accuracy": ("accuracy", "mean over the shifts"),
-    "joint": ("joint", "two random shifts both give the right class"),
-    "worst_case": ("worst case", "right at every shift"),
-    "stable": ("stable", "one class at every shift, right or wrong"),
-    "flips": ("flips", "changes of the prediction along the path, each"),
-    "deviation": ("SD of p", "of the right class's probability along the path"),
+    "joint": ("joint", "two random shifts both give the correct class"),
+    "worst_case": ("worst case", "correct at every shift"),
+    "stable": ("stable", "the same class at every shift, correct or not"),
+    "flips": ("flips", "changes of the prediction along the path, per example"),
+    "deviation": ("SD of p", "standard deviation of the correct class's probability on the path"),
 }
 NOTE = (
-    "Shares of {many} in percent, with 95 % intervals: Wilson's over {many}, or Student's over "
-    "batches where the {many} of a batch share their shifts. They speak for other {many}, "
-    "not for other trainings."
+    "Shares of {many} in percent, with 95 % intervals: Wilson intervals over {many}, or Student t "
+    "intervals over batches where the {many} of a batch share their shifts. The intervals cover "
+    "other {many}, not other training runs."
 )
 
 
 def shift_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """Returns the section of one or more runs."""
+    """Returns a table of results, curves and heat maps."""
     heads = [Column("run"), Column("protocol")]
     heads += [Column(title, numeric=True, hint=hint) for title, hint in COLUMNS.values()]
     rows = [

@@ -1,4 +1,4 @@
-"""The suite `shift`: all protocols on one checkpoint."""
+"""The suite `shift`: shift consistency by all protocols."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ PATHS = ("diagonal", "time_path")
 
 
 def _metrics(protocol: str) -> Iterator[Metric]:
-    """Yields the metrics of one protocol, see `scores`."""
+    """Yields the metrics of one protocol; see `scores`."""
     said = NAMES[protocol][0].lower() + NAMES[protocol][1:]
     names = ["consistency"]
     if protocol in GRIDS + PATHS:
@@ -57,25 +57,26 @@ def measure_shift(
     parts: int = 4,
     passes: int = PASSES,
 ) -> Results:
-    """Measures shift consistency by every protocol of `protocols_for`, and over all shifts.
+    """Measures shift consistency by every protocol of `protocols_for` and over all circular shifts.
+
+    Sound and video are shifted in time only.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: examples, evenly spaced over the split; 0: all.
-      exhaustive: of these, how many are moved by every circular shift; 0: none.
-      budget: forward passes of single images over all shifts, which lowers `exhaustive` if need be:
-        more would take longer than the rest.
-      max_shift: of circular shifts, in pixels; 0: as published, see `protocols_for`. Of sound,
-        which is moved in time alone: in milliseconds; 0: 50. Of video likewise, in frames; 0: a
-        quarter.
-      parts: of a pixel, of fractional shifts.
+      images: number of examples, evenly spaced over the split; 0: all.
+      exhaustive: how many of these are shifted by every circular shift; 0: none.
+      budget: maximum number of single-image forward passes over all shifts; lowers `exhaustive` if
+        necessary.
+      max_shift: largest circular shift: in pixels (0: as published, see `protocols_for`), for sound
+        in milliseconds (0: 50), for video in frames (0: a quarter of the clip).
+      parts: fractional shifts are multiples of 1 / parts of a pixel.
       passes: pairs of random shifts per image.
 
     Returns:
-      {protocol: `ConsistencyTally.summary`}; "all_shifts" over as many examples as their size
-      allows, and "left_out": what cannot be measured on this network, with the reason.
+      {protocol: `ConsistencyTally.summary`}, including "all_shifts", and "left_out": sentences on
+      what cannot be measured on this network.
 
     Raises:
       UserError: the images are smaller than the grid of shifts.
@@ -110,7 +111,7 @@ def measure_shift(
 def _measure_frames(
     model: ModelUnderTest, progress: Progress, max_shift: int, passes: int
 ) -> Results:
-    """Measures shifts of clips by up to `max_shift` frames; 0: by a quarter of them."""
+    """Measures shifts of clips by up to `max_shift` frames; 0: a quarter of the clip."""
     frames = model.feed.split.shape[0]
     results: Results = {"left_out": [], "frames_per_step": 1}
     protocols = frame_protocols(frames, max_shift or frames // 4, passes)
@@ -124,7 +125,7 @@ def _measure_frames(
 def _measure_in_time(
     run: CheckpointedRun, model: ModelUnderTest, progress: Progress, max_shift: int, passes: int
 ) -> Results:
-    """Measures shifts of waves by up to `max_shift` milliseconds."""
+    """Measures shifts of waveforms by up to `max_shift` milliseconds."""
     rate = run.evaluator.config.data.sound.rate
     samples = model.feed.split.shape[0]
     results: Results = {"left_out": [], "milliseconds_per_step": 1000 / rate}
@@ -139,11 +140,12 @@ def _measure_in_time(
 def protocols_for(
     model: ModelUnderTest, max_shift: int = 0, parts: int = 4, passes: int = PASSES
 ) -> tuple[dict[str, Protocol], list[str]]:
-    """Returns the protocols for images of this size, and what is left out and why.
+    """Returns the protocols for images of this size, and sentences on what is left out.
 
-    Circular shifts reach 3 pixels, as published for CIFAR-10, and 32 for images from 128 pixels
-    up, as published for ImageNet, or as far as `max_shift` says; crops leave out an eighth of the
-    shorter side, as 32 of 256 are, or the least beyond it that leaves a size the network takes.
+    Unless `max_shift` is set, circular shifts reach 3 pixels, as published for CIFAR-10, or 32 for
+    images of at least 128 pixels, as published for ImageNet. Crops remove an eighth of the shorter
+    side, as 32 of 256 pixels in the publication, or the smallest larger amount that leaves a size
+    the network accepts.
 
     Raises:
       UserError: the images are smaller than the grid of shifts.
@@ -171,7 +173,7 @@ def protocols_for(
         None,
     )
     if cut is None:
-        return protocols, ["Crops: the network takes no images that are smaller."]
+        return protocols, ["Crops: the network does not accept smaller images."]
     return protocols | {
         "crop_per_batch": crop_pairs(image, cut, shared=True, passes=passes),
         "crop_per_image": crop_pairs(image, cut, shared=False, passes=passes),
@@ -180,7 +182,7 @@ def protocols_for(
 
 
 def takes_cropped(model: ModelUnderTest, cut: int) -> bool:
-    """Whether the network accepts images that lack `cut` rows and columns."""
+    """Whether the network accepts images with `cut` rows and columns fewer."""
     height, width, _ = model.image_shape
     return model.takes(height - cut, width - cut)
 

@@ -1,4 +1,4 @@
-"""Shifts in time: of stored waves, before their features, zeros coming in; and of frames."""
+"""Shifts in time: of stored waveforms, filled with zeros, and of video frames, circular."""
 
 from functools import partial
 
@@ -11,11 +11,11 @@ from cnn.config.errors import UserError
 from cnn.evaluation.model_under_test import ModelUnderTest
 from cnn.evaluation.shift.protocols import PASSES, SEED, Protocol, same_shifts
 
-STEPS = 10  # of the path, to each side
+STEPS = 10  # of the path, in each direction
 
 
 def on_waves(model: ModelUnderTest) -> ModelUnderTest:
-    """Returns the same network as a function of stored waves, which then can be moved."""
+    """Returns the same network as a function of stored waveforms, which can then be shifted."""
     prepare, logits = model.normalize, model.logits
 
     def of_wave(variables: object, wave: Array) -> Array:
@@ -27,27 +27,27 @@ def on_waves(model: ModelUnderTest) -> ModelUnderTest:
 def time_protocols(
     samples: int, rate: int, milliseconds: float, passes: int = PASSES
 ) -> dict[str, Protocol]:
-    """Returns pairs of random shifts, and a path of 21 shifts, up to so many milliseconds.
+    """Returns protocols for waveforms: random pairs of shifts, and a path of 21 shifts.
 
     Args:
-      samples: of a clip.
+      samples: per clip.
       rate: samples per second.
-      milliseconds: the largest shift either way.
+      milliseconds: largest shift in either direction.
       passes: pairs per example.
 
     Raises:
-      UserError: clips are not longer than the shifts.
+      UserError: clips are too short for the shifts.
     """
     max_shift = round(milliseconds * rate / 1000)
     if not 0 < 2 * max_shift < samples:
         raise UserError(
             f"--suite=shift: clips of {1000 * samples / rate:g} ms are too short for shifts of "
-            f"{milliseconds:g} ms either way; choose others, such as "
+            f"{milliseconds:g} ms in either direction; use smaller shifts, such as "
             "--suite='shift(max_shift=20)'"
         )
     path = np.round(np.linspace(-max_shift, max_shift, 2 * STEPS + 1)).astype(np.int32)
     grid = np.stack([path, np.zeros_like(path)], 1)
-    words = f"of -{milliseconds:g} to {milliseconds:g} ms, zeros coming in"
+    words = f"of -{milliseconds:g} to {milliseconds:g} ms, filled with zeros"
     return {
         "time_per_clip": Protocol(
             "pairs",
@@ -67,17 +67,17 @@ def time_protocols(
 
 
 def frame_protocols(frames: int, max_shift: int, passes: int = PASSES) -> dict[str, Protocol]:
-    """Returns pairs of random shifts of clips by whole frames, and every shift up to `max_shift`.
+    """Returns protocols for clips: random pairs of shifts, and every shift up to `max_shift`.
 
-    Circular: what leaves at one end comes back at the other, so that no frame is lost.
+    Shifts are by whole frames and circular, so that no frame is lost.
 
     Raises:
-      UserError: clips are not longer than the shifts.
+      UserError: clips are too short for the shifts.
     """
     if not 0 < 2 * max_shift < frames:
         raise UserError(
             f"--suite=shift: clips of {frames} frames are too short for shifts of {max_shift} "
-            "frames either way; choose others, such as --suite='shift(max_shift=1)'"
+            "frames in either direction; use smaller ones, such as --suite='shift(max_shift=1)'"
         )
     grid, words = _domain(max_shift), f"of -{max_shift} to {max_shift} frames, circular"
     return {
@@ -99,13 +99,13 @@ def frame_protocols(frames: int, max_shift: int, passes: int = PASSES) -> dict[s
 
 
 def move_frames(x: Array, offsets: Array) -> Array:
-    """Moves clips `[B, T, H, W, C]` by whole frames, the first of each pair in `offsets`."""
+    """Shifts clips `[B, T, H, W, C]` circularly by whole frames, the first element of `offsets`."""
     offsets = jnp.broadcast_to(offsets, (len(x), 2))
     return jax.vmap(lambda clip, offset: jnp.roll(clip, offset[0], 0))(x, offsets)
 
 
 def move_wave(x: Array, offsets: Array) -> Array:
-    """Moves waves `[B, T, C]` by whole samples, int32 `[B, 2]` or `[2]`, the first of each pair."""
+    """Shifts waveforms `[B, T, C]` by whole samples, the first element of `offsets`."""
 
     def move(wave: Array, offset: Array) -> Array:
         places = jnp.arange(len(wave)) - offset[0]
@@ -122,7 +122,7 @@ def _domain(max_shift: int) -> np.ndarray:
 
 def _pairs(max_shift: int, passes: int, start: int, rows: int) -> np.ndarray:
     ends = -max_shift, max_shift + 1
-    # Each example has its own stream, so that its shifts do not depend on the batch size.
+    # One random stream per example, so that its shifts do not depend on the batch size.
     drawn = [
         np.random.default_rng((SEED, owner)).integers(*ends, 2 * passes, np.int32)
         for owner in range(start, start + rows)
