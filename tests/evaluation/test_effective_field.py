@@ -89,4 +89,4 @@ def test_the_suite_draws_the_field_before_and_after_training(tmp_path):
     assert text.count("data:image/png") == 2
     assert text.count("<details>") == 3
     assert text.count("Misaligned centres") == 1
-    assert "stopped, along width: the paths that are added" in text
+    assert "stopped, along width: summed paths have different centres" in text

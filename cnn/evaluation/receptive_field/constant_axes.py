@@ -1,6 +1,6 @@
-"""Arithmetic on arrays that hold one value along some axes, at the cost of that one value.
+"""Operations on arrays that are constant along some axes, computed once along them.
 
-`np.broadcast_to` gives such axes the stride 0, and slicing, transposing and most reshaping keep it.
+`np.broadcast_to` gives such axes stride 0, which slicing, transposing and most reshaping preserve.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 
 
 def combined(function: Callable, arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns function(function(a, b), c) ... of arrays of one shape, elementwise."""
+    """Reduces arrays of equal shape by an elementwise function: function(function(a, b), c) ..."""
     shape = arrays[0].shape
     core = _core(shape, arrays, ())
     return np.broadcast_to(reduce(function, [a[core] for a in arrays]), shape)
 
 
 def reduced(function: np.ufunc, array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """Returns the least or greatest value along axes, which vanish."""
+    """Reduces an array over axes, which are removed."""
     axes = tuple(axis % array.ndim for axis in axes)
     core = _core(array.shape, [array], ())
     shape = [n for i, n in enumerate(array.shape) if i not in axes]
@@ -27,7 +27,7 @@ def reduced(function: np.ufunc, array: np.ndarray, axes: Sequence[int]) -> np.nd
 def concatenated(
     put: Callable[[list[np.ndarray], int], np.ndarray], arrays: Sequence[np.ndarray], axis: int
 ) -> np.ndarray:
-    """Returns `np.concatenate` or `np.stack` of arrays along an axis."""
+    """Applies `np.concatenate` or `np.stack` along an axis."""
     stacked = put is np.stack
     axis = axis % (arrays[0].ndim + stacked)
     core = _core(arrays[0].shape, arrays, () if stacked else (axis,))
@@ -41,7 +41,7 @@ def concatenated(
 
 
 def padded(array: np.ndarray, config: Sequence[tuple[int, int, int]], value: float) -> np.ndarray:
-    """Pads as XLA does: (before, after, between neighbours) an axis, below 0 to cut off."""
+    """Pads like XLA, by (before, after, interior) per axis; negative amounts crop."""
     changed = tuple(i for i, sizes in enumerate(config) if tuple(sizes) != (0, 0, 0))
     small = _padded(array[_core(array.shape, [array], changed)], config, value)
     shape = [small.shape[i] if i in changed else n for i, n in enumerate(array.shape)]

@@ -1,9 +1,8 @@
-"""Which inputs along one axis each element of a program can depend on.
+"""The range of input positions along one axis that each element of a program can depend on.
 
-The program is read equation by equation (a jaxpr), and every array carries, for each of its
-elements, the first and the last input position that its derivative can be non-zero for. All
-operations of a network are thus followed: windows, slices, shifted sums, transforms.
-Comparisons, roundings and indices have no derivative and end a path.
+A jaxpr is interpreted equation by equation. Every array carries, per element, the first and last
+input position for which its derivative can be non-zero, through windows, slices, shifted sums and
+transforms. Comparisons, roundings and indices have no derivative and end a path.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,12 +18,13 @@ Low, High = np.inf, -np.inf
 
 @dataclass(frozen=True)
 class InputRange:
-    """First and last input position of each element; (inf, -inf) where there is none.
+    """First and last input position of each element; (inf, -inf) if it depends on none.
 
     Attributes:
-      low, high: float32 arrays of the shape of the value.
-      skew: least and greatest distance of the centre of a path from the middle of the hull of all
-        paths, in input positions.
+      low: first positions, float32, of the value's shape.
+      high: last positions, likewise.
+      skew: smallest and largest signed distance of a path's centre from the centre of the hull of
+        all paths, in input positions.
     """
 
     low: np.ndarray
@@ -32,15 +32,15 @@ class InputRange:
     skew: tuple[float, float] = (0.0, 0.0)
 
     def each(self, function: Callable[[np.ndarray, float], np.ndarray]) -> "InputRange":
-        """Applies a rearrangement to both ends; it gets what stands for no input."""
+        """Applies a rearrangement to both ends; its second argument stands for no input."""
         return replace(self, low=function(self.low, Low), high=function(self.high, High))
 
     def least(self, axes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the first and last position along axes, which vanish."""
+        """Returns the first and last position over axes, which are removed."""
         return reduced(np.minimum, self.low, axes), reduced(np.maximum, self.high, axes)
 
     def middle(self) -> tuple[float, float] | None:
-        """Returns the hull of all channels in the middle, if it depends on any input."""
+        """Returns the hull over all channels at the centre, if it depends on any input."""
         place = tuple(n // 2 for n in self.low.shape[:-1])
         low, high = float(self.low[place].min()), float(self.high[place].max())
         return (low, high) if low <= high else None
@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {}
 
 
 def join(values: Sequence[Value]) -> Value:
-    """Returns the union of the ranges of some values of one shape."""
+    """Returns the union of the ranges of values of equal shape."""
     found = [v for v in values if v is not None]
     if len(found) < 2:
         return found[0] if found else None
@@ -69,7 +69,7 @@ def join(values: Sequence[Value]) -> Value:
 
 
 def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
-    """Returns a range that covers all inputs of the values, of any shapes."""
+    """Returns a range of this shape that covers all inputs of the values."""
     found = [v for v in values if v is not None]
     if not found:
         return None
@@ -79,15 +79,15 @@ def everything(shape: tuple[int, ...], values: Sequence[Value]) -> Value:
 
 
 def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> list[Value]:
-    """Runs a program on input ranges.
+    """Interprets a program on input ranges.
 
     Args:
       jaxpr: without constants that depend on the input.
-      inputs: of its arguments.
+      inputs: ranges of its arguments.
       marks: (parameters, operands) -> the value of a "layer" equation.
 
     Returns:
-      The input ranges of its results.
+      The ranges of its results.
     """
     known: dict[Any, Value] = dict(zip(jaxpr.invars, inputs, strict=True))
     platforms = set()
@@ -103,7 +103,7 @@ def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> 
             continue
         inner = _inner(equation)
         if equation.primitive.name == "cond" and equation.invars[0] in platforms:
-            # All lowerings of one function; the last is the one for any platform.
+            # The branches are lowerings of the same function; the last is the default.
             inner = inner[-1:]
         if equation.primitive.name == "layer":
             results = [marks(equation.params, operands)]
@@ -119,7 +119,7 @@ def follow(jaxpr: Any, inputs: Sequence[Value], marks: Callable[..., Value]) -> 
 
 
 def _inner(equation: Any) -> list[Any]:
-    """The programs within an equation: of a call, or of each branch."""
+    """Returns the programs within an equation: of a call, or of each branch."""
     params = equation.params
     if equation.primitive.name == "cond":
         return [branch.jaxpr for branch in params["branches"]]
@@ -161,7 +161,7 @@ def _elementwise(equation: Any, operands: Sequence[Value]) -> Value:
 
 @_rule("select_n")
 def _select(equation: Any, operands: Sequence[Value]) -> Value:
-    # The choice itself has no derivative.
+    # The predicate has no derivative.
     return join([_of_shape(o, _shape(equation)) for o in operands[1:]])
 
 
@@ -270,7 +270,7 @@ def _convolution(equation: Any, operands: Sequence[Value]) -> Value:
     numbers, kernel = p["dimension_numbers"], equation.invars[1].aval.shape
     batch, channel, *spatial = numbers.lhs_spec
     x = operands[0].each(lambda a, _: a.transpose(batch, *spatial, channel))
-    # All channels alike, of grouped convolutions too: an upper bound where they differ.
+    # The union over all channels, an upper bound for grouped convolutions.
     x = InputRange(*x.least((-1,)), x.skew)
     size = [kernel[i] for i in numbers.rhs_spec[2:]]
     y = _windows(x, size, p["window_strides"], p["padding"], p["lhs_dilation"], p["rhs_dilation"])
@@ -289,7 +289,7 @@ def _pool(equation: Any, operands: Sequence[Value]) -> Value:
 def _windows(
     x: InputRange, size: Any, strides: Any, padding: Any, inner: Any, dilation: Any
 ) -> InputRange:
-    """Joins over windows of all axes but the first, one axis after the other."""
+    """Takes the union over windows along all axes but the first, one axis at a time."""
     for axis, (k, s, (low, high), i, d) in enumerate(
         zip(size, strides, padding, inner, dilation, strict=True), 1
     ):
@@ -333,7 +333,7 @@ def _product(equation: Any, operands: Sequence[Value]) -> Value:
 
 
 def range_of_input(shape: tuple[int, ...], axis: int) -> InputRange:
-    """Returns the range of the input itself: each element is its own place along an axis."""
+    """Returns the range of the input itself: each element's own position along an axis."""
     places = np.arange(shape[axis], dtype=np.float32)
     places = places.reshape([-1 if i == axis else 1 for i in range(len(shape))])
     places = np.broadcast_to(places, shape)

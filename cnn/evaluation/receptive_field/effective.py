@@ -1,4 +1,4 @@
-"""The effective receptive field: the influence of each input on a unit."""
+"""The effective receptive field: the influence of each input position on a unit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ import numpy as np
 
 from cnn.evaluation.feature_maps import feature_maps
 
-# Of the largest value: what is left two standard deviations from the middle of a Gaussian
-# (Luo et al. call it 1 - 95.45 %).
+# Threshold relative to the maximum: the mass of a Gaussian beyond two standard deviations, which
+# Luo et al. call 1 - 95.45 %.
 SHARE = 1 - 0.9545
 
 
@@ -22,18 +22,18 @@ def effective_field(
     layer: str,
     show: Callable[[int], None] = lambda images: None,
 ) -> np.ndarray:
-    """Returns the mean absolute gradient of a layer's centre unit by each position.
+    """Returns the mean absolute gradient of a layer's centre unit with respect to each position.
 
     Luo, Li, Urtasun & Zemel, "Understanding the Effective Receptive Field in Deep Convolutional
-    Neural Networks" (NeurIPS 2016): the gradient is one at the unit in the middle of the layer's
-    output, in all channels, and zero elsewhere; it is taken back to the input for each image,
-    and its absolute values are averaged over images and colours. Evaluation mode.
+    Neural Networks" (NeurIPS 2016): a gradient of one at the centre of the layer's output, in all
+    channels, and zero elsewhere is backpropagated to the input of each image, and its absolute
+    value is averaged over images and input channels. Evaluation mode.
 
     Args:
       model: called as `model(x, train)`.
       variables: of the model.
       batches: of normalised images `[B, *spatial, C]`.
-      layer: a submodule of the model that returns `[B, *spatial, C]`.
+      layer: name of a block with output `[B, *spatial, C]`.
       show: called with the number of images done.
 
     Returns:
@@ -58,10 +58,10 @@ def effective_field(
 
 
 def field_size(field: np.ndarray) -> float:
-    """Returns the side of a square with as many positions as exceed 4.55 % of the largest.
+    """Returns the side of a square with as many positions as exceed 4.55 % of the maximum.
 
-    Of an interval in 1-D, of a cube in 3-D. Luo et al. report sqrt(number of pixels), in 2-D. 0
-    where there is no gradient.
+    In 1-D it is an interval, in 3-D a cube. Luo et al. report sqrt(number of pixels) in 2-D. 0 if
+    the gradient is zero.
     """
     largest = field.max()
     count = int((field > SHARE * largest).sum()) if largest > 0 else 0

@@ -5,7 +5,7 @@ from PIL import Image
 
 
 def field_over_image(image: np.ndarray, field: np.ndarray) -> Image.Image:
-    """Draws a field over an image `[H, W, C]`: the image in grey, the field as orange light."""
+    """Draws a field `[H, W]` in orange over an image `[H, W, C]` in grey."""
     grey = image.astype(np.float64).mean(-1, keepdims=True) * 0.5
     light = (field / max(field.max(), 1e-30))[..., None] ** 0.5
     colour = np.array([255.0, 140.0, 20.0])

@@ -1,4 +1,4 @@
-"""The part of the page about receptive fields: a table of the runs, pictures, and all layers."""
+"""Page section on receptive fields."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +12,23 @@ from cnn.pages.page import Cell, Column, details, sortable_table
 
 UNITS = {"image": "pixels", "sound": "positions", "video": "pixels"}
 NOTE = (
-    "Theoretical: {unit} from the first to the last that a unit can depend on, along each axis "
-    "(Araujo et al., Distill 2019), far from borders. Effective: side of the square, cube or "
-    "interval of as many {unit} as have more than 4.55 % of the largest mean gradient of the last "
-    "layer's centre unit (Luo et al., NeurIPS 2016). Pictures: the gradient, scaled to its largest "
-    "value, over one of the {many}; before training, and at the checkpoint."
+    "Theoretical: {unit} from the first to the last that a unit can depend on, along each axis and "
+    "away from borders (Araujo et al., Distill 2019). Effective: side of a square, cube or "
+    "interval with as many {unit} as have a mean gradient of the last layer's centre unit above "
+    "4.55 % of the maximum (Luo et al., NeurIPS 2016). Pictures: the gradient relative to its "
+    "maximum over one of the {many}, before training and at the checkpoint."
 )
 
 
 def receptive_field_section(runs: Sequence[MeasuredRun]) -> Markup:
-    """The last layer of each run, pictures of the effective fields, and tables of all layers."""
+    """Returns a table of last layers, pictures of effective fields, and tables of all layers."""
     columns = [Column("run"), Column("last layer"), Column("along")]
     unit = " or ".join(dict.fromkeys(UNITS[run.signal] for run in runs))
     for label, hint in (
         ("theoretical", f"{unit} along that axis"),
         ("before training", f"effective, {unit}"),
         ("after training", f"effective, {unit}"),
-        ("paths apart", f"{unit} between the centres of paths that are added"),
+        ("paths apart", f"largest distance in {unit} between the centres of summed paths"),
     ):
         columns.append(Column(label, numeric=True, hint=hint))
     each = [(run, names, layers) for run in runs for names, layers in run.results["axes"].items()]
@@ -65,7 +65,7 @@ def _whole(run: MeasuredRun) -> str:
 
 
 def _size(run: MeasuredRun, names: str, size: int) -> str:
-    """Returns a size, in milliseconds as well where it is of time."""
+    """Returns a size, with milliseconds along the time axis."""
     if "milliseconds" not in run.results or "time" not in names:
         return str(size)
     first, step = run.results["milliseconds"]
@@ -73,7 +73,7 @@ def _size(run: MeasuredRun, names: str, size: int) -> str:
 
 
 def _misaligned(run: MeasuredRun, names: str, layers: Sequence[Results]) -> Markup | None:
-    """Names the blocks whose paths look at different places."""
+    """Returns a remark that names the blocks whose paths have different centres."""
     found = [
         f"{layer['layer']} ({layer['misaligned']:g})"
         for layer in layers
@@ -81,9 +81,9 @@ def _misaligned(run: MeasuredRun, names: str, layers: Sequence[Results]) -> Mark
     ]
     if not found:
         return None
-    words = f"{run.name}, along {names}: the paths that are added look at different places in "
+    words = f"{run.name}, along {names}: summed paths have different centres in "
     where = ", ".join(found)
-    said = f"{words}{where}, {UNITS[run.signal]} apart."
+    said = f"{words}{where}; distances in {UNITS[run.signal]}."
     return page.callout("remark", "Misaligned centres.", said)
 
 

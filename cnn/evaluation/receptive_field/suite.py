@@ -1,4 +1,4 @@
-"""The suite `receptive_field`: theoretical per layer, effective before and after training."""
+"""The suite `receptive_field`: theoretical per layer, and effective before and after training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -40,26 +40,26 @@ METRICS = tuple(
 def measure_receptive_field(
     run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 64
 ) -> Results:
-    """Measures theoretical fields of the network and effective fields of the checkpoint.
+    """Measures theoretical receptive fields of the network, and effective ones before and after.
 
-    Protocols: `receptive_field.receptive_fields` along every axis and
-    `effective_field.effective_field`, of the last block's centre unit, with the variables of the
-    run's seed before training, and those of the checkpoint.
+    Theoretical fields (`theoretical.receptive_fields`) are along every axis. Effective fields
+    (`effective.effective_field`) are of the centre unit of the last block, with the initial
+    variables of the run's seed and with those of the checkpoint.
 
     Args:
       run: the checkpoint.
-      split: its name.
+      split: name of the split.
       progress: called after each batch.
-      images: of the effective field, evenly spaced over the split; 0: all.
+      images: number of images for the effective field, evenly spaced over the split; 0: all.
 
     Returns:
-      {"axes": {names of axes: [fields]}, see `fields_of_axes`; "effective": {"layer", "images",
-      "before", "after"}, sizes in pixels or positions}; "drawn", what runs where in the pictures;
-      "along_time", see `_along_time`; and of sound "milliseconds", (of one position, from one to
-      the next).
+      {"axes": {names of axes: [fields]}, see `fields_of_axes`, "effective": {"layer", "images",
+      "before", "after"}, sizes in pixels or positions, "drawn": what the axes of the pictures are,
+      "along_time": see `_along_time`, and for sound "milliseconds": (extent of one position, step
+      between positions)}.
 
     Raises:
-      UserError: no layer of the network keeps positions.
+      UserError: the network has no spatial feature maps.
     """
     evaluator = run.evaluator
     axes = fields_of_axes(evaluator.model, evaluator.dataset.input_shape)
@@ -88,7 +88,7 @@ def measure_receptive_field(
 def _effective_fields(
     run: CheckpointedRun, examples: data.Split, layer: str, progress: Progress
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the effective field "before" training and "after" it."""
+    """Yields the effective field "before" and "after" training."""
     evaluator, count = run.evaluator, len(examples)
     states = {"before": evaluator.new_state().variables(), "after": run.variables}
     for i, (name, variables) in enumerate(states.items()):
@@ -107,7 +107,7 @@ def _effective_fields(
 def _draw(
     name: str, field: np.ndarray, examples: data.Split, signal: Signal, progress: Progress
 ) -> str:
-    """Lays a field over the first example as a picture; returns what runs where in it."""
+    """Draws a field over the first example; returns what the axes of the picture are."""
     drawing = Drawing(signal)
     image = drawing.pictures(examples.read(np.arange(1))[0])[0]
     overlay = field_over_image(image, drawing.upright(field[None])[0])
@@ -116,14 +116,13 @@ def _draw(
 
 
 def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
-    """Returns times, and the field summed over the other axes as a share of its largest value.
+    """Returns (time, share) pairs of a field summed over its other axes, relative to the maximum.
 
-    A long field is cut into `POINTS` parts, and each has the time of its middle and the largest of
-    its values.
+    A long field is divided into `POINTS` parts, each with the time of its middle and its maximum.
 
     Args:
       field: `[T, ...]`.
-      step: from one position to the next.
+      step: time between positions.
     """
     sums = field.reshape(len(field), -1).sum(1)
     shares = sums / max(sums.max(), 1e-30)
@@ -132,7 +131,7 @@ def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
 
 
 def _renamed(names: str, signal: data.Signal) -> str:
-    """Calls the axes of a spectrogram, or a clip, what they are."""
+    """Names the axes of spectrograms and clips."""
     if isinstance(signal, VideoSignal):
         return names.replace("depth", "time (frames)")
     if not isinstance(signal, SoundSignal):

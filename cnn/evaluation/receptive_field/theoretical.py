@@ -1,4 +1,4 @@
-"""The theoretical receptive field of every layer, from the network itself."""
+"""The theoretical receptive field of every layer, derived from the network's program."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from cnn.layers import NORMS, BeforeConv, Conv, Downsample
 
 _layer = Primitive("layer")
 _layer.def_abstract_eval(lambda y, x, **_: y)
-# More pixels, so that borders do not matter; sizes halve as the image's do, as it is 4 * 1024.
+# Added pixels, so that borders do not matter; a multiple of 1024 keeps the remainders of halving.
 _MORE = 4096
 AXES = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 _POINTWISE = (nn.Dropout, *(norm for norm in NORMS.values() if isinstance(norm, type)))
@@ -29,13 +29,12 @@ class ReceptiveField:
 
     Attributes:
       layer: path of the module.
-      whole: it depends on all pixels, or on more than 4000; the rest is None then.
+      whole: whether it depends on all pixels, or on more than 4000; the rest is None then.
       size: pixels from the first to the last that a unit depends on.
-      stride: pixels between the fields of two neighbouring units.
-      padding: pixels that the field of unit 0 begins before the image.
-      centre: of the field of unit 0, -padding + (size - 1) / 2.
-      misaligned: distance between the centres of the paths that lie the furthest apart; above 0
-        the paths that are added look at different places.
+      stride: output stride, pixels between the fields of neighbouring units.
+      padding: pixels by which the field of unit 0 extends beyond the image.
+      centre: centre of the field of unit 0, -padding + (size - 1) / 2.
+      misaligned: largest distance between the centres of summed paths; 0 if they are aligned.
     """
 
     layer: str
@@ -50,19 +49,20 @@ class ReceptiveField:
 def receptive_fields(
     model: nn.Module, input_shape: tuple[int, ...], axis: int = 0
 ) -> tuple[ReceptiveField, ...]:
-    """Returns the field of every convolution, operator and block of a network, in order.
+    """Returns the receptive field of every convolution, operator and block of a network, in order.
 
     After Araujo, Norris & Sim, "Computing Receptive Fields of Convolutional Neural Networks"
-    (Distill, 2019): size, effective stride, effective padding and centre; over several paths the
-    hull, and how far their centres are apart. The network is followed as a program on an input so
-    large that borders do not matter, whose size halves as the image's does (SAME pads by size).
-    Counted is where a derivative can be non-zero, in evaluation; which phase an operator picks is
-    not, though it depends on the whole image. What is read by computed indices (`fractional`), and
-    loops, count as depending on everything. Layers of a frame-wise model see one frame.
+    (Distill, 2019): size, effective stride, effective padding and centre; for several paths, the
+    hull and the distance between their centres. The network's program is analysed on an input so
+    large that borders do not matter, whose size leaves the image's remainders under halving (SAME
+    padding depends on them). A unit depends on the inputs for which its derivative can be non-zero
+    in evaluation mode, which excludes the selection of a phase, although that depends on the whole
+    image. Gathers by computed indices (`fractional`) and loops count as depending on everything.
+    Layers of a frame-wise model see one frame.
 
     Args:
       model: called as `model(x, train)`.
-      input_shape: `[*spatial, C]` of one image, of 1 to 3 spatial axes.
+      input_shape: `[*spatial, C]` of one image, with 1 to 3 spatial axes.
       axis: the spatial axis.
 
     Raises:
@@ -79,7 +79,7 @@ def receptive_fields(
         if y is None:
             return None
         if params["single"] and x is not None:
-            # One window is one path, however it is lowered.
+            # A window is a single path, however it is lowered.
             y = InputRange(y.low, y.high, x.skew)
         map_ = y.each(lambda a, _: beside(model, a, 1))
         if params["noted"] and map_.low.ndim == len(input_shape) + 1:
@@ -93,10 +93,7 @@ def receptive_fields(
 def fields_of_axes(
     model: nn.Module, input_shape: tuple[int, ...]
 ) -> dict[str, tuple[ReceptiveField, ...]]:
-    """Returns `receptive_fields` along every axis, by the names of the axes that agree.
-
-    A network that treats its axes alike has one entry, such as "height and width".
-    """
+    """Returns `receptive_fields` along every axis; equal ones are one entry, "height and width"."""
     names = AXES[len(input_shape) - 1]
     found: dict[tuple[ReceptiveField, ...], list[str]] = {}
     for axis, name in enumerate(names):
@@ -107,16 +104,14 @@ def fields_of_axes(
 def _fitting_program(
     model: nn.Module, input_shape: tuple[int, ...], axis: int, length: int
 ) -> tuple[tuple[int, ...], Any]:
-    """Returns an input shape, long along an axis and as short as can be along others, and a program
-    for it.
-    """
+    """Returns an input shape, long along an axis and minimal along the others, and its program."""
     for size in (1, 32):
         spatial = [min(n, size) if i != axis else length for i, n in enumerate(input_shape[:-1])]
         shape = (1, *spatial, input_shape[-1])
         try:
             return shape, _program(model, shape)
         except UserError:
-            # Some window does not fit.
+            # A window is larger than the input.
             continue
     spatial = [n if i != axis else length for i, n in enumerate(input_shape[:-1])]
     shape = (1, *spatial, input_shape[-1])
@@ -124,7 +119,7 @@ def _fitting_program(
 
 
 def _program(model: nn.Module, shape: tuple[int, ...]) -> Any:
-    """Returns the network, its initialisation included, as a program of an image, layers marked."""
+    """Returns the jaxpr of the network, including initialisation, with marked layers."""
     image = jax.ShapeDtypeStruct(shape, jnp.float32)
     rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 
