@@ -1,4 +1,4 @@
-"""Thin linen modules over the operators: blocks, norms, heads, and the registry of downsampling."""
+"""Thin linen modules over `cnn.ops`: blocks, norms, heads, and the registry of downsamplers."""
 
 from cnn.layers import downsamplers
 from cnn.layers.clips import ClipConv, ClipResidualBlock, ClipSite

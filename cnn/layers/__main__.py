@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     if given.markdown or given.name:
         print(markdown() if given.markdown else text(given.name), end="")
         return
-    # A line an entry where no terminal sets a width, so that it can be searched.
+    # One line per entry when the output is not a terminal, so that it can be searched.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 300)
     for table in tables():
         console.print(table)

@@ -15,7 +15,7 @@ from cnn.layers.heads import HEADS
 SECTIONS = (
     (
         "Downsampling",
-        "model.downsample, model.stem_downsample, model.shortcut_downsample; in networks of clips "
+        "model.downsample, model.stem_downsample, model.shortcut_downsample, "
         "model.temporal_downsample, model.shortcut_temporal_downsample",
         DOWNSAMPLERS,
     ),
@@ -90,7 +90,7 @@ def card_lines(entry: Operator) -> Iterator[tuple[str, str]]:
 
 
 def tables() -> Iterator[Table]:
-    """Yields a table of all entries for each registry."""
+    """Yields one table of all entries per registry."""
     for title, fields, registry in SECTIONS:
         table = Table(title=f"{title}: {fields}", title_justify="left", box=SIMPLE)
         table.add_column("name and default options")
@@ -105,10 +105,10 @@ def tables() -> Iterator[Table]:
 
 
 def text(name: str) -> str:
-    """Returns the cards of a name, which both an operator and a head may have.
+    """Returns the cards of the operator and the head of a name, or of either.
 
     Raises:
-      UserError: neither has it.
+      UserError: neither exists.
     """
     found = [
         "\n".join(

@@ -1,4 +1,4 @@
-"""Convolutions over clips `[B, T, H, W, C]` that shrink space and time, each by an operator."""
+"""Convolutions over clips `[B, T, H, W, C]`, with separate operators to reduce space and time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from cnn.layers.downsample import Downsample, before_conv, operator_of
 from cnn.layers.style import Style
 
 # full: one T x S x S convolution. factorised: 1 x S x S, norm, activation, T x 1 x 1, with as many
-# parameters as the full one: "(2+1)D" of Tran et al., CVPR 2018. depthwise: T x S x S of each
-# channel by itself, then 1 x 1 x 1: the channel-separated block of Tran et al., ICCV 2019.
-# spatial: 1 x S x S alone, which neither sees nor shrinks time.
+# parameters as the full one: "(2+1)D" of Tran et al., CVPR 2018. depthwise: depthwise T x S x S,
+# then 1 x 1 x 1: the channel-separated block of Tran et al., ICCV 2019. spatial: 1 x S x S, which
+# neither mixes nor reduces time.
 FORMS = ("full", "factorised", "depthwise", "spatial")
 
 Axes = tuple[int, int, int]
-# Polyphase components by the reduction that picked them, for a shortcut to share.
+# Polyphase components by the reduction that selected them, for a shortcut to share.
 Phases = dict[str, Array | None]
 
 
@@ -33,7 +33,7 @@ class Reduction:
 
 @dataclass(frozen=True)
 class ClipSite:
-    """The operators where clips shrink.
+    """The downsampling operators of a site in a video network.
 
     Attributes:
       space: along height and width.
@@ -44,7 +44,7 @@ class ClipSite:
     time: str
 
     def reductions(self, time: int, space: int) -> tuple[Reduction, ...]:
-        """Returns what strides of `time` and `space` ask for: nothing where they are 1."""
+        """Returns the reductions for strides along time and space, none where the stride is 1."""
         found = (
             Reduction("downsample", self.space, (1, space, space)),
             Reduction("temporal_downsample", self.time, (time, 1, 1)),
@@ -52,7 +52,7 @@ class ClipSite:
         return tuple(r for r in found if max(r.strides) > 1)
 
     def after(self, style: Style, time: int, space: int) -> Style:
-        """Returns the style of what comes after these strides: spread where they are dilations."""
+        """Returns the style of later layers, dilated where an operator replaces its strides."""
         for reduction in self.reductions(time, space):
             if operator_of(reduction.operator).dilates:
                 style = style.dilated(reduction.strides)
@@ -60,7 +60,7 @@ class ClipSite:
 
 
 def _on_conv(reductions: Iterable[Reduction]) -> Axes:
-    """Returns the strides that the convolution of a site takes."""
+    """Returns the strides that a site's convolution takes."""
     strides = (1, 1, 1)
     for reduction in reductions:
         if operator_of(reduction.operator).on_conv:
@@ -69,7 +69,7 @@ def _on_conv(reductions: Iterable[Reduction]) -> Axes:
 
 
 def _before(layer: nn.Module, reductions: Iterable[Reduction], x: Array, train: bool) -> Array:
-    """Applies what operators put before the convolution that takes their strides."""
+    """Applies the operators that come before the convolution which takes their strides."""
     for reduction in reductions:
         if operator_of(reduction.operator).on_conv:
             x = before_conv(layer, reduction.operator, x, train, reduction.strides)
@@ -79,7 +79,7 @@ def _before(layer: nn.Module, reductions: Iterable[Reduction], x: Array, train: 
 def _apart(
     style: Style, reductions: Iterable[Reduction], x: Array, train: bool, phases: Phases
 ) -> tuple[Array, Phases]:
-    """Applies the operators that are no strides of a convolution, space before time."""
+    """Applies the operators that are not `on_conv`, space before time."""
     found = {}
     for reduction in reductions:
         if operator_of(reduction.operator).on_conv:
@@ -92,19 +92,19 @@ def _apart(
 class ClipConv(nn.Module):
     """Convolutions of one form with norm and activation, and the reductions of their site.
 
-    As in `DownsamplingConv` an operator comes after the activation; one that is `on_conv` gives its
-    strides to the convolution along its axes.
+    As in `DownsamplingConv`, an operator follows the activation; with an `on_conv` operator, the
+    convolution is strided along its axes.
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       style: of the network.
       form: one of `FORMS`.
-      site: the operators; None where nothing shrinks.
+      site: the operators; None without a reduction.
       strides: along time, and along height and width.
-      window: of the convolution along time, and along height and width.
-      middle: features between the two convolutions of the factorised form; 0: as many as give the
+      window: kernel size along time, and along height and width.
+      middle: features between the two convolutions of the factorised form; 0: those that match the
         full convolution's number of parameters.
-      activate: False leaves the last activation out.
+      activate: False omits the last activation.
     """
 
     features: int
@@ -118,7 +118,7 @@ class ClipConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> tuple[Array, Phases]:
-        """Returns `[B, T / time, H / space, W / space, features]` and the phases picked."""
+        """Returns `[B, T / time, H / space, W / space, features]` and the selected phases."""
         (t, s), channels = self.window, x.shape[-1]
         time, space = (1, 1) if self.site is None else self.strides
         time = 1 if self.form == "spatial" else time
@@ -163,22 +163,22 @@ class ClipConv(nn.Module):
 def middle_features(channels: int, features: int, time: int = 3, space: int = 3) -> int:
     """Returns the features between the convolutions of "(2+1)D" (Tran et al., CVPR 2018, 3.5).
 
-    floor(t d^2 N_in N_out / (d^2 N_in + t N_out)), so that both have at most the parameters of the
-    t x d x d convolution; at least 1.
+    floor(t d^2 N_in N_out / (d^2 N_in + t N_out)), at least 1, so that together they have at most
+    as many parameters as the t x d x d convolution.
     """
     full = time * space**2 * channels * features
     return max(1, full // (space**2 * channels + time * features))
 
 
 class ClipResidualBlock(nn.Module):
-    """Two convolutions of a form and a shortcut around them (Tran et al., CVPR 2018).
+    """Two convolutions of one form with a shortcut around them (Tran et al., CVPR 2018).
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       style: of the network.
       form: one of `FORMS`.
       main: the operators of the first convolution.
-      shortcut: the operators on the way around, before its 1x1x1 projection.
+      shortcut: the operators on the shortcut, before its 1x1x1 projection.
       strides: along time, and along height and width.
     """
 
@@ -194,9 +194,9 @@ class ClipResidualBlock(nn.Module):
         """Returns `[B, T / time, H / space, W / space, features]`.
 
         Raises:
-          UserError: branch and shortcut shrink to different sizes.
+          UserError: branch and shortcut have different output sizes.
         """
-        # torchvision's, which everybody's weights have: both convolutions get the first one's.
+        # As in torchvision's weights, both convolutions have the middle width of the first.
         shared = dict(
             style=self.style, form=self.form, middle=middle_features(x.shape[-1], self.features)
         )
@@ -210,9 +210,10 @@ class ClipResidualBlock(nn.Module):
         if around.shape != y.shape:
             raise UserError(
                 f"{'/'.join(self.path)}: the branch turns {x.shape[1:-1]} into {y.shape[1:-1]}, "
-                f"the shortcut into {around.shape[1:-1]}; choose operators that agree for "
-                "model.downsample and model.shortcut_downsample, and for model.temporal_downsample "
-                "and model.shortcut_temporal_downsample, and a padding that keeps sizes"
+                f"the shortcut into {around.shape[1:-1]}; use operators with the same output size "
+                "for model.downsample and model.shortcut_downsample, and for "
+                "model.temporal_downsample and model.shortcut_temporal_downsample, and a "
+                "model.padding that preserves sizes"
             )
         return self.style.activate(y + around)
 

@@ -1,4 +1,4 @@
-"""Convolution layers, and the block that every network is made of."""
+"""The convolution layer, and the block of convolution, norm and activation."""
 
 from collections.abc import Callable
 
@@ -11,24 +11,24 @@ from cnn.layers.style import Style
 from cnn.ops.convolution import conv, depthwise_conv
 from cnn.ops.padding import Padding, Size, per_axis
 
-# He et al. (ICCV 2015) with the fan-out, as the published ResNets and their ports initialise.
+# He et al. (ICCV 2015) in fan-out mode, as in the published ResNets and their ports.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "truncated_normal")
 
 ORDERS = ("conv norm act", "conv act norm", "norm act conv")
 
 
 class Conv(nn.Module):
-    """Convolution with parameters `kernel` `[*window, C / groups, features]` and maybe `bias`.
+    """Convolution with parameters `kernel` `[*window, C / groups, features]` and optional `bias`.
 
     Attributes:
-      features: of the output.
-      window: one size for all spatial axes, or one each.
-      style: gives the compute dtype, dilation and, unless `padding` is set, the padding.
-      strides: between outputs.
-      groups: of channels; as many as channels makes it depthwise (features equal channels).
-      use_bias: whether to add a bias, zero at first.
-      padding: instead of the style's.
-      kernel_init: initialiser of the kernel; He-normal with fan-out by default.
+      features: number of output channels.
+      window: kernel size, for all spatial axes or per axis.
+      style: sets the compute dtype, the dilation and, unless `padding` is set, the padding.
+      strides: the output stride.
+      groups: number of channel groups; depthwise if equal to the channels and to `features`.
+      use_bias: whether to add a bias, initialised to zero.
+      padding: overrides the style's.
+      kernel_init: kernel initialiser; by default He normal in fan-out mode.
     """
 
     features: int
@@ -42,7 +42,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Convolves `[B, *spatial, C]`."""
+        """Convolves `[B, *spatial, C]` to `[B, *spatial / strides, features]`."""
         size = per_axis(self.window, x.ndim - 2, "window")
         shape = (*size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
@@ -63,15 +63,15 @@ class ConvBlock(nn.Module):
     """Convolution, norm and activation.
 
     Attributes:
-      features: of the output.
-      window: of the convolution.
+      features: number of output channels.
+      window: kernel size.
       style: norm, activation, padding and dtype.
       strides: of the convolution.
       groups: of the convolution.
-      use_bias: of the convolution; None: only where there is no norm.
-      activate: False leaves the activation out, as before the sum of a residual block.
+      use_bias: of the convolution; None: only without a norm.
+      activate: False omits the activation, as before the sum of a residual block.
       order: one of `ORDERS`; "norm act conv" is pre-activation.
-      padding: of the convolution, instead of the style's.
+      padding: of the convolution, overrides the style's.
       scale_init: initialiser of the norm's scale.
     """
 

@@ -15,13 +15,14 @@ kernel_init = nn.initializers.truncated_normal(0.02)
 class ConvNeXtBlock(nn.Module):
     """x + scale * conv1x1(act(conv1x1(norm(depthwise 7x7(x))))) (Liu et al., CVPR 2022).
 
-    Four times as wide in the middle, biases everywhere, a learned scale per channel from 1e-6 on.
-    V2 normalises the responses in the middle instead of that scale (Woo et al., CVPR 2023).
+    The hidden layer is four times as wide, all convolutions have biases, and `scale` is learned per
+    channel, initialised to 1e-6. V2 (Woo et al., CVPR 2023) has no scale, but global response
+    normalisation of the hidden layer.
 
     Attributes:
       style: of the network.
       drop_rate: of stochastic depth.
-      responses: V2.
+      responses: whether the block is that of V2.
     """
 
     style: Style
@@ -46,9 +47,10 @@ class ConvNeXtBlock(nn.Module):
 
 
 class GlobalResponseNorm(nn.Module):
-    """y = scale x n + bias + x, n = |x| / mean |x|; scale and bias from 0 on (Woo et al. 2023).
+    """y = scale x n + bias + x, n = |x| / mean |x| (Woo et al. 2023).
 
-    |x| of each channel is its Euclidean norm over all positions, the mean is over the channels.
+    |x| is the Euclidean norm of a channel over all positions, and its mean is over the channels.
+    `scale` and `bias` are learned, initialised to 0.
     """
 
     @nn.compact
@@ -58,16 +60,16 @@ class GlobalResponseNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
         wide = x.astype(jnp.float32)
         squares = jnp.square(wide).sum(tuple(range(1, x.ndim - 1)), keepdims=True)
-        # The gradient of a root at zero is infinite: a channel that is off has no length.
+        # The gradient of a root is infinite at zero, so all-zero channels are excluded from it.
         length = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
         relative = length / (length.mean(-1, keepdims=True) + 1e-6)
         return (wide * (1 + scale * relative) + bias).astype(x.dtype)
 
 
 class ConvNeXtReduction(nn.Module):
-    """Norm and 2x2 convolution, which takes strides 2 or is followed by an operator.
+    """Norm and 2x2 convolution, which has stride 2 or is followed by an operator.
 
-    Liu et al. stride the convolution; there is no activation here in any case.
+    Liu et al. use the strided convolution. There is no activation in either case.
 
     Attributes:
       features: of the output.

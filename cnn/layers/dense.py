@@ -1,4 +1,4 @@
-"""The layer of DenseNet and the transition between its blocks."""
+"""The DenseNet layer, and the transition between its blocks."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,12 +12,12 @@ _PREACTIVATED = "norm act conv"
 
 
 class DenseLayer(nn.Module):
-    """x and, beside it, conv3x3(act(norm(conv1x1(act(norm(x)))))) (Huang et al., CVPR 2017).
+    """Concatenates x and conv3x3(act(norm(conv1x1(act(norm(x)))))) (Huang et al., CVPR 2017).
 
-    The 1x1 convolution is four times as wide as the output of the 3x3: DenseNet-B.
+    The 1x1 convolution has four times as many features as the 3x3 convolution (DenseNet-B).
 
     Attributes:
-      growth: channels that are added.
+      growth: number of channels added.
       style: of the network.
     """
 
@@ -35,7 +35,7 @@ class DenseLayer(nn.Module):
 class DenseTransition(nn.Module):
     """Norm, activation, 1x1 convolution to half the channels, and an operator (DenseNet-C).
 
-    Huang et al. average 2x2. An operator that is `on_conv` gives its strides to the convolution.
+    Huang et al. use 2x2 average pooling. With an `on_conv` operator, the convolution is strided.
 
     Attributes:
       operator: of the registry.

@@ -1,6 +1,6 @@
 """Downsampling by name: the registry, its cards, and the layers that apply an entry.
 
-To add an operator: write its function in `cnn/ops`, then an entry in one of the modules of
+To add an operator, write its function in `cnn/ops` and an entry in a module of
 `cnn/layers/downsamplers`.
 """
 
@@ -21,26 +21,26 @@ from cnn.layers.work import Count
 from cnn.ops.padding import Padding, Size, per_axis
 
 # (layer, x [B, *spatial, C], train, phase, **options) -> y, or (y, phase) for polyphase operators.
-# The layer gives strides and style, makes parameters with `param` and random keys with `make_rng`.
+# The layer provides strides and style, parameters by `param` and random keys by `key`.
 Apply = Callable[..., Any]
 
-# Options: elements of a window along an axis; features, or groups of them.
+# Types of options: elements of a window per axis; a number of features or of groups.
 WindowSize = Annotated[int, Interval("[1, 32]")]
 FeatureCount = Annotated[int, Interval("[1, 65536]")]
 
 
 @dataclass(frozen=True)
 class Card:
-    """The documentation of an operator that is needed to interpret results with it.
+    """The documentation needed to interpret results with an operator.
 
     Attributes:
       formula: what it computes.
-      reference: who published it.
-      site: where its authors put it, and what it replaced there.
-      oracle: names of the functions of `cnn.ops` it computes with, each tested against NumPy.
-      parameters: learned parameters it adds.
-      macs: multiply-accumulates (or comparable operations) it adds.
-      pitfalls: known traps, of other implementations too.
+      reference: the publication.
+      site: where its authors use it, and what it replaces there.
+      oracle: names of the functions of `cnn.ops` that it calls, each tested against NumPy.
+      parameters: number of learned parameters.
+      macs: number of multiply-accumulates or comparable operations.
+      pitfalls: known pitfalls, also of other implementations.
     """
 
     formula: str
@@ -57,15 +57,15 @@ class Operator:
     """An entry of the registry.
 
     Attributes:
-      apply: see `Apply`; with `on_conv` what comes before the convolution, or None.
-      card: its documentation.
-      on_conv: the convolution of the site takes the strides.
-      keeps_resolution: a control that takes no strides at all.
-      dilates: it spreads the windows of all later convolutions instead.
-      shares_phase: it picks a polyphase component, and can take one that was picked before.
-      stochastic: it draws while training, from the stream "dropout".
-      cost: its operations at a site, see `cnn.layers.work`; None: unknown.
-      ndims: the numbers of spatial axes it is defined for.
+      apply: see `Apply`; with `on_conv` it is applied before the convolution, None for nothing.
+      card: documentation.
+      on_conv: whether the site's convolution takes the strides.
+      keeps_resolution: whether it ignores the strides, as a control.
+      dilates: whether it dilates all later convolutions instead of reducing.
+      shares_phase: whether it selects a polyphase component, and can take one selected before.
+      stochastic: whether it samples during training, from the stream "dropout".
+      cost: operations at a site, see `cnn.layers.work`; None: unknown.
+      ndims: supported numbers of spatial axes.
     """
 
     apply: Apply | None
@@ -83,7 +83,7 @@ class Operator:
         return {} if self.apply is None else options_of(self.apply)
 
     def defaults(self) -> dict[str, Any]:
-        """Returns the keyword options' defaults."""
+        """Returns the defaults of the keyword options."""
         return {name: option.default for name, option in self.options().items()}
 
 
@@ -108,26 +108,26 @@ def register(name: str, card: Card, **properties: Any) -> Callable[[Apply], Appl
 
 
 def operator_of(text: str) -> Operator:
-    """Returns the entry that a field's value names."""
+    """Returns the entry named by the value of a field."""
     return DOWNSAMPLERS[DOWNSAMPLERS.parse(text, "operator")[0]]
 
 
 def along(strides: Size, elements: int) -> Size:
-    """Returns a window of so many elements along the axes that shrink, and of 1 along others."""
+    """Returns a window of `elements` along the axes that are reduced, and of 1 along the others."""
     if isinstance(strides, int):
         return elements
     return tuple(elements if stride > 1 else 1 for stride in strides)
 
 
 def on_reduced_axes(x: Array, strides: Size, pool: Callable[[Array, Size], Array]) -> Array:
-    """Applies `pool(x, strides)` with the axes that do not shrink as part of the batch.
+    """Applies `pool(x, strides)` with the axes that are not reduced folded into the batch.
 
-    For operators that change an axis even at strides 1.
+    For operators that change an axis even at stride 1.
 
     Args:
       x: `[B, *spatial, C]`.
-      strides: how much the axes shrink; at least one does.
-      pool: takes as many spatial axes as shrink.
+      strides: of which at least one is above 1.
+      pool: receives the reduced spatial axes only.
     """
     steps = per_axis(strides, x.ndim - 2, "strides")
     kept = [axis for axis, step in enumerate(steps, 1) if step == 1]
@@ -146,8 +146,8 @@ class Downsample(nn.Module):
 
     Attributes:
       operator: "name" or "name(option=value)".
-      strides: how much every spatial axis shrinks, or each of them; the operator's windows are 1
-        along an axis of 1 in a list, so that it mixes nothing along it.
+      strides: reduction factor of all spatial axes, or one per axis; along an axis of factor 1 in a
+        tuple, the operator's windows are 1, so it does not mix elements.
       style: of the network.
     """
 
@@ -159,12 +159,12 @@ class Downsample(nn.Module):
     def __call__(
         self, x: Array, train: bool, phase: Array | None = None
     ) -> tuple[Array, Array | None]:
-        """Returns the output, and the polyphase component that was picked, if one was.
+        """Returns the output `[B, *spatial / strides, C]`, and the selected phase or None.
 
         Args:
           x: the input.
-          train: whether statistics are updated and random operators draw.
-          phase: a component picked before, for a shortcut to share.
+          train: whether statistics are updated and stochastic operators sample.
+          phase: a polyphase component selected on another path, for a shortcut to share.
 
         Raises:
           UserError: the operator does not fit the input, or needs a convolution.
@@ -187,26 +187,26 @@ class Downsample(nn.Module):
         return result if isinstance(result, tuple) else (result, None)
 
     def along(self, elements: int) -> Size:
-        """Returns a window of so many elements along the axes that shrink, and of 1 elsewhere."""
+        """Returns a window of `elements` along the reduced axes, and of 1 along the others."""
         return along(self.strides, elements)
 
     def key(self, train: bool) -> Array | None:
-        """Returns a key to draw with; None in evaluation."""
+        """Returns a random key in training, None in evaluation."""
         return self.make_rng("dropout") if train else None
 
 
 class DownsamplingConv(nn.Module):
-    """Convolution, norm and activation of a site where the resolution drops, and the operator.
+    """Convolution, norm, activation and downsampling operator of a site.
 
-    The operator comes after the activation, at full resolution, where Zhang (ICML 2019) puts it;
-    one that is `on_conv` gives its strides to the convolution.
+    The operator follows the activation, at full resolution, as in Zhang (ICML 2019). With an
+    `on_conv` operator, the convolution is strided instead.
 
     Attributes:
-      features: of the output.
-      window: of the convolution.
+      features: number of output channels.
+      window: kernel size.
       style: of the network.
       operator: of the registry.
-      strides: 1 leaves the operator out.
+      strides: 1 omits the operator.
       groups: of the convolution.
       use_bias: see `ConvBlock`.
       activate: see `ConvBlock`.
@@ -227,7 +227,7 @@ class DownsamplingConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> tuple[Array, Array | None]:
-        """Returns `[B, *spatial / strides, features]` and the phase, as `Downsample` does."""
+        """Returns `[B, *spatial / strides, features]`, and the selected phase or None."""
         on_conv = operator_of(self.operator).on_conv and self.strides > 1
         if on_conv:
             x = before_conv(self, self.operator, x, train)
@@ -250,12 +250,12 @@ class DownsamplingConv(nn.Module):
 
 
 class BeforeConv(nn.Module):
-    """The part of an `on_conv` operator before the strided convolution of its site.
+    """The part of an `on_conv` operator that precedes the strided convolution of its site.
 
     Attributes:
       operator: of the registry, with an `apply`.
       style: of the network.
-      strides: that the convolution takes for it.
+      strides: of the convolution.
     """
 
     operator: str
@@ -264,24 +264,24 @@ class BeforeConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
-        """Returns what the convolution of the site takes, at the resolution of `x`."""
+        """Returns the input of the site's convolution, at the resolution of `x`."""
         name, options = DOWNSAMPLERS.parse(self.operator, "operator")
         return DOWNSAMPLERS[name].apply(self, x, train, None, **options)
 
     def along(self, elements: int) -> Size:
-        """Returns a window as `Downsample.along` does."""
+        """Returns a window; see `Downsample.along`."""
         return along(self.strides, elements)
 
 
 def before_conv(layer: nn.Module, text: str, x: Array, train: bool, strides: Size = 2) -> Array:
-    """Applies what an operator that is `on_conv` puts before the strided convolution, if anything.
+    """Applies the part of an `on_conv` operator that precedes the strided convolution, if any.
 
     Args:
-      layer: has `style`.
-      text: the operator.
-      x: the convolution's input.
+      layer: module with a `style`.
+      text: the operator, "name" or "name(option=value)".
+      x: `[B, *spatial, C]`.
       train: see `Downsample`.
-      strides: that the convolution takes for it.
+      strides: of the convolution.
     """
     if operator_of(text).apply is None:
         return x

@@ -33,7 +33,7 @@ HEADS: Registry[Operator] = Registry("head", "model.head", "model.temporal_head"
 
 
 def register_head(name: str, card: Card, cost: Count | None = None) -> Callable[[Any], Any]:
-    """Decorator that adds (layer, x `[B, *spatial, C]`, train, **options) -> `[B, features]`."""
+    """Decorator that registers (layer, x `[B, *spatial, C]`, train, **options) -> `[B, F]`."""
 
     def add(apply: Callable[..., Array]) -> Callable[..., Array]:
         HEADS.add(name, Operator(apply, card, cost=cost))
@@ -47,15 +47,15 @@ class Head(nn.Module):
 
     Attributes:
       pooling: "name" or "name(option=value)" of the registry.
-      num_classes: K; 0 leaves the classifier and the dropout before it out.
+      num_classes: K; 0 omits the classifier and the dropout before it.
       style: of the network.
-      dropout: rate before the classifier, and before each hidden layer of `flatten`.
-      scale: of the logits.
-      use_bias: of the classifier.
-      norm: whether a norm comes between the pooling and the classifier.
-      hidden: width of a layer between these; 0: none.
-      dense_first: the classifier and an activation come before the pooling, at every position.
-      field: of the config that names the pooling.
+      dropout: rate before the classifier and between hidden layers of `flatten`.
+      scale: factor of the logits.
+      use_bias: whether the classifier has a bias.
+      norm: whether a norm follows the pooling.
+      hidden: width of a hidden layer before the classifier; 0: none.
+      dense_first: whether the classifier and an activation precede the pooling, at every position.
+      field: config field of the pooling, for error messages.
     """
 
     pooling: str
@@ -95,7 +95,7 @@ class Head(nn.Module):
 
 
 class _Projection(nn.Module):
-    """The parameters of a square linear map, named as weight decay knows kernels.
+    """The parameters of a square linear map; weight decay recognises "kernel".
 
     Attributes:
       features: C.
@@ -118,7 +118,7 @@ class _Projection(nn.Module):
 @register_head(
     "avg",
     Card(
-        formula="y = mean over all positions, or over the first ones of a window",
+        formula="y = mean over all positions, or over the first window positions per axis",
         reference="Lin et al., ICLR 2014; with window=(24, 5) MLPerf Tiny's DS-CNN",
         oracle=("global_avg",),
         pitfalls="invariant to circular shifts only: borders and padding leak position "
@@ -299,7 +299,7 @@ def _flatten(
     x = adaptive_avg(x, grid) if grid else x
     x = x.reshape(x.shape[0], -1)
     for i, features in enumerate(hidden, 1):
-        # VGG drops after each hidden layer; after the last one the classifier does.
+        # VGG applies dropout after each hidden layer; the one after the last is the classifier's.
         x = layer.drop(x, train) if i > 1 else x
         x = layer.style.activate(nn.Dense(features, name=f"hidden{i}")(x))
     return x

@@ -1,4 +1,4 @@
-"""Normalisation layers by name; statistics are float32 whatever the compute dtype."""
+"""Normalisation layers by name. Statistics are float32 in every compute dtype."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _AFFINE = ("norm_epsilon", "zero_scale")
 
 @NORMS.register("batch", (*_AFFINE, "norm_momentum", "norm_frozen", "ghost_batch"))
 class BatchNorm(nn.Module):
-    """Batch normalisation (Ioffe & Szegedy, ICML 2015) over ghost groups of the batch.
+    """Batch normalisation (Ioffe & Szegedy, ICML 2015), optionally over ghost batches.
 
-    Under jit the statistics are those of the whole batch, on however many devices it lies. With
-    `style.ghost_batch` = G each run of G consecutive examples has its own (Hoffer et al., NeurIPS
-    2017), and the running statistics take the mean over the groups. The variance is the biased one,
-    in the running statistics too, as in flax; PyTorch's running variance is the unbiased one. With
-    `style.norm_frozen` training normalises by the running statistics too, and leaves them.
+    Statistics are over the global batch, on any number of devices. With `style.ghost_batch` = G,
+    every G consecutive examples have their own (Hoffer et al., NeurIPS 2017), and the running
+    statistics are updated with their mean. The running variance is the biased one, as in flax;
+    PyTorch's is unbiased. With `style.norm_frozen`, training uses the running statistics and does
+    not update them.
     """
 
     style: Style
@@ -79,7 +79,7 @@ class LayerNorm(nn.Module):
 
 @NORMS.register("group", _AFFINE)
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu & He, ECCV 2018): 32 groups of channels, or as many as divide C."""
+    """Group normalisation (Wu & He, ECCV 2018): 32 groups, or the largest smaller divisor of C."""
 
     style: Style
     scale_init: Callable[..., Array] = nn.initializers.ones
@@ -98,7 +98,7 @@ class GroupNorm(nn.Module):
 
 @NORMS.register("instance", _AFFINE)
 class InstanceNorm(nn.Module):
-    """Instance normalisation (Ulyanov et al. 2016): each channel of each example by itself."""
+    """Instance normalisation (Ulyanov et al. 2016) of each channel of each example."""
 
     style: Style
     scale_init: Callable[..., Array] = nn.initializers.ones
@@ -111,7 +111,7 @@ class InstanceNorm(nn.Module):
 
 @NORMS.register("none")
 class NoNorm(nn.Module):
-    """The identity; the convolution before it has a bias instead."""
+    """The identity. The preceding convolution has a bias instead."""
 
     style: Style
     scale_init: Callable[..., Array] = nn.initializers.ones
@@ -122,7 +122,7 @@ class NoNorm(nn.Module):
 
 
 def _moments(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """Returns mean and biased variance in float32, in two passes, with the axes kept."""
+    """Returns mean and biased variance in float32, in two passes, keeping the axes."""
     x = x.astype(jnp.float32)
     mean = x.mean(axes, keepdims=True)
     return mean, jnp.square(x - mean).mean(axes, keepdims=True)

@@ -1,4 +1,4 @@
-"""The RepVGG block: parallel branches in training, fused to a single convolution."""
+"""The RepVGG block: parallel branches in training, fused into one convolution for inference."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,15 +16,15 @@ from cnn.ops.padding import VALUES, FilledPads, Padding
 class RepBlock(nn.Module):
     """act(norm(conv3x3(x)) + norm(conv1x1(x)) + norm(x)) (Ding et al., CVPR 2021).
 
-    The last where shapes allow. An operator comes after the activation, at full resolution; one
-    that is `on_conv` gives its strides to both convolutions.
+    The last term is present if shapes match. An operator follows the activation, at full
+    resolution; with an `on_conv` operator, both convolutions are strided.
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       style: of the network.
-      operator: where strides are 2.
+      operator: applied where strides are 2.
       strides: 2 where the resolution drops.
-      fused: act(conv3x3(x)) with a bias, which computes the same in evaluation; see `fused_block`.
+      fused: whether the block is act(conv3x3(x)) with a bias, see `fused_block`.
     """
 
     features: int
@@ -66,7 +66,7 @@ class RepBlock(nn.Module):
 
 
 def _centred(padding: str, strides: int, ndim: int) -> Padding:
-    """Returns the padding with which the middle of a 3x3 window is where a 1x1 one stands."""
+    """Returns the padding that aligns the centre of a 3x3 window with a 1x1 window."""
     if padding not in VALUES:
         return "torch"
     return FilledPads(((1, 1),) * ndim, VALUES[padding]) if strides > 1 else padding
@@ -75,13 +75,13 @@ def _centred(padding: str, strides: int, ndim: int) -> Padding:
 def fused_block(
     params: Mapping[str, Any], stats: Mapping[str, Any], epsilon: float
 ) -> dict[str, Any]:
-    """Returns the parameters of the fused block that computes what a trained one does.
+    """Returns the parameters of the fused block that equals a trained block in evaluation.
 
-    Each branch is a 3x3 convolution whose kernel is scaled by its norm: the 1x1 one in the middle
-    of zeros, the identity likewise.
+    Each branch becomes a 3x3 convolution scaled by its norm; 1x1 kernels and the identity are
+    zero-padded to 3x3.
 
     Args:
-      params: of the block.
+      params: of the trained block.
       stats: its "batch_stats".
       epsilon: of the norms.
     """

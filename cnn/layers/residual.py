@@ -1,4 +1,4 @@
-"""Residual blocks: one module for basic and bottleneck, after and before the activation."""
+"""Residual blocks: one module for basic and bottleneck, with post- or pre-activation."""
 
 import math
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ SHORTCUTS = ("pad", "projection")
 
 @dataclass(frozen=True)
 class BlockForm:
-    """Which convolutions a residual branch has.
+    """The convolutions of a residual branch.
 
     Attributes:
-      windows: of its convolutions.
-      strided: which of them is the one where the resolution drops.
-      expansion: output features per width; only the last convolution has them.
+      windows: kernel sizes.
+      strided: index of the convolution at which the resolution drops.
+      expansion: features of the last convolution, as a multiple of the width.
       preactivated: norm and activation come before each convolution (He et al., ECCV 2016).
-      squeeze_excite: before the sum.
-      squeezed: width of a squeeze-and-excitation after the convolutions that are larger than 1, per
-        input channel of the block; 0: none.
-      middle: features of the convolutions before the last, per width.
-      groups: of channels in the convolutions that are larger than 1.
-      group_width: channels of each of these groups, where it is not their number that is given.
+      squeeze_excite: whether squeeze-and-excitation precedes the sum.
+      squeezed: width of a squeeze-and-excitation after every convolution larger than 1x1, as a
+        multiple of the block's input channels; 0: none.
+      middle: features of the other convolutions, as a multiple of the width.
+      groups: number of channel groups of convolutions larger than 1x1.
+      group_width: channels per group, instead of `groups`.
     """
 
     windows: tuple[int, ...]
@@ -45,8 +45,8 @@ class BlockForm:
     group_width: int = 0
 
 
-# He et al., CVPR 2016. V1_5 strides the 3x3 convolution as Torch's ports and "ResNet-B" do, which
-# is what the name ResNet-50 nearly always means; V1 is the paper's.
+# He et al., CVPR 2016, whose bottleneck strides its first 1x1 convolution (V1). BOTTLENECK strides
+# the 3x3 ("V1.5", "ResNet-B"), as in the Torch ports and in most networks called ResNet-50.
 BASIC = BlockForm((3, 3))
 BOTTLENECK_V1 = BlockForm((1, 3, 1), strided=0, expansion=4)
 BOTTLENECK = BlockForm((1, 3, 1), strided=1, expansion=4)
@@ -54,13 +54,13 @@ BOTTLENECK = BlockForm((1, 3, 1), strided=1, expansion=4)
 
 @dataclass(frozen=True)
 class Sites:
-    """The operators of a residual network's reductions.
+    """The downsampling operators of a residual network.
 
     Attributes:
-      main: on the branch, after the activation of its strided convolution.
-      shortcut: on the way around.
-      widening: "pad": zero channels (option A of He et al., CVPR 2016), "projection": a 1x1
-        convolution with norm (option B).
+      main: on the residual branch, after the activation of its strided convolution.
+      shortcut: on the shortcut.
+      widening: how the shortcut changes the number of channels: "pad" by zeros (option A of He et
+        al., CVPR 2016), "projection" by a 1x1 convolution with norm (option B).
     """
 
     main: str
@@ -69,10 +69,10 @@ class Sites:
 
 
 class Shortcut(nn.Module):
-    """The way around a branch: reduced where the branch is, widened where the branch is.
+    """The shortcut around a residual branch, with the same reduction and features.
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       strides: of the branch.
       sites: the operators.
       style: of the network.
@@ -90,7 +90,7 @@ class Shortcut(nn.Module):
         """Returns `[B, *spatial / strides, features]`.
 
         Raises:
-          UserError: zero channels cannot make it narrower.
+          UserError: `pad` would have to remove channels.
         """
         wider = self.features - x.shape[-1]
         if self.sites.widening == "pad" and wider < 0:
@@ -117,11 +117,11 @@ class Shortcut(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A branch of convolutions, and a shortcut around it.
+    """A residual branch of convolutions, and a shortcut around it.
 
     Attributes:
-      width: of the convolutions before the last.
-      form: which convolutions.
+      width: base number of features, see `BlockForm`.
+      form: the convolutions of the branch.
       sites: the operators where strides are 2.
       style: of the network.
       strides: 2 where the resolution drops.
@@ -165,13 +165,13 @@ class ResidualBlock(nn.Module):
         if self.form.windows[i] == 1:
             return 1
         width = self.form.group_width
-        # Of widths that it does not divide the groups are narrower.
+        # Groups are narrower if `group_width` does not divide the features.
         return (
             self._features(i) // math.gcd(self._features(i), width) if width else self.form.groups
         )
 
     def _style(self, i: int) -> Style:
-        """Returns the style of a convolution: after strides that became a dilation, dilated."""
+        """Returns the style of a convolution, dilated after strides replaced by dilation."""
         dilates = self.strides > 1 and operator_of(self.sites.main).dilates
         return self.style.dilated(self.strides) if dilates and i > self.form.strided else self.style
 
@@ -228,6 +228,6 @@ class ResidualBlock(nn.Module):
             raise UserError(
                 f"{'/'.join(self.path)}: the branch turns {x.shape[1:-1]} into {y.shape[1:-1]} by "
                 f"model.downsample={self.sites.main}, the shortcut into {around.shape[1:-1]} by "
-                f"model.shortcut_downsample={self.sites.shortcut}; choose two that agree, and a "
-                "model.padding that keeps sizes at strides 1 (not VALID)"
+                f"model.shortcut_downsample={self.sites.shortcut}; use operators with the same "
+                "output size, and a model.padding that preserves sizes at stride 1 (not VALID)"
             )

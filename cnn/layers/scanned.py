@@ -1,4 +1,4 @@
-"""A loop over identical consecutive blocks, compiled once."""
+"""A loop over identical consecutive blocks that is compiled once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,20 +10,19 @@ from jax import Array
 
 
 def scanned(parent: nn.Module, block: nn.Module, names: Sequence[str], x: Array) -> Array:
-    """Trains blocks that differ in nothing but their variables, by a loop over one of them.
+    """Applies blocks that differ only in their variables, in training mode, by `jax.lax.scan`.
 
-    XLA compiles the block once, however many there are. The variables have the same structure as
-    without the loop, in the collections of the parent, so checkpoints, optimizers and
-    evaluations are unaffected.
+    XLA compiles the block once. The variables keep their structure in the parent's collections, so
+    checkpoints, optimizers and evaluation are unaffected.
 
     Args:
-      parent: bound to the variables of the blocks, initialised.
-      block: any of them, unbound; without random numbers and called as `block(x, train)`.
+      parent: module bound to the initialised variables of the blocks.
+      block: any of them, unbound, without random numbers and called as `block(x, train)`.
       names: of the blocks, in order.
-      x: `[B, *spatial, C]`, input of the first and of the same shape as every output.
+      x: input of the first block `[B, *spatial, C]`, of the same shape as every output.
 
     Returns:
-      The output of the last.
+      The output of the last block.
     """
     collections = {
         collection: _stack([tree[name] for name in names])

@@ -1,4 +1,4 @@
-"""Depthwise-separable blocks, and the inverted residual made of them."""
+"""Depthwise-separable blocks, and the inverted residual block."""
 
 from dataclasses import dataclass, replace
 
@@ -13,24 +13,24 @@ from cnn.layers.style import Style
 
 
 def rounded(width: float, divisor: int = 8) -> int:
-    """Returns the nearest multiple of 8 that is not below 90 % of the width, as MobileNets do."""
+    """Returns the nearest multiple of 8, but at least 90 % of the width, as in MobileNets."""
     nearest = max(divisor, int(width + divisor / 2) // divisor * divisor)
     return nearest + divisor if nearest < 0.9 * width else nearest
 
 
 class SeparableConvBlock(nn.Module):
-    """Depthwise 3x3 block, reduced where strides are 2, then a 1x1 block (MobileNetV1).
+    """Depthwise 3x3 block with an optional reduction, then a 1x1 block (MobileNetV1).
 
     Howard et al. 2017: C (9 + features) parameters instead of 9 C features.
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       style: of the network.
-      operator: where strides are 2, after the depthwise convolution.
+      operator: applied after the depthwise convolution where strides are 2.
       strides: 2 where the resolution drops.
-      activate: False leaves the last activation out.
-      window: of the depthwise convolution.
-      squeeze_excite: between the two.
+      activate: False omits the last activation.
+      window: kernel size of the depthwise convolution.
+      squeeze_excite: applied between the two.
     """
 
     features: int
@@ -65,16 +65,16 @@ class SeparableConvBlock(nn.Module):
 
 @dataclass(frozen=True)
 class InvertedForm:
-    """What an inverted residual block is made of.
+    """The form of an inverted residual block.
 
     Attributes:
-      expansion: width of the middle per input channel; 1 leaves the first convolution out.
-      window: of the depthwise convolution.
-      squeeze: squeeze-and-excitation after the depthwise convolution: "input": of a quarter of the
-        block's input (EfficientNet); "middle": of a quarter of the middle, with ReLU and a
-        hard sigmoid (MobileNetV3); "": none.
-      fused: one full convolution in the place of the first two (EfficientNetV2).
-      activation: instead of the style's.
+      expansion: hidden features per input channel; 1 omits the first convolution.
+      window: kernel size of the depthwise convolution.
+      squeeze: squeeze-and-excitation after the depthwise convolution, with a width of a quarter of
+        the block's "input" (EfficientNet), or of the "middle", with ReLU and hard sigmoid
+        (MobileNetV3); "": none.
+      fused: whether one full convolution replaces the first two (EfficientNetV2).
+      activation: overrides the style's.
     """
 
     expansion: float = 6
@@ -85,13 +85,13 @@ class InvertedForm:
 
 
 class InvertedResidual(nn.Module):
-    """Widen by a 1x1, depthwise, narrow by a 1x1 without activation, and the sum if it fits.
+    """1x1 expansion, depthwise convolution, linear 1x1 projection, and identity shortcut.
 
-    Sandler et al., MobileNetV2, CVPR 2018; Howard et al., MobileNetV3, ICCV 2019; Tan & Le,
-    EfficientNet, ICML 2019, and EfficientNetV2, ICML 2021.
+    The shortcut is present if shapes match. Sandler et al., MobileNetV2, CVPR 2018; Howard et al.,
+    MobileNetV3, ICCV 2019; Tan & Le, EfficientNet, ICML 2019, and EfficientNetV2, ICML 2021.
 
     Attributes:
-      features: of the output.
+      features: number of output channels.
       style: of the network.
       form: of the block.
       operator: see `SeparableConvBlock`.
@@ -111,7 +111,7 @@ class InvertedResidual(nn.Module):
         """Returns `[B, *spatial / strides, features]`."""
         channels, form = x.shape[-1], self.form
         style = replace(self.style, activation=form.activation or self.style.activation)
-        # Widths that are no whole multiple are by eights, as the papers' tables have them.
+        # Fractional multiples are rounded to multiples of 8, as in the papers' tables.
         middle = channels * form.expansion
         middle = rounded(middle) if middle % channels else int(middle)
         make = self._fused if form.fused else self._separable

@@ -8,15 +8,15 @@ from cnn.layers.style import ACTIVATIONS, Style
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by a gate computed from channel averages (Hu et al., CVPR 2018).
+    """Scales each channel by a gate computed from the channel means (Hu et al., CVPR 2018).
 
-    y = x gate(W2 act(W1 mean(x))), with biases; adds 2 C width parameters.
+    y = x gate(W2 act(W1 mean(x))), with biases: 2 C width parameters plus biases.
 
     Attributes:
       style: of the network.
-      width: of the layer between.
-      activation: of that layer.
-      gate: a sigmoid, or what is cheaper.
+      width: of the hidden layer.
+      activation: of the hidden layer.
+      gate: activation of the gate, a sigmoid or a cheaper function.
     """
 
     style: Style

@@ -1,4 +1,4 @@
-"""Stochastic depth: leaving out whole residual branches while training."""
+"""Stochastic depth: dropping whole residual branches during training."""
 
 import flax.linen as nn
 import jax
@@ -7,13 +7,13 @@ from jax import Array
 
 
 class StochasticDepth(nn.Module):
-    """Drops a branch for some examples (Huang et al., ECCV 2016): y = x b / (1 - rate).
+    """Drops a residual branch per example (Huang et al., ECCV 2016): y = x b / (1 - rate).
 
-    b is 0 with probability `rate`, per example. Dividing while training, as ports do, where the
-    paper multiplies in evaluation, so that evaluation is the identity.
+    b is 0 with probability `rate`. Dividing during training, as ports do, makes evaluation the
+    identity; the paper multiplies in evaluation instead.
 
     Attributes:
-      rate: share of the examples that lose the branch.
+      rate: probability of dropping the branch.
     """
 
     rate: float
@@ -29,5 +29,5 @@ class StochasticDepth(nn.Module):
 
 
 def linear_rates(last: float, blocks: int) -> list[float]:
-    """Returns the rates of all blocks, which rise linearly to that of the last (Huang et al.)."""
+    """Returns the rates of all blocks, rising linearly to that of the last (Huang et al.)."""
     return [last * i / blocks for i in range(1, blocks + 1)]

@@ -13,14 +13,14 @@ from cnn.layers.norms import NORMS
 from cnn.ops.padding import Size, per_axis
 
 ACTIVATIONS: Registry[Callable[[Array], Array]] = Registry("activation", "model.activation")
-# What jax.nn has that maps an array to one of the same shape, element by element.
+# The elementwise functions of jax.nn.
 for _name in (
     *("celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity"),
     *("leaky_relu", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign"),
     *("softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "swish", "tanh"),
 ):
     ACTIVATIONS.add(_name, getattr(jax.nn, _name))
-# Hendrycks & Gimpel 2016, by the error function; the gelu of jax.nn is their tanh approximation.
+# Hendrycks & Gimpel 2016, with the error function; jax.nn.gelu is their tanh approximation.
 ACTIVATIONS.add("gelu_exact", partial(jax.nn.gelu, approximate=False))
 
 
@@ -30,16 +30,15 @@ class Style:
 
     Attributes:
       norm: name in `NORMS`.
-      norm_momentum: share of the running statistics kept at each step.
+      norm_momentum: decay of the running statistics per step.
       norm_epsilon: added to variances.
-      norm_frozen: whether training uses the running statistics and leaves them.
-      ghost_batch: examples that share batch statistics; 0 for the whole batch.
+      norm_frozen: whether training uses the running statistics without updating them.
+      ghost_batch: number of examples that share batch statistics; 0: the whole batch.
       activation: name in `ACTIVATIONS`.
       padding: of convolutions and pooling; see `cnn.ops.padding`.
-      dtype: of the computation.
-      zero_scale: whether the last norm of a residual branch starts with scale 0.
-      dilation: of every convolution, along all axes or each, where a network keeps its resolution
-        and spreads its windows.
+      dtype: compute dtype.
+      zero_scale: whether the scale of a residual branch's last norm is initialised to 0.
+      dilation: of every convolution, for all axes or per axis, where strides were replaced.
     """
 
     norm: str = "batch"
@@ -58,7 +57,7 @@ class Style:
         ACTIVATIONS.look_up(self.activation, "model.activation")
 
     def dilated(self, factor: Size) -> "Style":
-        """Returns the style of the layers after a reduction that was replaced by dilation."""
+        """Returns the style of the layers after strides that are replaced by dilation."""
         if isinstance(factor, int):
             return replace(self, dilation=self.dilation * factor)
         now = per_axis(self.dilation, len(factor), "dilation")

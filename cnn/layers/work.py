@@ -1,4 +1,4 @@
-"""The operations of an operator or head by itself, beside those of the convolutions inside it."""
+"""Operation counts of operators and heads, excluding the convolutions that they contain."""
 
 import math
 from collections.abc import Callable
@@ -10,11 +10,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Work:
-    """Operations of one image.
+    """Operations per example.
 
     Attributes:
-      macs: multiply-accumulates of filters: what a counter of convolutions would count, were the
-        operator written as one.
+      macs: multiply-accumulates of filters, as counted for an equivalent convolution.
       operations: everything else: comparisons, additions of a mean, powers, exponentials, Fourier
         transforms. None: unknown.
     """
@@ -25,11 +24,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Site:
-    """Where an operator stands.
+    """The shapes and options of an operator or head in a network.
 
     Attributes:
-      before, after: shapes `[*spatial, C]`; of a head, after is `[features]`.
-      options: of the operator, the defaults filled in.
+      before: input shape `[*spatial, C]`.
+      after: output shape `[*spatial, C]`; of a head `[features]`.
+      options: of the operator, including defaults.
     """
 
     before: Shape
@@ -43,16 +43,16 @@ class Site:
 
     @property
     def channels(self) -> int:
-        """Of the input."""
+        """The number of input channels."""
         return self.before[-1]
 
     @property
     def positions(self) -> int:
-        """Spatial positions of the input."""
+        """The number of spatial positions of the input."""
         return math.prod(self.before[:-1])
 
     def window(self, option: str = "window") -> int:
-        """Elements of the window that an option gives the size of."""
+        """The number of elements of a window whose size is given by an option."""
         return self.options[option] ** self.ndim
 
 
@@ -60,26 +60,26 @@ Count = Callable[[Site], Work]
 
 
 def windowed(factor: int = 1, option: str = "window") -> Count:
-    """So many operations per element of a window and output."""
+    """Counts `factor` operations per output and element of its window."""
     return lambda s: Work(operations=factor * s.window(option) * math.prod(s.after))
 
 
 def blurred(s: Site) -> Work:
-    """A filter of the option `taps` per output and channel."""
+    """Counts a depthwise filter of the option `taps`."""
     return Work(macs=s.window("taps") * math.prod(s.after))
 
 
 def nothing(s: Site) -> Work:
-    """What moves or skips elements, or is made of convolutions alone."""
+    """Counts nothing: for operators that move or skip elements, or consist of convolutions."""
     return Work()
 
 
 def per_element(factor: int = 1) -> Count:
-    """So many operations per element of the input."""
+    """Counts `factor` operations per element of the input."""
     return lambda s: Work(operations=factor * math.prod(s.before))
 
 
 def fourier(s: Site) -> Work:
-    """A Fourier transform of the input and one back from the output, 5 N log2 N each."""
+    """Counts a Fourier transform of the input and an inverse one of the output, 5 N log2 N each."""
     sizes = (math.prod(shape[:-1]) for shape in (s.before, s.after))
     return Work(operations=round(s.channels * sum(5 * n * math.log2(max(n, 2)) for n in sizes)))

@@ -69,7 +69,7 @@ class Branches(nn.Module):
             raise UserError(
                 f"{'/'.join(self.path)}: model.downsample={self.downsample} and "
                 f"model.shortcut_downsample={self.pool_downsample} reduce {x.shape[1:-1]} to "
-                f"{' and '.join(map(str, sorted(sizes)))}; choose two that agree"
+                f"{' and '.join(map(str, sorted(sizes)))}; use operators with the same output size"
             )
         return jnp.concatenate(ends, axis=-1) if len(ends) > 1 else ends[0]
 

@@ -140,7 +140,7 @@ def test_temporal_downsampling_changes_itself_and_nothing_else():
             "model.temporal_head: .* 3 heads do not divide",
         ),
         ("plain", {"temporal_head": "avg", "ghost_batch": 2}, CLIPS, "counts examples"),
-        ("r3d_18", {"temporal_downsample": "none"}, CLIPS, "choose operators that agree"),
+        ("r3d_18", {"temporal_downsample": "none"}, CLIPS, "with the same output size"),
         ("plain3d", {"temporal_downsample": "maxx"}, CLIPS, "model.temporal_downsample: unknown"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The entries of the registry, a module for each family. Importing the package registers them."""
+"""The registry's entries, one module per family. Importing the package registers them."""
 
 from cnn.layers.downsamplers import (
     blurring,

@@ -1,4 +1,4 @@
-"""Low-pass filters before subsampling: BlurPool in its forms, and adaptive blurring."""
+"""Low-pass filters before subsampling: the variants of BlurPool, and adaptive blurring."""
 
 import math
 from typing import Annotated
@@ -28,7 +28,7 @@ _ZHANG = "Zhang, ICML 2019"
 
 
 def _borders(layer: Downsample | BeforeConv, dialect: str) -> Padding:
-    """Returns the dialect; a circular network has circular borders where none is asked for."""
+    """Returns the dialect; by default adobe, or circular borders in circular networks."""
     return dialect or ("CIRCULAR" if layer.style.padding == "CIRCULAR" else "adobe")
 
 
@@ -60,7 +60,7 @@ def _blur(
 
 
 def _add_names() -> None:
-    """Adds the paper's names of blur at its sites."""
+    """Registers blur under the paper's names for its sites."""
     for name, formula, published, site in (
         (
             "conv_blur",

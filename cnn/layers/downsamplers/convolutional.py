@@ -1,4 +1,4 @@
-"""Learned downsampling by convolution, alone or beside a pooling."""
+"""Learned downsampling by convolution, alone or combined with pooling."""
 
 from jax import Array
 

@@ -56,7 +56,7 @@ def _gem(
         oracle=("lip", "conv"),
         parameters="9 C**2 + 2 C in 2-D; bottleneck r: 2 r C + 9 r**2 + 4 r + 2 C",
         macs="9 C**2 per input position in 2-D; bottleneck r: 2 r C + 9 r**2",
-        pitfalls="costs as much as a convolution at full resolution: compare at equal compute. "
+        pitfalls="costs as much as a convolution at full resolution, so compare at equal compute. "
         "The last convolution is initialised to zero, so the operator starts as average pooling. "
         "The bottleneck (conv1x1, conv3x3, conv1x1) reads the operator's input here, and the "
         "block's input as published.",

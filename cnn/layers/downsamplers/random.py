@@ -1,4 +1,4 @@
-"""Pooling that draws while training."""
+"""Pooling that is stochastic during training."""
 
 import math
 from typing import Annotated

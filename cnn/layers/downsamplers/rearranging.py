@@ -1,4 +1,4 @@
-"""Polyphase components: picked (APS), weighted (LPS) or stacked (space to depth)."""
+"""Polyphase components: selected (APS), weighted (LPS) or stacked (space to depth)."""
 
 import math
 from dataclasses import replace
@@ -96,7 +96,7 @@ def _lps(
         phases = split_phases(x, layer.strides, padding)
         y = phases.reshape(-1, *phases.shape[2:])
         shared = dict(window=layer.along(3), style=layer.style, padding="CIRCULAR")
-        # A bias of the second would be added to all logits alike, and change nothing.
+        # A bias of the second convolution would add the same to all logits, without effect.
         y = jax.nn.relu(Conv(x.shape[-1], use_bias=True, name="logits1", **shared)(y))
         y = Conv(x.shape[-1], name="logits2", **shared)(y)
         logits = y.reshape(*phases.shape[:2], -1).mean(-1, dtype="float32").T
@@ -181,7 +181,7 @@ def _max_lps(
         parameters="(strides window)**n C**2",
         macs="(strides window)**n C**2 per output",
         pitfalls="with window 1 it is exactly a 2x2 convolution with stride 2, with window k one "
-        "of size 2k: compare at equal cost.",
+        "of size 2k: compare arms at equal compute.",
     ),
     cost=nothing,
 )

@@ -93,7 +93,7 @@ def _diff_stride(
 
 def _cost_of_wavelet(s: Site) -> Work:
     taps = {"haar": 2, "db2": 4}[s.options["wavelet"]]
-    # One axis after the other: the axes that were filtered already are short.
+    # Axes are filtered one at a time, and those already filtered are shorter.
     strides = [b / a for b, a in zip(s.before[:-1], s.after[:-1], strict=True)]
     outputs = [math.prod(s.before) / math.prod(strides[: i + 1]) for i in range(s.ndim)]
     return Work(macs=round(taps * sum(outputs)))
