@@ -290,12 +290,12 @@ def _check_data(
     differing = identity_differences(stored, dataset.identity) if stored else []
     if not differing:
         return ()
-    told = f"these are not the {split} examples of the run ({'; '.join(differing)})"
+    remark = f"these are not the {split} examples of the run ({'; '.join(differing)})"
     if split != "test":
-        raise UserError(f"--split={split}: {told}; restore them, or use --split=test")
+        raise UserError(f"--split={split}: {remark}; restore them, or use --split=test")
     if not intended:
         raise UserError(
-            f"--split=test: {told}; restore them, or confirm that you mean others: "
+            f"--split=test: {remark}; restore them, or, to evaluate on other data, pass "
             f"--config.data.{_place(section)}=FOLDER"
         )
-    return (told,)
+    return (remark,)

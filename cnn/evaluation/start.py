@@ -106,8 +106,8 @@ def start(request: EvaluationRequest) -> None:
 def _check_names(names: Sequence[str], runs: int) -> None:
     if names and (len(names) != runs or len(set(names)) < runs):
         raise UserError(
-            f"--name: {len(names)} names for {runs} runs, or one twice; name each run once, in "
-            "the order of --workdir"
+            f"--name: {len(names)} names, not all distinct or not one for each of {runs} runs; "
+            "give one name per run, in the order of --workdir"
         )
 
 

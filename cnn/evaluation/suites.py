@@ -67,7 +67,7 @@ def chosen(text: str, field: str = "--suite") -> tuple[Asked, ...]:
         name, options = SUITES.parse(part, field)
         needed = SUITES[name].needs
         if needed and not options.get(needed):
-            raise UserError(f"{field}: '{name}' needs {needed}; write it like {name}({needed}=...)")
+            raise UserError(f"{field}: '{name}' needs {needed}; use {name}({needed}=...)")
         found[name] = Asked(name, options)
     if not found:
         raise UserError(f"{field}: no suite is named; allowed: all, {', '.join(SUITES)}")

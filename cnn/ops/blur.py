@@ -43,7 +43,7 @@ def blur(x: Array, taps: Size, strides: Size, padding: Padding) -> Array:
       x: the input.
       taps: k, 2 to 7, for all axes or one per axis; 1 in a tuple leaves that axis unfiltered.
       strides: s.
-      padding: see above.
+      padding: a dialect, or see `make_window`.
 
     Raises:
       UserError: taps outside 2 to 7 or not supported by the dialect, an unknown dialect, or an

@@ -185,7 +185,7 @@ def sim_pool(
       query_kernel: `[C, C]`.
       key_kernel: `[C, C]`.
       gamma: positive exponent; None for the weighted mean.
-      eps: see above.
+      eps: added to the shifted values, so that they are positive.
 
     Raises:
       UserError: gamma is not positive.

@@ -183,7 +183,7 @@ def test_imagenet_c_s_files_are_jpeg_of_quality_85():
 def test_severities_are_some_of_the_five():
     assert check_severities((5, 1, 5)) == (1, 5)
     for wrong in ((), (0, 1), (6,), ("1",)):
-        with pytest.raises(UserError, match="not some of 1 to 5"):
+        with pytest.raises(UserError, match="not a subset of 1 to 5"):
             check_severities(wrong)
 
 

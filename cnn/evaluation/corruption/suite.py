@@ -109,8 +109,8 @@ def check_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
     """
     if not severities or not set(severities) <= set(SEVERITIES):
         raise UserError(
-            f"--suite=corruption: severities={severities!r} are not some of 1 to 5; "
-            "write it like severities=(1, 3, 5)"
+            f"--suite=corruption: severities={severities!r} is not a subset of 1 to 5; "
+            "use e.g. severities=(1, 3, 5)"
         )
     return tuple(sorted(set(severities)))
 
