@@ -252,4 +252,4 @@ def test_what_does_not_fit_is_one_sentence():
 
     protocols, left_out = protocols_for(function_under_test(one_size, random_split(2, SIZE)))
     assert "diagonal" not in protocols
-    assert "no images that are smaller" in left_out[0]
+    assert "does not accept smaller images" in left_out[0]
