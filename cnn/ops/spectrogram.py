@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy import signal
 
 # The scale of Slaney's Auditory Toolbox is linear in 15 steps up to 1 kHz, and logarithmic with 27
 # steps per factor of 6.4 above.
@@ -91,9 +90,12 @@ def spectrogram(
       centred: whether frame t is centred on sample t * hop, with zeros beyond the ends of the
         waveform, instead of starting there.
     """
+    # Takes longer to import than jax, and only sound needs it.
+    from scipy.signal import get_window
+
     weights = np.zeros(fft, np.float32)
     start = (fft - window_length) // 2
-    weights[start : start + window_length] = signal.get_window(window, window_length)
+    weights[start : start + window_length] = get_window(window, window_length)
     side = fft // 2 if centred else 0
     padded = jnp.pad(wave, ((0, 0), (side, side), (0, 0)))
     frames = num_frames(wave.shape[1], fft, hop, centred)
