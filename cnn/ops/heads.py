@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError
-from cnn.ops.precision import widened
+from cnn.ops.precision import clamped, widened
 from cnn.ops.weighted import check_power
 
 
@@ -47,17 +47,14 @@ def _largest(flat: Array) -> Array:
 
 
 def _largest_forward(flat: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = flat.max(1)
-    return y, (flat, y)
+    # The index is kept, for the reason given in `max_pool`.
+    return flat.max(1), (flat, flat.argmax(1))
 
 
 def _largest_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array]:
-    flat, y = saved
-    index = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
-    # A NaN is the maximum although it does not equal itself.
-    hits = (flat == y[:, None]) | (flat != flat)
-    first = jnp.where(hits, index, flat.shape[1]).min(1, keepdims=True)
-    return (jnp.where(index == first, g[:, None], 0),)
+    flat, first = saved
+    index = jax.lax.broadcasted_iota(first.dtype, flat.shape, 1)
+    return (jnp.where(index == first[:, None], g[:, None], 0),)
 
 
 _largest.defvjp(_largest_forward, _largest_backward)
@@ -81,7 +78,7 @@ def global_gem(x: Array, *, p: float | Array, eps: float = 1e-6) -> Array:
       UserError: p is not positive.
     """
     check_power(p, "gem")
-    flat = jnp.maximum(_positions(x), eps)
+    flat = clamped(_positions(x), eps)
     largest = jax.lax.stop_gradient(flat.max(1))
     mean = ((flat / largest[:, None]) ** p).mean(1)
     return (largest * mean ** (1 / p)).astype(x.dtype)

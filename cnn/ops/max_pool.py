@@ -1,6 +1,7 @@
 """Max pooling with a gradient that is deterministic on every backend."""
 
-from functools import partial
+import math
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -40,36 +41,72 @@ def _native(window: Window, x: Array) -> Array:
 
 def _sliced(window: Window, x: Array) -> Array:
     padded = window.padded(x, -jnp.inf)
+    return reduce(jnp.maximum, (take_offset(padded, window, o) for o in offsets(window)))
+
+
+def _winner(window: Window, padded: Array) -> Array:
+    """Returns which offset the maximum of each window is at, unsigned `[B, *out, C]`."""
+    index = jnp.uint8 if math.prod(window.size) <= 256 else jnp.uint32
     slices = (take_offset(padded, window, offset) for offset in offsets(window))
     y = next(slices)
-    for element in slices:
-        y = jnp.maximum(y, element)
-    return y
+    winner = jnp.zeros(y.shape, index)
+    for number, element in enumerate(slices, 1):
+        # A NaN is the maximum although nothing is greater, and of several the first.
+        larger = (element > y) | ((element != element) & (y == y))
+        y = jnp.where(larger, element, y)
+        winner = jnp.where(larger, index(number), winner)
+    return winner
+
+
+def _winner_in_halves(window: Window, padded: Array) -> Array:
+    """`_winner`, one half of the longest axis after the other.
+
+    XLA on CPU drops barriers before it fuses, but keeps loops. Fused into the gradient, the winner
+    would be found anew for each offset, from elements that are rounded differently each time.
+    """
+    like = jax.eval_shape(partial(_winner, window), padded)
+    axis = max(range(1, padded.ndim), key=lambda a: like.shape[a])
+    half = -(-like.shape[axis] // 2)
+    sizes, strides = (*window.size, 1), (*window.strides, 1)
+    step, length = strides[axis - 1], (half - 1) * strides[axis - 1] + sizes[axis - 1]
+
+    def add(i: Array, winner: Array) -> Array:
+        start = i * (like.shape[axis] - half)
+        part = jax.lax.dynamic_slice_in_dim(padded, start * step, length, axis)
+        return jax.lax.dynamic_update_slice_in_dim(winner, _winner(window, part), start, axis)
+
+    return jax.lax.fori_loop(0, 2, add, jnp.zeros(like.shape, like.dtype))
 
 
 def _forward(window: Window, x: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = _max_pool(window, x)
-    return y, (x, y)
+    # The winner is kept. Comparing the elements with the maximum in the gradient loses it where XLA
+    # computes the elements a second time and rounds them differently.
+    def in_halves(x: Array) -> Array:
+        return _winner_in_halves(window, window.padded(x, -jnp.inf))
+
+    def behind_barrier(x: Array) -> Array:
+        return jax.lax.optimization_barrier(_winner(window, window.padded(x, -jnp.inf)))
+
+    def none(x: Array) -> Array:
+        return jnp.zeros_like(jax.eval_shape(in_halves, x))
+
+    winner = jax.lax.platform_dependent(x, cpu=in_halves, tpu=none, default=behind_barrier)
+    return _max_pool(window, x), (x, winner)
 
 
 def _backward(window: Window, saved: tuple[Array, Array], g: Array) -> tuple[Array]:
-    def native(x: Array, y: Array, g: Array) -> Array:
+    def native(x: Array, winner: Array, g: Array) -> Array:
         return jax.vjp(partial(_native, window), x)[1](g)[0]
 
-    return (
-        jax.lax.platform_dependent(*saved, g, tpu=native, default=partial(_sliced_back, window)),
-    )
+    return (jax.lax.platform_dependent(*saved, g, tpu=native, default=partial(_put_back, window)),)
 
 
-def _sliced_back(window: Window, x: Array, y: Array, g: Array) -> Array:
-    padded = window.padded(x, -jnp.inf)
-    free, parts = jnp.ones(y.shape, bool), {}
-    for offset in offsets(window):
-        element = take_offset(padded, window, offset)
-        # A NaN is the maximum although it does not equal itself.
-        hit = free & ((element == y) | (element != element))
-        free &= ~hit
-        parts[offset] = jnp.where(hit, g, 0)
+def _put_back(window: Window, x: Array, winner: Array, g: Array) -> Array:
+    parts = {
+        offset: jnp.where(winner == winner.dtype.type(number), g, 0)
+        for number, offset in enumerate(offsets(window))
+    }
+    padded = jax.eval_shape(partial(window.padded, constant=-jnp.inf), x)
     return unpad(put_back(parts, padded.shape, window), window)
 
 

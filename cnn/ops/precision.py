@@ -1,4 +1,4 @@
-"""The dtype in which operators accumulate."""
+"""Rounding: the dtype in which operators add up, and a clamp that rounding cannot break."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -12,3 +12,12 @@ def working_dtype(x: Array) -> jnp.dtype:
 def widened(x: Array) -> Array:
     """Casts x to its working dtype."""
     return x.astype(working_dtype(x))
+
+
+def clamped(x: Array, least: float) -> Array:
+    """Returns max(x, least), with the gradient only where x is larger.
+
+    The gradient of `jnp.maximum` compares x with the result, and is lost where XLA computes x twice
+    and rounds it differently.
+    """
+    return jnp.where(x > least, x, least)

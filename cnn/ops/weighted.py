@@ -13,7 +13,7 @@ from jax import Array
 
 from cnn.config.errors import UserError
 from cnn.ops.padding import Padding, Size, Window, make_pool
-from cnn.ops.precision import widened
+from cnn.ops.precision import clamped, widened
 from cnn.ops.windows import elements, inside
 
 
@@ -117,7 +117,7 @@ def gem_pool(
     """
     check_power(p, "gem")
     w = make_pool(x, window, strides, padding)
-    largest, total = _power_sum(jnp.maximum(widened(x), eps), w, p)
+    largest, total = _power_sum(clamped(widened(x), eps), w, p)
     real = inside(x, w)
     count = math.prod(w.size) if real is None else real.sum(0)
     return (largest * (total / count) ** (1 / p)).astype(x.dtype)

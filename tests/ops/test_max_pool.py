@@ -95,8 +95,8 @@ def test_the_form_of_tpus_gives_the_same(mode, monkeypatch):
     monkeypatch.setattr(module, "_sliced", module._native)
     monkeypatch.setattr(
         module,
-        "_sliced_back",
-        lambda window, x, y, g: jax.vjp(partial(module._native, window), x)[1](g)[0],
+        "_put_back",
+        lambda window, x, winner, g: jax.vjp(partial(module._native, window), x)[1](g)[0],
     )
     given = jax.jit(lambda x: both(x))(x)
     for one, other in zip(given, expected, strict=True):

@@ -1,0 +1,71 @@
+"""Gradients of compiled networks, in which XLA may compute an operator's input more than once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import cnn
+from cnn.layers.downsample import DOWNSAMPLERS
+from cnn.layers.heads import HEADS
+
+# Those that select elements, where a choice that is made twice can differ.
+SELECTING = ("max", "max_blur", "max_aps", "s3", "mixed", "fractional", "median")
+
+
+def images() -> jax.Array:
+    """Noise on a constant background, as objects on paper: most windows contain ties."""
+    x = np.full((16, 20, 20, 1), -0.8, np.float32)
+    x[:, 5:16, 7:13] += np.random.default_rng(0).uniform(0, 3, (16, 11, 6, 1)).astype(np.float32)
+    return jnp.asarray(x)
+
+
+def assert_compiled_gradients_are_exact(**fields):
+    x = images()
+    network = cnn.build("plain", num_classes=10, features=(6, 8), **fields)
+    variables = network.init(jax.random.key(0), x, False)
+    targets = jax.nn.one_hot(np.arange(16) % 10, 10)
+
+    def loss(params):
+        logits, _ = network.apply(
+            {**variables, "params": params},
+            x,
+            True,
+            mutable=[name for name in variables if name != "params"],
+            rngs={"dropout": jax.random.key(1)},
+        )
+        return -(targets * jax.nn.log_softmax(logits)).sum()
+
+    # The tests' own level fuses little.
+    compiled = jax.jit(jax.grad(loss), compiler_options={"xla_backend_optimization_level": 3})(
+        variables["params"]
+    )
+    with jax.disable_jit():
+        exact = jax.grad(loss)(variables["params"])
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(compiled), jax.tree.leaves(exact), strict=True
+    ):
+        scale = max(np.abs(b).max(), 1e-3)
+        np.testing.assert_allclose(a / scale, b / scale, atol=1e-4, err_msg=str(path))
+
+
+@pytest.mark.parametrize("downsample", SELECTING)
+def test_operators_that_select_elements(downsample):
+    assert_compiled_gradients_are_exact(downsample=downsample)
+
+
+@pytest.mark.parametrize("head", ["max", "gem"])
+def test_heads_that_select_elements(head):
+    assert_compiled_gradients_are_exact(head=head, downsample="avg")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("downsample", sorted(set(DOWNSAMPLERS) - set(SELECTING)))
+def test_all_other_operators(downsample):
+    assert_compiled_gradients_are_exact(downsample=downsample)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("head", sorted(set(HEADS) - {"max", "gem"}))
+def test_all_other_heads(head):
+    assert_compiled_gradients_are_exact(head=head, downsample="avg")
