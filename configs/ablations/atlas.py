@@ -106,6 +106,7 @@ def get_study(argument: str = "fashion") -> StudyPlan:
         arms={name: _overrides(row, text) for name, text in _operators(part).items()},
         baseline="max",
         seeds=range(10),
+        looks=(5, 10),
         margin=1.0 if sound else 0.5,
         suites=("calibration",) if sound else _SUITES,
     )
