@@ -53,7 +53,7 @@ reliability: $(INSTALLED)
 libtpu: $(VENV)/libtpu
 
 test: $(VENV)/installed-test $(VENV)/libtpu
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Random overrides, none of which may end in a traceback.
 fuzz: $(INSTALLED)

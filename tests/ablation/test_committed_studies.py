@@ -9,8 +9,14 @@ STUDIES = sorted(
     str(f.parent.relative_to(REPOSITORY)) for f in REPOSITORY.glob("results/**/study.json")
 )
 
+# With and without per-example outcomes.
+COVERING = {"results/pooling", "results/shift"}
 
-@pytest.mark.parametrize("workdir", STUDIES)
+
+@pytest.mark.parametrize(
+    "workdir",
+    [pytest.param(s, marks=() if s in COVERING else pytest.mark.exhaustive) for s in STUDIES],
+)
 def test_a_committed_study_is_verified(workdir, monkeypatch, capsys):
     monkeypatch.chdir(REPOSITORY)
     start.verify(workdir)

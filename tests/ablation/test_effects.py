@@ -57,6 +57,7 @@ def test_known_effects_are_called_by_their_names():
     assert said == {"blur": "worse", "flip": "equivalent", "blur x flip": "equivalent"}
 
 
+@pytest.mark.exhaustive
 def test_without_effects_at_most_5_percent_of_studies_say_that_there_is_one():
     rng, studies, false = np.random.default_rng(3), 300, 0
     for _ in range(studies):

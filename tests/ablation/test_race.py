@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy import stats
 
 from cnn.ablation.analysis.collect import collect
@@ -135,6 +136,7 @@ def test_runs_of_decided_arms_are_not_trained(tmp_path, capsys):
     assert len(trained) == 20
 
 
+@pytest.mark.exhaustive
 def test_the_family_wise_error_of_a_race_is_held():
     rng, studies, false = np.random.default_rng(3), 250, 0
     looks = AnalysisSchedule((3, 5, 7), planned=3)

@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "configs" / "ablations"
 FILES = sorted(p.name for p in FOLDER.glob("*.py") if p.name not in ("__init__.py", "short.py"))
-ROWS = [f"atlas.py:{row}" for row in ("cifar10", "resnet20", "digits", "digits,others")]
+ROWS = [f"atlas.py:{row}" for row in ("cifar10", "resnet20", "digits")]
 NAMES = [*FILES, "pooling.py:vgg11", "pooling.py:resnet20", *ROWS]
 
 
@@ -40,7 +40,9 @@ def opened(data):
     return open_dataset(data)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES, pytest.param("atlas.py:digits,others", marks=pytest.mark.exhaustive)]
+)
 def test_every_arm_fits_the_examples(name, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     plan, shapes = study(name), {}

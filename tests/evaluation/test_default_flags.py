@@ -1,13 +1,15 @@
 """The first run of the README and every suite on it, with the flags and devices that users have.
 
 The other tests run on eight devices at XLA's optimisation level 0, where the compiler chooses other
-layouts and fuses nothing.
+layouts and fuses nothing. `.ci/run` runs the suites on the whole first run.
 """
 
 import json
 import os
 import subprocess
 import sys
+
+import pytest
 
 from cnn.evaluation.suites import SUITES
 from tests.conftest import REPOSITORY
@@ -50,6 +52,7 @@ def command(*arguments):
     return done.stdout
 
 
+@pytest.mark.exhaustive
 def test_every_suite_measures_the_first_run(tmp_path):
     workdir = str(tmp_path / "first")
     command("train.py", f"--workdir={workdir}", *FIRST_RUN)

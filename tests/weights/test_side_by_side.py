@@ -25,7 +25,7 @@ SOURCES = {
     ),
 }
 SUITES = (
-    *("accuracy", "cost", "calibration", "receptive_field(images=2)"),
+    *("accuracy", "calibration", "receptive_field(images=2)"),
     "shift(images=2, exhaustive=0, max_shift=1, parts=1, passes=1)",
     "corruption(images=2, severities=(5,))",
 )
@@ -41,7 +41,6 @@ def runs(tmp_path_factory):
         folders[name] = root / f"run{i}"
         own = [argument.format(file=file) for argument in arguments]
         own += [f"--config.data.{field}" for field in DATA]
-        # What the cost suite times.
         own += ["--config.train.batch_size=4", "--config.evaluation.batch_size=4"]
         main(["import", *own, f"--workdir={folders[name]}"])
     return folders
