@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.first_run import LEVEL, accuracy_band, committed
+from benchmarks.sections.results import TO_BE_REPEATED
 from benchmarks.signal_tables import table
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
@@ -58,6 +59,7 @@ def pooling() -> str:
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
             f"{about}\nproduced the [report]({place}/report.md) (download "
             f"[report.html]({place}/report.html) for curves, costs and every seed).",
+            TO_BE_REPEATED,
         )
     )
 
@@ -87,7 +89,7 @@ def shift() -> str:
         f"({shifted} for all shifts).\n`{study.command()}`\nproduced the "
         "[report](../results/shift/report.md), whose metric is the consistency."
     )
-    return f"{table(['consistency (%)', *arms], rows)}\n\n{about}"
+    return "\n\n".join((table(["consistency (%)", *arms], rows), about, TO_BE_REPEATED))
 
 
 def _runs_of(arm: Path) -> list[dict[str, Any]]:
