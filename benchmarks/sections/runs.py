@@ -37,8 +37,8 @@ def first_run() -> str:
         f"another run is expected between {low:.4f} and {high:.4f} ({100 * LEVEL:.0f} % prediction "
         "interval).\n"
         f"A run took {seconds[0]:.0f} to {seconds[-1]:.0f} seconds on {one['cores']} cores of an "
-        f"{one['cpu']}, the longest including\n"
-        f"compilation (jax {versions['jax']}, Python {versions['python']}; "
+        f"{one['cpu']}\n"
+        f"that did other work too (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
     )
 
