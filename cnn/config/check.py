@@ -53,6 +53,15 @@ def check_read(config: ConfigDict, fields: Iterable[str]) -> None:
             )
 
 
+def is_read(config: ConfigDict, field: str) -> bool:
+    """Whether a field has an effect with what the config selects."""
+    try:
+        check_read(config, [field])
+    except UserError:
+        return False
+    return True
+
+
 def concerns(field: str, signal: str) -> bool:
     """Whether a field has an effect on runs with this signal."""
     return all(

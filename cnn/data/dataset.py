@@ -172,7 +172,8 @@ def recorded_dataset(
 
     Args:
       data: the data section of a config, mean and std given.
-      recorded: {"identity": `Dataset.identity`, "example": `Dataset.example`}.
+      recorded: {"identity": `Dataset.identity`, "example": `Dataset.example`}; of imported weights
+        without class names "num_classes" in place of "identity": classes are named by their number.
       open_test: opens the test split, when it is asked for.
 
     Raises:
@@ -180,7 +181,10 @@ def recorded_dataset(
     """
     kind = SIGNALS.look_up(data.signal, "data.signal")
     shape, dtype = recorded["example"]["shape"], recorded["example"]["dtype"]
-    names = tuple(recorded["identity"]["class_names"])
+    if "identity" in recorded:
+        names = tuple(recorded["identity"]["class_names"])
+    else:
+        names = tuple(map(str, range(recorded["num_classes"])))
     return Dataset(
         train=None,
         validation=None,

@@ -1,7 +1,6 @@
 """A weights file and the network that takes it, before anything is written."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn import models
-from cnn.config.base import FIELDS
-from cnn.config.check import check_read, check_values
+from cnn.config.check import check_read, check_values, is_read
 from cnn.config.errors import UserError
+from cnn.config.fields import leaves
 from cnn.config.load import apply_override, load
 from cnn.foreign.fitting import (
     Fit,
@@ -31,7 +30,8 @@ from cnn.foreign.layouts import LAYOUTS, Leaf
 from cnn.foreign.layouts.layout import Path as OurPath
 from cnn.foreign.layouts.layout import Shapes
 from cnn.foreign.readers import read
-from cnn.foreign.readers.weights_file import Tensors, WeightsFile
+from cnn.foreign.readers.weights_file import Tensors
+from cnn.foreign.recorded import Recorded, recorded_in
 
 # The data set that a layout's weights were trained on: for a config that says nothing of data.
 _DATA_SET = ("data.name", "data.test_split")
@@ -122,6 +122,7 @@ class Imported:
       candidate: the network, and how the file fits it.
       tensors: of the network by our paths, float32.
       fresh: our tensors that the file does not have; they keep their initial values.
+      recorded: what the file says of itself, if it was exported here.
       origin: the recorded provenance of the weights.
       notes: remarks for the user, one sentence each.
     """
@@ -129,6 +130,7 @@ class Imported:
     candidate: Candidate
     tensors: dict[OurPath, np.ndarray]
     fresh: tuple[Leaf, ...]
+    recorded: Recorded
     origin: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -150,7 +152,13 @@ def bring(request: ImportRequest) -> Imported:
     file = read(request.source, request.field)
     tensors, prefix = without_prefix(file.tensors)
     notes = [*file.notes, *([f"'{prefix}' was taken off all names"] if prefix else [])]
-    candidate = choose(request, tensors, own_fields(file))
+    recorded = recorded_in(file)
+    if recorded.model not in ("", request.model) and not request.target:
+        raise UserError(
+            f"--model: {request.source} was exported from {recorded.model}; give "
+            f"--model={recorded.model} instead of {request.model}"
+        )
+    candidate = choose(request, tensors, recorded)
     if not candidate.fit.perfect:
         raise UserError(_refusal(request, candidate, tensors))
     taken = _taken(request, candidate)
@@ -165,34 +173,25 @@ def bring(request: ImportRequest) -> Imported:
         "set": list(candidate.set_fields),
         "initialised": [leaf.name for leaf in fresh],
     }
-    return Imported(candidate, taken, fresh, origin, (*notes, *counterpart.notes))
+    notes = (*notes, *(() if recorded.fields else counterpart.notes))
+    return Imported(candidate, taken, fresh, recorded, origin, notes)
 
 
-def own_fields(file: WeightsFile) -> dict[str, Any]:
-    """Returns the fields of network and input stored in a file that was exported here."""
-    if "fields" not in file.metadata:
-        return {}
-    try:
-        found = json.loads(file.metadata["fields"])
-        return {n: tuple(v) if isinstance(v, list) else v for n, v in found.items() if n in FIELDS}
-    except (KeyError, ValueError, AttributeError) as error:
-        raise UserError(f"--from: the metadata of the file is damaged ({error})") from error
-
-
-def choose(request: ImportRequest, tensors: Tensors, own: Mapping[str, Any]) -> Candidate:
+def choose(request: ImportRequest, tensors: Tensors, recorded: Recorded) -> Candidate:
     """Returns the file against the network in the layout that was asked for, or that fits.
 
     Args:
       request: what was asked for.
       tensors: of the file.
-      own: fields that the file itself sets, if it was exported here.
+      recorded: what the file says of itself, if it was exported here.
 
     Raises:
       UserError: several layouts fit, or the one that was asked for has no such network.
     """
-    if request.layout:
-        LAYOUTS.look_up(request.layout, "--layout")
-        return _candidate(request, request.layout, tensors, own)
+    own, layout = recorded.fields, request.layout or recorded.layout
+    if layout:
+        LAYOUTS.look_up(layout, "--layout")
+        return _candidate(request, layout, tensors, own)
     names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
     candidates = list(_candidates(request, names, tensors, own))
     perfect = [c for c in candidates if c.fit.perfect]
@@ -234,12 +233,14 @@ def _candidate(
 ) -> Candidate:
     layout, target = LAYOUTS[name], request.target
     tensors = layout.renamed(tensors)
-    fields = {**layout.counterpart(request.model).fields, **own}
+    theirs = layout.counterpart(request.model).fields
+    # A file of ours was not trained on the data set of the library's weights.
+    fields = {f: v for f, v in theirs.items() if not own or f not in _DATA_SET} | dict(own)
     if target:
         config = target.config
         set_fields = tuple(f"{field}={there}" for field, _, there in differing(config, fields))
     else:
-        config, set_fields = _config(request, fields)
+        config, set_fields = _config(request, fields, own)
     size, channels = image_size(config), config.data.channels
     channels = channels or models.MODELS[request.model].input_shape[-1]
 
@@ -265,9 +266,9 @@ def _candidate(
 
 
 def _config(
-    request: ImportRequest, fields: Mapping[str, Any]
+    request: ImportRequest, fields: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[ConfigDict, tuple[str, ...]]:
-    """Returns the config, and what the layout sets in it."""
+    """Returns the config, and what the layout or, with precedence, the file itself sets in it."""
     loaded = load(
         request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
     )
@@ -276,24 +277,32 @@ def _config(
     keeps_data = request.config is not None or "data.source" in said
     for text in request.overrides:
         apply_override(config, text)
-    set_fields = []
-    for field, value in fields.items():
-        if field in said or (field in _DATA_SET and keeps_data) or not _is_read(config, field):
-            continue
-        with config.unlocked():
-            config.update_from_flattened_dict({field: value})
-        set_fields.append(f"{field}={value}")
+    wanted = {
+        field: value
+        for field, value in fields.items()
+        if field not in said and not (field in _DATA_SET and keeps_data)
+    }
+    complete = _with_fields(config, wanted)
+    wanted = {field: value for field, value in wanted.items() if is_read(complete, field)}
+    before = dict(leaves(config))
+    before |= {f"model.{name}": value for name, value in models.resolve(config.model).items()}
+    # A file of ours has all fields; those that it leaves as they are need no mention.
+    set_fields = tuple(
+        f"{field}={value}"
+        for field, value in wanted.items()
+        if field not in own or before[field] != value
+    )
+    config = _with_fields(config, wanted)
     check_values(config)
     check_read(config, [text.partition("=")[0] for text in request.overrides])
-    return config.lock(), tuple(set_fields)
+    return config, set_fields
 
 
-def _is_read(config: ConfigDict, field: str) -> bool:
-    try:
-        check_read(config, [field])
-    except UserError:
-        return False
-    return True
+def _with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
+    other = config.copy_and_resolve_references()
+    with other.unlocked():
+        other.update_from_flattened_dict(fields)
+    return other.lock()
 
 
 def _refusal(request: ImportRequest, candidate: Candidate, tensors: Tensors) -> str:

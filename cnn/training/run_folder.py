@@ -29,8 +29,10 @@ _RECORD = {
 _EXAMPLE = {
     "resolved.example.shape": list,
     "resolved.example.dtype": str,
-    "resolved.identity.class_names": list,
 }
+_CLASS_NAMES = {"resolved.identity.class_names": list}
+# Of imported weights whose classes have no known names.
+_NUMBER_OF_CLASSES = {"resolved.num_classes": int}
 _RESULT = {
     "step": int,
     "test": dict,
@@ -76,7 +78,9 @@ class RunFolder:
                     "restore the file from a copy"
                 )
         if "example" in record["resolved"]:
-            read_json(self.config_file, _EXAMPLE)
+            unnamed = "num_classes" in record["resolved"] and "identity" not in record["resolved"]
+            classes = _NUMBER_OF_CLASSES if unnamed else _CLASS_NAMES
+            read_json(self.config_file, _EXAMPLE | classes)
         return record
 
     def config(self) -> ConfigDict:

@@ -1,6 +1,7 @@
 """Variables of a checkpoint, without the data set; for export and fine-tuning."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,23 @@ class StoredWeights:
       config: of the run.
       step: of the checkpoint.
       variables: of the network, the averaged ones where the run kept them.
-      mean: that the network's input was normalised with.
-      std: likewise.
+      resolved: what the run recorded of its data, see `RunFolder.record`.
     """
 
     config: ConfigDict
     step: int
     variables: dict[str, Any]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    resolved: Mapping[str, Any]
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Mean that the network's input was normalised with."""
+        return tuple(self.resolved["mean"])
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Likewise."""
+        return tuple(self.resolved["std"])
 
     @property
     def num_classes(self) -> int:
@@ -70,8 +79,8 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
         raise UserError(f"{field}: {path}: the checkpoint is damaged ({error})") from error
     finally:
         checkpoints.close()
-    mean, std = (tuple(record["resolved"][name]) for name in ("mean", "std"))
-    return StoredWeights(config, number, jax.tree.map(np.asarray, variables), mean, std)
+    arrays = jax.tree.map(np.asarray, variables)
+    return StoredWeights(config, number, arrays, record["resolved"])
 
 
 def _choose(checkpoints: Checkpoints, step: str, said: str) -> int:

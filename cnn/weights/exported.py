@@ -1,7 +1,7 @@
 """Exports a checkpoint as a weights file in another library's layout."""
 
-import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,14 @@ import safetensors.numpy
 from ml_collections import ConfigDict
 
 from cnn import models
-from cnn.config.base import get_config
 from cnn.config.errors import UserError
-from cnn.config.fields import leaves
 from cnn.foreign.fitting import NORMALISATION, differing
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.layouts.layout import Path as OurPath
+from cnn.foreign.recorded import recorded_of
 
 _COUNTER = "num_batches_tracked"
-# Of the metadata: the fields of the config that the network was built and fed with.
-FIELDS = "fields"
-# Fields that determine the pixels that the network sees.
-_SEEN = ("data.image_size", "data.crop_ratio", "data.interpolation")
+_NO_DATA: Mapping[str, Any] = {"mean": (), "std": ()}
 
 
 def export(
@@ -31,10 +27,11 @@ def export(
     variables: dict[str, Any],
     layout_name: str,
     file: str,
-    mean: tuple[float, ...] = (),
-    std: tuple[float, ...] = (),
+    resolved: Mapping[str, Any] = _NO_DATA,
 ) -> tuple[int, list[str]]:
     """Writes safetensors; importing them gives the same variables, byte for byte.
+
+    The metadata keep the fields that the logits depend on, and the class names.
 
     Args:
       config: of the run.
@@ -42,8 +39,7 @@ def export(
       variables: of the network.
       layout_name: name in `LAYOUTS`, of one that exports.
       file: to write; replaced as a whole.
-      mean: what the network's input is normalised with; kept as metadata, as the model section.
-      std: likewise.
+      resolved: what the run recorded of its data: mean, std, example, identity.
 
     Returns:
       The number of tensors, and a sentence for each setting in which the network differs from the
@@ -69,8 +65,8 @@ def export(
         # PyTorch refuses a state without its counters of batches.
         norms = [leaf.theirs.rpartition(".")[0] for leaf in leaves if leaf.ours[-1] == "mean"]
         found |= {f"{norm}.{_COUNTER}": np.zeros((), np.int64) for norm in norms}
-    about = {"model": config.model.name, "layout": layout_name, "name": counterpart.name}
-    about[FIELDS] = json.dumps(_fields(config) | {"data.mean": mean, "data.std": std})
+    about = {"name": counterpart.name}
+    about |= recorded_of(config, layout_name, resolved).metadata()
     partial = Path(f"{file}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -85,14 +81,3 @@ def export(
         f"{field} is {here!r} here and {there!r} there"
         for field, here, there in differing(config, model)
     ]
-
-
-def _fields(config: ConfigDict) -> dict[str, Any]:
-    """Returns what an import in our own layout needs to make the same network."""
-    default = dict(leaves(get_config()))
-    return {
-        name: value
-        for name, value in leaves(config)
-        if (name.startswith("model.") and name != "model.name") or name in _SEEN
-        if value != default[name]
-    }

@@ -40,11 +40,11 @@ def write(
     try:
         normalised = {name: list(config.data[name]) for name in ("mean", "std")}
         resolved = {"total_steps": 0, **normalised}
+        resolved |= {"example": _example(imported), "num_classes": imported.candidate.num_classes}
         if class_names:
             # Of the data that the weights were trained on nothing else is known.
             of_data: dict[str, Any] = {"examples": {}, "fingerprint": {}}
             resolved["identity"] = of_data | {"class_names": list(class_names)}
-            resolved["example"] = {"shape": list(input_shape(config)), "dtype": "uint8"}
         folder.claim(config, resolved)
         origin = imported.origin | {"checked": checked}
         write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")
@@ -62,6 +62,15 @@ def write(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return RunFolder(target)
+
+
+def _example(imported: Imported) -> dict[str, Any]:
+    """Returns shape and dtype of a stored example: those of the source, unless resized here."""
+    config, stored = imported.candidate.config, dict(imported.recorded.example)
+    size = config.data.image_size
+    if stored and (config.data.signal != "image" or size in (0, stored["shape"][0])):
+        return stored
+    return {"shape": list(input_shape(config)), "dtype": "uint8"}
 
 
 def check_free(workdir: str) -> None:

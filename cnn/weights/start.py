@@ -5,9 +5,10 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.config.plugin import check_plugins
 from cnn.foreign.fitting import without_prefix
-from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose, own_fields
+from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
+from cnn.foreign.recorded import recorded_in
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
 from cnn.weights import exported, reference, run_of_weights
@@ -68,9 +69,12 @@ def _report(imported: Imported) -> list[str]:
 def _class_names(imported: Imported, file: str | None) -> tuple[str, ...]:
     candidate = imported.candidate
     new_head = any(leaf.name.startswith(HEAD[:-1]) for leaf in imported.fresh)
+    recorded = imported.recorded.class_names
+    if not (file or new_head) and len(recorded) == candidate.num_classes:
+        return recorded
     config = candidate.config
     fields = LAYOUTS[candidate.layout].counterpart(config.model.name).fields
-    known = {} if new_head else fields
+    known = {} if new_head or imported.recorded.fields else fields
     return class_names(known, config.data.source, candidate.num_classes, file)
 
 
@@ -90,7 +94,7 @@ def list_tensors(request: ImportRequest) -> None:
     tensors, prefix = without_prefix(file.tensors)
     ours: dict[str, str] = {}
     if request.model:
-        candidate = choose(request, tensors, own_fields(file))
+        candidate = choose(request, tensors, recorded_in(file))
         ours = {leaf.theirs: leaf.name for leaf in candidate.leaves}
         print(f"layout {candidate.layout}")
     for name, tensor in tensors.items():
@@ -107,7 +111,7 @@ def export_weights(run: str, step: str, layout: str, file: str) -> None:
     found = read_weights(run, "--workdir", step)
     check_plugins(found.config, run)
     count, differing = exported.export(
-        found.config, found.num_classes, found.variables, layout, file, found.mean, found.std
+        found.config, found.num_classes, found.variables, layout, file, found.resolved
     )
     print(f"{file}: {count} tensors of {found.config.model.name}, layout {layout}")
     print(f"input: pixels / 255, minus {found.mean}, over {found.std}")

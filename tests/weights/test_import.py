@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import cnn
 from benchmarks.golden_weights import FOLDER
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
+from cnn.export.__main__ import main as export_program
 from cnn.foreign.imported import ImportRequest, bring
 from cnn.foreign.layouts import LAYOUTS
 from cnn.training.run_folder import RunFolder
@@ -284,3 +286,18 @@ def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
         UserError, match=r"--layout: required, because .* fits .*torchvision.*, which"
     ):
         bring(request)
+
+
+def test_an_import_without_class_names_opens_and_exports_without_a_data_set(tmp_path):
+    workdir = tmp_path / "run"
+    arguments = ("--config.data.source=npz", f"--config.data.path={tmp_path}/none.npz")
+    run(*MODEL, *arguments, f"--from={SOURCE}", f"--workdir={workdir}")
+    opened = cnn.open_run(workdir)
+    assert opened.class_names == tuple("0123456")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    found = opened.predict(pixels)
+    imported = bring(ImportRequest("resnet20", str(SOURCE), overrides=FIELDS))
+    wanted = network_logits(imported, opened.prepare(pixels))
+    np.testing.assert_allclose(found.logits, wanted, rtol=1e-5, atol=1e-6)
+    export_program([f"--workdir={workdir}", "--batch=1"])
+    assert (workdir / "export" / "model.stablehlo").is_file()
