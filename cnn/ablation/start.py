@@ -269,8 +269,9 @@ def report(
     console = Console(highlight=False)
     analyses = [analyze(_collected(folder, plugin)) for folder in folders]
     for folder, analysis in zip(folders, analyses, strict=True):
-        if strict and analysis.mixed:
-            raise UserError(f"--strict: {folder.path}: {'; '.join(analysis.mixed)}")
+        if strict and analysis.provenance:
+            limits = "; ".join(" ".join(limit) for limit in analysis.provenance)
+            raise UserError(f"--strict: {folder.path}: {limits}")
         print_report(analysis, write_report(analysis, folder.path), console)
     if len(folders) > 1:
         place = folders[0].path if out is None else Path(out).absolute()

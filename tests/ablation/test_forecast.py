@@ -120,6 +120,25 @@ def test_a_confounded_arm_is_warned_of():
     assert [w for w in told if w.startswith("strided: confounded")]
 
 
+def test_the_level_of_a_plan_is_explained():
+    spent = "alpha = 0.035, what the planned final analysis has of 0.05"
+    assert f"Holm's procedure over 2 comparisons of a family with {spent}" in " ".join(
+        sentences(simple())
+    )
+    alone = simple(arms=dict.fromkeys(("max", "avg", "max again"), ()))
+    assert f"(80 % power, {spent}; for" in " ".join(sentences(alone))
+
+
+def test_what_no_plan_detects_says_what_is_too_few():
+    noisy = simple(
+        plan=replace(get_study(), seeds=range(3), margin=0.5),
+        variability=Variability(0.9, 0.01, np.sqrt(0.1), "assumed"),
+    )
+    assert "2,000 test examples are too few for any number of seeds, and 3 seeds are too" in (
+        " ".join(sentences(noisy))
+    )
+
+
 def test_a_pilot_tells_how_much_the_metric_varies():
     pilot = REPOSITORY / "results" / "pooling"
     found = measured_variability(get_study(), pilot)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cnn.ablation.analysis.statistics.difference import Difference
+from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
@@ -23,10 +25,13 @@ from cnn.ablation.report import (
     render_svg,
     write_report,
 )
+from cnn.ablation.report.decision_rule import decision_rule
 from cnn.ablation.report.formatting import MINUS
 from cnn.ablation.report.latex import escape_latex
 from cnn.ablation.report.markdown import escape_markdown, headlines
+from cnn.ablation.report.spreadsheet import HEADS
 from cnn.ablation.report.terminal import print_report
+from cnn.ablation.report.verdict_text import what_would_decide
 from tests.ablation.parsed import Parsed
 from tests.ablation.simulated import arm, small_arms, study
 from tests.conftest import REPOSITORY
@@ -234,3 +239,87 @@ def test_every_headline_tells_costs_and_mixed_provenance():
         assert "3 of 6 runs were trained with uncommitted changes" in text
         assert "runs of 3 commits" in text
     assert "uncommitted changes" in render_latex(found)
+
+
+def test_arms_at_chance_level_are_remarked():
+    rng = np.random.default_rng(4)
+    guesses = [arm(rng, name, np.full(300, -0.7), 0.0, range(3)) for name in ("max", "blur")]
+    learned = arm(rng, "conv", np.full(300, 2.0), 0.0, range(3))
+    every = render_markdown(analyze(study(guesses, chance=1 / 3)))
+    assert "> **Chance level.** The 95 % interval of every arm contains" in every
+    assert "most frequent class (33.33 %)" in every
+    assert "95 % interval of max and blur contains" in render_markdown(
+        analyze(study([*guesses, learned], chance=1 / 3))
+    )
+    unremarked = (
+        study(guesses),  # its classes are not known
+        study([*guesses, learned], baseline="conv", chance=1 / 3),
+    )
+    assert not any("Chance level" in render_markdown(analyze(one)) for one in unremarked)
+
+
+def test_a_mean_of_equal_seeds_without_outcomes_has_no_interval():
+    values = {"max": (0.5, 0.6, 0.7), "blur": (1 / 3, 1 / 3, 1 / 3)}
+    arms = [
+        Arm(n, seeds=tuple(SeedRun(i, f"{n}/{i}", {"accuracy": v}) for i, v in enumerate(each)))
+        for n, each in values.items()
+    ]
+    found = analyze(study(arms, population="seeds"))
+    assert "| 33.33 % | n/a (all seeds equal) |" in render_markdown(found)
+    assert "n/a (all seeds equal)" in render_html(found)
+    assert not re.search(r"\bnan\b", render_html(found))
+    [_, row] = csv.DictReader(io.StringIO(render_csv(found)))
+    assert (row["mean_low"], row["mean_high"]) == ("", "")
+
+
+def test_an_undecided_arm_whose_interval_excludes_zero_is_explained():
+    def arms(gap: float) -> list[Arm]:
+        values = {"max": (0.80, 0.81, 0.82), "blur": (0.80 + gap, 0.81 + gap, 0.82 + gap)}
+        return [
+            Arm(n, seeds=tuple(SeedRun(i, f"{n}/{i}", {"accuracy": v}) for i, v in enumerate(each)))
+            for n, each in values.items()
+        ]
+
+    # Student's t with 4 degrees of freedom: p is 0.04, between alpha = 0.035 and 0.05.
+    between, clear = (analyze(study(arms(gap), population="seeds")) for gap in (0.0245, 0.005))
+    assert between.comparisons["", "blur"].verdict.kind == "undecided"
+    note = (
+        "blur: undecided although the 95 % interval excludes 0, because verdicts use alpha = 0.035"
+    )
+    console = Console(record=True, width=300)
+    print_report(between, [], console)
+    for text in (console.export_text(), render_markdown(between), render_html(between)):
+        assert note in text
+    assert "although" not in render_markdown(clear)
+
+
+def test_the_control_is_marked_and_mentioned_only_if_there_is_one(analysis):
+    rows = {row["arm"]: row["control"] for row in csv.DictReader(io.StringIO(render_csv(analysis)))}
+    assert [name for name, control in rows.items() if control == "true"] == ["max again"]
+    assert "max again (A/A) &" in render_latex(analysis)
+    assert "A/A: the baseline with other seeds." in render_latex(analysis)
+    assert "independent between arms, including the A/A control" in render_markdown(analysis)
+    without = analyze(study(small_arms(np.random.default_rng(0), {"max": 0})))
+    assert "independent between arms." in render_markdown(without)
+    assert "A/A" not in render_markdown(without) + render_latex(without)
+
+
+def test_every_column_of_the_spreadsheet_is_documented():
+    page = (REPOSITORY / "docs" / "studies.md").read_text()
+    first = re.findall(r"^\| (`.*?`) \|", page, re.M)
+    documented = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
+    assert not set(HEADS) - documented
+
+
+def test_what_nothing_decides_says_so_without_a_number(analysis):
+    rule = next(s for s in decision_rule(analysis) if s.startswith("Undecided"))
+    assert "none is stated where none would" in rule
+    known = analysis.comparisons["", "blur"]
+    seeds_only = Difference(0.02, (1e-4, 1e-4), (3, 3))
+    both = replace(seeds_only, example_variance=1e-4, examples=60)
+    for difference, words in (
+        (seeds_only, "more seeds cannot help (not even 10,000 should decide it)"),
+        (both, "and up to 12 seeds should not decide it on any test set"),
+    ):
+        undecided = replace(known, verdict=Verdict("undecided", difference))
+        assert words in what_would_decide(analysis, undecided)

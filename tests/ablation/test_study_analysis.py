@@ -168,13 +168,17 @@ def test_mixed_provenance_is_told():
     ]
     arms[1] = replace(arms[1], seeds=tuple(runs))
     found = analyze(study([arms[1]], baseline="blur"))
-    assert found.mixed == (
-        "runs of 2 commits: abc (4 runs); def+ (1 runs)",
-        "runs of 2 kinds of hardware: one CPU (4 runs); another CPU (1 runs)",
-        "1 of 5 runs were trained with uncommitted changes",
+    assert found.provenance == (
+        ("Mixed.", "runs of 2 commits: abc (4 runs); def+ (1 runs)"),
+        ("Mixed.", "runs of 2 kinds of hardware: one CPU (4 runs); another CPU (1 runs)"),
+        ("Mixed.", "1 of 5 runs were trained with uncommitted changes"),
     )
-    assert all(sentence in render_markdown(found) for sentence in found.mixed)
-    assert analyze(study(arms[:1])).mixed == ()
+    assert all(sentence in render_markdown(found) for _, sentence in found.provenance)
+    assert analyze(study(arms[:1])).provenance == ()
+    alike = [replace(run, commit="abc+") for run in arms[0].seeds]
+    alike = analyze(study([replace(arms[0], seeds=tuple(alike))]))
+    assert "> **Uncommitted changes.** All 5 runs were" in render_markdown(alike)
+    assert "Mixed" not in render_markdown(alike)
 
 
 def test_networks_of_other_levels_are_summed_up_relative_to_their_baselines():

@@ -63,6 +63,7 @@ def collect(folder: StudyFolder) -> Study:
         match=plan.match,
         matched=plan.matched,
         under_load=trained_together([run for runs in arms.values() for run in runs]),
+        chance=_chance(made_with),
         versions=made_with.get("versions", {}),
         hardware=_hardware(made_with),
         commit=made_with.get("commit", ""),
@@ -80,6 +81,12 @@ def _first_result(folder: StudyFolder, runs: list[Run]) -> dict[str, Any]:
             f"start it with: {folder.command()}"
         )
     return found
+
+
+def _chance(result: dict[str, Any]) -> float | None:
+    """Returns the share of the most frequent class in the test set; None if it is not known."""
+    counts = np.sum(result.get("test", {}).get("confusion", []), axis=-1)
+    return float(np.max(counts) / np.sum(counts)) if np.any(counts) else None
 
 
 def _hardware(result: dict[str, Any]) -> str:

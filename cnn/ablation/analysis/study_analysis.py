@@ -68,8 +68,8 @@ class Analysis:
         level of the family), by network: the median over its arms.
       orders: by network; only of networks with 2 arms or more that can be ranked.
       across: of every arm that all networks can rank, in a study of several networks.
-      mixed: one sentence each for runs of several commits or kinds of hardware, and for uncommitted
-        changes.
+      provenance: (title, sentence) for runs of several commits or kinds of hardware, and for
+        uncommitted changes.
     """
 
     study: Study
@@ -83,7 +83,7 @@ class Analysis:
     resolvable: dict[str, float]
     orders: dict[str, RankStability]
     across: tuple[AcrossNetworks, ...]
-    mixed: tuple[str, ...]
+    provenance: tuple[tuple[str, str], ...]
 
     @property
     def interim(self) -> bool:
@@ -134,7 +134,7 @@ def analyze(study: Study) -> Analysis:
         resolvable=_resolvable(study, comparisons),
         orders=rank_stability(study, summaries),
         across=across_networks(study, summaries),
-        mixed=mixed_provenance(study),
+        provenance=provenance_limits(study),
     )
 
 
@@ -174,10 +174,10 @@ def _summarized(study: Study) -> tuple[InterimAnalysis | None, int | None, dict[
     return current, examples, summaries
 
 
-def mixed_provenance(study: Study) -> tuple[str, ...]:
+def provenance_limits(study: Study) -> tuple[tuple[str, str], ...]:
     """Reports runs of several commits or kinds of hardware, and runs with uncommitted changes."""
     runs = [run for arm in study.arms for run in arm.seeds if run.status == "finished"]
-    told = []
+    found = []
     for name, plural, value in (
         ("commit", "commits", lambda run: run.commit),
         ("hardware", "kinds of hardware", lambda run: run.hardware),
@@ -185,11 +185,15 @@ def mixed_provenance(study: Study) -> tuple[str, ...]:
         counts = Counter(value(run) for run in runs)
         if len(counts) > 1:
             each = (f"{made or f'{name} not known'} ({n} runs)" for made, n in counts.items())
-            told.append(f"runs of {len(counts)} {plural}: {'; '.join(each)}")
+            found.append(("Mixed.", f"runs of {len(counts)} {plural}: {'; '.join(each)}"))
     changed = sum(run.commit.endswith("+") for run in runs)
-    if changed:
-        told.append(f"{changed} of {len(runs)} runs were trained with uncommitted changes")
-    return tuple(told)
+    if changed and changed == len(runs):
+        sentence = f"All {changed} runs were trained with uncommitted changes"
+        found.append(("Uncommitted changes.", sentence))
+    elif changed:
+        share = f"{changed} of {len(runs)} runs"
+        found.append(("Mixed.", f"{share} were trained with uncommitted changes"))
+    return tuple(found)
 
 
 def _current_analysis(study: Study) -> InterimAnalysis | None:

@@ -136,6 +136,8 @@ class Study:
       match: what arms were matched by, see `StudyPlan`; "": nothing.
       matched: cost at which arms are repeated, see `StudyPlan`; "": none.
       under_load: whether runs trained at the same time, so that step times cannot be compared.
+      chance: accuracy of always predicting the most frequent class of the test set; None if its
+        classes are not known.
       versions, hardware, commit, command: how to reproduce.
     """
 
@@ -163,6 +165,7 @@ class Study:
     match: str = ""
     matched: str = ""
     under_load: bool = False
+    chance: float | None = None
     commit: str = ""
     command: str = ""
 

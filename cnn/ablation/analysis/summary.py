@@ -19,7 +19,8 @@ class Summary:
       runs: those with a finite metric.
       values: float `[runs]`, the metric.
       mean, low, high: with a 95 % interval over seeds, within [0, 1] for proportions; NaN without
-        runs.
+        runs. The interval alone is NaN where no variance can be estimated: one run, or equal values
+        without per-example outcomes.
       diverged, crashed: the runs that ended without a finite metric; a finished run whose metric is
         not finite counts as diverged.
     """

@@ -144,6 +144,12 @@ class Forecast:
         return examples_needed(self._view, alpha=self.level) if self._view.examples else None
 
     @property
+    def family_level(self) -> float:
+        """The family-wise level at the planned end."""
+        analyses = self.plan.analyses
+        return spending_levels(AnalysisSchedule(analyses, planned=len(analyses)), ALPHA)[-1]
+
+    @property
     def level(self) -> float:
         """The level of Holm's first step at the planned end."""
         analyses = self.plan.analyses
@@ -232,8 +238,8 @@ def _assumed(plan: StudyPlan, accuracy: float, examples: int) -> Variability | N
         accuracy,
         float(np.sqrt(SEED_SHARE * over / examples)),
         float(np.sqrt(EXAMPLE_SHARE * over)) if plan.population == "seeds and examples" else 0.0,
-        f"assumed for an accuracy of {accuracy:.1%}, as nothing is trained yet: the shares of "
-        "p (1 - p) that results/pooling has; give --workdir of a pilot",
+        f"assumed for an accuracy of {accuracy:.1%}, as nothing is trained yet: scaled from "
+        "results/pooling; pass --workdir of a pilot study for your own",
     )
 
 

@@ -50,60 +50,70 @@ def sentences(forecast: Forecast) -> list[str]:
 
 def _cost(forecast: Forecast) -> list[str]:
     plan, seeds = forecast.plan, len(forecast.plan.seeds)
-    told = [
+    found = [
         f"{len(forecast.arms)} arms x {seeds} seeds = {forecast.runs} runs; expected time "
         f"{format_seconds(forecast.seconds)} with {plural(forecast.workers, 'worker')}, from "
         f"{REPEATS} steps per arm. Estimate includes one compilation per arm, excludes "
         "checkpointing and process start."
     ]
     if forecast.tuning_runs:
-        told.append(
+        found.append(
             f"Tuning: {plural(len(plan.settings), 'setting')} with "
             f"{plural(plan.tuning_seeds, 'seed')} for every arm are {forecast.tuning_runs} more "
             "runs, which are included in the time and not judged."
         )
     if plan.race:
-        told.append(
+        found.append(
             f"A race: what the analyses at {listed([str(n) for n in plan.looks[:-1]])} seeds "
             "decide takes no further seeds, so this is the most that it takes."
         )
     if plan.suites:
-        told.append(f"Measuring {', '.join(plan.suites)} on every run is not included either.")
+        found.append(f"Measuring {', '.join(plan.suites)} on every run is not included either.")
     if forecast.repeats:
-        told.append(
+        found.append(
             f"A/A control: {listed(list(forecast.repeats))} repeats the baseline with other seeds; "
             "a significant difference there would show that something besides the arms varies. It "
             f"costs {len(forecast.repeats) * seeds} runs "
             f"({format_seconds(forecast.control_seconds)}); repeat_baseline=False in the study "
             "file leaves it out."
         )
-    return told
+    return found
 
 
 def _power(forecast: Forecast) -> list[str]:
     plan, unit, known = forecast.plan, unit_of(forecast.plan.metric), forecast.variability
     seeds, examples = len(plan.seeds), f"{forecast.examples:,} test examples"
-    told = []
+    found = []
     if plan.metric == "accuracy":
-        told.append(
+        found.append(
             f"Noise floor, the standard deviation of one accuracy near {known.mean:.1%} on "
             f"{examples}: {unit.size(forecast.noise_floor)}"
         )
-    told.append(f"Standard deviation over seeds: {unit.size(known.seed_sd)} ({known.source})")
+    found.append(f"Standard deviation over seeds: {unit.size(known.seed_sd)} ({known.source})")
     scope = "this fixed test set"
     if known.example_sd:
         error = unit.size(known.example_sd / np.sqrt(forecast.examples))
-        told.append(f"Standard error of a difference due to {examples}: {error}, with any seeds")
+        found.append(f"Standard error of a difference due to {examples}: {error}, with any seeds")
         scope = "new seeds and new test examples"
     return [
-        *told,
+        *found,
         f"Smallest detectable difference with {seeds} seeds: {unit.size(forecast.resolvable)} "
-        f"(80 % power, alpha = {forecast.level:.2g}, the first step of Holm's over "
-        f"{plural(forecast.comparisons, 'comparison')}; for {scope})",
+        f"(80 % power, {_level(forecast)}; for {scope})",
         f"To detect a difference of {unit.size(forecast.delta)}: {_takes(forecast)}",
         f"With {seeds} seeds the chance of a verdict on it, different or equivalent, is "
         f"{forecast.power:.0%}",
     ]
+
+
+def _level(forecast: Forecast) -> str:
+    """The strictest level of a comparison, and where it comes from."""
+    spent = f"alpha = {forecast.family_level:.2g}, what the planned final analysis has of 0.05"
+    if forecast.comparisons <= 1:
+        return spent
+    return (
+        f"alpha = {forecast.level:.2g}, the first step of Holm's procedure over "
+        f"{forecast.comparisons:,} comparisons of a family with {spent}"
+    )
 
 
 def _takes(forecast: Forecast) -> str:
@@ -114,7 +124,12 @@ def _takes(forecast: Forecast) -> str:
             f"limited by {forecast.examples:,} test examples, no number of seeds detects it; about "
             f"{forecast.examples_for_delta:,} examples would, with {len(forecast.plan.seeds)} seeds"
         )
-    return "no number of seeds detects it on this test set, nor these seeds on any"
+    if not forecast.variability.example_sd:
+        return "no number of seeds is enough"
+    return (
+        f"{forecast.examples:,} test examples are too few for any number of seeds, and "
+        f"{plural(len(forecast.plan.seeds), 'seed')} are too few on any test set"
+    )
 
 
 def _unknown_power(forecast: Forecast) -> list[str]:
@@ -127,27 +142,27 @@ def _unknown_power(forecast: Forecast) -> list[str]:
 
 def warnings(forecast: Forecast) -> list[str]:
     """Problems of the study."""
-    told = [f"arm '{name}' cannot be trained: {why}" for name, why in forecast.broken.items()]
-    told += [
+    found = [f"arm '{name}' cannot be trained: {why}" for name, why in forecast.broken.items()]
+    found += [
         f"arms '{one}' and '{other}' are the same function: {why}"
         for one, other, why in forecast.same
     ]
     confounded = [name for name, marks in forecast.differs.items() if len(marks) > 1]
     if confounded:
-        told.append(
+        found.append(
             f"{listed(confounded)}: confounded, more than one factor may explain a difference from "
-            "the baseline; a control that differs in one would tell, or match"
+            "the baseline; add an arm that differs in one factor only, or use `match`"
         )
     unit = unit_of(forecast.plan.metric)
     if forecast.delta < forecast.plan.stored_margin:
-        told.append(
+        found.append(
             f"a difference of {unit.size(forecast.delta)} lies below the equivalence margin of "
             f"{unit.size(forecast.plan.stored_margin)}: the study calls it equivalent, however "
             "real it is; plan for a larger one, or lower the margin"
         )
     if forecast.variability and forecast.resolvable > forecast.delta:
-        told.append(
+        found.append(
             f"{len(forecast.plan.seeds)} seeds are too few to detect a difference of "
             f"{unit.size(forecast.delta)}; it will often be undecided"
         )
-    return told
+    return found

@@ -30,9 +30,9 @@ def decision_rule(analysis: Analysis) -> list[str]:
         "variance over seeds, or that of all arms if it is larger.",
         f"Equivalent: the difference is within the equivalence margin of {margin} (two one-sided "
         "tests, Holm's adjustment).",
-        "Undecided: neither could be shown. The stated number of further seeds, or of test "
-        "examples, would decide it, either way, with 80 % power if the observed differences and "
-        "standard deviations are the true ones.",
+        "Undecided: neither could be shown. A stated number of further seeds, or of test "
+        "examples, would decide it (different or equivalent) with 80 % power if the observed "
+        "differences and standard deviations are the true ones; none is stated where none would.",
         "Unstable: at least one seed diverged. An arm is judged only if every planned seed of its "
         "own and of the baseline has a finite metric. An arm with crashed runs is not ranked until "
         "they have been trained again; neither is one with fewer than 3 seeds.",
@@ -48,7 +48,8 @@ def decision_rule(analysis: Analysis) -> list[str]:
 
 def _pairing(analysis: Analysis) -> str:
     if not analysis.study.paired:
-        return "Seeds are independent between arms, including the A/A control."
+        control = ", including the A/A control" if analysis.study.aa_arm else ""
+        return f"Seeds are independent between arms{control}."
     unpaired = [c.arm.name for c in analysis.comparisons.values() if not c.by_seed]
     but = f", except for {listed(unpaired)}, which ran other seeds" if unpaired else ""
     return f"The study declares its seeds paired: arms are compared seed by seed{but}."

@@ -9,7 +9,7 @@ from cnn.ablation.report.decision_rule import decision_rule, scope_of_inference
 from cnn.ablation.report.forest import forest
 from cnn.ablation.report.formatting import Unit, plural, unit_of
 from cnn.ablation.report.headline import control_note, failure_sentences, headline
-from cnn.ablation.report.matching_text import cost_groups, matching_note
+from cnn.ablation.report.matching_text import cost_groups
 from cnn.ablation.report.plots import (
     consistency_charts,
     cost_charts,
@@ -17,7 +17,7 @@ from cnn.ablation.report.plots import (
     curve_panels,
     rank_table,
 )
-from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.remarks import remarks, table_notes
 from cnn.ablation.report.reproduction import reproduction_facts
 from cnn.ablation.report.tables import (
     across_table,
@@ -49,7 +49,7 @@ def render_html(analysis: Analysis) -> str:
             headline=headline(analysis),
             failures=failure_sentences(analysis),
             control=control_note(analysis),
-            notes=list(filter(None, (matching_note(study), load_note(study)))),
+            notes=table_notes(analysis),
             facts=_facts(analysis),
             forests=[(network, forest(analysis, network)) for network in study.networks],
             arms=[(title, arm_table(part)) for title, part in cost_groups(analysis)],

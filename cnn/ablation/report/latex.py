@@ -9,7 +9,7 @@ from cnn.ablation.report.decision_rule import scope_of_inference
 from cnn.ablation.report.effect_text import effect_name
 from cnn.ablation.report.formatting import NONE, digits, full_name, magnitude, p_value, unit_of
 from cnn.ablation.report.matching_text import cost_groups, matching_note
-from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.remarks import level_note, load_note, remarks
 
 ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -33,6 +33,8 @@ ESCAPES = {
 LatexColumn = tuple[str, str, Sequence[str]]  # name, unit, cells
 # Next to a difference; the caption explains them.
 MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": "$=$"}
+AA_MARK = " (A/A)"
+AA_LEGEND = "A/A: the baseline with other seeds."
 LEGEND = r"$\uparrow$ better, $\downarrow$ worse, $=$ equivalent"
 
 
@@ -169,6 +171,8 @@ def _caption(analysis: Analysis, wide: bool) -> str:
         f"its 95 % confidence interval. Scope of inference: {scope_of_inference(analysis)}.",
         *(text for _, _, text in remarks(analysis)),
         matching_note(study),
+        level_note(analysis),
+        AA_LEGEND if study.aa_arm else "",
         load_note(study) if wide else "",
     ]
     margin = escape_latex(unit.size(study.margin))
@@ -179,7 +183,8 @@ def _differences(analysis: Analysis) -> list[list[str]]:
     """Name, mean, difference, interval and mark of the verdict of every arm."""
     unit, rows = unit_of(analysis.study.metric), []
     for key, summary in analysis.summaries.items():
-        row = [full_name(*key), unit.bare(summary.mean), NONE, NONE]
+        control = AA_MARK if key[1] == analysis.study.aa_arm else ""
+        row = [full_name(*key) + control, unit.bare(summary.mean), NONE, NONE]
         verdict = _verdict(analysis, key)
         if verdict is not None:
             low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)

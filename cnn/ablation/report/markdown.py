@@ -10,8 +10,8 @@ from cnn.ablation.report.decision_rule import decision_rule
 from cnn.ablation.report.effect_text import EFFECT_HEADS, effect_rows
 from cnn.ablation.report.formatting import full_name, unit_of
 from cnn.ablation.report.headline import control_note, failure_sentences, headline
-from cnn.ablation.report.matching_text import cost_groups, matching_note
-from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.matching_text import cost_groups
+from cnn.ablation.report.remarks import remarks, table_notes
 from cnn.ablation.report.reproduction import reproduction_facts
 from cnn.ablation.report.rows import HEADS, arm_rows
 from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
@@ -28,8 +28,7 @@ def render_markdown(analysis: Analysis) -> str:
         escape_markdown(control_note(analysis)),
         *_section("Effects of the factors", EFFECT_HEADS, effect_rows(analysis)),
         *_arms(analysis),
-        escape_markdown(matching_note(study)),
-        load_note(study),
+        *map(escape_markdown, table_notes(analysis)),
         *_section("Tuning", TUNING_HEADS, tuning_rows(study)),
         "## Decision rule",
         "\n".join(f"- {escape_markdown(sentence)}" for sentence in decision_rule(analysis)),

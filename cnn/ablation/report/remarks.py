@@ -1,8 +1,12 @@
-"""What limits a report as a whole: doubt, interim and mixed data, registration, race, load."""
+"""What limits a report: doubt, interim and mixed data, chance level, registration, race, load."""
 
-from cnn.ablation.analysis.study_analysis import Analysis
+import math
+
+from cnn.ablation.analysis.study_analysis import ALPHA, Analysis
 from cnn.ablation.analysis.study_results import Arm, Study
+from cnn.ablation.report.effect_text import effect_name
 from cnn.ablation.report.formatting import full_name, listed, p_value, unit_of
+from cnn.ablation.report.matching_text import matching_note
 from cnn.ablation.report.tuning_text import tuning_note
 
 
@@ -13,7 +17,8 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
         ("remark", "Interim." if analysis.interim else "Partial report.", _progress_note(analysis)),
         ("remark", "Registered before training.", _registration_note(analysis.study)),
         *(("remark", "Changed.", f"{said}.") for said in analysis.study.changed),
-        *(("remark", "Mixed.", f"{said}.") for said in analysis.mixed),
+        *(("remark", title, f"{sentence}.") for title, sentence in analysis.provenance),
+        ("remark", "Chance level.", _chance_note(analysis)),
         ("remark", "Narrower than planned.", _scope_note(analysis)),
         ("remark", "Race.", _race_note(analysis)),
         ("remark", "Tuned.", tuning_note(analysis.study)),
@@ -97,6 +102,52 @@ def _race_note(analysis: Analysis) -> str:
 
 def _rivals(study: Study) -> list[Arm]:
     return [arm for arm in study.arms if arm.name not in (study.baseline, study.aa_arm)]
+
+
+def _chance_note(analysis: Analysis) -> str:
+    """Which arms are not above chance level, if the baseline of a network is not; else ""."""
+    study, chance = analysis.study, analysis.study.chance
+    if study.metric != "accuracy" or chance is None:
+        return ""
+    low = {
+        key: one.low if math.isfinite(one.low) else one.mean
+        for key, one in analysis.summaries.items()
+        if one.runs
+    }
+    failed = [n for n in study.networks if low.get((n, study.baseline), math.inf) <= chance]
+    names = [full_name(*key) for key, value in low.items() if key[0] in failed and value <= chance]
+    if not names:
+        return ""
+    which = "every arm" if len(names) == len(low) else listed(names)
+    return (
+        f"The 95 % interval of {which} contains or lies below the accuracy of always predicting "
+        f"the most frequent class ({unit_of(study.metric).value(chance)}); verdicts between "
+        "networks that have not learned the task say nothing about the operators."
+    )
+
+
+def table_notes(analysis: Analysis) -> list[str]:
+    """The notes below the table of arms."""
+    notes = matching_note(analysis.study), level_note(analysis), load_note(analysis.study)
+    return [note for note in notes if note]
+
+
+def level_note(analysis: Analysis) -> str:
+    """Why arms whose 95 % interval excludes 0 are undecided; "" if there are none."""
+    compared = [(full_name(*key), c.verdict) for key, c in analysis.comparisons.items()]
+    compared += [(effect_name(effect), effect.verdict) for effect in analysis.effects]
+    names = [
+        name
+        for name, verdict in compared
+        if verdict.kind == "undecided" and not verdict.interval[0] <= 0 <= verdict.interval[1]
+    ]
+    if not names:
+        return ""
+    level = analysis.current.level(ALPHA)
+    return (
+        f"{listed(names)}: undecided although the 95 % interval excludes 0, because verdicts use "
+        f"alpha = {level:.2g} at this analysis and Holm's adjustment; see the decision rule."
+    )
 
 
 def load_note(study: Study) -> str:

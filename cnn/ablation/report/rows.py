@@ -1,11 +1,13 @@
 """The table of arms, as text: what Markdown and the terminal share."""
 
+import math
 from dataclasses import dataclass
 
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.formatting import (
     NONE,
+    Unit,
     abbreviated,
     full_name,
     milliseconds,
@@ -62,11 +64,19 @@ def arm_rows(analysis: Analysis) -> list[ArmRow]:
     ]
 
 
+def mean_interval_text(summary: Summary, unit: Unit) -> str:
+    """The 95 % interval of a mean, or why there is none; "" with fewer than two runs."""
+    if len(summary.runs) < 2:
+        return ""
+    if math.isnan(summary.low):
+        return "n/a (all seeds equal)"
+    return f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
+
+
 def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) -> ArmRow:
     unit, arm = unit_of(analysis.study.metric), summary.arm
     ranked = comparison is not None and comparison.verdict.judged
     verdict = comparison.verdict if ranked else None
-    interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}"
     return ArmRow(
         name=full_name(arm.network, arm.name),
         overrides=" ".join(arm.overrides),
@@ -79,7 +89,7 @@ def _row(analysis: Analysis, summary: Summary, comparison: Comparison | None) ->
         simultaneous=unit.interval(verdict.family_interval) if ranked else NONE,
         adjusted_p=p_value(verdict.adjusted_p) if ranked else NONE,
         mean=unit.value(summary.mean) if summary.runs else NONE,
-        interval=interval if len(summary.runs) > 1 else NONE,
+        interval=mean_interval_text(summary, unit) or NONE,
         seeds=f"{len(summary.runs)}/{len(arm.seeds)}",
         params=abbreviated(arm.params),
         macs=abbreviated(arm.macs),

@@ -18,6 +18,7 @@ from cnn.ablation.report.formatting import (
     p_value,
     unit_of,
 )
+from cnn.ablation.report.rows import mean_interval_text
 from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
 from cnn.ablation.report.verdict_text import SYMBOLS, split_verdict, verdict_label
 from cnn.pages.page import Cell, Column, link, sortable_table
@@ -78,9 +79,7 @@ def _arm_row(analysis: Analysis, summary: Summary) -> list[Cell]:
 def _mean_cell(summary: Summary, unit: Unit) -> Cell:
     if not summary.runs:
         return Cell(NONE)
-    known = math.isfinite(summary.low)
-    interval = f"{unit.bare(summary.low)} to {unit.bare(summary.high)}" if known else ""
-    return Cell(unit.value(summary.mean), summary.mean, small=interval)
+    return Cell(unit.value(summary.mean), summary.mean, small=mean_interval_text(summary, unit))
 
 
 def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit) -> list[Cell]:

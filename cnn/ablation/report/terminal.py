@@ -11,8 +11,8 @@ from rich.table import Table
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report.formatting import unit_of
 from cnn.ablation.report.headline import control_note, failure_sentences, headline
-from cnn.ablation.report.matching_text import cost_groups, matching_note
-from cnn.ablation.report.remarks import load_note, remarks
+from cnn.ablation.report.matching_text import cost_groups
+from cnn.ablation.report.remarks import remarks, table_notes
 from cnn.ablation.report.rows import arm_rows
 from cnn.ablation.report.verdict_text import SYMBOLS, verdict_label
 
@@ -28,9 +28,8 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
         if title:
             console.print(title, style="bold", markup=False)
         console.print(_table(part, console.width))
-    for note in (matching_note(analysis.study), load_note(analysis.study)):
-        if note:
-            console.print(note, markup=False)
+    for note in table_notes(analysis):
+        console.print(note, markup=False)
     print_files(files, console)
 
 

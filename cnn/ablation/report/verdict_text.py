@@ -1,7 +1,8 @@
 """The verdict on one arm in words: how large, at what cost, and what would decide it."""
 
 from cnn.ablation.analysis.effects import Effect
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
+from cnn.ablation.analysis.statistics.power import MOST_SEEDS
+from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, MOST_TIMES_SEEDS, Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.study_results import Arm
 from cnn.ablation.analysis.summary import Summary
@@ -109,8 +110,7 @@ def what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> st
     if not verdict.difference.varies:
         return "its seeds do not differ, so no standard deviation can be estimated"
     if verdict.seeds_wanted is None:
-        limited = f"limited by {_tested(analysis)}; " if verdict.difference.examples else ""
-        return f"{limited}more seeds cannot help"
+        return _nothing_decides(analysis, verdict)
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
     if verdict.examples_wanted is not None:
         seeds = f" with {plural(more, 'more seed')}" if more else ""
@@ -119,6 +119,17 @@ def what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> st
     if more > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} more seeds needed"
     return f"about {plural(more, 'more seed')} should decide it"
+
+
+def _nothing_decides(analysis: Analysis, verdict: Verdict) -> str:
+    """That no number of seeds or test examples within the limits of the search would decide."""
+    if not verdict.difference.examples:
+        return f"more seeds cannot help (not even {MOST_SEEDS:,} should decide it)"
+    seeds = MOST_TIMES_SEEDS * min(verdict.difference.seeds)
+    return (
+        f"limited by {_tested(analysis)}; more seeds alone cannot help, and up to {seeds} seeds "
+        "should not decide it on any test set"
+    )
 
 
 def _tested(analysis: Analysis) -> str:

@@ -142,11 +142,14 @@ def _quadrature(degrees: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """Returns the mean of `[seeds]` and the ends of its Student interval (infinite for one)."""
+    """Returns the mean of `[seeds]` and the ends of its Student interval.
+
+    The ends are NaN without any variance: of one value, or of equal ones.
+    """
     values = np.asarray(values, float)
     mean = float(values.mean())
-    if len(values) < 2:
-        return mean, float("-inf"), float("inf")
+    if len(values) < 2 or not np.ptp(values):
+        return mean, float("nan"), float("nan")
     error = values.std(ddof=1) / np.sqrt(len(values))
     half = float(special.stdtrit(len(values) - 1, 0.5 + level / 2) * error)
     return mean, mean - half, mean + half
@@ -158,7 +161,8 @@ def share_interval(
     """Returns the mean of shares `[seeds]` and the ends of its interval, within 0 and 1.
 
     Student's interval of the log-odds, by the delta method, which widens towards the middle and
-    cannot leave the possible.
+    cannot leave the possible. The ends are NaN without any variance: of one value, or of equal ones
+    with a floor of 0.
 
     Args:
       values: in [0, 1].
@@ -167,11 +171,9 @@ def share_interval(
     """
     values = np.asarray(values, float)
     mean = float(values.mean())
-    if len(values) < 2:
-        return mean, 0.0, 1.0
+    if len(values) < 2 or not (np.ptp(values) or floor):
+        return mean, float("nan"), float("nan")
     error = np.sqrt(max(values.var(ddof=1), floor) / len(values))
-    if error == 0:
-        return mean, 0.0, 1.0
     # A mean of exactly 0 or 1 has no log-odds; two standard errors away from the end it has.
     inner = float(np.clip(mean, 2 * error, 1 - 2 * error)) if error < 0.25 else 0.5
     half = special.stdtrit(len(values) - 1, 0.5 + level / 2) * error / (inner * (1 - inner))

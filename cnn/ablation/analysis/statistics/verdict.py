@@ -44,6 +44,7 @@ from cnn.ablation.analysis.statistics.sequential import (
 from cnn.ablation.analysis.statistics.significance import holm, holm_levels
 
 FEWEST_SEEDS = 3
+MOST_TIMES_SEEDS = 4  # so many times the seeds are tried with a larger test set
 JUDGED = ("better", "worse", "equivalent", "undecided")
 VerdictKind = Literal[
     "better", "worse", "equivalent", "undecided", "unstable", "interim", "unranked"
@@ -91,10 +92,10 @@ class Verdict:
       interval: 95 % interval of this arm alone.
       family_interval: simultaneous 95 % interval over all arms and analyses (Bonferroni).
       corrected: the estimate corrected for selection by significance; None if not different.
-      seeds_wanted: if undecided, seeds of each arm that would decide it, either way, with the
-        planned power, if the estimates are the true values; None if no number would.
+      seeds_wanted: if undecided, seeds of each arm that would decide it (different or equivalent)
+        with the planned power, if the estimates are the true values; None if no number would.
       examples_wanted: if undecided and limited by the test set, test examples (or units) that would
-        decide it with `seeds_wanted` seeds, of up to four times as many as there are.
+        decide it with `seeds_wanted` seeds, of up to `MOST_TIMES_SEEDS` as many as there are.
     """
 
     kind: VerdictKind
@@ -223,7 +224,7 @@ def _in_full(
     wanted = seeds_needed(difference, *plan, seeds + 1)
     if wanted is not None or not difference.examples:
         return replace(found, seeds_wanted=wanted)
-    for more in (seeds, 2 * seeds, 4 * seeds):
+    for more in (seeds, 2 * seeds, MOST_TIMES_SEEDS * seeds):
         if (larger := examples_needed(difference.at(more), *plan)) is not None:
             return replace(found, seeds_wanted=more, examples_wanted=larger)
     return found
