@@ -1,4 +1,17 @@
-"""Convolutional networks: which downsampling, pooling or block, and is the difference real?"""
+"""Convolutional networks: which downsampling, pooling or block, and is the difference real?
+
+The library, imported when it is first used; `help(cnn.open_run)` and so on say more:
+
+    build(name, num_classes, **fields)     a network
+    train(config, workdir)                 trains a run, or continues it
+    open_run(workdir)                      a trained network: predict, feature_maps, prepare
+    run_metrics(workdir)                   what a run logged
+    study_table(workdir)                   the results of a study, a row per arm
+    load_config(file, overrides)           a complete config
+    load_plugins(files)                    registers the operators, networks, ... of your files
+
+`TrainedRun` and `Predictions` are what `open_run` and `predict` return; mistakes raise `UserError`.
+"""
 
 import os
 import sys
@@ -21,7 +34,7 @@ if _is_command():
 
     end_on_signals()
 
-_LIBRARY = (
+__all__ = [
     "Predictions",
     "TrainedRun",
     "UserError",
@@ -32,12 +45,12 @@ _LIBRARY = (
     "run_metrics",
     "study_table",
     "train",
-)
+]
 
 
 def __getattr__(name: str) -> object:
     """Imports the library when something of it is asked for: that takes seconds."""
-    if name not in _LIBRARY:
+    if name not in __all__:
         raise AttributeError(f"module 'cnn' has no attribute '{name}'")
     from cnn import api
 
@@ -45,4 +58,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted((*globals(), *_LIBRARY))
+    return sorted((*globals(), *__all__))

@@ -1,5 +1,6 @@
 """One device and eight give the same run, and an evaluation does not depend on how it is cut."""
 
+import json
 import os
 import signal
 import subprocess
@@ -101,6 +102,19 @@ def test_a_shared_state_is_saved_restored_on_other_devices_and_evaluated_on_one(
     assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(loaded.variables))
     losses = loaded.outcomes("test")["loss"]
     assert losses.mean(dtype=np.float64) == pytest.approx(result["test"]["loss"], rel=1e-6)
+    # A run of more devices than there are here is evaluated on those, unless others are asked for.
+    file = tmp_path / "run" / "config.json"
+    record = json.loads(file.read_text())
+    record["config"]["mesh"] = {"devices": 24, "fsdp": 12}
+    file.write_text(json.dumps(record))
+    here = open_run(str(tmp_path / "run"))
+    assert here.remarks == (
+        "the run used mesh.devices=24, mesh.fsdp=12; 8 devices are available here: evaluated with "
+        "mesh.fsdp=4",
+    )
+    np.testing.assert_allclose(here.outcomes("test")["loss"], losses, rtol=1e-5)
+    with pytest.raises(UserError, match="24 devices are requested, but 8 are available"):
+        open_run(str(tmp_path / "run"), overrides=["mesh.fsdp=1"])
 
 
 @pytest.mark.parametrize(("devices", "fsdp"), [(4, 3), (1, 2)])

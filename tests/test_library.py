@@ -1,6 +1,7 @@
 """The library: importing it costs nothing, and it answers as the commands do."""
 
 import json
+import pydoc
 import re
 import shutil
 import subprocess
@@ -51,7 +52,11 @@ def test_importing_the_package_imports_nothing_else():
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout == "set()\n"
-    assert set(api.__all__) == set(cnn._LIBRARY) <= set(dir(cnn))
+    assert set(api.__all__) == set(cnn.__all__) <= set(dir(cnn))
+    listed = pydoc.render_doc(cnn, renderer=pydoc.plaintext)
+    for name in api.__all__:
+        assert name in cnn.__doc__
+        assert re.search(rf"\b{name}\b.*\(", listed)
     with pytest.raises(AttributeError, match="no attribute 'predict'"):
         _ = cnn.predict
 

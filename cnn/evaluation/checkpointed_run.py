@@ -17,6 +17,7 @@ from cnn.data import Dataset, Split, identity_differences, open_dataset, recorde
 from cnn.training.assembly import Evaluator, make_evaluator
 from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
+from cnn.training.mesh import fit_mesh
 from cnn.training.run_folder import RunFolder
 from cnn.training.state import TrainState
 
@@ -65,7 +66,7 @@ class CheckpointedRun:
       variables: "params" and the other collections; weight averages if the run kept them.
       step: of the checkpoint.
       changes: fields changed for the evaluation that affect what is measured.
-      remarks: sentences on how the data differs from that of the run.
+      remarks: sentences on how the data and the devices differ from those of the run.
     """
 
     folder: RunFolder
@@ -96,7 +97,7 @@ class CheckpointedRun:
 def open_run(
     workdir: str, step: str = "last", split: str | None = "test", overrides: Sequence[str] = ()
 ) -> CheckpointedRun:
-    """Opens a checkpoint of a run folder that train.py wrote.
+    """Opens a checkpoint of a run folder that train.py wrote, on the devices that are there.
 
     Args:
       workdir: the run folder.
@@ -125,11 +126,14 @@ def open_run(
         dataset, remarks = _recorded_data(folder, config, record["resolved"], changes, opened), ()
     else:
         dataset, remarks = opened(split or "test")
+    asked = any(text.startswith("mesh.") for text in overrides)
+    elsewhere = "" if asked else fit_mesh(config)
     evaluator = make_evaluator(config, dataset)
     try:
         number, state = _restore(checkpoints, step, evaluator)
     finally:
         checkpoints.close()
+    remarks = (*remarks, elsewhere) if elsewhere else remarks
     return CheckpointedRun(folder, evaluator, state.variables(), number, changes, remarks)
 
 

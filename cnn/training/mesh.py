@@ -1,5 +1,6 @@
 """One mesh with named axes; everything that runs on many devices gets its sharding here."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.training.provenance import usable_cores
@@ -71,6 +73,27 @@ def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
         )
     axes = DATA_AXIS, FSDP_AXIS
     return Mesh(chosen.reshape(-1, fsdp), axes, axis_types=(AxisType.Auto,) * 2)
+
+
+def fit_mesh(config: ConfigDict) -> str:
+    """Replaces a run's mesh by one over all devices here if they cannot form it.
+
+    For evaluation, whose results do not depend on the mesh; training keeps to its config.
+
+    Returns:
+      What was replaced, in a sentence; "": the devices here form the run's mesh.
+    """
+    section, available = config.mesh, len(jax.devices())
+    asked = f"mesh.devices={section.devices}, mesh.fsdp={section.fsdp}"
+    try:
+        make_mesh(section.devices, config.train.batch_size, section.fsdp)
+    except UserError:
+        with config.unlocked():
+            section.devices, section.fsdp = 0, math.gcd(section.fsdp, available)
+        are = "1 device is" if available == 1 else f"{available} devices are"
+        instead = f"evaluated with mesh.fsdp={section.fsdp}"
+        return f"the run used {asked}; {are} available here: {instead}"
+    return ""
 
 
 def make_replica_mesh(replicas: int) -> Mesh:
