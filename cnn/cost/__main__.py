@@ -1,11 +1,11 @@
-"""`python -m cnn.cost --config.model.name=NAME`: parameters and MACs, layer by layer."""
+"""`python -m cnn.cost --config.model.name=NAME | --workdir=DIR`: parameters and MACs by layer."""
 
 import sys
 
 from cnn.config import base
 from cnn.config.entry import Parser, run_command, split_overrides
 from cnn.config.errors import UserError
-from cnn.config.plugin import add_plugin_argument
+from cnn.config.plugin import add_plugin_argument, load_plugins
 
 
 def main(arguments: list[str]) -> None:
@@ -16,40 +16,47 @@ def main(arguments: list[str]) -> None:
         description=__doc__,
         epilog="example: python -m cnn.cost --config.model.name=resnet50 --image=160,160,3",
     )
-    parser.add_argument("--config", default=base.__file__, help="config file")
+    parser.add_argument("--config", help="config file (default: the default config)")
+    parser.add_argument("--workdir", help="run folder, in place of a config")
     parser.add_argument(
         "--image",
-        help="input shape, e.g. 224,224,3 (default: data.image_size where set, else the published "
-        "one)",
+        help="input shape, e.g. 224,224,3 (default: that of the run or of the data; without them "
+        "the published one)",
     )
     parser.add_argument(
-        "--classes", type=int, help="number of classes (default: 10, or 1000 for ImageNet networks)"
+        "--classes",
+        type=int,
+        help="number of classes (default: likewise; without them 10 or, for ImageNet, 1000)",
     )
     parser.add_argument(
         "--layers", action="store_true", help="list every layer instead of every block"
     )
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
+    if options.workdir and (options.config or overrides):
+        raise UserError("--workdir: a run has its config; leave out --config and --config.FIELD")
 
     from rich.console import Console
 
-    from cnn import models
     from cnn.config.load import load
     from cnn.cost.count import network_cost
+    from cnn.cost.subject import of_config, of_run
     from cnn.cost.table import cost_table
 
-    loaded = load(options.config, overrides, options.plugin)
-    model = loaded.config.model
-    published = models.MODELS.look_up(model.name, "model.name").input_shape
-    size = loaded.config.data.image_size
-    # Spatial sizes of the config, channels of the network.
-    shape = (size, size, published[-1]) if size and len(published) == 3 else published
-    shape = _shape(options.image) if options.image else shape
-    classes = options.classes or (1000 if published[0] >= 224 else 10)
-    cost = network_cost(model, shape, classes)
-    name = f"{model.name}, {'x'.join(map(str, shape))}, {classes} classes"
+    if options.workdir:
+        load_plugins(options.plugin)
+        subject = of_run(options.workdir)
+    else:
+        loaded = load(options.config or base.__file__, overrides, options.plugin)
+        subject = of_config(loaded.config, loaded.set_fields)
+    shape = _shape(options.image) if options.image else subject.shape
+    classes = options.classes or subject.classes
+    cost = network_cost(subject.model, shape, classes)
+    name = f"{subject.model.name}, {'x'.join(map(str, shape))}, {classes} classes"
     # Pipes and files are as wide as it takes.
     console = Console(width=None if sys.stdout.isatty() else 140)
+    if subject.remark and not options.image:
+        console.print(subject.remark, markup=False, highlight=False, soft_wrap=True)
     console.print(cost_table(name, cost if options.layers else cost.by_module()))
 
 

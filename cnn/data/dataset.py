@@ -166,7 +166,9 @@ def open_dataset(
 
 
 def recorded_dataset(
-    data: ConfigDict, recorded: Mapping[str, Any], open_test: Callable[[], Split]
+    data: ConfigDict,
+    recorded: Mapping[str, Any],
+    open_test: Callable[[], Split] | None = None,
 ) -> Dataset:
     """Returns the data set of a run from what the run recorded of it; its files are not opened.
 
@@ -174,7 +176,7 @@ def recorded_dataset(
       data: the data section of a config, mean and std given.
       recorded: {"identity": `Dataset.identity`, "example": `Dataset.example`}; of imported weights
         without class names "num_classes" in place of "identity": classes are named by their number.
-      open_test: opens the test split, when it is asked for.
+      open_test: opens the test split, when it is asked for; None: it will not be.
 
     Raises:
       UserError: a field does not fit the examples.

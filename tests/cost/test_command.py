@@ -4,6 +4,8 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.cost.__main__ import main
+from cnn.training.run_folder import RunFolder
+from tests.conftest import tiny_config
 
 
 def test_one_table_of_blocks_or_of_layers(capsys):
@@ -18,6 +20,32 @@ def test_one_table_of_blocks_or_of_layers(capsys):
     assert "32x32x3, 7 classes" in layers
     main(["--config.data.image_size=24"])
     assert "24x24" in capsys.readouterr().out
+
+
+def test_the_input_is_that_of_the_data_of_a_config_else_it_is_said_to_be_assumed(capsys):
+    main(["--config=configs/fashion_mnist_10k.py"])
+    said = capsys.readouterr().out
+    assert "plain, 28x28x1, 10 classes" in said
+    assert "assumed" not in said
+    main(["--config=configs/fashion_mnist_10k.py", "--config.data.data_dir=/nowhere"])
+    said = capsys.readouterr().out
+    assert said.startswith("32x32x3 is assumed: the network was published for it; --image=HEIGHT,")
+    assert "--classes=N give others (" in said
+
+
+def test_a_run_is_counted_with_its_input_and_classes(tmp_path, capsys):
+    config = tiny_config("data.synthetic_shape=9,7,1")
+    resolved = {
+        "mean": [0.5],
+        "std": [0.5],
+        "example": {"shape": [9, 7, 1], "dtype": "uint8"},
+        "identity": {"class_names": list("abcdefg"), "examples": {}, "fingerprint": {}},
+    }
+    RunFolder(tmp_path / "run").claim(config, resolved)
+    main([f"--workdir={tmp_path / 'run'}"])
+    assert "plain, 9x7x1, 7 classes" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--workdir: a run has its config"):
+        main([f"--workdir={tmp_path / 'run'}", "--config.model.name=lenet5"])
 
 
 @pytest.mark.parametrize(
