@@ -1,6 +1,7 @@
 """The commands of ablate.py: plan, register, run, report, verify, compact and claim."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -145,12 +146,11 @@ def verify(workdir: str, plugin: Sequence[str] = ()) -> None:
       UserError: a report differs from what the outcomes of the runs give.
     """
     load_plugins(plugin)
-    from cnn.ablation.analysis.collect import collect
     from cnn.ablation.analysis.study_analysis import analyze
     from cnn.ablation.report.verification import verify_report
 
     folder = StudyFolder(Path(workdir).absolute())
-    analysis = analyze(collect(folder))
+    analysis = analyze(_collected(folder, plugin))
     files = ", ".join(file.name for file in verify_report(analysis, folder.path))
     kept = "per-example outcomes" if analysis.examples else "results"
     besides = "" if analysis.examples else "; outcomes of single examples were not kept"
@@ -286,11 +286,12 @@ def _collected(folder: StudyFolder, plugin: Sequence[str]) -> Study:
     try:
         return collect(folder)
     except UserError as error:
-        needed = ", ".join(Path(file).name for file in folder.plan().plugins)
+        needed = [f"--plugin={os.path.relpath(file)}" for file in folder.plan().plugins]
         if plugin or not needed:
             raise
         raise UserError(
-            f"{folder.path}: the study was run with plugins; add --plugin=FILE for each of {needed}"
+            f"{folder.path}: the study was run with plugins, which are Python code and never "
+            f"loaded by themselves; add: {shlex.join(needed)}"
         ) from error
 
 

@@ -13,7 +13,7 @@ from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError, nearest
 from cnn.config.fields import changed_fields
 from cnn.config.plugin import load_plugins
-from cnn.config.python_file import explain, find_file, import_file, mistakes_told
+from cnn.config.python_file import explain, find_file, import_file, user_errors
 from cnn.config.synonyms import SYNONYMS
 
 _ALL = "cnn/config/base.py lists every field"
@@ -65,7 +65,7 @@ def ready_configs(folder: str = "configs") -> list[Path]:
 def _run_config_file(path: str) -> ConfigDict:
     file, _, argument = path.partition(":")
     file = find_file(file, "--config", ready_configs())
-    with mistakes_told(file, _explain):
+    with user_errors(file, _explain):
         get = import_file(file, f"config_{Path(file).stem}").get_config
         takes_argument = bool(inspect.signature(get).parameters)
         if argument and not takes_argument:

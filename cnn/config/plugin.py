@@ -12,7 +12,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
-from cnn.config.python_file import find_file, import_file, mistakes_told
+from cnn.config.python_file import find_file, import_file, user_errors
 
 # Of the files that this process has loaded: path -> "name sha256:digest".
 _loaded: dict[Path, str] = {}
@@ -41,7 +41,7 @@ def load_plugins(files: Iterable[str]) -> tuple[str, ...]:
 def _load(path: Path) -> str:
     if path not in _loaded:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        with mistakes_told(str(path)):
+        with user_errors(str(path)):
             import_file(str(path), f"plugin_{path.stem}_{digest[:8]}")
         _loaded[path] = f"{path.name} sha256:{digest}"
     return _loaded[path]

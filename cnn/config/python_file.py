@@ -61,7 +61,7 @@ def explain(error: Exception) -> str:
 
 
 @contextmanager
-def mistakes_told(file: str, explain: Callable[[Exception], str] = explain) -> Iterator[None]:
+def user_errors(file: str, explain: Callable[[Exception], str] = explain) -> Iterator[None]:
     """Turns an error inside a file into one sentence with its line."""
     try:
         yield

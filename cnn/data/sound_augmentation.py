@@ -18,7 +18,7 @@ _LONGEST = 2**23  # samples of background noise kept on the device
 
 
 def shift_in_time(key: Array, wave: Array, largest: int) -> Array:
-    """Moves each wave `[B, T, C]` by up to `largest` samples either way; zeros come in."""
+    """Moves each wave `[B, T, C]` by up to `largest` samples earlier or later; zeros fill."""
     batch, samples, channels = wave.shape
     padded = jnp.pad(wave, ((0, 0), (largest, largest), (0, 0)))
     offsets = jax.random.randint(key, (batch,), 0, 2 * largest + 1)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError
@@ -14,8 +16,8 @@ from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
 from cnn.evaluation.eval_page import names_of, write_page
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.run_suite import run_suite
-from cnn.evaluation.suite import Asked
-from cnn.evaluation.suites import chosen
+from cnn.evaluation.suite import Asked, Results
+from cnn.evaluation.suites import SUITES, chosen
 from cnn.training.mesh import count_cores_as_devices
 from cnn.training.run_folder import write_atomically
 from cnn.training.start import use_compilation_cache
@@ -125,6 +127,22 @@ def _measure(run: CheckpointedRun, request: EvaluationRequest, suite: Asked, sev
         return
     if suite.name == "accuracy":
         print_accuracy({"step": run.step, "split": request.split} | results)
+    else:
+        _print_metrics(suite.name, results, f"{request.split} split, step {run.step}", console)
+
+
+def _print_metrics(suite: str, results: Results, about: str, console: Console) -> None:
+    """Prints the metrics that a suite declares, each in its unit."""
+    found = [(metric, metric.find(results)) for metric in SUITES[suite].metrics]
+    known = [(metric, value) for metric, value in found if value is not None]
+    if not known:
+        return
+    table = Table(title=f"{suite}, {about}")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for metric, value in known:
+        table.add_row(Text(metric.label), f"{metric.scale * value:.4g} {metric.unit}".rstrip())
+    console.print(table)
 
 
 def _last_line(

@@ -45,7 +45,7 @@ class Card:
 
     formula: str
     reference: str
-    site: str = "the last pooling before the classifier"
+    site: str = "n/a"
     oracle: tuple[str, ...] = ()
     parameters: str = "none"
     macs: str = "none"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from operator import gt
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from cnn.ops.heads import (
 )
 from cnn.ops.weighted import check_power
 
+_SITE = "the last pooling before the classifier"
 HEADS: Registry[Operator] = Registry("head", "model.head", "model.temporal_head")
 
 
@@ -36,7 +38,8 @@ def register_head(name: str, card: Card, cost: Count | None = None) -> Callable[
     """Decorator that registers (layer, x `[B, *spatial, C]`, train, **options) -> `[B, F]`."""
 
     def add(apply: Callable[..., Array]) -> Callable[..., Array]:
-        HEADS.add(name, Operator(apply, card, cost=cost))
+        sited = card if card.site != Card.site else replace(card, site=_SITE)
+        HEADS.add(name, Operator(apply, sited, cost=cost))
         return apply
 
     return add

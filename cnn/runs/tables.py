@@ -18,6 +18,7 @@ def list_rows(runs: Sequence[RunSummary], fields: Sequence[str] = ()) -> list[Ro
       runs: to be listed.
       fields: more config fields to show, by dotted names.
     """
+    resolved = [run.resolved() if fields else {} for run in runs]
     return [
         {
             "run": str(run.path),
@@ -29,8 +30,8 @@ def list_rows(runs: Sequence[RunSummary], fields: Sequence[str] = ()) -> list[Ro
             "test": _shown("accuracy", run.test.get("accuracy")),
             "seconds": run.result.get("seconds"),
         }
-        | {name: run.fields[name] for name in fields}
-        for run in runs
+        | {name: values[name] for name in fields}
+        for run, values in zip(runs, resolved, strict=True)
     ]
 
 
@@ -39,7 +40,7 @@ def difference_rows(runs: Sequence[RunSummary]) -> list[Row]:
 
     Fields that never change what is computed are marked with "*".
     """
-    sides = [run.fields | _outcome(run) for run in runs]
+    sides = [run.resolved() | _outcome(run) for run in runs]
     rows = []
     for name in dict.fromkeys(name for side in sides for name in side):
         values = [side.get(name) for side in sides]
@@ -52,8 +53,8 @@ def difference_rows(runs: Sequence[RunSummary]) -> list[Row]:
 
 def show_rows(run: RunSummary) -> list[Row]:
     """Returns a run's non-default fields, progress, metrics and provenance."""
-    told = {"fingerprint": run.fingerprint} | run.changed() | _outcome(run)
-    return [{"": name, str(run.path): value} for name, value in told.items()]
+    shown = {"fingerprint": run.fingerprint} | run.changed() | _outcome(run)
+    return [{"": name, str(run.path): value} for name, value in shown.items()]
 
 
 def _outcome(run: RunSummary) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from cnn.training.console import Display
 from cnn.training.evaluate import evaluate
 from cnn.training.hosts import gather, is_first
 from cnn.training.interruption import InterruptedRun, Interruption
-from cnn.training.memory import memory_told
+from cnn.training.memory import reporting_out_of_memory
 from cnn.training.plan import make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
@@ -63,7 +63,7 @@ def train(
     for instrument in instruments:
         trainer = instrument(trainer)
     with (
-        memory_told(config),
+        reporting_out_of_memory(config),
         Interruption() as interruption,
         RunRecord(folder, display, evaluator, plan, trainer.sources) as record,
     ):

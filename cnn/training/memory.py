@@ -20,7 +20,7 @@ class OutOfMemoryError(UserError):
 
 
 @contextmanager
-def memory_told(config: ConfigDict) -> Iterator[None]:
+def reporting_out_of_memory(config: ConfigDict) -> Iterator[None]:
     """Context that turns out-of-memory errors into one sentence.
 
     Raises:

@@ -41,6 +41,22 @@ def owner_of(folder: Path) -> str:
     return (_read(owner_file(folder)) or {"id": ""})["id"]
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a living process owns a run folder, by its heartbeat; writes nothing.
+
+    On another machine a dead owner is noticed after a minute, if the clocks agree.
+    """
+    owner = _read(owner_file(folder))
+    if owner is None:
+        return False
+    if owner["machine"] == _machine():
+        return _is_alive(owner["pid"])
+    try:
+        return time.time() - owner_file(folder).stat().st_mtime < DEAD_AFTER
+    except FileNotFoundError:
+        return False
+
+
 def release(folder: Path) -> None:
     """Releases a run folder, and removes it if it is empty."""
     owner_file(folder).unlink(missing_ok=True)

@@ -199,7 +199,7 @@ def test_without_outcomes_the_verdicts_speak_for_seeds_and_say_so():
     assert narrow.population == "seeds"
     assert narrow.examples is None
     words = Parsed(render_html(narrow)).words
-    assert "not every run kept its per-example outcomes" in words
+    assert "not every run kept its per-example outcomes." in words
     assert "new seeds on this fixed test set" in words
 
 

@@ -1,6 +1,7 @@
 """Suites from the command line on: results, partial results, pictures and the page."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 from cnn.commands.eval import main as main_of_eval
 from cnn.config.errors import UserError
-from cnn.config.metric import METRICS
+from cnn.config.metric import METRICS, Metric, share
 from cnn.evaluation import suites
 from cnn.evaluation.__main__ import main
 from cnn.evaluation.results import ResultFile, read_record, result_files
@@ -91,6 +92,27 @@ def test_several_runs_side_by_side_on_one_page_that_loads_nothing(run, tmp_path,
     assert "black of two" in text
     assert "http" not in text
     assert not (run / "evaluation" / "eval.html").exists()
+
+
+def test_the_metrics_of_a_suite_are_printed_in_their_units(run, monkeypatch, capsys):
+    def measure(run, split, progress):
+        return {"moved": {"share": 0.875}, "seconds": 0.0125, "missing": None}
+
+    metrics = (
+        share("moved, share", "Share [moved]", "share", "about"),
+        Metric("seconds", "Latency", "latency", "ms", False, "about", 1000.0),
+        Metric("missing", "Missing", "missing"),
+    )
+    suite = Suite("motion", measure, lambda runs: page.section("Moved"), metrics=metrics)
+    monkeypatch.setitem(suites.SUITES._entries, "moved", suite)
+    start(request(run, suite="moved"))
+    *table, line = capsys.readouterr().out.splitlines()
+    printed = "\n".join(table)
+    assert "moved, test split, step 3" in printed
+    assert re.search(r"Share \[moved\] \S +87.5 %", printed)
+    assert re.search(r"Latency +\S +12.5 ms", printed)
+    assert "Missing" not in printed
+    assert json.loads(line)["split"] == "test"
 
 
 def test_the_page_keeps_what_was_measured_before_at_the_same_step_and_split(run, drawing):

@@ -19,7 +19,8 @@ from cnn.layers import (
     Style,
 )
 from cnn.layers.__main__ import main
-from cnn.layers.cards import markdown, signature
+from cnn.layers.cards import card_lines, markdown, signature
+from cnn.layers.downsample import Card, Operator
 from tests.conftest import REPOSITORY
 from tests.layers.cases import KEYS
 from tests.ops import oracles, oracles_frequency, oracles_random, oracles_windowed
@@ -109,6 +110,12 @@ def test_the_command_prints_one_card(capsys):
         UserError, match="unknown operator or head 'simpol': did you mean 'simpool'"
     ):
         main(["simpol"])
+
+
+def test_the_site_of_an_entry_is_not_made_up():
+    card = Card("y = x", "none")
+    assert dict(card_lines(Operator(None, card)))["used"] == "n/a"
+    assert dict(card_lines(HEADS["avg"]))["used"] == "the last pooling before the classifier"
 
 
 @pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=lambda value: str(value)[:20])

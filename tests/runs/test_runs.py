@@ -11,6 +11,7 @@ import pytest
 from cnn.runs import find_runs, summarize_run
 from cnn.runs.tables import difference_rows, list_rows, show_rows
 from cnn.training.loop import train
+from cnn.training.ownership import owned
 from tests.conftest import REPOSITORY, tiny_config
 
 
@@ -48,11 +49,31 @@ def command(*arguments):
 
 def test_the_list_tells_finished_runs_from_others(runs):
     rows = list_rows([summarize_run(path) for path in find_runs([runs])], ["model.features"])
-    assert [row["state"] for row in rows] == ["finished", "finished", "step 6 of 12"]
+    assert [row["state"] for row in rows] == [
+        *("finished", "finished"),
+        "interrupted at step 6 of 12",
+    ]
     test = json.loads((runs / "a" / "result.json").read_text())["test"]
     assert rows[0]["test"] == f"{100 * test['accuracy']:.4g} %"
     assert rows[2]["test"] is None
     assert rows[2]["model.features"] == (4, 8)
+
+
+def test_a_run_is_running_while_a_process_owns_it(runs):
+    with owned(runs / "c"):
+        assert summarize_run(runs / "c").state == "running at step 6 of 12"
+    assert summarize_run(runs / "c").state == "interrupted at step 6 of 12"
+    # The checkpoint of an interruption is later than the last metric.
+    (runs / "c" / "checkpoints" / "9").mkdir(parents=True)
+    try:
+        assert summarize_run(runs / "c").step == 9
+    finally:
+        (runs / "c" / "checkpoints" / "9").rmdir()
+
+
+def test_unset_fields_show_what_the_network_used(runs):
+    rows = list_rows([summarize_run(runs / "a")], ["model.downsample", "model.norm"])
+    assert (rows[0]["model.downsample"], rows[0]["model.norm"]) == ("max", "batch")
 
 
 def test_only_what_differs_is_compared(runs):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnn.training.loop import train
-from cnn.training.memory import OutOfMemoryError, describe_shortage, memory_told
+from cnn.training.memory import OutOfMemoryError, describe_shortage, reporting_out_of_memory
 from cnn.training.replicas import train_replicas
 from tests.conftest import tiny_config
 
@@ -47,7 +47,7 @@ def several_results(x):
 def test_a_real_allocation_that_is_refused(program):
     with (
         pytest.raises(OutOfMemoryError, match=r"Out of memory: .* GiB more"),
-        memory_told(tiny_config()),
+        reporting_out_of_memory(tiny_config()),
     ):
         np.asarray(jax.jit(program)(jnp.ones(1000))[0])
 
@@ -65,5 +65,8 @@ def test_a_state_that_cannot_fit_is_refused_before_anything_is_written(tmp_path)
 
 
 def test_other_errors_pass():
-    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"), memory_told(tiny_config()):
+    with (
+        pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"),
+        reporting_out_of_memory(tiny_config()),
+    ):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")

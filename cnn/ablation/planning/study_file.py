@@ -14,7 +14,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import ready_configs
 from cnn.config.metric import METRICS
 from cnn.config.plugin import load_plugins
-from cnn.config.python_file import find_file, import_file, mistakes_told
+from cnn.config.python_file import find_file, import_file, user_errors
 from cnn.evaluation.suites import SUITES, chosen
 
 
@@ -31,7 +31,7 @@ def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] 
     """
     file, _, argument = path.partition(":")
     file = find_file(file, "--config", ready_configs("configs/ablations"))
-    with mistakes_told(file):
+    with user_errors(file):
         module = import_file(file, f"study_{Path(file).stem}")
         plan = module.get_study(argument) if argument else module.get_study()
     plan = _crossed(plan, path) if plan.factors else plan

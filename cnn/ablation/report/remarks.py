@@ -77,10 +77,13 @@ def _scope_note(analysis: Analysis) -> str:
     """Why the scope of inference is narrower than planned; "" if it is not."""
     if analysis.population == analysis.study.population:
         return ""
-    return (
-        "Inference is over seeds only, for this fixed test set, because not every run kept its "
-        "per-example outcomes of the metric."
-    )
+    start = "Inference is over seeds only, for this fixed test set, because"
+    if analysis.study.metric != "accuracy":
+        return (
+            f"{start} per-example outcomes are kept for accuracy only; population='seeds' in the "
+            "study file declares that."
+        )
+    return f"{start} not every run kept its per-example outcomes."
 
 
 def _race_note(analysis: Analysis) -> str:
