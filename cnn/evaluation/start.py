@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError
+from cnn.config.plugin import check_plugins
 from cnn.evaluation.accuracy.suite import print_accuracy
 from cnn.evaluation.checkpointed_run import CheckpointedRun, open_run
 from cnn.evaluation.eval_page import names_of, write_page
@@ -19,7 +20,7 @@ from cnn.evaluation.run_suite import run_suite
 from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES, chosen
 from cnn.training.mesh import count_cores_as_devices
-from cnn.training.run_folder import write_atomically
+from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.start import use_compilation_cache
 
 
@@ -80,9 +81,12 @@ def locate(
 
 def start(request: EvaluationRequest) -> None:
     """Runs every suite on every run, writes the page, and prints one JSON line last."""
-    suites = chosen(request.suite)
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
     _check_names(request.names, len(workdirs))
+    for folder in map(RunFolder, workdirs):
+        # Before the suites, which may be a plugin's.
+        check_plugins(folder.config(), str(folder.path))
+    suites = chosen(request.suite)
     use_compilation_cache()
     count_cores_as_devices()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]

@@ -154,6 +154,14 @@ def differing(config: ConfigDict, fields: Mapping[str, Any]) -> Iterator[tuple[s
             yield field, tuple(config.data[short]), tuple(value)
 
 
+def said_differences(config: ConfigDict, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns what `differing` yields, a sentence each."""
+    return tuple(
+        f"the source used {field}={there}; this run uses {here}"
+        for field, here, there in differing(config, fields)
+    )
+
+
 def configured(model: ConfigDict, layout: Layout, name: str) -> ConfigDict:
     """Returns config.model for a network by its name, as a layout sets it."""
     found = model.copy_and_resolve_references()
@@ -166,12 +174,13 @@ def configured(model: ConfigDict, layout: Layout, name: str) -> ConfigDict:
     return found
 
 
-def nearest_network(tensors: Tensors, size: int) -> str:
+def nearest_network(tensors: Tensors, size: int, layout_asked: str) -> str:
     """Returns which network of which layout fits a file best, in part of a sentence.
 
-    The few whose names agree best are compared tensor by tensor.
+    The few whose names agree best are compared tensor by tensor. Of equals it is that of the layout
+    that was asked for.
     """
-    ranked: list[tuple[int, int, str, str]] = []
+    ranked: list[tuple[int, int, bool, str, str]] = []
     for layout_name, layout in LAYOUTS.items():
         modules = {name.rpartition(layout.dialect.separator)[0] or name for name in tensors}
         held = modules | set(tensors)
@@ -180,13 +189,15 @@ def nearest_network(tensors: Tensors, size: int) -> str:
             sites = {site.theirs for site in layout.counterpart(name).sites(network)}
             parents = {site.rpartition(layout.dialect.separator)[0] for site in sites}
             unknown = len(modules - sites - parents)
-            ranked.append((unknown, len(sites - held), layout_name, name))
-    found = [(_fit_of(n, e, tensors, size), n, e) for _, _, e, n in sorted(ranked)[:_COMPARED]]
+            other = layout_name != layout_asked
+            ranked.append((unknown, len(sites - held), other, layout_name, name))
+    found = [(_fit_of(n, e, tensors, size), n, e) for *_, e, n in sorted(ranked)[:_COMPARED]]
+    # Of equals the first: `ranked` has those of the layout that was asked for before others.
     best, name, layout_name = max(found, key=lambda one: _score(one[0]))
     if not best.taken and not best.misshapen:
         return "no network of any layout here has tensors of these names"
-    other = f" and {len(best.misshapen)} are of another shape" if best.misshapen else ""
-    return f"nearest: --model={name} --layout={layout_name}, where {len(best.taken)} fit{other}"
+    misshapen = f" and {len(best.misshapen)} are of another shape" if best.misshapen else ""
+    return f"nearest: --model={name} --layout={layout_name}, where {len(best.taken)} fit{misshapen}"
 
 
 def _score(found: Fit) -> tuple[float, int]:

@@ -19,10 +19,10 @@ from cnn.config.load import apply_override, load
 from cnn.foreign.fitting import (
     Fit,
     classes_in,
-    differing,
     fit,
     nearest_network,
     nested,
+    said_differences,
     shapes_of,
     without_prefix,
 )
@@ -92,8 +92,9 @@ class Candidate:
     Attributes:
       layout: its name.
       config: complete.
-      set_fields: "field=value" of what the layout sets; for a target, of what it would set
-        otherwise than it is.
+      fields: that the layout or the file itself has values for.
+      set_fields: "field=value" of those that are set; for a target, a sentence for each that has
+        another value there.
       num_classes: of the network.
       leaves: all tensors of ours.
       tensors: of the file, by the layout's names.
@@ -102,6 +103,7 @@ class Candidate:
 
     layout: str
     config: ConfigDict
+    fields: Mapping[str, Any]
     set_fields: tuple[str, ...]
     num_classes: int
     leaves: list[Leaf]
@@ -196,7 +198,7 @@ def choose(request: ImportRequest, tensors: Tensors, recorded: Recorded) -> Cand
     candidates = list(_candidates(request, names, tensors, own))
     perfect = [c for c in candidates if c.fit.perfect]
     # Libraries with the same names and settings count as one.
-    if any(_unlike(c, perfect[0]) for c in perfect):
+    if any(_unlike(c, perfect[0], request.target) for c in perfect):
         listed = " and ".join(c.layout for c in perfect)
         said = f"{request.source} fits {listed}, which may set other fields"
         if request.target:
@@ -220,12 +222,13 @@ def _candidates(
                 raise
 
 
-def _unlike(one: Candidate, other: Candidate) -> bool:
-    return (one.leaves, one.config, one.set_fields) != (
-        other.leaves,
-        other.config,
-        other.set_fields,
-    )
+def _unlike(one: Candidate, other: Candidate, target: Target | None) -> bool:
+    if one.leaves != other.leaves:
+        return True
+    if target:
+        # Its config is complete: only the fields tell the sources apart.
+        return one.fields != other.fields
+    return (one.config, one.set_fields) != (other.config, other.set_fields)
 
 
 def _candidate(
@@ -238,7 +241,7 @@ def _candidate(
     fields = {f: v for f, v in theirs.items() if not own or f not in _DATA_SET} | dict(own)
     if target:
         config = target.config
-        set_fields = tuple(f"{field}={there}" for field, _, there in differing(config, fields))
+        set_fields = said_differences(config, fields)
     else:
         config, set_fields = _config(request, fields, own)
     size, channels = image_size(config), config.data.channels
@@ -262,7 +265,7 @@ def _candidate(
         # It may have the same number of classes, but different ones.
         kept = [leaf for leaf in found.taken if not leaf.name.startswith(HEAD[:-1])]
         found = Fit(kept, found.missing, found.misshapen, found.left_over)
-    return Candidate(name, config, set_fields, classes, leaves, tensors, found.waived(skip))
+    return Candidate(name, config, fields, set_fields, classes, leaves, tensors, found.waived(skip))
 
 
 def _config(
@@ -313,7 +316,7 @@ def _refusal(request: ImportRequest, candidate: Candidate, tensors: Tensors) -> 
         way = "init_head=new" if request.target else "--head=new --classes=N"
         hint = f"the classifier does not fit: {way} makes a new one"
     else:
-        hint = nearest_network(tensors, image_size(candidate.config))
+        hint = nearest_network(tensors, image_size(candidate.config), candidate.layout)
         hint += "" if request.target else "; --skip=PATTERN waives a name"
     by = "python -m cnn.weights import --list" if request.target else "--list"
     return (

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from cnn import models
 from cnn.config.errors import UserError
 from cnn.data.dataset import Dataset
-from cnn.foreign.fitting import differing
+from cnn.foreign.fitting import said_differences
 from cnn.foreign.imported import ImportRequest, Target, bring
 from cnn.training.inflation import inflated
 from cnn.training.state import ModelState
@@ -54,8 +54,7 @@ class Start:
             return ""
         place = f"step {self.origin['step']}" if "step" in self.origin else self.origin["layout"]
         said = f"{self.use} {self.origin['from']} ({place}, sha256 {self.content[:12]})"
-        differs = "; ".join(self.origin["differs"])
-        return f"{said}; what it was trained with differs: {differs}" if differs else said
+        return "; ".join((said, *self.origin["differs"]))
 
 
 def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) -> Start:
@@ -135,8 +134,8 @@ def _of_run(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, An
     model = models.resolve(stored.config.model)
     fields = {f"model.{name}": model[name] for name in model if name != "name"}
     fields |= {"data.mean": stored.mean, "data.std": stored.std}
-    differs = [f"{name}={there}" for name, _, there in differing(config, fields)]
-    return found, {"step": stored.step, "differs": differs}
+    differs = said_differences(config, fields)
+    return found, {"step": stored.step, "differs": list(differs)}
 
 
 def started(state: S, start: Start) -> S:

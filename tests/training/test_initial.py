@@ -132,14 +132,16 @@ def test_a_foreign_file_is_taken_by_the_rules_of_an_import(tmp_path):
         np.testing.assert_array_equal(after["/".join(path)], value)
     found = resolved(tmp_path / "run")
     assert found["layout"] == "resnet_cifar10"
-    differs = "data.mean=(0.485, 0.456, 0.406)", "data.std=(0.229, 0.224, 0.225)"
-    assert tuple(found["differs"]) == differs
+    assert found["differs"] == [
+        "the source used data.mean=(0.485, 0.456, 0.406); this run uses (0.5, 0.5, 0.5)",
+        "the source used data.std=(0.229, 0.224, 0.225); this run uses (1.0, 1.0, 1.0)",
+    ]
 
 
 def test_what_the_source_computed_otherwise_is_told(source, tmp_path, capsys):
     tuned(source, tmp_path / "run", *STILL, "model.padding=torch", "model.dropout=0.5")
     said = capsys.readouterr().out
-    assert "what it was trained with differs: model.padding=SAME" in said
+    assert "the source used model.padding=SAME; this run uses torch" in said
     assert "dropout=0.0" not in said
 
 

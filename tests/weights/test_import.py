@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from benchmarks.golden_weights import FOLDER
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.export.__main__ import main as export_program
-from cnn.foreign.imported import ImportRequest, bring
+from cnn.foreign.imported import ImportRequest, Target, bring
 from cnn.foreign.layouts import LAYOUTS
 from cnn.training.run_folder import RunFolder
 from cnn.weights.__main__ import main
@@ -166,7 +167,7 @@ def test_another_number_of_classes_needs_a_new_head(tmp_path, tensors):
 
 def test_a_wrong_architecture_names_the_nearest(tmp_path):
     golden = read_golden(FOLDER / "torchvision-resnet18.json")
-    with pytest.raises(UserError, match="nearest: --model=resnet18 --layout="):
+    with pytest.raises(UserError, match="nearest: --model=resnet18 --layout=torchvision"):
         bring_tensors(tmp_path / "w.safetensors", golden.tensors, "resnet34", layout="torchvision")
 
 
@@ -286,6 +287,11 @@ def test_a_file_of_two_libraries_with_other_fields_needs_the_layout(tmp_path):
         UserError, match=r"--layout: required, because .* fits .*torchvision.*, which"
     ):
         bring(request)
+    fitting = bring(replace(request, layout="torchvision")).candidate
+    shapes = {leaf.ours: leaf.form.ours for leaf in fitting.leaves}
+    target = Target(fitting.config, shapes, fitting.num_classes)
+    with pytest.raises(UserError, match=r"init_from: .* fits .*; make a run folder of it first"):
+        bring(replace(request, target=target, field="init_from"))
 
 
 def test_an_import_without_class_names_opens_and_exports_without_a_data_set(tmp_path):

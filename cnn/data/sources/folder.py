@@ -22,6 +22,8 @@ from cnn.data.sources.listed import (
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
+_LISTED = 8  # folders that a message names
+
 
 class FolderReader(SliceReader):
     """Splits are subfolders of a root; "." is the root itself."""
@@ -37,10 +39,9 @@ class FolderReader(SliceReader):
         base = parse_split(expression, field).base
         folder = self._root / base
         if not _class_names(folder):
-            there = ", ".join(_class_names(self._root)[:8])
             raise UserError(
                 f"{field}: {shown(folder)} is not a folder with one folder per class; "
-                f"{shown(self._root)} contains {there or 'no folders'}"
+                f"{self._splits_there(field)}"
             )
         names = _class_names(folder)
         self._check_classes(folder)
@@ -50,6 +51,13 @@ class FolderReader(SliceReader):
                 raise UserError(
                     f"{shown(folder / name)}: contains no {kind}; add some or remove the folder"
                 )
+
+    def _splits_there(self, field: str) -> str:
+        names = _class_names(self._root)
+        if not names:
+            return f"{shown(self._root)} contains no folders"
+        listed = ", ".join(names[:_LISTED])
+        return f"{shown(self._root)} has the splits {listed}; --config.{field}=NAME chooses one"
 
     def _open_folder(self, base: str) -> EncodedSplit:
         folder = self._root / base
