@@ -18,7 +18,7 @@ from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.evaluate import evaluate
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
-from cnn.training.mesh import make_mesh
+from cnn.training.mesh import make_mesh, unused_devices
 from cnn.training.metrics import summarize
 from cnn.training.plan import make_training_plan
 from tests.conftest import REPOSITORY, tiny_config
@@ -218,6 +218,12 @@ def test_nothing_is_compiled_after_the_first_step_and_the_first_evaluation():
 )
 def test_cores_share_a_batch_that_is_large_enough(asked, examples, devices):
     assert make_mesh(asked, examples).size == devices
+
+
+def test_a_mesh_says_why_it_has_fewer_devices():
+    assert unused_devices(make_mesh(0, 256), 0) == ""
+    assert unused_devices(make_mesh(2, 256), 2) == " (of 8: mesh.devices=2)"
+    assert unused_devices(make_mesh(0, 64), 0).startswith(" (of 8: the most that divide the batch")
 
 
 def test_every_core_is_a_device_unless_the_environment_says_otherwise():

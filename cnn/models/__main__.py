@@ -1,4 +1,4 @@
-"""`python -m cnn.models`: list networks, their published defaults and the fields they read."""
+"""`python -m cnn.models`: list networks, or print one: published defaults and fields read."""
 
 import jax
 import jax.numpy as jnp
@@ -22,19 +22,23 @@ def parameters(name: str, num_classes: int) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the list."""
+    """Prints the list, or one network."""
     parser = Parser(
         prog="python -m cnn.models",
         description=__doc__,
-        epilog="example: python -m cnn.models --count",
+        epilog="example: python -m cnn.models resnet20 --count",
     )
+    parser.add_argument("name", nargs="?", help="print this network only")
     parser.add_argument(
         "--count", action="store_true", help="also count parameters, for 10 and 1000 classes"
     )
     add_plugin_argument(parser)
     given = parser.parse_args(arguments)
     load_plugins(given.plugin)
-    for name, entry in models.MODELS.items():
+    chosen = dict(models.MODELS.items())
+    if given.name:
+        chosen = {given.name: models.MODELS.look_up(given.name, "network")}
+    for name, entry in chosen.items():
         print(f"{name}: {entry.about}")
         if given.count:
             shape = "x".join(map(str, entry.input_shape))

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from cnn.data import SIGNALS
+from cnn.training.mesh import unused_devices
 from cnn.training.plan import TrainingPlan
 from cnn.training.run_folder import RunFolder
 
@@ -48,13 +49,13 @@ class Display:
         table.add_row("total", "", f"{total:,}")
         self.console.print(table)
 
-    def plan(self, plan: TrainingPlan, mesh: Mesh) -> None:
-        """Prints the values resolved from the config."""
+    def plan(self, plan: TrainingPlan, mesh: Mesh, requested: int) -> None:
+        """Prints the values resolved from the config, and the devices of `requested` ones."""
         scaled = "scaled" if plan.scaling == "linear" else "not scaled"
         self.say(
             f"{plan.total_steps:,} steps over {plan.train_examples:,} examples, peak learning rate "
             f"{plan.learning_rate:g} ({scaled} with the batch), warm-up {plan.warmup_steps} steps, "
-            f"on {mesh.size} x {mesh.devices.flat[0].device_kind}"
+            f"on {mesh.size} x {mesh.devices.flat[0].device_kind}{unused_devices(mesh, requested)}"
         )
 
     @contextmanager

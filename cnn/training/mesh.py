@@ -56,6 +56,18 @@ def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
     return mesh_of(available[: devices or None], fsdp)
 
 
+def unused_devices(mesh: Mesh, requested: int) -> str:
+    """Why a mesh of `make_mesh` has fewer devices than there are, in brackets; "" if it has all."""
+    available = jax.device_count()
+    if mesh.size == available:
+        return ""
+    if requested:
+        return f" (of {available}: mesh.devices={requested})"
+    return (
+        f" (of {available}: the most that divide the batch and get {_LEAST_SHARE} examples or more)"
+    )
+
+
 def mesh_of(devices: Sequence[Any], fsdp: int = 1) -> Mesh:
     """Returns the mesh over given devices, of which `fsdp` share one copy of the state.
 

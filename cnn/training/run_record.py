@@ -132,7 +132,7 @@ class RunRecord:
     def _introduce(self) -> None:
         name, shape = self._config.model.name, self._dataset.input_shape
         self._display.network(name, self._evaluator.model, shape, self._config.data.signal)
-        self._display.plan(self._plan, self._evaluator.mesh)
+        self._display.plan(self._plan, self._evaluator.mesh, self._config.mesh.devices)
         for source in self._sources.values():
             self._display.say(source.remark)
         self._remark()

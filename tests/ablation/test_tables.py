@@ -183,3 +183,17 @@ def test_the_screen_shows_verdicts_the_table_and_the_paths_and_not_the_source(an
     assert "a_b & 5 % #1" in text
     assert analysis.study.config not in text
     assert len(text.splitlines()) < 25
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "shift_consistency"])
+def test_eighty_columns_break_no_name_and_leave_out_no_number(metric):
+    rng = np.random.default_rng(0)
+    arms = [arm(rng, name, np.zeros(200), 0.0, range(3)) for name in ("max", "logsumexpmean")]
+    console = Console(record=True, width=80, file=io.StringIO())
+    print_report(analyze(study(arms, metric=metric, population="seeds")), [], console)
+    text = console.export_text()
+    table = text[text.index("  arm ") :]
+    assert "logsumexpmean" in table
+    assert "…" not in table
+    assert table.count("3/3") == 2
+    assert all(len(line) <= 80 for line in text.splitlines())

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cnn.config.errors import UserError
 from cnn.cost.count import count
 from cnn.models import MODELS, build
 from cnn.models.__main__ import main, parameters
@@ -191,3 +192,12 @@ def test_the_command_lists_every_network(capsys):
     main([])
     printed = capsys.readouterr().out
     assert all(f"{name}: {entry.about}\n" in printed for name, entry in MODELS.items())
+
+
+def test_one_network_is_printed_by_its_name(capsys):
+    main(["resnet20"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("resnet20: ")
+    assert "plain: " not in printed
+    with pytest.raises(UserError, match="unknown network 'resnet21': did you mean"):
+        main(["resnet21"])

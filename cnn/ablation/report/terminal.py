@@ -27,7 +27,7 @@ def print_report(analysis: Analysis, files: Sequence[Path], console: Console) ->
     for title, part in cost_groups(analysis):
         if title:
             console.print(title, style="bold", markup=False)
-        console.print(_table(part, console.width))
+        console.print(_fitting_table(part, console))
     for note in table_notes(analysis):
         console.print(note, markup=False)
     print_files(files, console)
@@ -47,17 +47,32 @@ def _sentences(analysis: Analysis) -> list[str]:
     return [*limits, *verdicts, *failed, *([control] if control else [])]
 
 
-def _table(analysis: Analysis, width: int) -> Table:
-    """The arms, with their cost where the screen is wide enough for it."""
-    table, wide = Table(box=box.SIMPLE_HEAD), width >= WIDE
+def _fitting_table(analysis: Analysis, console: Console) -> Table:
+    """The arms, with intervals below the differences where names would be broken otherwise."""
+    wide = console.width >= WIDE
+    table = _table(analysis, wide, stacked=False)
+    unbounded = console.options.update(width=10 * WIDE)
+    fits = console.measure(table, options=unbounded).maximum <= console.width
+    return table if fits else _table(analysis, wide, stacked=True)
+
+
+def _table(analysis: Analysis, wide: bool, *, stacked: bool) -> Table:
+    """The arms, with their cost if `wide`, and each interval on a line of its own if `stacked`."""
+    table, unit = Table(box=box.SIMPLE_HEAD), unit_of(analysis.study.metric)
     table.add_column("arm", overflow="fold")
     table.add_column("verdict", no_wrap=True)
-    numbers = ("difference, 95 % CI", unit_of(analysis.study.metric).name, "seeds")
-    for head in numbers + (("params", "MACs", "step time") if wide else ()):
+    difference, metric = "difference, 95 % CI", unit.name
+    if stacked:
+        difference, metric = difference.replace(", ", ",\n"), unit.metric.short
+    costs = ("params", "MACs", "step time") if wide else ()
+    for head in (difference, metric, "seeds", *costs):
         table.add_column(head, justify="right", no_wrap=True)
     for row, kind in zip(arm_rows(analysis), _kinds(analysis), strict=True):
+        difference = row.difference
+        if stacked:
+            difference = difference.replace(" (", "\n").rstrip(")")
         cost = (row.params, row.macs, row.step) if wide else ()
-        cells = (row.name, kind, row.difference, row.mean, row.seeds, *cost)
+        cells = (row.name, kind, difference, row.mean, row.seeds, *cost)
         table.add_row(*map(escape, cells))
     return table
 
