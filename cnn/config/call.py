@@ -65,9 +65,9 @@ def _option(default: Any, annotation: Any) -> Field:
 
 
 def _interval(default: Any, annotation: Any) -> Interval | None:
-    for said in getattr(annotation, "__metadata__", ()):
-        if isinstance(said, Interval):
-            return said
+    for extra in getattr(annotation, "__metadata__", ()):
+        if isinstance(extra, Interval):
+            return extra
     if type(default) is int:
         return Interval(f"[{min(default, 1)}, 2147483647]")
     return Interval("(-inf, inf)") if type(default) is float else None

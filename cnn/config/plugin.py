@@ -61,7 +61,7 @@ def check_plugins(config: ConfigDict, where: str) -> None:
         if needed in _loaded.values():
             continue
         name, _, digest = needed.partition(" ")
-        others = [said for said in _loaded.values() if said.startswith(f"{name} ")]
+        others = [other for other in _loaded.values() if other.startswith(f"{name} ")]
         changed = f"; the one loaded has {others[0].partition(' ')[2]}" if others else ""
         raise UserError(
             f"--plugin: {where} was made with the plugin {name} ({digest}){changed}; pass it "

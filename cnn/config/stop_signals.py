@@ -36,10 +36,10 @@ def watch_signals() -> None:
     """Starts the thread; after whatever has to be said before the first one."""
     if not _in_main_thread():
         return
-    told, tell = os.pipe()
+    receiver, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(told,), name="signals", daemon=True).start()
+    threading.Thread(target=_watch, args=(receiver,), name="signals", daemon=True).start()
 
 
 def end_now(number: int, frame: FrameType | None = None) -> None:
@@ -58,13 +58,13 @@ def end_now(number: int, frame: FrameType | None = None) -> None:
         os._exit(128 + number)
 
 
-def _watch(told: int) -> None:
+def _watch(receiver: int) -> None:
     """Ends the process at a signal that nobody takes over, and at the second of any.
 
     The first is left to its handler, which may only get its turn after a long computation.
     """
     noted = False
-    while data := os.read(told, 1):
+    while data := os.read(receiver, 1):
         number = data[0]
         if number not in STOPPING:
             continue

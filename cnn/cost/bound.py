@@ -251,16 +251,16 @@ def summarize_turns(seconds: dict[str, list[float]], images: int) -> dict[str, A
 def _verdict(found: dict[str, Any], repeats: int) -> str:
     speeds, slower = found["images_per_second"], found["bound"]
     name, other = ("input", "compute") if slower == "data" else ("compute", "data")
-    said = (
+    start = (
         f"{name}-bound: {slower} alone takes {speeds[other] / speeds[slower]:.3g} times as long as "
         f"{other} alone, longer in {found['turns']} of {repeats} repeats (sign test, "
         f"p = {found['p_value']:.2g}); "
     )
     share = found["input_share"]
     if share <= _NOTHING:
-        return said + f"the input adds no measurable time to the step ({share:+.1%})"
+        return start + f"the input adds no measurable time to the step ({share:+.1%})"
     return (
-        said + f"the input adds {share:.1%} to the step, of which augmentation "
+        start + f"the input adds {share:.1%} to the step, of which augmentation "
         f"{found['augmentation_share']:.1%}"
     )
 

@@ -100,8 +100,8 @@ def _plan_slices(config: Any, options: Any) -> dict[str, Any]:
 
     variants = list(_variants(config, options.topology.split(","), options.memory))
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    config, dataset, said = open_or_stand_in(config)
-    console.print(said, markup=False, soft_wrap=True)
+    config, dataset, description = open_or_stand_in(config)
+    console.print(description, markup=False, soft_wrap=True)
     per_example = macs(config.model, dataset.input_shape, dataset.num_classes)
 
     table, rows = Table(*(MEMORY_COLUMNS if options.memory else COLUMNS)), []

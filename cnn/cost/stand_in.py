@@ -23,15 +23,19 @@ def open_or_stand_in(config: ConfigDict) -> tuple[ConfigDict, data.Dataset, str]
       UserError: the data are not here, and are not images.
     """
     try:
-        dataset, said = data.open_dataset(config.data), ""
+        dataset, remark = data.open_dataset(config.data), ""
     except UserError as error:
         if config.data.signal != "image":
             raise
-        said = f"{str(error).partition(';')[0]}: planned for made-up "
+        remark = f"{str(error).partition(';')[0]}: planned for made-up "
         config = _stand_in(config)
         dataset = data.open_dataset(config.data)
     shape = "x".join(map(str, dataset.input_shape))
-    return config, dataset, f"{said}{config.data.signal}s of {shape}, {dataset.num_classes} classes"
+    return (
+        config,
+        dataset,
+        f"{remark}{config.data.signal}s of {shape}, {dataset.num_classes} classes",
+    )
 
 
 def _stand_in(config: ConfigDict) -> ConfigDict:

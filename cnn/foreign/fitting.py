@@ -80,8 +80,8 @@ class Fit:
             "of another shape": len(self.misshapen),
             "left over": len(self.left_over),
         }
-        said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        return f"{said} (first: {'; '.join(first)})"
+        counted = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        return f"{counted} (first: {'; '.join(first)})"
 
 
 def without_prefix(tensors: Tensors) -> tuple[Tensors, str]:

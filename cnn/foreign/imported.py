@@ -200,13 +200,14 @@ def choose(request: ImportRequest, tensors: Tensors, recorded: Recorded) -> Cand
     # Libraries with the same names and settings count as one.
     if any(_unlike(c, perfect[0], request.target) for c in perfect):
         listed = " and ".join(c.layout for c in perfect)
-        said = f"{request.source} fits {listed}, which may set other fields"
+        ambiguity = f"{request.source} fits {listed}, which may set other fields"
         if request.target:
             raise UserError(
-                f"{request.field}: {said}; make a run folder of it first: python -m cnn.weights "
-                f"import --model={request.model} --from={request.source} --layout=LAYOUT"
+                f"{request.field}: {ambiguity}; make a run folder of it first: "
+                f"python -m cnn.weights import --model={request.model} --from={request.source} "
+                "--layout=LAYOUT"
             )
-        raise UserError(f"--layout: required, because {said}; name their source")
+        raise UserError(f"--layout: required, because {ambiguity}; name their source")
     return perfect[0] if perfect else max(candidates, key=lambda c: len(c.fit.taken))
 
 
@@ -276,14 +277,14 @@ def _config(
         request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
     )
     config = loaded.config
-    said = {text.partition("=")[0] for text in request.overrides} | set(loaded.set_fields)
-    keeps_data = request.config is not None or "data.source" in said
+    given = {text.partition("=")[0] for text in request.overrides} | set(loaded.set_fields)
+    keeps_data = request.config is not None or "data.source" in given
     for text in request.overrides:
         apply_override(config, text)
     wanted = {
         field: value
         for field, value in fields.items()
-        if field not in said and not (field in _DATA_SET and keeps_data)
+        if field not in given and not (field in _DATA_SET and keeps_data)
     }
     complete = _with_fields(config, wanted)
     wanted = {field: value for field, value in wanted.items() if is_read(complete, field)}

@@ -116,11 +116,11 @@ class Channel:
             return self._wait_for(lambda: self._values.pop(now, None))
         with self._news:
             self._said.setdefault(now, {})[0] = name, value
-        said = self._wait_for(lambda: self._complete(now)) or {0: (name, value)}
-        if len({point for point, _ in said.values()}) > 1:
-            points = ", ".join(f"host {i} at '{said[i][0]}'" for i in sorted(said))
+        answers = self._wait_for(lambda: self._complete(now)) or {0: (name, value)}
+        if len({point for point, _ in answers.values()}) > 1:
+            points = ", ".join(f"host {i} at '{answers[i][0]}'" for i in sorted(answers))
             raise UserError(f"the hosts are at different points ({points}); is --workdir shared?")
-        values = [said[i][1] for i in sorted(said)]
+        values = [answers[i][1] for i in sorted(answers)]
         self._tell_all({"round": now, "values": values})
         return values
 
@@ -226,8 +226,8 @@ class Channel:
             return
         with self._news:
             if "name" in message:
-                said = self._said.setdefault(message["round"], {})
-                said[peer] = message["name"], message["value"]
+                answers = self._said.setdefault(message["round"], {})
+                answers[peer] = message["name"], message["value"]
             elif "values" in message:
                 self._values[message["round"]] = message["values"]
             elif "asked" in message:
@@ -249,8 +249,8 @@ class Channel:
 
     def _leave(self, message: dict[str, Any]) -> NoReturn:
         if self._ending.acquire(blocking=False):
-            said = f"error: host {message['host']}: {message['sentence']}"
-            print(said, file=sys.stderr, flush=True)
+            line = f"error: host {message['host']}: {message['sentence']}"
+            print(line, file=sys.stderr, flush=True)
             sys.stdout.flush()
         os._exit(message["end"])
 
@@ -325,13 +325,13 @@ def _call_the_roll(port: int, roll: dict[str, Any], wait: float) -> tuple[dict[i
             except TimeoutError:
                 break
             link.timeout(5.0)
-            said = link.receive()
-            if not isinstance(said, dict) or not {"index", "count", "facts"} <= said.keys():
+            greeting = link.receive()
+            if not isinstance(greeting, dict) or not {"index", "count", "facts"} <= greeting.keys():
                 # Another program, such as a port scanner.
                 link.close()
                 continue
-            index = said["index"]
-            refused = _compare(roll, said)
+            index = greeting["index"]
+            refused = _compare(roll, greeting)
             if index in links:
                 refused = f"--hosts: two processes say that they are host {index}"
             links[index if index not in links else -1] = link
@@ -371,5 +371,5 @@ def _compare(first: dict[str, Any], other: dict[str, Any]) -> str:
     differing = [n for n in names if mine.get(n) != theirs.get(n)]
     if not differing:
         return ""
-    said = "; ".join(f"{n}: {mine.get(n)!r} and {theirs.get(n)!r}" for n in differing)
-    return f"--hosts: host 0 and host {other['index']} differ in {said}; start all alike"
+    differences = "; ".join(f"{n}: {mine.get(n)!r} and {theirs.get(n)!r}" for n in differing)
+    return f"--hosts: host 0 and host {other['index']} differ in {differences}; start all alike"

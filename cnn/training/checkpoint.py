@@ -163,8 +163,8 @@ class Checkpoints:
         """Reads the metadata that was saved with a state."""
         if step not in self._metas:
             meta = self._read(step, meta=ocp.args.JsonRestore())
-            said = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
-            if said is None or said != _digest_meta(step, meta):
+            digest = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
+            if digest is None or digest != _digest_meta(step, meta):
                 raise DamagedCheckpointError(
                     f"step {step}: its metadata differs from what was saved"
                 )

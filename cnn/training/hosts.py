@@ -42,7 +42,7 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
     global _channel
     address, count, index, devices = _find(hosts)
     wait = float(os.environ.get("CNN_HOSTS_SECONDS", 120))
-    _channel, told = open_channel(address, count, index, facts, wait)
+    _channel, answer = open_channel(address, count, index, facts, wait)
     stop_signals.tell = lambda number: _channel.end(128 + number, "stopped", "stopped")
     try:
         _silence_libraries()
@@ -50,7 +50,7 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
         # It would install its own SIGTERM handler.
         jax.config.update("jax_enable_preemption_service", False)
         jax.distributed.initialize(
-            f"{address.rpartition(':')[0]}:{told['port']}",
+            f"{address.rpartition(':')[0]}:{answer['port']}",
             count,
             index,
             local_device_ids=devices,

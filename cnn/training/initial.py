@@ -53,8 +53,8 @@ class Start:
         if not self.origin:
             return ""
         place = f"step {self.origin['step']}" if "step" in self.origin else self.origin["layout"]
-        said = f"{self.use} {self.origin['from']} ({place}, sha256 {self.content[:12]})"
-        return "; ".join((said, *self.origin["differs"]))
+        start = f"{self.use} {self.origin['from']} ({place}, sha256 {self.content[:12]})"
+        return "; ".join((start, *self.origin["differs"]))
 
 
 def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) -> Start:
@@ -189,7 +189,7 @@ def _check(
             f"init_from: {config.init_from} has another number of classes ({misshapen[0]}); set "
             "init_head=new"
         )
-    said = [
+    reasons = [
         f"{len(names)} {kind} (first: {', '.join(names[:_SHOWN])})"
         for kind, names in problems.items()
         if names
@@ -198,7 +198,7 @@ def _check(
     hint = "; init_inflation=mean or centre inflates kernels of images to clips"
     raise UserError(
         f"init_from: {config.init_from} has a network ({stored.config.model.name}) that is not "
-        f"model.name={config.model.name}: {'; '.join(said)}"
+        f"model.name={config.model.name}: {'; '.join(reasons)}"
         f"{hint if clips == [False, True] and config.init_inflation == 'none' else ''}"
     )
 

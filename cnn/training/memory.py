@@ -81,11 +81,11 @@ def describe_shortage(message: str, config: ConfigDict, free: int | None) -> str
     unit = found and _UNITS.get(found[2])
     need = int(float(found[1]) * unit) if unit else None
     batch, accumulation = config.train.batch_size, config.train.accumulation
-    said = f"Out of memory: train.batch_size={batch}"
-    said += f" in {accumulation} micro-batches" * (accumulation > 1)
-    said += f" needs {_gib(need)} more" if need else " needs more than there is"
-    said += f", and {_gib(free)} are free" if free is not None else ""
-    return f"{said}; {_advice(config, need, free)}"
+    sentence = f"Out of memory: train.batch_size={batch}"
+    sentence += f" in {accumulation} micro-batches" * (accumulation > 1)
+    sentence += f" needs {_gib(need)} more" if need else " needs more than there is"
+    sentence += f", and {_gib(free)} are free" if free is not None else ""
+    return f"{sentence}; {_advice(config, need, free)}"
 
 
 def _advice(config: ConfigDict, need: int | None, free: int | None) -> str:

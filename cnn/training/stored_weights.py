@@ -83,14 +83,14 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
     return StoredWeights(config, number, arrays, record["resolved"])
 
 
-def _choose(checkpoints: Checkpoints, step: str, said: str) -> int:
+def _choose(checkpoints: Checkpoints, step: str, where: str) -> int:
     steps = checkpoints.steps()
     if step == "best":
         best = checkpoints.best()
         if best is None:
-            raise UserError(f"{said} has no best checkpoint; use last")
+            raise UserError(f"{where} has no best checkpoint; use last")
         return best[0]
     chosen = steps[-1] if step == "last" and steps else int(step) if step.isdecimal() else None
     if chosen not in steps:
-        raise UserError(f"{said} has no checkpoint '{step}'; allowed: last, best, {steps}")
+        raise UserError(f"{where} has no checkpoint '{step}'; allowed: last, best, {steps}")
     return chosen

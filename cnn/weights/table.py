@@ -33,7 +33,7 @@ def _settings() -> list[str]:
             fields = tuple((field, repr(value)) for field, value in entry.fields.items())
             kinds.setdefault(fields, []).append(ours)
         for fields, models in kinds.items():
-            said = ", ".join(f"{field}={value}" for field, value in fields)
+            overrides = ", ".join(f"{field}={value}" for field, value in fields)
             listed = ", ".join(f"`{model}`" for model in models)
-            rows.append(f"| `{name}` | {listed} | {said} |")
+            rows.append(f"| `{name}` | {listed} | {overrides} |")
     return rows

@@ -90,8 +90,8 @@ def _chance(result: dict[str, Any]) -> float | None:
 
 
 def _hardware(result: dict[str, Any]) -> str:
-    told = (result.get("cpu", ""), f"{result.get('cores', '')} cores", result.get("device", ""))
-    return ", ".join(told)
+    parts = (result.get("cpu", ""), f"{result.get('cores', '')} cores", result.get("device", ""))
+    return ", ".join(parts)
 
 
 def _arm(
@@ -171,9 +171,9 @@ def trained_together(runs: list[Run]) -> bool:
 def _tuning(folder: StudyFolder, plan: StudyPlan) -> tuple[Tuned, ...]:
     """Returns the tuning of every arm."""
     found = []
-    for name, told in folder.tuning().items():
-        tried = tuple((tuple(one["overrides"]), tuple(one["values"])) for one in told["tried"])
-        found.append(Tuned(name, tuple(told["chosen"]), tried, plan.validated))
+    for name, of_arm in folder.tuning().items():
+        tried = tuple((tuple(one["overrides"]), tuple(one["values"])) for one in of_arm["tried"])
+        found.append(Tuned(name, tuple(of_arm["chosen"]), tried, plan.validated))
     return tuple(found)
 
 

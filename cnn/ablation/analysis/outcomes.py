@@ -85,8 +85,8 @@ def outcomes_of(folder: StudyFolder) -> Outcomes:
         result = RunFolder(run.folder).result()
         if result:
             name = run.folder.relative_to(folder.path).as_posix()
-            said = (run.seed, result.get("commit", ""), result.get("cpu", ""))
-            rows.append((name, *said, correct_of(folder, RunFolder(run.folder))))
+            provenance = (run.seed, result.get("commit", ""), result.get("cpu", ""))
+            rows.append((name, *provenance, correct_of(folder, RunFolder(run.folder))))
     if not rows:
         raise UserError(f"--workdir: no run of {folder.path} is finished")
     names, seeds, commits, hardware, correct = zip(*rows, strict=True)

@@ -281,11 +281,14 @@ def _judged(
         judged |= dict(zip(family, found[: len(family)], strict=True))
         of_effects += found[len(family) :]
     unjudged = Verdict("interim" if current is None else "unranked")
-    said = (verdict if verdict.judged else unjudged for verdict in of_effects)
+    effect_verdicts = (verdict if verdict.judged else unjudged for verdict in of_effects)
     return {
         key: found if key in pairs else Verdict(_unjudged(summaries[key], current))
         for key, found in judged.items()
-    }, tuple(Effect(contrast, verdict) for contrast, verdict in zip(effects, said, strict=True))
+    }, tuple(
+        Effect(contrast, verdict)
+        for contrast, verdict in zip(effects, effect_verdicts, strict=True)
+    )
 
 
 def _possible(found: Verdict) -> Verdict:

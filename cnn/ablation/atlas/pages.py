@@ -81,10 +81,12 @@ def _row(row: AtlasRow, folder: str) -> list[str]:
 
 def _missing(row: AtlasRow) -> str:
     """The operators without runs and the commands that continue; "" if nothing is missing."""
-    told = f"Not run: {', '.join(row.missing)}." if row.missing else ""
+    not_run = f"Not run: {', '.join(row.missing)}." if row.missing else ""
     if not row.commands:
-        return told
-    return f"{told} To continue: {', '.join(f'`{command}`' for command in row.commands)}.".strip()
+        return not_run
+    return (
+        f"{not_run} To continue: {', '.join(f'`{command}`' for command in row.commands)}.".strip()
+    )
 
 
 def entry_cells(entry: Entry) -> list[str]:
@@ -153,8 +155,8 @@ def _answer(row: AtlasRow, claim: str) -> str:
 
 def front(rows: Sequence[AtlasRow]) -> str:
     """Returns the sentences of `short` as a Markdown list."""
-    said = [escape_markdown(line) for line in short(rows)]
-    return "\n".join(f"- {line}" for line in said) if len(said) > 1 else said[0]
+    lines = [escape_markdown(line) for line in short(rows)]
+    return "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]
 
 
 def short(rows: Sequence[AtlasRow]) -> list[str]:
@@ -173,7 +175,7 @@ def _verdicts(row: AtlasRow) -> str:
         kind: [e for e in row.compared if e.kind == kind]
         for kind in ("better", "worse", "equivalent")
     }
-    told = []
+    parts = []
     for kind, entries in by_kind.items():
         if entries:
             named = [
@@ -182,12 +184,12 @@ def _verdicts(row: AtlasRow) -> str:
                 else e.name
                 for e in sorted(entries, key=lambda e: -abs(e.difference[0]))
             ]
-            told.append(f"{kind}: {listed(named)}")
+            parts.append(f"{kind}: {listed(named)}")
     rest = len(row.compared) - sum(map(len, by_kind.values()))
     if rest:
-        told.append(f"undecided or not judged: {rest}")
+        parts.append(f"undecided or not judged: {rest}")
     start = f"{row.title[:1].upper()}{row.title[1:]}, against {row.baseline} pooling"
-    return f"{start}: {'; '.join(told)}."
+    return f"{start}: {'; '.join(parts)}."
 
 
 def _consistency(rows: Sequence[AtlasRow]) -> str:
@@ -217,10 +219,12 @@ def _stability(rows: Sequence[AtlasRow]) -> str:
 
 def _claims(rows: Sequence[AtlasRow]) -> str:
     counts = Counter(word for row in rows for word in (row.claims or {}).values())
-    told = [f"{counts[word]} {word}" for word in ("replicated", "smaller", "refuted", "undecided")]
+    answers = [
+        f"{counts[word]} {word}" for word in ("replicated", "smaller", "refuted", "undecided")
+    ]
     tried = plural(len(CLAIMS), "published claim")
     return f"{tried}, each tested in {plural(len(rows), 'row')} at this small scale: " + (
-        f"{', '.join(told)}."
+        f"{', '.join(answers)}."
     )
 
 
@@ -247,7 +251,7 @@ def _table(row: AtlasRow) -> page.Child:
     columns = [Column(head, head in numeric) for head in order]
     lines = []
     for entry in row.entries:
-        said = dict(zip(HEADS, entry_cells(entry), strict=True))
+        cells = dict(zip(HEADS, entry_cells(entry), strict=True))
         keys = {
             "rank": entry.rank,
             "accuracy, % (95 % CI)": entry.accuracy and entry.accuracy[0],
@@ -258,7 +262,7 @@ def _table(row: AtlasRow) -> page.Child:
             **{f"{heading}, %": entry.beside.get(heading) for heading in BESIDE},
         }
         tone = {"verdict": entry.kind}
-        lines.append([Cell(said[h], key=keys.get(h), tone=tone.get(h, "")) for h in order])
+        lines.append([Cell(cells[h], key=keys.get(h), tone=tone.get(h, "")) for h in order])
     return page.sortable_table(columns, lines)
 
 

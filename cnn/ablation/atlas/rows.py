@@ -161,10 +161,10 @@ def not_run(plan: RowPlan) -> AtlasRow:
 def _entry(analysis: Analysis, summary: Summary) -> Entry:
     arm = summary.arm
     comparison = analysis.comparisons.get((arm.network, arm.name))
-    kind, said, difference = "baseline", "baseline", None
+    kind, words, difference = "baseline", "baseline", None
     if comparison:
         verdict = comparison.verdict
-        kind, said = verdict.kind, verdict_words(analysis, comparison)
+        kind, words = verdict.kind, verdict_words(analysis, comparison)
         if verdict.judged:
             difference = (verdict.difference.estimate, *verdict.interval)
     means = {
@@ -179,7 +179,7 @@ def _entry(analysis: Analysis, summary: Summary) -> Entry:
         accuracy=(summary.mean, summary.low, summary.high) if summary.runs else None,
         difference=difference,
         kind=kind,
-        words=said,
+        words=words,
         beside=means,
         macs=arm.macs,
         parameters=arm.params,
@@ -202,10 +202,10 @@ def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 
 def _remarks(analysis: Analysis) -> list[str]:
-    told = [f"{title} {text}" for _, title, text in remarks(analysis)]
-    told += [f"Failed runs. {text}" for text in failure_sentences(analysis)]
+    sentences = [f"{title} {text}" for _, title, text in remarks(analysis)]
+    sentences += [f"Failed runs. {text}" for text in failure_sentences(analysis)]
     control = control_note(analysis)
-    return [*told, *([control] if control else [])]
+    return [*sentences, *([control] if control else [])]
 
 
 def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:

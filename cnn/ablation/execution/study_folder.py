@@ -157,8 +157,8 @@ class StudyFolder:
 
     def schedule(self) -> AnalysisSchedule:
         """Returns when the study is analyzed: as planned, and at the seeds that were added."""
-        said = self.description()
-        return AnalysisSchedule(tuple(said["analyses"]), said["planned"])
+        description = self.description()
+        return AnalysisSchedule(tuple(description["analyses"]), description["planned"])
 
     def changes(self) -> tuple[str, ...]:
         """Returns what changed in the arms of the study since its first result."""
@@ -184,9 +184,9 @@ class StudyFolder:
         """
         if not self.file.is_file():
             return None
-        said, plan = self.description(), self.plan()
+        description, plan = self.description(), self.plan()
         asked = (config, Path(config.partition(":")[0]).read_text(), list(overrides))
-        same = asked == (said["file"], said["text"], said["overrides"])
+        same = asked == (description["file"], description["text"], description["overrides"])
         return plan if same and "time" in (plan.match, plan.matched) else None
 
     def description(self) -> dict[str, Any]:
@@ -208,13 +208,13 @@ class StudyFolder:
         return self._tuned(StudyPlan(**self.description()["plan"]))
 
     def _tuned(self, plan: StudyPlan) -> StudyPlan:
-        return replace(plan, tuned={arm: told["chosen"] for arm, told in self.tuning().items()})
+        return replace(plan, tuned={arm: tuning["chosen"] for arm, tuning in self.tuning().items()})
 
     def command(self) -> str:
         """Returns the command that ran the study."""
-        said = self.description()
-        given = [f"--config.{text}" for text in said["overrides"]]
+        description = self.description()
+        given = [f"--config.{text}" for text in description["overrides"]]
         here = Path.cwd()
         place = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
-        words = [f"--config={said['file']}", f"--workdir={place}", *given]
+        words = [f"--config={description['file']}", f"--workdir={place}", *given]
         return f"python ablate.py run {shlex.join(words)}"

@@ -201,9 +201,9 @@ def _match_width(name: str, arm: Loaded, baseline: Loaded, dataset: Dataset, qua
         if nearer == widths:
             break
         widths = nearer
-    told = ",".join(map(str, widths))
-    _check(name, cost(widths), wanted, f"model.features={told}", quantity)
-    return f"model.features={told}"
+    listed = ",".join(map(str, widths))
+    _check(name, cost(widths), wanted, f"model.features={listed}", quantity)
+    return f"model.features={listed}"
 
 
 def _near(widths: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -111,5 +111,5 @@ def _latex(cell: VerdictCell | None) -> str:
     if cell is None:
         return ""
     mean, difference, kind = cell
-    told = f" ({escape_latex(difference)}{MARKS.get(kind, '')})" if difference else ""
-    return escape_latex(mean) + told
+    compared = f" ({escape_latex(difference)}{MARKS.get(kind, '')})" if difference else ""
+    return escape_latex(mean) + compared

@@ -79,6 +79,6 @@ def failure_sentences(analysis: Analysis) -> list[str]:
             run.error or f"its {analysis.study.metric} is not finite" for run in lost
         )
         seeds = listed([str(run.seed) for run in lost])
-        told = f"{full_name(network, name)}: {lost_seeds(summary)} (seed {seeds})"
-        sentences.append(f"{told}: {'; '.join(reasons)}")
+        lost_runs = f"{full_name(network, name)}: {lost_seeds(summary)} (seed {seeds})"
+        sentences.append(f"{lost_runs}: {'; '.join(reasons)}")
     return sentences

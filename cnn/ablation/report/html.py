@@ -79,13 +79,13 @@ def _facts(analysis: Analysis) -> list[tuple[str, str]]:
         ("Scope of inference", scope_of_inference(analysis)),
     ]
     if analysis.resolvable:
-        told = _each(analysis.resolvable, unit)
-        facts.append(("Minimum detectable effect", f"{told} (80 % power)"))
+        by_network = _each(analysis.resolvable, unit)
+        facts.append(("Minimum detectable effect", f"{by_network} (80 % power)"))
     if analysis.noise_floor:
-        told = _each(analysis.noise_floor, unit)
+        by_network = _each(analysis.noise_floor, unit)
         examples = f"{analysis.examples:,} test examples"
         facts.append(
-            ("Noise floor", f"{told}, the standard deviation of one accuracy on {examples}")
+            ("Noise floor", f"{by_network}, the standard deviation of one accuracy on {examples}")
         )
     return facts
 

@@ -106,12 +106,12 @@ def _tables(
 ) -> str:
     """The table of arms, or one per cost group, and one of the effects of factors."""
     label = label_of(analysis.study.name) + ("_wide" if environment == "table*" else "")
-    told = []
+    tables = []
     for i, (title, part) in enumerate(cost_groups(analysis)):
         named = f"{label}_{i + 1}" if title else label
         columns_of_part = [column(part) for column in more]
-        told.append(_table(environment, part, columns, columns_of_part, title, named))
-    return "".join(told) + (_effects(environment, analysis, label) if analysis.effects else "")
+        tables.append(_table(environment, part, columns, columns_of_part, title, named))
+    return "".join(tables) + (_effects(environment, analysis, label) if analysis.effects else "")
 
 
 def _table(
@@ -150,9 +150,9 @@ def _effects(environment: str, analysis: Analysis, label: str) -> str:
         rows.append([escape_latex(name), *numbers, MARKS.get(verdict.kind, "")])
     unit_named = _in_brackets(unit.of_differences)
     heads = [["Effect", rf"\multicolumn{{3}}{{c}}{{Difference {unit_named}, 95\,\% CI}}"]]
-    said = f"{analysis.study.name}: main effects and interaction of its factors."
+    caption = f"{analysis.study.name}: main effects and interaction of its factors."
     return document(
-        environment, f"{escape_latex(said)} {LEGEND}.", f"{label}_effects", "lrrl", heads, rows
+        environment, f"{escape_latex(caption)} {LEGEND}.", f"{label}_effects", "lrrl", heads, rows
     )
 
 
@@ -166,7 +166,7 @@ def _in_brackets(unit: str) -> str:
 
 def _caption(analysis: Analysis, wide: bool) -> str:
     study, unit = analysis.study, unit_of(analysis.study.metric)
-    said = [
+    sentences = [
         f"{study.name}: {unit.name}, mean over seeds, and difference from {study.baseline} with "
         f"its 95 % confidence interval. Scope of inference: {scope_of_inference(analysis)}.",
         *(text for _, _, text in remarks(analysis)),
@@ -176,7 +176,7 @@ def _caption(analysis: Analysis, wide: bool) -> str:
         load_note(study) if wide else "",
     ]
     margin = escape_latex(unit.size(study.margin))
-    return f"{escape_latex(' '.join(filter(None, said)))} {LEGEND} (margin {margin})."
+    return f"{escape_latex(' '.join(filter(None, sentences)))} {LEGEND} (margin {margin})."
 
 
 def _differences(analysis: Analysis) -> list[list[str]]:

@@ -42,12 +42,12 @@ def render_markdown(analysis: Analysis) -> str:
 
 
 def _arms(analysis: Analysis) -> list[str]:
-    told = []
+    sections = []
     for title, part in cost_groups(analysis):
         title = title or ("Arms" if analysis.effects else "")
-        told += [f"## {title}"] if title else []
-        told.append(table(HEADS, [row.cells() for row in arm_rows(part)]))
-    return told
+        sections += [f"## {title}"] if title else []
+        sections.append(table(HEADS, [row.cells() for row in arm_rows(part)]))
+    return sections
 
 
 def _section(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -16,7 +16,7 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
         ("doubt", "Verdicts in doubt.", _doubt_note(analysis)),
         ("remark", "Interim." if analysis.interim else "Partial report.", _progress_note(analysis)),
         ("remark", "Registered before training.", _registration_note(analysis.study)),
-        *(("remark", "Changed.", f"{said}.") for said in analysis.study.changed),
+        *(("remark", "Changed.", f"{change}.") for change in analysis.study.changed),
         *(("remark", title, f"{sentence}.") for title, sentence in analysis.provenance),
         ("remark", "Chance level.", _chance_note(analysis)),
         ("remark", "Narrower than planned.", _scope_note(analysis)),
@@ -91,16 +91,16 @@ def _race_note(analysis: Analysis) -> str:
     study = analysis.study
     if not study.race:
         return ""
-    told, planned = [], study.analyses.seeds
+    stops, planned = [], study.analyses.seeds
     for index, seeds in enumerate(planned):
         names = [full_name(a.network, a.name) for a in _rivals(study) if a.stopped == index]
         if names:
             verb = "was" if len(names) == 1 else "were"
-            told.append(f"{listed(names)} {verb} stopped at analysis {index + 1} ({seeds} seeds)")
+            stops.append(f"{listed(names)} {verb} stopped at analysis {index + 1} ({seeds} seeds)")
     saved = sum(planned[-1] - len(arm.seeds) for arm in study.arms)
-    if not told:
+    if not stops:
         return f"no arm has stopped before {planned[-1]} seeds."
-    return f"{'; '.join(told)}. That saves {saved} of {planned[-1] * len(study.arms)} runs."
+    return f"{'; '.join(stops)}. That saves {saved} of {planned[-1] * len(study.arms)} runs."
 
 
 def _rivals(study: Study) -> list[Arm]:

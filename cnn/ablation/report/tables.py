@@ -86,8 +86,8 @@ def _verdict_cells(analysis: Analysis, comparison: Comparison | None, unit: Unit
     """Verdict, difference and adjusted p."""
     if comparison is None:
         return [_verdict_cell("baseline", "baseline"), Cell(NONE), Cell(NONE)]
-    said = _verdict_cell(comparison.verdict.kind, *split_verdict(analysis, comparison))
-    return [said, *_difference_cells(comparison.verdict, unit)]
+    cell = _verdict_cell(comparison.verdict.kind, *split_verdict(analysis, comparison))
+    return [cell, *_difference_cells(comparison.verdict, unit)]
 
 
 def _difference_cells(verdict: Verdict, unit: Unit) -> list[Cell]:
@@ -101,9 +101,9 @@ def _difference_cells(verdict: Verdict, unit: Unit) -> list[Cell]:
     ]
 
 
-def _verdict_cell(kind: str, said: str, rest: str = "") -> Cell:
+def _verdict_cell(kind: str, label: str, rest: str = "") -> Cell:
     key = f"{ORDER.index(kind)} {kind}"
-    return Cell(f"{SYMBOLS[kind]} {said}", key, small=rest, tone=kind)
+    return Cell(f"{SYMBOLS[kind]} {label}", key, small=rest, tone=kind)
 
 
 def _name_cell(network: str, name: str) -> Cell:

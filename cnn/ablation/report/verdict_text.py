@@ -96,12 +96,12 @@ def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
 
 def lost_seeds(summary: Summary) -> str:
     """How many seeds diverged or crashed, such as "6 of 10 seeds diverged"."""
-    told = [
+    counts = [
         f"{len(runs)} of {plural(len(summary.arm.seeds), 'seed')} {what}"
         for runs, what in ((summary.diverged, "diverged"), (summary.crashed, "crashed"))
         if runs
     ]
-    return listed(told)
+    return listed(counts)
 
 
 def what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> str:

@@ -13,15 +13,15 @@ def verify_report(analysis: Analysis, folder: Path) -> list[Path]:
     Raises:
       UserError: a file is missing, or differs from what the outcomes of the runs give.
     """
-    told = []
+    differing = []
     for name, render in FORMATS.items():
         file, expected = folder / name, render(analysis).encode()
         if not file.is_file():
-            told.append(f"{name} is missing")
+            differing.append(f"{name} is missing")
         elif (found := file.read_bytes()) != expected:
-            told.append(f"{name} differs in line {_first_difference(found, expected)}")
-    if told:
-        raise UserError(f"--workdir: {folder}: not what its runs give: {'; '.join(told)}")
+            differing.append(f"{name} differs in line {_first_difference(found, expected)}")
+    if differing:
+        raise UserError(f"--workdir: {folder}: not what its runs give: {'; '.join(differing)}")
     return [folder / name for name in FORMATS]
 
 

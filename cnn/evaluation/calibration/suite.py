@@ -16,13 +16,15 @@ from cnn.evaluation.model_under_test import ModelUnderTest, model_under_test
 from cnn.evaluation.suite import Progress, Results, Suite
 
 
-def _metrics(where: str, said: str) -> tuple[Metric, ...]:
+def _metrics(where: str, suffix: str) -> tuple[Metric, ...]:
     width, mass, distance = (COLUMNS[name][1] for name in ("ece", "ece_equal_mass", "brier"))
     return (
-        share(f"{where}, ece", f"ECE{said}", "ECE", width, False),
-        share(f"{where}, ece_equal_mass", f"ECE, equal mass{said}", "ECE", mass, False),
-        Metric(f"{where}, nll", f"NLL{said}", "NLL", "nats", False, "mean negative log-likelihood"),
-        Metric(f"{where}, brier", f"Brier score{said}", "Brier", "", False, distance),
+        share(f"{where}, ece", f"ECE{suffix}", "ECE", width, False),
+        share(f"{where}, ece_equal_mass", f"ECE, equal mass{suffix}", "ECE", mass, False),
+        Metric(
+            f"{where}, nll", f"NLL{suffix}", "NLL", "nats", False, "mean negative log-likelihood"
+        ),
+        Metric(f"{where}, brier", f"Brier score{suffix}", "Brier", "", False, distance),
     )
 
 

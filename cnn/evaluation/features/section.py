@@ -29,7 +29,7 @@ def features_section(runs: Sequence[MeasuredRun]) -> Markup:
             for picture in run.results["pictures"]
         ]
         axes = run.results.get("axes")
-        said = page.note(f"In the pictures: {axes}.") if axes else None
-        parts.append(page.figure(run.name, said, page.pair(*drawn)))
+        caption = page.note(f"In the pictures: {axes}.") if axes else None
+        parts.append(page.figure(run.name, caption, page.pair(*drawn)))
     note = NOTE.format(one=called(runs, plural=False), many=called(runs))
     return page.section("Features", *parts, note=note)

@@ -160,9 +160,9 @@ def _on_device(run: CheckpointedRun, images: np.ndarray) -> tuple[Any, jax.Array
 def _said(run: CheckpointedRun, labels: np.ndarray, predictions: np.ndarray) -> str:
     names = run.evaluator.dataset.class_names
     pairs = zip(labels, predictions, strict=True)
-    said = [names[p] if p == y else f"{names[p]} (is {names[y]})" for y, p in pairs]
+    classes = [names[p] if p == y else f"{names[p]} (is {names[y]})" for y, p in pairs]
     one = SIGNALS[run.evaluator.config.data.signal].stored.name
-    return f"beside each {one}: {', '.join(said)}"
+    return f"beside each {one}: {', '.join(classes)}"
 
 
 def _first_kernel(run: CheckpointedRun) -> np.ndarray | None:

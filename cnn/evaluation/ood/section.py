@@ -26,13 +26,13 @@ def ood_section(runs: Sequence[MeasuredRun]) -> Markup:
     rows = [
         [
             Cell(run.name),
-            Cell(said, small=run.results["path"] if where == "given" else ""),
+            Cell(shown, small=run.results["path"] if where == "given" else ""),
             Cell(short),
             Cell(f"{run.results['count']:,}", run.results["count"]),
             *(Cell(f"{100 * found:.2f}", found) for found in run.results[where][score].values()),
         ]
         for run in runs
-        for where, said in NAMES.items()
+        for where, shown in NAMES.items()
         for score, short in SHORT.items()
         if where in run.results
     ]

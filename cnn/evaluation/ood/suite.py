@@ -108,17 +108,17 @@ def _open(run: CheckpointedRun, path: str) -> Split:
 
 
 def _metrics() -> Iterator[Metric]:
-    for where, said in NAMES.items():
+    for where, label in NAMES.items():
         for score, short in SHORT.items():
             yield share(
                 f"{where}, {score}, auroc",
-                f"AUROC of {short} against {said}",
+                f"AUROC of {short} against {label}",
                 "AUROC",
                 "probability that an image of the split scores above one of the other set",
             )
             yield share(
                 f"{where}, {score}, fpr95",
-                f"FPR95 of {short} against {said}",
+                f"FPR95 of {short} against {label}",
                 "FPR95",
                 "share of the other set accepted when 95 % of the split are",
                 higher_is_better=False,

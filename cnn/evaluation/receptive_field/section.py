@@ -83,8 +83,8 @@ def _misaligned(run: MeasuredRun, names: str, layers: Sequence[Results]) -> Mark
         return None
     words = f"{run.name}, along {names}: summed paths have different centres in "
     where = ", ".join(found)
-    said = f"{words}{where}; distances in {UNITS[run.signal]}."
-    return page.callout("remark", "Misaligned centres.", said)
+    sentence = f"{words}{where}; distances in {UNITS[run.signal]}."
+    return page.callout("remark", "Misaligned centres.", sentence)
 
 
 def _number(value: float | None) -> Cell:

@@ -30,16 +30,16 @@ PATHS = ("diagonal", "time_path")
 
 def _metrics(protocol: str) -> Iterator[Metric]:
     """Yields the metrics of one protocol; see `scores`."""
-    said = NAMES[protocol][0].lower() + NAMES[protocol][1:]
+    label = NAMES[protocol][0].lower() + NAMES[protocol][1:]
     names = ["consistency"]
     if protocol in GRIDS + PATHS:
         names += ["accuracy", "joint", "worst_case", "stable"]
     for name in names:
         short, about = COLUMNS[name]
-        yield share(f"{protocol}, {name}", f"{short.capitalize()}, {said}", short, about)
+        yield share(f"{protocol}, {name}", f"{short.capitalize()}, {label}", short, about)
     for name in ("flips", "deviation") if protocol in PATHS else ():
         short, about = COLUMNS[name]
-        yield Metric(f"{protocol}, {name}", f"{short}, {said}", short, "", False, about)
+        yield Metric(f"{protocol}, {name}", f"{short}, {label}", short, "", False, about)
 
 
 METRICS = tuple(metric for protocol in NAMES for metric in _metrics(protocol))

@@ -34,8 +34,10 @@ def read(path: str | Path, field: str = "--from") -> WeightsFile:
     except UnreadableError as error:
         raise UserError(f"{field}: {path} {error}") from error
     except Exception as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{field}: {path} is damaged or truncated ({said}); replace it") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{field}: {path} is damaged or truncated ({reason}); replace it"
+        ) from error
     if not found.tensors:
         raise UserError(f"{field}: {path} ({found.form}) contains no tensors")
     return found
