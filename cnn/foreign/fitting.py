@@ -95,19 +95,16 @@ def without_prefix(tensors: Tensors) -> tuple[Tensors, str]:
         taken += prefix
 
 
-def shapes_of(model: ConfigDict, num_classes: int, size: int, channels: int) -> Shapes:
+def shapes_of(model: ConfigDict, num_classes: int, shape: tuple[int, ...]) -> Shapes:
     """Returns the shapes of a network's variables; nothing is computed.
 
     Args:
       model: config.model.
       num_classes: of the classifier.
-      size: of the images, 0 for the size that the network was published for.
-      channels: of the images.
+      shape: of the input of one example, `[*spatial, C]`.
     """
     module = models.build(model, num_classes)
-    height, width, _ = models.MODELS[model.name].input_shape
-    shape = (1, size or height, size or width, channels)
-    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     variables = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, train=False), x)
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     return {tuple(key.key for key in path): leaf.shape for path, leaf in leaves}
@@ -209,7 +206,8 @@ def _score(found: Fit) -> tuple[float, int]:
 def _fit_of(name: str, layout_name: str, tensors: Tensors, size: int) -> Fit:
     layout = LAYOUTS[layout_name]
     model = configured(get_config().model, layout, name)
-    shapes = shapes_of(model, _ANY_CLASSES, size, 3)
+    height, width, _ = models.MODELS[name].input_shape
+    shapes = shapes_of(model, _ANY_CLASSES, (size or height, size or width, 3))
     return fit(layout, layout.leaves(name, models.build(model, _ANY_CLASSES), shapes), tensors)
 
 

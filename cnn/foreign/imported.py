@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from cnn.config.check import check_read, check_values, is_read
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
 from cnn.config.load import apply_override, load
+from cnn.data import SIGNALS
 from cnn.foreign.fitting import (
     Fit,
     classes_in,
@@ -190,12 +192,12 @@ def choose(request: ImportRequest, tensors: Tensors, recorded: Recorded) -> Cand
     Raises:
       UserError: several layouts fit, or the one that was asked for has no such network.
     """
-    own, layout = recorded.fields, request.layout or recorded.layout
+    layout = request.layout or recorded.layout
     if layout:
         LAYOUTS.look_up(layout, "--layout")
-        return _candidate(request, layout, tensors, own)
+        return _candidate(request, layout, tensors, recorded)
     names = [n for n, e in LAYOUTS.items() if n == "own" or request.model in e.networks]
-    candidates = list(_candidates(request, names, tensors, own))
+    candidates = list(_candidates(request, names, tensors, recorded))
     perfect = [c for c in candidates if c.fit.perfect]
     # Libraries with the same names and settings count as one.
     if any(_unlike(c, perfect[0], request.target) for c in perfect):
@@ -212,12 +214,12 @@ def choose(request: ImportRequest, tensors: Tensors, recorded: Recorded) -> Cand
 
 
 def _candidates(
-    request: ImportRequest, names: Sequence[str], tensors: Tensors, own: Mapping[str, Any]
+    request: ImportRequest, names: Sequence[str], tensors: Tensors, recorded: Recorded
 ) -> Iterator[Candidate]:
     """Yields the file in each layout that has a name for all of the network; "own" always has."""
     for name in names:
         try:
-            yield _candidate(request, name, tensors, own)
+            yield _candidate(request, name, tensors, recorded)
         except UserError:
             if name == "own":
                 raise
@@ -233,11 +235,11 @@ def _unlike(one: Candidate, other: Candidate, target: Target | None) -> bool:
 
 
 def _candidate(
-    request: ImportRequest, name: str, tensors: Tensors, own: Mapping[str, Any]
+    request: ImportRequest, name: str, tensors: Tensors, recorded: Recorded
 ) -> Candidate:
     layout, target = LAYOUTS[name], request.target
     tensors = layout.renamed(tensors)
-    theirs = layout.counterpart(request.model).fields
+    theirs, own = layout.counterpart(request.model).fields, recorded.fields
     # A file of ours was not trained on the data set of the library's weights.
     fields = {f: v for f, v in theirs.items() if not own or f not in _DATA_SET} | dict(own)
     if target:
@@ -245,12 +247,12 @@ def _candidate(
         set_fields = said_differences(config, fields)
     else:
         config, set_fields = _config(request, fields, own)
-    size, channels = image_size(config), config.data.channels
-    channels = channels or models.MODELS[request.model].input_shape[-1]
 
     def leaves_for(num_classes: int) -> list[Leaf]:
-        shapes = target and target.shapes
-        shapes = shapes or shapes_of(config.model, num_classes, size, channels)
+        if target:
+            shapes = target.shapes
+        else:
+            shapes = shapes_of(config.model, num_classes, input_shape(config, recorded))
         return layout.leaves(request.model, models.build(config.model, num_classes), shapes)
 
     classes = target.num_classes if target else request.classes
@@ -345,8 +347,17 @@ def image_size(config: ConfigDict) -> int:
     return config.data.image_size
 
 
-def input_shape(config: ConfigDict) -> tuple[int, ...]:
-    """Returns the shape of a network's input for one image, `[H, W, C]`."""
+def input_shape(config: ConfigDict, recorded: Recorded) -> tuple[int, ...]:
+    """Returns the shape of a network's input for one example, `[*spatial, C]`.
+
+    Args:
+      config: of the network; foreign files are of networks for images.
+      recorded: what the file says of itself, which tells the shape of other examples.
+    """
+    data, example = config.data, recorded.example
+    if data.signal != "image" and example:
+        stored = jax.ShapeDtypeStruct(tuple(example["shape"]), example["dtype"])
+        return SIGNALS[data.signal].open(data, stored, tuple(data.mean), tuple(data.std)).shape
     height, width, channels = models.MODELS[config.model.name].input_shape
     size = image_size(config)
     return size or height, size or width, config.data.channels or channels

@@ -14,7 +14,7 @@ def completed(imported: Imported) -> Imported:
     if not imported.fresh:
         return imported
     config, network = imported.candidate.config, imported.candidate.network
-    shape = input_shape(config)
+    shape = input_shape(config, imported.recorded)
     initial = jax.jit(lambda: init_model(network, config.seed, shape, ema=False).current())()
     leaves = {
         tuple(key.key for key in path): leaf

@@ -70,7 +70,7 @@ def _example(imported: Imported) -> dict[str, Any]:
     size = config.data.image_size
     if stored and (config.data.signal != "image" or size in (0, stored["shape"][0])):
         return stored
-    return {"shape": list(input_shape(config)), "dtype": "uint8"}
+    return {"shape": list(input_shape(config, imported.recorded)), "dtype": "uint8"}
 
 
 def check_free(workdir: str) -> None:

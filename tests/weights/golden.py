@@ -54,7 +54,7 @@ class Golden:
 
     def leaves(self):
         size = next(iter(self.logits)).split("x")[0]
-        shapes = shapes_of(self.model, self.classes, int(size), 3)
+        shapes = shapes_of(self.model, self.classes, (int(size), int(size), 3))
         return self.layout.leaves(self.name, self.network, shapes)
 
 

@@ -8,6 +8,7 @@ import safetensors.numpy
 import cnn
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
+from cnn.evaluation.checkpointed_run import open_run
 from cnn.foreign.fitting import configured, fit, nested, shapes_of
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
@@ -63,7 +64,7 @@ def test_an_export_is_the_source_and_comes_back_the_same(tmp_path, file):
 
 def random_variables(model, classes):
     rng = np.random.default_rng(0)
-    shapes = shapes_of(model, classes, 32, 3)
+    shapes = shapes_of(model, classes, (32, 32, 3))
     return nested({p: rng.random(s, np.float32) for p, s in shapes.items()}), shapes
 
 
@@ -146,3 +147,21 @@ def test_a_file_of_another_network_of_ours_is_refused(tmp_path):
     export(config, 10, variables, "torchvision", str(tmp_path / "out"))
     with pytest.raises(UserError, match="was exported from resnet18; give --model=resnet18"):
         main(["import", "--model=resnet34", f"--from={tmp_path}/out", f"--workdir={tmp_path}/run"])
+
+
+def test_a_network_for_sound_comes_back_with_its_features(tmp_path):
+    fields = ("model.name=resnet20", "model.features=4,6,8", "model.depths=1,1,1")
+    sound = ("signal=sound", "synthetic_shape=1600,1", "sound.seconds=0.1", "sound.bands=24")
+    run, back, file = tmp_path / "run", tmp_path / "back", tmp_path / "out.safetensors"
+    fields = (*fields, *(f"data.{field}" for field in sound), "train.duration=1 steps")
+    train(tiny_config(*fields), str(run), quiet=True)
+    main(["export", f"--workdir={run}", f"--to={file}"])
+    main(["import", "--model=resnet20", f"--from={file}", f"--workdir={back}"])
+    before, after = (open_run(str(folder), split=None) for folder in (run, back))
+    assert_same_bytes(before.variables, after.variables)
+    signals = [opened.evaluator.dataset.signal for opened in (before, after)]
+    assert signals[0].example == signals[1].example
+    waves = np.random.default_rng(0).integers(-3000, 3000, (2, *signals[0].example.shape))
+    waves = waves.astype(signals[0].example.dtype)
+    one, other = (np.asarray(signal.prepare(waves)) for signal in signals)
+    np.testing.assert_array_equal(one, other)
