@@ -57,7 +57,7 @@ def test_every_suite_of_imported_networks_stands_on_one_page(runs, tmp_path, cap
     assert {frozenset(run["files"]) for run in told["runs"].values()} == {frozenset(suites)}
     text = page.read_text()
     assert "2 runs side by side" in text
-    for head in ("Shift", "Receptive field", "Calibration", "Corruption", "Cost"):
+    for head in ("Shift", "Receptive field", "Calibration", "Corruption"):
         assert head in text, head
     for name in runs:
         # In the table of runs and in each suite's part.
