@@ -229,8 +229,8 @@ def _unlike(one: Candidate, other: Candidate, target: Target | None) -> bool:
     if one.leaves != other.leaves:
         return True
     if target:
-        # Its config is complete: only the fields tell the sources apart.
-        return one.fields != other.fields
+        # Its config says how images are prepared: only another network would be another start.
+        return _network(one) != _network(other)
     return (one.config, one.set_fields) != (other.config, other.set_fields)
 
 
@@ -302,6 +302,10 @@ def _config(
     check_values(config)
     check_read(config, [text.partition("=")[0] for text in request.overrides])
     return config, set_fields
+
+
+def _network(candidate: Candidate) -> dict[str, Any]:
+    return {f: v for f, v in candidate.fields.items() if f.startswith("model.")}
 
 
 def _with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
