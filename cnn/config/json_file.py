@@ -36,6 +36,8 @@ def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
             f"{file}, line {error.lineno}, column {error.colno}: is not valid JSON ({error.msg}); "
             "restore the file from a copy"
         ) from error
+    except RecursionError as error:
+        raise UserError(f"{file}: is nested too deeply; restore the file from a copy") from error
     if not isinstance(found, dict):
         raise UserError(f"{file}: does not contain a JSON object; restore the file from a copy")
     for field, kind in (kinds or {}).items():

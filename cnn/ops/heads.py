@@ -192,7 +192,8 @@ def sim_pool(
     q = _positions(x).mean(1, keepdims=True) @ query_kernel
     k, v = _positions(keys) @ key_kernel, _positions(values)
     if gamma is not None:
-        v = (v - v.min((1, 2), keepdims=True) + eps) ** gamma
+        least = -_largest(-v.reshape(len(v), -1, 1))
+        v = (v - least[:, None] + eps) ** gamma
     pooled = _attend(q[:, None], k[:, None], v[:, None])
     return (pooled if gamma is None else pooled ** (1 / gamma)).astype(x.dtype)
 

@@ -105,7 +105,7 @@ def _rows_and_others(file: Path) -> tuple[list[dict[str, Any]], list[int]]:
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     kinds = {"step": int, "split": str, "name": str, "value": float, "time": float}
     whole = isinstance(row, dict) and row.keys() >= kinds.keys()

@@ -1,12 +1,16 @@
 """Outcomes as bits, the copy of a study that is published, and A/A studies drawn from real runs."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from benchmarks.null import COMMITTED, FEWEST_RUNS, most, rate, study_of
 from cnn.ablation import start
+from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.outcomes import Outcomes
 from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from tests.ablation.written import plan_of, write_study
 
@@ -83,3 +87,14 @@ def test_real_runs_of_one_config_are_hardly_ever_different(seeds, paired):
         setting = {"paired": paired, "population": population}
         assert rate(found.correct, seeds, STUDIES, **setting) <= most(STUDIES)
     assert rate(found.correct, seeds, 20, lost=0.05, **setting) > 0.9
+
+
+@pytest.mark.parametrize("copied", ["max/seed-1", "avg/seed-0"])
+def test_a_run_of_another_arm_or_seed_is_refused(copied, tmp_path):
+    plan = plan_of({"max": "max", "avg": "avg"})
+    folder = write_study(tmp_path / "study", plan, {"max": 0.6, "avg": 0.5})
+    shutil.rmtree(folder / "avg" / "seed-1")
+    shutil.copytree(folder / copied, folder / "avg" / "seed-1")
+    words = r"avg/seed-1: is not the run of arm 'avg' with seed 1 \((model.downsample|seed): "
+    with pytest.raises(UserError, match=words):
+        collect(StudyFolder(folder))

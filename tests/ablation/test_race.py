@@ -18,6 +18,7 @@ from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import render_csv, render_html, render_markdown
+from cnn.training.run_folder import RunFolder
 from tests.ablation.simulated import arm, study
 from tests.conftest import TINY
 
@@ -92,7 +93,7 @@ class Pool:
                 "fingerprint": "",
                 "config": {},
             }
-            run.folder.mkdir(parents=True)
+            RunFolder(run.folder).claim(run.load().config, {"mean": [0.5], "std": [0.5]})
             (run.folder / "result.json").write_text(json.dumps(result))
 
     def poll(self):

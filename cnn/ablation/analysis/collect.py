@@ -15,9 +15,12 @@ from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.factors import Factors, factors_of
 from cnn.ablation.planning.runs import Run, arm_overrides, arms_of
 from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.config.base import FIELDS
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
+from cnn.config.load import apply_override
 from cnn.config.metric import METRICS, Metric
+from cnn.config.record import differences
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked
 from cnn.evaluation.suites import SUITES, chosen
@@ -125,6 +128,7 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
     if result is None:
         begun = folder.config_file.exists()
         return SeedRun(run.seed, where, status="begun" if begun else "not begun")
+    _check_own(run, folder)
     return SeedRun(
         run.seed,
         where,
@@ -134,6 +138,25 @@ def _seed_run(run: Run, workdir: Path) -> SeedRun:
         commit=result.get("commit", ""),
         hardware=_hardware(result),
     )
+
+
+def _check_own(run: Run, folder: RunFolder) -> None:
+    """Refuses a run of another arm or seed, such as a folder that was copied.
+
+    Raises:
+      UserError: what the study asks of the run would change its config.
+    """
+    config = folder.config()
+    asked = config.copy_and_resolve_references()
+    for text in run.overrides:
+        # An older study may set a field that has gone since.
+        if text.partition("=")[0] in FIELDS:
+            apply_override(asked, text)
+    if differing := differences(config, asked):
+        raise UserError(
+            f"{run.folder}: is not the run of arm '{run.arm}' with seed {run.seed} "
+            f"({'; '.join(differing)}); restore the folder, or remove it and train it again"
+        )
 
 
 def _history(folder: RunFolder) -> dict[str, list[tuple[int, float]]]:
