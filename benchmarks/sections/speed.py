@@ -40,8 +40,9 @@ def speed() -> str:
     return (
         f"A training step on a CPU runs at {stock[0]:.2f} to {stock[-1]:.2f} times the speed of "
         f"stock flax and at {torch[0]:.2f} to\n{torch[-1]:.2f} times that of PyTorch, depending on "
-        "network and machine ([docs/speed.md](docs/speed.md)).\nThat is older than the correction of "
-        "max pooling's gradient, which makes such networks up to a tenth\nslower."
+        "network and machine ([docs/speed.md](docs/speed.md)).\n"
+        "That was measured before the gradient of max pooling was corrected, which makes such "
+        "networks up to a\ntenth slower."
     )
 
 
