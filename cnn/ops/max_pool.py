@@ -81,16 +81,12 @@ def _winner_in_halves(window: Window, padded: Array) -> Array:
 def _forward(window: Window, x: Array) -> tuple[Array, tuple[Array, Array]]:
     # The winner is kept. Comparing the elements with the maximum in the gradient loses it where XLA
     # computes the elements a second time and rounds them differently.
-    def in_halves(x: Array) -> Array:
-        return _winner_in_halves(window, window.padded(x, -jnp.inf))
-
-    def behind_barrier(x: Array) -> Array:
-        return jax.lax.optimization_barrier(_winner(window, window.padded(x, -jnp.inf)))
-
-    def none(x: Array) -> Array:
-        return jnp.zeros_like(jax.eval_shape(in_halves, x))
-
-    winner = jax.lax.platform_dependent(x, cpu=in_halves, tpu=none, default=behind_barrier)
+    winner = jax.lax.platform_dependent(
+        window.padded(x, -jnp.inf),
+        cpu=partial(_winner_in_halves, window),
+        tpu=lambda padded: jnp.zeros_like(jax.eval_shape(partial(_winner, window), padded)),
+        default=lambda padded: jax.lax.optimization_barrier(_winner(window, padded)),
+    )
     return _max_pool(window, x), (x, winner)
 
 
