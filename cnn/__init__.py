@@ -1,6 +1,6 @@
 """Convolutional networks: which downsampling, pooling or block, and is the difference real?
 
-The library, imported when it is first used; `help(cnn.open_run)` and so on say more:
+The library, imported on first use (details: `help(cnn.open_run)` etc.):
 
     build(name, num_classes, **fields)     a network
     train(config, workdir)                 trains a run, or continues it
@@ -10,7 +10,7 @@ The library, imported when it is first used; `help(cnn.open_run)` and so on say 
     load_config(file, overrides)           a complete config
     load_plugins(files)                    registers the operators, networks, ... of your files
 
-`TrainedRun` and `Predictions` are what `open_run` and `predict` return; mistakes raise `UserError`.
+`open_run` returns a `TrainedRun`, its `predict` `Predictions`; invalid input raises `UserError`.
 """
 
 import os

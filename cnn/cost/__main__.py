@@ -40,23 +40,23 @@ def main(arguments: list[str]) -> None:
 
     from cnn.config.load import load
     from cnn.cost.count import network_cost
-    from cnn.cost.subject import of_config, of_run
+    from cnn.cost.counted_network import of_config, of_run
     from cnn.cost.table import cost_table
 
     if options.workdir:
         load_plugins(options.plugin)
-        subject = of_run(options.workdir)
+        counted = of_run(options.workdir)
     else:
         loaded = load(options.config or base.__file__, overrides, options.plugin)
-        subject = of_config(loaded.config, loaded.set_fields)
-    shape = _shape(options.image) if options.image else subject.shape
-    classes = options.classes or subject.classes
-    cost = network_cost(subject.model, shape, classes)
-    name = f"{subject.model.name}, {'x'.join(map(str, shape))}, {classes} classes"
+        counted = of_config(loaded.config, loaded.set_fields)
+    shape = _shape(options.image) if options.image else counted.shape
+    classes = options.classes or counted.classes
+    cost = network_cost(counted.model, shape, classes)
+    name = f"{counted.model.name}, {'x'.join(map(str, shape))}, {classes} classes"
     # Pipes and files are as wide as it takes.
     console = Console(width=None if sys.stdout.isatty() else 140)
-    if subject.remark and not options.image:
-        console.print(subject.remark, markup=False, highlight=False, soft_wrap=True)
+    if counted.remark and not options.image:
+        console.print(counted.remark, markup=False, highlight=False, soft_wrap=True)
     console.print(cost_table(name, cost if options.layers else cost.by_module()))
 
 

@@ -151,7 +151,7 @@ def differing(config: ConfigDict, fields: Mapping[str, Any]) -> Iterator[tuple[s
             yield field, tuple(config.data[short]), tuple(value)
 
 
-def said_differences(config: ConfigDict, fields: Mapping[str, Any]) -> tuple[str, ...]:
+def difference_sentences(config: ConfigDict, fields: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns what `differing` yields, a sentence each."""
     return tuple(
         f"the source used {field}={there}; this run uses {here}"

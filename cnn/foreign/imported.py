@@ -21,10 +21,10 @@ from cnn.data import SIGNALS
 from cnn.foreign.fitting import (
     Fit,
     classes_in,
+    difference_sentences,
     fit,
     nearest_network,
     nested,
-    said_differences,
     shapes_of,
     without_prefix,
 )
@@ -244,7 +244,7 @@ def _candidate(
     fields = {f: v for f, v in theirs.items() if not own or f not in _DATA_SET} | dict(own)
     if target:
         config = target.config
-        set_fields = said_differences(config, fields)
+        set_fields = difference_sentences(config, fields)
     else:
         config, set_fields = _config(request, fields, own)
 

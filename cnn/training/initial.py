@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from cnn import models
 from cnn.config.errors import UserError
 from cnn.data.dataset import Dataset
-from cnn.foreign.fitting import said_differences
+from cnn.foreign.fitting import difference_sentences
 from cnn.foreign.imported import ImportRequest, Target, bring
 from cnn.training.inflation import inflated
 from cnn.training.state import ModelState
@@ -134,7 +134,7 @@ def _of_run(config: ConfigDict, wanted: Mapping[str, Any]) -> tuple[dict[str, An
     model = models.resolve(stored.config.model)
     fields = {f"model.{name}": model[name] for name in model if name != "name"}
     fields |= {"data.mean": stored.mean, "data.std": stored.std}
-    differs = said_differences(config, fields)
+    differs = difference_sentences(config, fields)
     return found, {"step": stored.step, "differs": list(differs)}
 
 

@@ -1,4 +1,4 @@
-"""What `python -m cnn.cost` counts: a network, the shape of its input and its classes."""
+"""The network that `python -m cnn.cost` counts, with its input and classes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _WITHOUT_DATA = "--image=HEIGHT,WIDTH,CHANNELS and --classes=N give others"
 
 
 @dataclass(frozen=True)
-class Subject:
+class CountedNetwork:
     """A network and its input.
 
     Attributes:
@@ -31,7 +31,7 @@ class Subject:
     remark: str = ""
 
 
-def of_run(workdir: str) -> Subject:
+def of_run(workdir: str) -> CountedNetwork:
     """Returns the network of a run or of an import; the data set need not be there.
 
     Raises:
@@ -48,10 +48,10 @@ def of_run(workdir: str) -> Subject:
     with config.unlocked():
         config.data.mean, config.data.std = (tuple(resolved[name]) for name in ("mean", "std"))
     dataset = recorded_dataset(config.data, resolved)
-    return Subject(config.model, dataset.input_shape, dataset.num_classes)
+    return CountedNetwork(config.model, dataset.input_shape, dataset.num_classes)
 
 
-def of_config(config: ConfigDict, set_fields: Collection[str]) -> Subject:
+def of_config(config: ConfigDict, set_fields: Collection[str]) -> CountedNetwork:
     """Returns the network of a config.
 
     The shape is `data.image_size` where that is set, else that of the stored examples if the config
@@ -65,7 +65,7 @@ def of_config(config: ConfigDict, set_fields: Collection[str]) -> Subject:
     classes, size = 1000 if published[0] >= 224 else 10, config.data.image_size
     if size and len(published) == 3:
         shape = (size, size, config.data.channels or published[-1])
-        return Subject(config.model, shape, classes)
+        return CountedNetwork(config.model, shape, classes)
     why = f"the network was published for it; {_WITHOUT_DATA}"
     if config.data.signal == "image" and any(name.startswith("data.") for name in set_fields):
         try:
@@ -75,6 +75,6 @@ def of_config(config: ConfigDict, set_fields: Collection[str]) -> Subject:
             why = f"{why} ({str(error).partition(';')[0]})"
         else:
             if all(split.shape):
-                return Subject(config.model, split.shape, split.num_classes)
+                return CountedNetwork(config.model, split.shape, split.num_classes)
     shape = "x".join(map(str, published))
-    return Subject(config.model, published, classes, f"{shape} is assumed: {why}")
+    return CountedNetwork(config.model, published, classes, f"{shape} is assumed: {why}")
