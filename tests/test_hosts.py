@@ -240,8 +240,8 @@ def test_hosts_that_do_not_find_each_other_say_so(tmp_path):
 
 def test_a_host_without_the_data_ends_all(tmp_path):
     arrays = {
-        f"{split}_{name}": np.zeros((20, 8, 8, 3)[:axes], np.uint8)
-        + (np.arange(20) % 3 if axes == 1 else 0)
+        f"{split}_{name}": np.zeros((40, 8, 8, 3)[:axes], np.uint8)
+        + (np.arange(40) % 3 if axes == 1 else 0)
         for split in ("train", "test")
         for name, axes in (("image", 4), ("label", 1))
     }
