@@ -22,11 +22,13 @@ def parse_call(text: str, field: str) -> tuple[str, dict[str, Any]]:
         if isinstance(tree, ast.Name):
             return tree.id, {}
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and not tree.args:
-            return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+            names = [str(k.arg) for k in tree.keywords]
+            if len(set(names)) == len(names):
+                return tree.func.id, {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
     except (SyntaxError, ValueError):
         pass
     raise UserError(
-        f"{field}: '{text}' is not a name or a name with keyword arguments; "
+        f"{field}: '{text}' is not a name or a name with different keyword arguments; "
         "write it like 'max' or 'max(window=3)'"
     )
 

@@ -1,5 +1,6 @@
 """Reading JSON files of run folders, which may be truncated or edited."""
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -43,6 +44,36 @@ def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
     for field, kind in (kinds or {}).items():
         _check(file, found, field, kind)
     return found
+
+
+def digest(content: Any) -> str:
+    """Returns the SHA-256 of a JSON value, whatever the order of its fields and its spaces."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def seal(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a record with the SHA-256 of its other fields as the last field, "sha256"."""
+    plain = json.loads(json.dumps(record))
+    return plain | {"sha256": digest(plain)}
+
+
+def check_seal(file: Path, record: Mapping[str, Any], instead: str) -> None:
+    """Refuses a record that was edited after `seal`; a record without "sha256" is taken as it is.
+
+    Args:
+      file: that it was read from.
+      record: what was read.
+      instead: what to do instead of editing the file.
+
+    Raises:
+      UserError: the content does not match its SHA-256.
+    """
+    content = {name: value for name, value in record.items() if name != "sha256"}
+    if record.get("sha256", digest(content)) != digest(content):
+        raise UserError(
+            f"{file}: was changed after it was written: its content does not match its sha256; "
+            f"restore the file from a copy. {instead}"
+        )
 
 
 def _check(file: Path, found: Any, field: str, kind: type | tuple[type, ...]) -> None:

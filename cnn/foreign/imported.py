@@ -341,6 +341,8 @@ def _taken(request: ImportRequest, candidate: Candidate) -> dict[OurPath, np.nda
         taken[leaf.ours] = leaf.bring(tensors)
         if not np.isfinite(taken[leaf.ours]).all():
             raise UserError(f"{where} holds NaN or infinity")
+        if leaf.ours[0] == "batch_stats" and leaf.ours[-1] == "var" and taken[leaf.ours].min() < 0:
+            raise UserError(f"{where} is a running variance and holds negative values")
     return taken
 
 

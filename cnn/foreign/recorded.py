@@ -89,4 +89,7 @@ def recorded_in(file: WeightsFile) -> Recorded:
         model, layout = (file.metadata.get(n, "") if fields else "" for n in ("model", "layout"))
         return Recorded(model, layout, known, tuple(map(str, names)), dict(example))
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"--from: the metadata of the file is damaged ({error})") from error
+        raise UserError(
+            "--from: the metadata of the file is not what python -m cnn.weights export writes; "
+            "export the run again"
+        ) from error

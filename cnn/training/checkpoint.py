@@ -1,6 +1,5 @@
 """Checkpoints: written by Orbax in the background, verified when they are read."""
 
-import hashlib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 
 from cnn.config.errors import UserError
+from cnn.config.json_file import digest
 from cnn.training.checksums import FORM, checksums, is_whole, not_finite
 from cnn.training.hosts import gather, is_first, wait_for_all
 from cnn.training.run_folder import free_name
@@ -114,7 +114,7 @@ class Checkpoints:
         meta = json.loads(json.dumps(meta | {"score": score} | sums))
         items = {
             "state": ocp.args.PyTreeSave(parts),
-            "meta": ocp.args.JsonSave(meta | {"sha256_meta": _digest_meta(step, meta)}),
+            "meta": ocp.args.JsonSave(meta | {"sha256_meta": digest([step, meta])}),
         }
         try:
             saved = self._manager.save(step, args=ocp.args.Composite(**items), force=True)
@@ -163,8 +163,8 @@ class Checkpoints:
         """Reads the metadata that was saved with a state."""
         if step not in self._metas:
             meta = self._read(step, meta=ocp.args.JsonRestore())
-            digest = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
-            if digest is None or digest != _digest_meta(step, meta):
+            stored = meta.pop("sha256_meta", None) if isinstance(meta, dict) else None
+            if stored is None or stored != digest([step, meta]):
                 raise DamagedCheckpointError(
                     f"step {step}: its metadata differs from what was saved"
                 )
@@ -292,10 +292,6 @@ def _check_finite(parts: dict[str, Any], step: int) -> None:
 def _check_values(step: int, parts: dict[str, Any], meta: dict[str, Any]) -> None:
     if checksums(parts) != {name: meta["sha256"].get(name) for name in parts}:
         raise DamagedCheckpointError(f"step {step}: its values differ from those that were saved")
-
-
-def _digest_meta(step: int, meta: Any) -> str:
-    return hashlib.sha256(json.dumps([step, meta], sort_keys=True).encode()).hexdigest()
 
 
 def _to_write(tree: Any) -> Any:

@@ -38,6 +38,7 @@ def make_training_plan(config: ConfigDict, train_examples: int, devices: int) ->
     """
     batch_size = config.train.batch_size
     _check_batch(batch_size, config.train.accumulation, train_examples, devices)
+    _check_ghosts(config.model.ghost_batch, batch_size // config.train.accumulation)
     sizes = {"batch_size": batch_size, "examples": train_examples}
     total = to_steps(config.train.duration, "train.duration", **sizes)
     if total < 1:
@@ -86,6 +87,18 @@ def _check_batch(batch_size: int, accumulation: int, examples: int, devices: int
         raise UserError(
             f"train.batch_size: {batch_size} is not divisible by {devices} devices x "
             f"{accumulation} micro-batches; the nearest valid size is {near}"
+        )
+
+
+def _check_ghosts(ghost: int, together: int) -> None:
+    if ghost and together % ghost:
+        near = min(
+            (n for n in range(1, together + 1) if together % n == 0), key=lambda n: abs(n - ghost)
+        )
+        raise UserError(
+            f"model.ghost_batch: {ghost} does not divide the {together} examples that are "
+            f"normalised together (train.batch_size / train.accumulation); the nearest that does "
+            f"is {near}"
         )
 
 

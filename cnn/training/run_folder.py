@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.entry import describe
 from cnn.config.errors import UserError
-from cnn.config.json_file import is_kind, read_json
+from cnn.config.json_file import check_seal, is_kind, read_json, seal
 from cnn.config.record import differences, fingerprint, from_plain, to_plain
 
 _PARTIAL = ".partial"
@@ -59,11 +59,11 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
 
     def record(self) -> dict[str, Any]:
-        """Reads config.json: {"fingerprint", "config", "resolved"}.
+        """Reads config.json: {"fingerprint", "config", "resolved", "sha256" of these}.
 
         Raises:
-          UserError: the folder contains no run, or a config.json that cannot be read; names the
-          place.
+          UserError: the folder contains no run, or a config.json that cannot be read or was edited;
+            names the place.
         """
         if not self.config_file.is_file():
             raise UserError(
@@ -81,6 +81,9 @@ class RunFolder:
             unnamed = "num_classes" in record["resolved"] and "identity" not in record["resolved"]
             classes = _NUMBER_OF_CLASSES if unnamed else _CLASS_NAMES
             read_json(self.config_file, _EXAMPLE | classes)
+        check_seal(
+            self.config_file, record, "To evaluate with another value, pass --config.FIELD=VALUE"
+        )
         return record
 
     def config(self) -> ConfigDict:
@@ -104,8 +107,10 @@ class RunFolder:
         """Checks that the folder is free, or holds a run with the same config.
 
         Raises:
-          UserError: another run lives here (names the differing fields), or something else does.
+          UserError: another run lives here (names the differing fields), or something else does; or
+            its name is one that checkpoints cannot be written to.
         """
+        check_name(self.path)
         for file in (self.config_file, self.metrics_file, self.predictions_file, self.result_file):
             if file.exists() and not file.is_file():
                 raise UserError(
@@ -159,7 +164,7 @@ class RunFolder:
             "config": to_plain(config),
             "resolved": resolved,
         }
-        write_atomically(self.config_file, json.dumps(record, indent=2) + "\n")
+        write_atomically(self.config_file, json.dumps(seal(record), indent=2) + "\n")
 
     def result(self) -> dict[str, Any] | None:
         """Returns the result of a finished run, or None.
@@ -217,6 +222,21 @@ def free_name(path: Path) -> Path:
     """Returns the path, or with the first number after it that nothing there has."""
     numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if not p.exists())
+
+
+def check_name(path: Path) -> None:
+    """Refuses a folder whose name is not valid UTF-8: checkpoints cannot be written there.
+
+    Raises:
+      UserError: it is not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode(errors="replace")
+        raise UserError(
+            f"--workdir: '{shown}' is not valid UTF-8; choose another folder"
+        ) from error
 
 
 def make_folder(path: Path) -> None:

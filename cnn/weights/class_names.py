@@ -36,18 +36,23 @@ def class_names(
     wnids = imagenet_classes() if imagenet else ()
     if file is None:
         return wnids if source in _NAMED_SOURCES else ()
-    names = _read(file)
-    if len(names) != num_classes:
-        raise UserError(
-            f"--class-names: {file} has {len(names)} names, but the network {num_classes} outputs"
-        )
-    doubled = next((name for name in names if names.count(name) > 1), None)
-    if doubled is not None:
-        raise UserError(
-            f"--class-names: {file} has '{doubled}' twice; make them distinct, as in the data"
-        )
+    names = checked_names(_read(file), num_classes, f"--class-names: {file}")
     if imagenet:
         _check_order(file, names, wnids)
+    return names
+
+
+def checked_names(names: tuple[str, ...], num_classes: int, where: str) -> tuple[str, ...]:
+    """Returns the names if there is one for each output, all different.
+
+    Raises:
+      UserError: there is not; begins with `where`.
+    """
+    if len(names) != num_classes:
+        raise UserError(f"{where} has {len(names)} names, but the network {num_classes} outputs")
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise UserError(f"{where} has '{doubled}' twice; make them distinct, as in the data")
     return names
 
 

@@ -12,7 +12,7 @@ from cnn.foreign.recorded import recorded_in
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
 from cnn.weights import exported, reference, run_of_weights
-from cnn.weights.class_names import class_names
+from cnn.weights.class_names import checked_names, class_names
 from cnn.weights.completed import completed
 
 
@@ -70,8 +70,8 @@ def _class_names(imported: Imported, file: str | None) -> tuple[str, ...]:
     candidate = imported.candidate
     new_head = any(leaf.name.startswith(HEAD[:-1]) for leaf in imported.fresh)
     recorded = imported.recorded.class_names
-    if not (file or new_head) and len(recorded) == candidate.num_classes:
-        return recorded
+    if recorded and not (file or new_head):
+        return checked_names(recorded, candidate.num_classes, "--from: the metadata of the file")
     config = candidate.config
     fields = LAYOUTS[candidate.layout].counterpart(config.model.name).fields
     known = {} if new_head or imported.recorded.fields else fields

@@ -1,5 +1,6 @@
 """What a study file and the options of a run have to be, and what is said when they are not."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
             "suites: 'shift' has no option 'image'; did you mean 'images'",
         ),
         ("arms={'a': (), 'A ': (), 'A_': ()}, baseline='a', seeds=range(3)", "punctuation"),
+        ("arms={'a': (), '': ()}, baseline='a', seeds=range(3)", "arms: '' names a folder"),
+        (
+            "arms={'a': (), 'b' * 201: ()}, baseline='a', seeds=range(3)",
+            "so it needs 1 to 200 bytes; rename it",
+        ),
         (
             "arms={'a': (), 'b': ('data.name=cifar10',)}, baseline='a', seeds=range(3)",
             "changes the data",
@@ -186,6 +192,12 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
     # A wider margin, after the fact.
     file = place / "study.json"
     file.write_text(file.read_text().replace('"margin": 0.5', '"margin": 20.0'))
+    for command in (start.verify, lambda text: start.report([text])):
+        with pytest.raises(UserError, match=r"study\.json: was changed after it was written"):
+            command(str(place))
+    record = json.loads(file.read_text())
+    del record["sha256"]
+    file.write_text(json.dumps(record))
     with pytest.raises(UserError, match="not what its runs give"):
         start.verify(str(place))
     start.report([str(place)])

@@ -80,3 +80,8 @@ def test_a_whole_number_given_for_a_real_one_becomes_one():
     assert DOWNSAMPLERS.parse(huge, "model.downsample") == ("diff_stride", {"smoothness": 2.0**63})
     name, options = DOWNSAMPLERS.parse("max(window=3)", "model.downsample")
     assert (name, options, type(options["window"])) == ("max", {"window": 3}, int)
+
+
+def test_an_option_given_twice_is_refused():
+    with pytest.raises(UserError, match=r"field: 'f\(one=1, one=2\)' is not a name"):
+        parse_call("f(one=1, one=2)", "field")

@@ -37,6 +37,11 @@ def test_values_are_resolved_after_the_overrides():
         ),
         (["train.batch_size=50"], ["train.batch_size", "50", "8 devices", "nearest", "48"]),
         (["train.batch_size=16", "train.accumulation=4"], ["train.batch_size", "micro", "32"]),
+        (["model.ghost_batch=5"], ["model.ghost_batch: 5", "the 16 examples", "that does is 4"]),
+        (
+            ["train.accumulation=2", "model.ghost_batch=16"],
+            ["model.ghost_batch: 16", "the 8 examples", "that does is 8"],
+        ),
         (["train.duration=0 steps"], ["train.duration", "less than one step"]),
         (["schedule.warmup=12 steps"], ["schedule.warmup", "12", "at most 11"]),
         (["schedule.name=one_cycle"], ["schedule.warmup", "one_cycle", "30%"]),

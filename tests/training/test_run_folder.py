@@ -1,6 +1,7 @@
 """Run folders that were cut, edited or killed: one sentence that names file and place."""
 
 import json
+import os
 import re
 
 import pytest
@@ -19,7 +20,9 @@ def folder(tmp_path):
 
 
 def edit(file, change):
+    """Edits a record as if it had been written so."""
     record = json.loads(file.read_text())
+    record.pop("sha256", None)
     change(record)
     file.write_text(json.dumps(record))
 
@@ -81,6 +84,32 @@ def test_a_file_where_a_folder_belongs_is_refused_before_training(folder, name):
     (folder.path / name).touch()
     with pytest.raises(UserError, match=f"{name} is not a folder"):
         folder.check(tiny_config())
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [("resolved", "mean", [0.1, 0.5, 0.5]), ("config", "seed", 7)],
+)
+def test_possible_values_that_were_not_written_are_refused(folder, section, field, value):
+    record = json.loads(folder.config_file.read_text())
+    record[section][field] = value
+    folder.config_file.write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r"config\.json: was changed after it was written") as told:
+        folder.config()
+    assert "pass --config.FIELD=VALUE" in str(told.value)
+
+
+def test_a_record_in_another_order_or_layout_is_the_same(folder):
+    record = json.loads(folder.config_file.read_text())
+    folder.config_file.write_text(json.dumps(dict(reversed(record.items()))))
+    assert folder.config() == RunFolder(folder.path).config()
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_training(tmp_path):
+    folder = RunFolder(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    with pytest.raises(UserError, match="is not valid UTF-8; choose another folder"):
+        folder.check(tiny_config())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])

@@ -10,7 +10,7 @@ from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.data.prepare.builders.imagenet import imagenet_classes
 from cnn.foreign.layouts import LAYOUTS
-from cnn.weights.class_names import class_names
+from cnn.weights.class_names import checked_names, class_names
 from configs import base
 
 WNIDS = imagenet_classes()
@@ -97,3 +97,15 @@ def test_folders_by_name_are_refused(tmp_path):
     """In alphabetical order, which is another: the tench is the first by WNID only."""
     with pytest.raises(UserError, match=r"'goldfish', 'tench', but the network was trained on"):
         labels(tmp_path, ("tench", "goldfish"))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("a", "b"), "the file has 2 names, but the network 3 outputs"),
+        (("a", "b", "a"), "'a' twice"),
+    ],
+)
+def test_names_that_a_file_records_are_one_for_each_output(names, message):
+    with pytest.raises(UserError, match=message):
+        checked_names(names, 3, "the file")

@@ -1,6 +1,5 @@
 """Preregistration: what decides the verdicts of a study, frozen before training, with a hash."""
 
-import hashlib
 import json
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
+from cnn.config.json_file import digest
 from cnn.config.record import fingerprint
 from cnn.training.run_folder import RunFolder, write_atomically
 
@@ -33,7 +33,7 @@ def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides:
     if file.is_file() and json.loads(file.read_text())["content"] != content:
         raise UserError(f"--workdir: {file} registers another study; choose another folder")
     folder.begin(plan, config, overrides)
-    record = {"sha256": _digest(content), "content": content}
+    record = {"sha256": digest(content), "content": content}
     write_atomically(file, json.dumps(record, indent=2) + "\n")
     return record["sha256"]
 
@@ -49,7 +49,7 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
         return "", ()
     record = json.loads(file.read_text())
     now = _content(folder.plan())
-    if _digest(record["content"]) != record["sha256"]:
+    if digest(record["content"]) != record["sha256"]:
         raise UserError(f"{file}: its hash does not match its content: the file was changed")
     before = _defaults() | record["content"]
     changed = tuple(
@@ -76,7 +76,3 @@ def _defaults() -> dict[str, Any]:
     known = {f.name: f.default for f in fields(StudyPlan) if f.default is not MISSING}
     made = (f for f in fields(StudyPlan) if f.default_factory is not MISSING)
     return json.loads(json.dumps(known | {f.name: f.default_factory() for f in made}))
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,9 +14,9 @@ from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.planning.units import unit_names
 from cnn.config.errors import UserError
-from cnn.config.json_file import read_json
+from cnn.config.json_file import check_seal, read_json, seal
 from cnn.config.record import differences
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder, check_name, write_atomically
 
 # What decides the verdicts may not change once there are results.
 FROZEN = (
@@ -77,9 +77,11 @@ class StudyFolder:
         from the first result on.
 
         Raises:
-          UserError: the folder holds runs of another config under the same names, or something
-            else; or the plan changes the decision rule of a study that has results.
+          UserError: the folder has a name that no run can have; or it holds runs of another config
+            under the same names, or something else; or the plan changes the decision rule of a
+            study that has results.
         """
+        check_name(self.path)
         there = self.path.iterdir() if self.path.exists() else ()
         # Another task of the same study may be writing its description right now.
         strangers = any(file.suffix != ".partial" for file in there)
@@ -111,7 +113,7 @@ class StudyFolder:
         }
         if plan.unit and not self.units_file.exists():
             write_atomically(self.units_file, json.dumps(unit_names(plan)) + "\n")
-        write_atomically(self.file, json.dumps(description, indent=2) + "\n")
+        write_atomically(self.file, json.dumps(seal(description), indent=2) + "\n")
 
     def _analyses(self, plan: StudyPlan) -> dict[str, Any]:
         """Returns when the study is analyzed, and the arms that it began with."""
@@ -193,7 +195,7 @@ class StudyFolder:
         """Reads {"plan", "file", "text", "overrides", "analyses", "planned", "began_with"}.
 
         Raises:
-          UserError: the folder holds no study.
+          UserError: the folder holds no study, or its description was edited.
         """
         if not self.file.is_file():
             raise UserError(
@@ -201,7 +203,9 @@ class StudyFolder:
                 f"python ablate.py run --config=STUDY --workdir={self.path}"
             )
         kinds = {"plan": dict, "file": str, "text": str, "overrides": list, "began_with": list}
-        return read_json(self.file, kinds)
+        description = read_json(self.file, kinds)
+        check_seal(self.file, description, "Another margin, metric or baseline is another study")
+        return description
 
     def plan(self) -> StudyPlan:
         """Reads the plan, with the tuned settings of its arms."""

@@ -17,6 +17,9 @@ from cnn.config.plugin import load_plugins
 from cnn.config.python_file import find_file, import_file, user_errors
 from cnn.evaluation.suites import SUITES, chosen
 
+# Bytes: file systems allow 255 for a name, of which suffixes take a part.
+_LONGEST_NAME = 200
+
 
 def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) -> StudyPlan:
     """Reads a study file: Python with `get_study() -> StudyPlan`, which may take an argument.
@@ -91,6 +94,12 @@ def _check(plan: StudyPlan, path: str) -> None:
             "variance between seeds cannot be distinguished from a difference between arms"
         )
     for kind, names in (("arms", plan.arms), ("networks", plan.networks)):
+        for name in names:
+            if not 0 < len(folder_name(name).encode()) <= _LONGEST_NAME:
+                raise UserError(
+                    f"{path}: {kind}: '{name}' names a folder, so it needs 1 to "
+                    f"{_LONGEST_NAME} bytes; rename it"
+                )
         if len({folder_name(name).casefold() for name in names}) < len(names):
             raise UserError(
                 f"{path}: {kind}: two names differ in case or punctuation alone; rename one"

@@ -65,7 +65,7 @@ def load(stream: BinaryIO, call: Call, persistent: Callable[[Any], Any]) -> Any:
     except UnreadableError:
         raise
     except Exception as error:
-        raise UnreadableError(f"its pickle is damaged or truncated ({error})") from error
+        raise UnreadableError("its pickle is damaged or truncated") from error
     raise UnreadableError("its pickle is truncated")
 
 
