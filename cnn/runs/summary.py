@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
+from cnn.config.json_file import read_json
 from cnn.training.logs import read_metrics
 from cnn.training.ownership import is_owned
 from cnn.training.run_folder import RunFolder
@@ -28,6 +29,7 @@ class RunSummary:
       total_steps: of the whole training.
       finished: whether the run has its result.
       running: whether a living process owns the folder.
+      failed: "diverged" or "failed", as the study that the run belongs to recorded; "" otherwise.
       validation: the last metrics on the validation split.
       test: metrics on the test split; {} before the run has finished.
       result: what result.json holds, or {}.
@@ -41,16 +43,17 @@ class RunSummary:
     total_steps: int
     finished: bool
     running: bool
+    failed: str
     validation: dict[str, float]
     test: dict[str, float]
     result: dict[str, Any]
 
     @property
     def state(self) -> str:
-        """ "finished", or whether training runs or was interrupted, and at which step."""
+        """ "finished", or whether training runs, failed or was interrupted, and at which step."""
         if self.finished:
             return "finished"
-        state = "running" if self.running else "interrupted"
+        state = "running" if self.running else self.failed or "interrupted"
         return f"{state} at step {self.step:,} of {self.total_steps:,}"
 
     def resolved(self) -> dict[str, Any]:
@@ -104,10 +107,18 @@ def summarize_run(path: str | Path) -> RunSummary:
         total_steps=record["resolved"]["total_steps"],
         finished=bool(result),
         running=is_owned(folder.path),
+        failed=_failed(folder),
         validation=last,
         test=test,
         result=result,
     )
+
+
+def _failed(folder: RunFolder) -> str:
+    if not folder.failure_file.is_file():
+        return ""
+    failure = read_json(folder.failure_file, {"error": str})
+    return "diverged" if failure.get("diverged") else "failed"
 
 
 def _saved(folder: RunFolder) -> Iterator[int]:

@@ -57,6 +57,8 @@ class RunFolder:
         self.predictions_file = self.path / "test_predictions.npz"
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
+        # Of a run of a study that failed; beside the run, whose folder may never have been made.
+        self.failure_file = self.path.with_name(f"{self.path.name}.failure.json")
 
     def record(self) -> dict[str, Any]:
         """Reads config.json: {"fingerprint", "config", "resolved", "sha256" of these}.

@@ -40,7 +40,7 @@ def kill_a_worker(workdir, runner):
             os.kill(pid, signal.SIGSTOP)
             if claim.exists() and not (log.parent / "result.json").exists():
                 os.kill(pid, signal.SIGKILL)
-                return worker.failure_file(log.parent)
+                return RunFolder(log.parent).failure_file
             os.kill(pid, signal.SIGCONT)
         return None
 
@@ -131,7 +131,7 @@ def test_replicas_end_as_single_runs_and_a_failing_seed_alone(finished, tmp_path
     runs[1].folder.mkdir(parents=True)
     (runs[1].folder / "notes.txt").write_text("mine")
     assert worker.work(list(runs.values()), replicas=3) == 0
-    assert worker.failure_file(runs[1].folder).exists()
+    assert RunFolder(runs[1].folder).failure_file.exists()
     for seed in (0, 2):
         mine, theirs = (
             json.loads((folder / "result.json").read_text())["test"]
@@ -219,7 +219,7 @@ def test_a_study_measures_the_suites_that_it_asks_for(finished, tmp_path):
     # What does not fit is the run's failure, in words.
     misfit = replace(asks, suites=("shift(max_shift=4)",))
     assert worker.work([misfit]) == 0
-    assert "smaller than the grid" in worker.failure_file(asks.folder).read_text()
+    assert "smaller than the grid" in RunFolder(asks.folder).failure_file.read_text()
     assert not due.is_open(misfit)
 
 

@@ -66,13 +66,13 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
     arms = arms_of(load_study(STUDY), tmp_path)
     assert worker.work(due.seed_by_seed(list(arms.values()))) == 0
     failures = {
-        r.folder: worker.failure_file(r.folder).exists() for rs in arms.values() for r in rs
+        r.folder: RunFolder(r.folder).failure_file.exists() for rs in arms.values() for r in rs
     }
     assert len(trained) == 9
     for folder, failed in failures.items():
         assert failed == ("strided" in str(folder))
         if failed:
-            told = json.loads(worker.failure_file(folder).read_text())
+            told = json.loads(RunFolder(folder).failure_file.read_text())
             assert words in told["error"]
             assert "\n" not in told["error"]
             assert told["diverged"] == isinstance(error, NonFiniteLossError)
@@ -99,7 +99,7 @@ def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
     done = run(sys.executable, "-c", hanging)
     assert done.returncode == HUNG
     assert "made no step for 0.25 minutes" in done.stderr
-    assert "made no step" in json.loads(worker.failure_file(runs[1].folder).read_text())["error"]
+    assert "made no step" in json.loads(RunFolder(runs[1].folder).failure_file.read_text())["error"]
     assert RunFolder(runs[0].folder).result() is not None
     # What it held is free for the next, whom it tells that this run failed.
     assert worker.work(runs) == 0
@@ -123,6 +123,6 @@ def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "train_replicas", train)
     worker.work(runs, replicas=3)
     assert groups == [["seed-0"], ["seed-1"], ["seed-2"]]
-    told = json.loads(worker.failure_file(runs[2].folder).read_text())["error"]
+    told = json.loads(RunFolder(runs[2].folder).failure_file.read_text())["error"]
     assert told == "its process died of signal 9"
     assert not list(tmp_path.glob("*/*.alone"))

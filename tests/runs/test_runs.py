@@ -12,6 +12,7 @@ from cnn.runs import find_runs, summarize_run
 from cnn.runs.tables import difference_rows, list_rows, show_rows
 from cnn.training.loop import train
 from cnn.training.ownership import owned
+from cnn.training.run_folder import RunFolder
 from tests.conftest import REPOSITORY, tiny_config
 
 
@@ -69,6 +70,16 @@ def test_a_run_is_running_while_a_process_owns_it(runs):
         assert summarize_run(runs / "c").step == 9
     finally:
         (runs / "c" / "checkpoints" / "9").rmdir()
+
+
+@pytest.mark.parametrize(("diverged", "state"), [(True, "diverged"), (False, "failed")])
+def test_a_run_that_failed_in_its_study_says_so(runs, diverged, state):
+    failure = RunFolder(runs / "c").failure_file
+    failure.write_text(json.dumps({"error": "why", "diverged": diverged}))
+    try:
+        assert summarize_run(runs / "c").state == f"{state} at step 6 of 12"
+    finally:
+        failure.unlink()
 
 
 def test_unset_fields_show_what_the_network_used(runs):

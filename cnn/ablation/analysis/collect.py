@@ -10,7 +10,7 @@ import numpy as np
 from cnn.ablation.analysis.outcomes import correct_of
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study, Tuned
 from cnn.ablation.execution.registration import registration
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.factors import Factors, factors_of
 from cnn.ablation.planning.runs import Run, arm_overrides, arms_of
@@ -78,7 +78,7 @@ def _first_result(folder: StudyFolder, runs: list[Run]) -> dict[str, Any]:
     """Returns the result of the first finished run; {} if all runs that ended have failed."""
     results = (RunFolder(run.folder).result() for run in runs)
     found = next((result for result in results if result), {})
-    if not found and not any(failure_file(run.folder).exists() for run in runs):
+    if not found and not any(RunFolder(run.folder).failure_file.exists() for run in runs):
         raise UserError(
             f"--workdir: no run of this study is finished in {folder.path}; "
             f"start it with: {folder.command()}"
@@ -120,8 +120,8 @@ def _arm(
 def _seed_run(run: Run, workdir: Path) -> SeedRun:
     folder = RunFolder(run.folder)
     where = str(run.folder.relative_to(workdir))
-    if failure_file(run.folder).exists():
-        failure = read_json(failure_file(run.folder), {"error": str})
+    if RunFolder(run.folder).failure_file.exists():
+        failure = read_json(RunFolder(run.folder).failure_file, {"error": str})
         status = "diverged" if failure.get("diverged") else "crashed"
         return SeedRun(run.seed, where, status=status, error=failure["error"])
     result = folder.result()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import Run, arms_of
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
@@ -130,7 +130,7 @@ def compact_copy(folder: StudyFolder, out: Path) -> Outcomes:
     found = outcomes_of(folder)
     files = [folder.path / name for name in _OF_STUDY]
     for run in _runs(folder):
-        files += [run.folder / name for name in _KEPT] + [failure_file(run.folder)]
+        files += [run.folder / name for name in _KEPT] + [RunFolder(run.folder).failure_file]
         files += sorted((run.folder / "evaluation").rglob("*.json"))
     for file in files:
         if file.is_file():

@@ -4,7 +4,7 @@ from itertools import zip_longest
 
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.race import raced
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.suites_of_run import missing
 from cnn.ablation.planning.runs import Run, arms_of, tuning_runs
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -13,7 +13,7 @@ from cnn.training.run_folder import RunFolder
 
 def is_open(run: Run) -> bool:
     """Whether a run has neither failed nor been trained and evaluated completely."""
-    if failure_file(run.folder).exists():
+    if RunFolder(run.folder).failure_file.exists():
         return False
     return not RunFolder(run.folder).result_file.exists() or bool(missing(run))
 

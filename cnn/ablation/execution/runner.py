@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cnn.ablation.execution.due import due_runs, has_phases, is_open
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.tuning import choose_settings
 from cnn.ablation.planning.runs import Run
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption
+from cnn.training.run_folder import RunFolder
 
 _POLL = 0.5  # seconds
 
@@ -54,7 +55,7 @@ def run_study(
         while interruption.signal is None:
             runs = due_runs(folder)
             for run in task.share([run for run in runs if run.folder not in known]):
-                failure_file(run.folder).unlink(missing_ok=True)
+                RunFolder(run.folder).failure_file.unlink(missing_ok=True)
             known |= {run.folder for run in runs}
             _say(folder.plan(), runs, console)
             pool = start_pool(runs)

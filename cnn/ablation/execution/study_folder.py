@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,6 @@ FROZEN = (
     "matched",
     "repeat_baseline",
 )
-
-
-def failure_file(folder: Path) -> Path:
-    """Returns the file that records the failure of the run in a folder."""
-    return folder.with_name(folder.name + ".failure.json")
 
 
 @dataclass(frozen=True)
@@ -151,11 +147,9 @@ class StudyFolder:
 
     def has_results(self) -> bool:
         """Whether any run has finished, diverged or crashed."""
-        runs = [run for runs in arms_of(self.plan(), self.path).values() for run in runs]
-        return any(
-            RunFolder(run.folder).result_file.exists() or failure_file(run.folder).exists()
-            for run in runs
-        )
+        all_runs = chain.from_iterable(arms_of(self.plan(), self.path).values())
+        folders = (RunFolder(run.folder) for run in all_runs)
+        return any(f.result_file.exists() or f.failure_file.exists() for f in folders)
 
     def schedule(self) -> AnalysisSchedule:
         """Returns when the study is analyzed: as planned, and at the seeds that were added."""

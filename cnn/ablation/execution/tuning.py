@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import Run, tuning_runs
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
@@ -56,11 +56,11 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
 def _validation(run: Run, metric: str) -> float:
     """The validation metric after the last step; NaN for a failed run."""
     result = RunFolder(run.folder).result()
-    if result is None or failure_file(run.folder).exists():
+    if result is None or RunFolder(run.folder).failure_file.exists():
         return float("nan")
     return float(result["validation"].get(metric, float("nan")))
 
 
 def _why(folder: Path) -> str:
-    file = failure_file(folder)
+    file = RunFolder(folder).failure_file
     return read_json(file, {"error": str})["error"] if file.exists() else "no finite metric"

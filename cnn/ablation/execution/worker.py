@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 
 from cnn.ablation.execution.due import due_runs, has_phases, is_open
-from cnn.ablation.execution.study_folder import StudyFolder, failure_file
+from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.suites_of_run import measure_missing
 from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
@@ -26,14 +26,14 @@ from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.ownership import HEARTBEAT, Ownership
 from cnn.training.replicas import Ending, train_replicas
-from cnn.training.run_folder import write_atomically
+from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.start import use_compilation_cache
 
 
 def record_failure(run: Run, sentence: str, *, diverged: bool = False) -> None:
     """Records why a run failed, for the report; a diverged run makes its arm unstable."""
     failure = {"error": sentence, "diverged": diverged}
-    write_atomically(failure_file(run.folder), json.dumps(failure) + "\n")
+    write_atomically(RunFolder(run.folder).failure_file, json.dumps(failure) + "\n")
 
 
 def alone_file(folder: Path) -> Path:
