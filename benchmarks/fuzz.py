@@ -149,15 +149,15 @@ def begun(out: str, seed: int) -> dict[str, Any]:
 def note(found: dict[str, Any], seed: int, number: int) -> bool:
     """Makes a try and counts how it ends; returns whether that is without a traceback."""
     try:
-        said = one_try(seed, number)
-        if "\n" in said:
-            raise AssertionError(f"more than one line: {said}")
+        sentence = one_try(seed, number)
+        if "\n" in sentence:
+            raise AssertionError(f"more than one line: {sentence}")
     except AssertionError as error:
         text = f"{number}: {error}"
         if text not in found["tracebacks"]:
             found["tracebacks"].append(text)
         return False
-    found["refused" if said else "accepted"] += 1
+    found["refused" if sentence else "accepted"] += 1
     return True
 
 

@@ -78,10 +78,10 @@ def torch_version(python: str) -> dict[str, str]:
         return {}
     asked = [python, "-c", "import torch; print(torch.__version__)"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(
             f"--torch-python: '{python}' cannot import torch; give a Python of an environment "
             "with torch in it, or leave the flag out"
         ) from error
-    return {"torch": said.strip()}
+    return {"torch": output.strip()}

@@ -62,8 +62,8 @@ def held_out_speakers() -> str:
         listed = (f"{a:.4f}" for a in (*accuracies, statistics.mean(accuracies)))
         rows.append((words, *listed))
     head = ("fields", *(f"{speaker} held out" for speaker in speakers), "mean")
-    said = f"One run each, with seed {each[0]['seed']} and {each[0]['step']} steps."
-    return f"{table(head, rows)}\n\n{said}\n{_made(each[0], HELD_OUT)}"
+    text = f"One run each, with seed {each[0]['seed']} and {each[0]['step']} steps."
+    return f"{table(head, rows)}\n\n{text}\n{_made(each[0], HELD_OUT)}"
 
 
 def moving_fashion() -> str:
@@ -78,12 +78,12 @@ def moving_fashion() -> str:
         for name, words in networks.items()
     )
     one = results["clips"]
-    said = (
+    text = (
         f"Chance is {1 / len(one['test']['accuracy_per_class']):.2f}. One run each with seed "
         f"{one['seed']}, {one['step']} steps, {one['test']['count']:,} test clips."
     )
     head = ("network", "test accuracy", "seconds")
-    return f"{table(head, rows)}\n\n{said}\n{_made(one, MOVING_FASHION)}"
+    return f"{table(head, rows)}\n\n{text}\n{_made(one, MOVING_FASHION)}"
 
 
 def _results(folder: Path, pattern: str) -> list[dict[str, Any]]:
@@ -117,14 +117,14 @@ def study(name: str) -> str:
 def streams() -> str:
     """Returns whether decoding keeps up with the training step, and its memory."""
     result = json.loads(STREAMS.read_text())
-    rows, said = [], []
+    rows, text = [], []
     for name, found in result["signals"].items():
         for placement, row in found["placements"].items():
             speeds = (f"{speed:,.0f}" for speed in row["images_per_second"].values())
             rows.append((f"{name}, {placement}", *speeds))
-            said.append(f"- {name}, {placement}: {row['verdict']}.")
+            text.append(f"- {name}, {placement}: {row['verdict']}.")
         memory = found["memory_mib"]
-        said.append(
+        text.append(
             f"- {name}: resident memory while streaming {memory['examples']:,.0f} examples: "
             f"{memory['after_a_fifth']:.0f} MiB after 20 %, {memory['at_the_end']:.0f} MiB at the "
             "end."
@@ -136,4 +136,4 @@ def streams() -> str:
         f"{made['steps']} steps, load {made['load_at_start']} at the start, "
         f"jax {made['versions']['jax']}."
     )
-    return f"{table(head, rows)}\n\n" + "\n".join(said) + f"\n\n{about}"
+    return f"{table(head, rows)}\n\n" + "\n".join(text) + f"\n\n{about}"

@@ -52,14 +52,14 @@ def until(command: list[str], words: str, cache: Path) -> float:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        said = []
+        output = []
         for line in process.stdout:
-            said.append(line)
+            output.append(line)
             if words in line:
                 seconds = time.perf_counter() - begun
                 process.kill()
                 return seconds
-    raise UserError(f"{command[0]} never said '{words}', but: {''.join(said)[-500:]}")
+    raise UserError(f"{command[0]} never printed '{words}', but: {''.join(output)[-500:]}")
 
 
 def measure(network: str, folder: Path, repeats: int) -> dict[str, float]:

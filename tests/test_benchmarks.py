@@ -54,7 +54,7 @@ def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):
         ("--repeats=0", "is too few"),
     ],
 )
-def test_mistakes_are_told(flag, message):
+def test_mistakes_are_refused(flag, message):
     with pytest.raises(UserError, match=message):
         operators.main(["--only=subsample", "--shape=2,8,8,8", flag])
 
@@ -71,7 +71,7 @@ def test_both_sides_of_a_training_step_have_the_same_parameters(name):
     assert sizes(lambda key: ours.init(key, x, False)) == sizes(lambda k: pair.stock.init(k, x))
 
 
-def test_a_python_without_torch_is_told():
+def test_a_python_without_torch_is_reported():
     with pytest.raises(UserError, match="cannot import torch; give a Python"):
         training.main(["--torch-python=/nowhere/python"])
 
@@ -108,7 +108,7 @@ def test_the_benchmark_of_a_gpu_runs_small(tmp_path, monkeypatch):
         (["--smoke", "--only=resnet51"], "use one of ceilings, resnet50"),
     ],
 )
-def test_mistakes_with_the_benchmark_of_a_gpu_are_told(flags, message):
+def test_mistakes_with_the_benchmark_of_a_gpu_are_refused(flags, message):
     with pytest.raises(UserError, match=message):
         gpu.main(flags)
 

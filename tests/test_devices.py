@@ -235,8 +235,8 @@ def test_every_core_is_a_device_unless_the_environment_says_otherwise():
     for flags, expected in (("", None), ("--xla_force_host_platform_device_count=3", 3)):
         environment = os.environ | {"XLA_FLAGS": flags}
         command = [sys.executable, "-c", code]
-        said = subprocess.run(
+        output = subprocess.run(
             command, env=environment, cwd=REPOSITORY, capture_output=True, check=True, text=True
         )
-        devices, cores = map(int, said.stdout.split())
+        devices, cores = map(int, output.stdout.split())
         assert devices == (expected or cores)

@@ -6,6 +6,6 @@ TRIES = 100
 
 
 def test_no_override_ends_in_a_traceback():
-    said = [one_try(1, number) for number in range(TRIES)]
-    assert not [sentence for sentence in said if "\n" in sentence]
-    assert 0.1 * TRIES < said.count("") < TRIES
+    answers = [one_try(1, number) for number in range(TRIES)]
+    assert not [sentence for sentence in answers if "\n" in sentence]
+    assert 0.1 * TRIES < answers.count("") < TRIES

@@ -26,15 +26,15 @@ def test_help_shows_an_example(case, capsys):
     assert ended.value.code == 0
     # Lines are broken to the width of the terminal.
     text = capsys.readouterr().out.replace("\n", " ")
-    said = re.search(r"examples?: (python .*)", text)
-    assert said, text
-    words = shlex.split(said[1].partition(";")[0])
+    example = re.search(r"examples?: (python .*)", text)
+    assert example, text
+    words = shlex.split(example[1].partition(";")[0])
     program = words[1:3] if words[1] == "-m" else words[1:2]
     assert program[-1] in (f"{name}.py", f"cnn.{name}")
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     for option in options:
-        assert option in text[: said.start()] or option.startswith("--config."), option
-    for file in re.findall(r"--config=(\S+)", said[1]):
+        assert option in text[: example.start()] or option.startswith("--config."), option
+    for file in re.findall(r"--config=(\S+)", example[1]):
         assert (REPOSITORY / file).is_file(), file
 
 

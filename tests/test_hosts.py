@@ -184,9 +184,9 @@ def assert_ends(processes, code, *words):
     assert codes == [code] * len(processes), outputs
     for output in outputs:
         assert not [word for word in NOISE if word in output], output
-        said = [line for line in output.splitlines() if line.startswith("error: ")]
-        assert len(said) == 1, output
-        assert all(word in said[0] for word in words), output
+        printed = [line for line in output.splitlines() if line.startswith("error: ")]
+        assert len(printed) == 1, output
+        assert all(word in printed[0] for word in words), output
     return outputs
 
 
@@ -228,12 +228,12 @@ def test_hosts_that_do_not_find_each_other_say_so(tmp_path):
             )
             for port, index in zip(ports, (0, 1, 0), strict=True)
         ]
-        told = (
+        printed = (
             "of 2 hosts these did not come within 2 seconds: 1",
             f"could not connect to host 0 at 127.0.0.1:{ports[1]} within 2 seconds",
             f"host 0 cannot listen on port {ports[2]}",
         )
-        for process, words in zip(processes, told, strict=True):
+        for process, words in zip(processes, printed, strict=True):
             assert_ends([process], 2, words)
     assert not (tmp_path / "run").exists()
 

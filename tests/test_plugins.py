@@ -67,9 +67,9 @@ def digest(folder):
 
 
 def test_without_the_plugin_the_operator_is_unknown(tmp_path):
-    said = refusal(train(tmp_path))
-    assert "model.downsample" in said
-    assert "unknown operator 'twice_avg'" in said
+    output = refusal(train(tmp_path))
+    assert "model.downsample" in output
+    assert "unknown operator 'twice_avg'" in output
 
 
 def test_a_run_records_name_and_hash(folder):
@@ -79,8 +79,8 @@ def test_a_run_records_name_and_hash(folder):
 
 def test_evaluation_names_the_plugin_and_loads_it_only_when_asked(folder):
     # The suite may be the plugin's.
-    said = refusal(command(folder, "eval.py", "--workdir=run", "--suite=bright,accuracy"))
-    assert all(w in said for w in ("--plugin", "my_ops.py", digest(folder), str(folder / "run")))
+    output = refusal(command(folder, "eval.py", "--workdir=run", "--suite=bright,accuracy"))
+    assert all(w in output for w in ("--plugin", "my_ops.py", digest(folder), str(folder / "run")))
     done = command(folder, "eval.py", "--workdir=run", "--plugin=my_ops.py")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["count"] == 37
@@ -90,24 +90,24 @@ def test_a_changed_plugin_is_another_run(folder, tmp_path):
     (tmp_path / "my_ops.py").write_text(PLUGIN.replace("2 * avg", "3 * avg"))
     changed = f"--plugin={tmp_path}/my_ops.py"
     digests = digest(folder), digest(tmp_path)
-    said = refusal(train(folder, changed))
-    assert all(word in said for word in ("another config", "plugins", *digests))
-    said = refusal(command(folder, "eval.py", "--workdir=run", changed))
-    assert all(word in said for word in digests)
+    output = refusal(train(folder, changed))
+    assert all(word in output for word in ("another config", "plugins", *digests))
+    output = refusal(command(folder, "eval.py", "--workdir=run", changed))
+    assert all(word in output for word in digests)
 
 
-def test_a_broken_plugin_is_told_with_its_line(folder, tmp_path):
+def test_a_broken_plugin_is_reported_with_its_line(folder, tmp_path):
     (tmp_path / "broken.py").write_text("x = 1\nx = 1 / 0\n")
-    said = refusal(train(folder, f"--plugin={tmp_path}/broken.py"))
-    assert "broken.py, line 2" in said
-    assert "ZeroDivision" in said
-    said = refusal(train(folder, "--plugin=none.py"))
-    assert "--plugin: there is no file 'none.py'" in said
-    assert str(folder) in said
+    output = refusal(train(folder, f"--plugin={tmp_path}/broken.py"))
+    assert "broken.py, line 2" in output
+    assert "ZeroDivision" in output
+    output = refusal(train(folder, "--plugin=none.py"))
+    assert "--plugin: there is no file 'none.py'" in output
+    assert str(folder) in output
     (tmp_path / "double.py").write_text(PLUGIN.replace('"twice_avg"', '"max"'))
-    said = refusal(train(folder, f"--plugin={tmp_path}/double.py"))
-    assert "line 8" in said
-    assert "'max' is registered twice" in said
+    output = refusal(train(folder, f"--plugin={tmp_path}/double.py"))
+    assert "line 8" in output
+    assert "'max' is registered twice" in output
 
 
 def test_the_cost_of_an_operator_that_says_none_is_not_available(folder):
@@ -125,8 +125,8 @@ def test_listings_show_what_a_plugin_adds(folder):
     "arguments", [("cnn.export", "--to=program"), ("cnn.weights", "export", "--to=w.safetensors")]
 )
 def test_exports_take_the_plugin_that_a_run_needs(folder, arguments):
-    said = refusal(command(folder, *arguments, "--workdir=run"))
-    assert "as --plugin=PATH/my_ops.py" in said
+    output = refusal(command(folder, *arguments, "--workdir=run"))
+    assert "as --plugin=PATH/my_ops.py" in output
     done = command(folder, *arguments, "--workdir=run", "--plugin=my_ops.py")
     assert done.returncode == 0, done.stderr
     assert (folder / arguments[-1].removeprefix("--to=")).exists()

@@ -57,10 +57,10 @@ def test_a_first_run_is_checked_against_the_committed_seeds(tmp_path):
             result["config"][name] = old | value if isinstance(value, dict) else value
         (tmp_path / "result.json").write_text(json.dumps(result))
         try:
-            said = check(RunFolder(tmp_path))
+            sentence = check(RunFolder(tmp_path))
         except UserError as error:
-            said = str(error)
-        assert words in said
+            sentence = str(error)
+        assert words in sentence
     with pytest.raises(UserError, match="is not finished"):
         check(RunFolder(tmp_path / "none"))
 

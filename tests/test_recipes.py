@@ -88,9 +88,9 @@ def test_every_recipe_is_tried():
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_recipe_says_its_source_and_accuracy_and_claims_nothing(file):
-    said = " ".join(ast.get_docstring(ast.parse((FOLDER / f"{file}.py").read_text())).split())
-    assert "accuracy" in said
-    assert "%" in said
-    assert "as published" in said
-    assert "not trained here" in said
-    assert f"--config=configs/recipes/{file}.py" in said
+    text = " ".join(ast.get_docstring(ast.parse((FOLDER / f"{file}.py").read_text())).split())
+    assert "accuracy" in text
+    assert "%" in text
+    assert "as published" in text
+    assert "not trained here" in text
+    assert f"--config=configs/recipes/{file}.py" in text

@@ -25,7 +25,7 @@ def test_a_kill_before_any_file_operation_loses_nothing(tmp_path, chance):
     assert fault.attempt(tmp_path / str(number), chance, number).lost == ""
 
 
-def test_files_that_may_not_grow_are_told_and_the_same_command_goes_on(tmp_path, chance):
+def test_files_that_may_not_grow_are_reported_and_the_same_command_goes_on(tmp_path, chance):
     fault = reliability.small_files(tmp_path)
     assert fault.attempt(tmp_path / "0", chance, 0).lost == ""
 

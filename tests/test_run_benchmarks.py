@@ -50,7 +50,7 @@ def test_loaders_read_the_same_boxes_in_the_same_shape(tmp_path):
     }
 
 
-def test_streamed_videos_are_read_as_clips_and_their_memory_is_told(tmp_path, monkeypatch):
+def test_streamed_videos_are_read_as_clips_and_their_memory_is_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     streams.write_videos(tmp_path, 4)
     config = streams.video(str(tmp_path))
@@ -93,7 +93,7 @@ def test_networks_of_equal_blocks_are_compiled_in_both_forms():
 
 def test_a_start_that_says_something_else_is_an_error(tmp_path):
     assert startup.until(["train.py", "--help"], "--workdir", tmp_path) > 0
-    with pytest.raises(UserError, match="never said 'step 1/'"):
+    with pytest.raises(UserError, match="never printed 'step 1/'"):
         startup.until(["train.py", "--config=none", "--workdir=x"], "step 1/", tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_a_start_that_says_something_else_is_an_error(tmp_path):
         (startup, "--repeats=0", "leaves nothing"),
     ],
 )
-def test_mistakes_are_told(benchmark, flag, words):
+def test_mistakes_are_refused(benchmark, flag, words):
     with pytest.raises(UserError, match=words):
         benchmark.main([flag])
 

@@ -19,8 +19,8 @@ def test_every_cell_was_executed_and_shows_pictures():
 
 
 def test_the_outputs_are_those_of_the_sources():
-    said = "run: python benchmarks/execute_tour.py"
-    assert [cell["metadata"]["executed_sources"] for cell in CELLS] == list(stamps(CELLS)), said
+    printed = "run: python benchmarks/execute_tour.py"
+    assert [cell["metadata"]["executed_sources"] for cell in CELLS] == list(stamps(CELLS)), printed
     # A change of a cell changes its own stamp and those of all cells after it.
     edited = [*CELLS[:3], CELLS[3] | {"source": ["changed"]}, *CELLS[4:]]
     same = [a == b for a, b in zip(stamps(edited), stamps(CELLS), strict=True)]

@@ -33,14 +33,14 @@ def hosts(folder: Path) -> Fault:
         processes: list[subprocess.Popen], within: float | None = None
     ) -> tuple[list[int], list[str]]:
         """Waits for the end of both; kills what lives on, whose code is that of SIGKILL."""
-        told = []
+        output = []
         for process in processes:
             try:
-                told.append(process.communicate(timeout=within)[1])
+                output.append(process.communicate(timeout=within)[1])
             except subprocess.TimeoutExpired:
                 process.kill()
-                told.append(process.communicate()[1])
-        return [process.returncode for process in processes], told
+                output.append(process.communicate()[1])
+        return [process.returncode for process in processes], output
 
     end(both(folder / "undisturbed"))
     wanted = content(folder / "undisturbed")
@@ -56,15 +56,15 @@ def hosts(folder: Path) -> Fault:
             time.sleep(0.002)
         processes[host].send_signal(chosen)
         begun = time.monotonic()
-        codes, told = end(processes, LIVES_ON)
+        codes, output = end(processes, LIVES_ON)
         seconds, lost = time.monotonic() - begun, []
         # A lost host is told by code 3, and a signal to one is obeyed by both.
         promised = 3 if chosen == signal.SIGKILL else 128 + chosen
         if codes[1 - host] != promised:
-            lost.append(f"{chosen.name} to host {host}: codes {codes} {told[1 - host][-300:]}")
-        codes, told = end(both(workdir))
+            lost.append(f"{chosen.name} to host {host}: codes {codes} {output[1 - host][-300:]}")
+        codes, output = end(both(workdir))
         if codes != [0, 0]:
-            lost.append(f"{codes} {told}")
+            lost.append(f"{codes} {output}")
         elif content(workdir) != wanted:
             lost.append("other content")
         return Outcome(seconds, f"try {number}: {'; '.join(lost)}" if lost else "")

@@ -148,5 +148,9 @@ def refused(process: subprocess.Popen) -> str:
     """Waits for a process that may succeed or fail with one sentence; returns anything else."""
     _, errors = process.communicate()
     lines = errors.splitlines()
-    told = process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: ")
-    return "" if told or not process.returncode else f"code {process.returncode}, {errors[-300:]}; "
+    one_sentence = process.returncode == 2 and len(lines) == 1 and lines[0].startswith("error: ")
+    return (
+        ""
+        if one_sentence or not process.returncode
+        else f"code {process.returncode}, {errors[-300:]}; "
+    )

@@ -105,5 +105,5 @@ def _runs_of(arm: Path) -> list[dict[str, Any]]:
 
 def atlas() -> str:
     """Returns what the atlas says, in five lines at most."""
-    said = front(read_rows(ROOT / "results" / "atlas" / "atlas.json"))
-    return f"{said}\n\nEvery operator, task and claim: the [atlas](docs/atlas.md)."
+    text = front(read_rows(ROOT / "results" / "atlas" / "atlas.json"))
+    return f"{text}\n\nEvery operator, task and claim: the [atlas](docs/atlas.md)."

@@ -76,13 +76,13 @@ def planning() -> str:
     ]
     ((name, stock),) = result["stock"].items()
     ours, cut = (result[side][name] for side in ("ours", "cut"))
-    said = (
+    sentence = (
         f"On {name}, ours moves {ours['bytes'] / stock['bytes']:.2f} times the main-memory bytes "
         f"of stock flax ({ours['counted_bytes'] / stock['counted_bytes']:.2f} by XLA's count), and "
         f"{cut['bytes'] / stock['bytes']:.2f} times with micro-batches. "
     )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
-    return f"{table(('network', *COLUMNS), rows)}\n\n{said}{about}"
+    return f"{table(('network', *COLUMNS), rows)}\n\n{sentence}{about}"
 
 
 def loop() -> str:
@@ -123,8 +123,8 @@ def reading() -> str:
         f"{memory['after_a_fifth']:.0f} MiB after 20 %, {memory['at_the_end']:.0f} MiB at the "
         "end."
     )
-    said = f" Skipped: {skipped}." if skipped else ""
-    return f"{table(head, rows)}\n\n{streamed}\n\n{machine_text(result['conditions'])}{said}"
+    sentence = f" Skipped: {skipped}." if skipped else ""
+    return f"{table(head, rows)}\n\n{streamed}\n\n{machine_text(result['conditions'])}{sentence}"
 
 
 def pipelines() -> str:
@@ -139,8 +139,8 @@ def pipelines() -> str:
         )
     )
     head = ("pipeline", "images/s", "time relative to ours")
-    said = f"{row['workers']} workers each, {made['images']} files, {row['peer']}."
-    return f"{table(head, rows)}\n\n{said} {machine_text(made)}"
+    sentence = f"{row['workers']} workers each, {made['images']} files, {row['peer']}."
+    return f"{table(head, rows)}\n\n{sentence} {machine_text(made)}"
 
 
 def bound() -> str:
@@ -151,9 +151,11 @@ def bound() -> str:
         for placement, row in result["placements"].items()
     )
     head = ("images/s", "data only", "compute only", "both", "both, no augmentation")
-    said = "\n".join(f"- {name}: {row['verdict']}." for name, row in result["placements"].items())
+    sentence = "\n".join(
+        f"- {name}: {row['verdict']}." for name, row in result["placements"].items()
+    )
     made = result | {"load_at_start": result["load"]}
-    return f"{table(head, rows)}\n\n{said}\n\n{machine_text(made)}"
+    return f"{table(head, rows)}\n\n{sentence}\n\n{machine_text(made)}"
 
 
 def startup() -> str:
@@ -167,8 +169,8 @@ def startup() -> str:
         "warm_seconds": "the same, warm compilation cache",
     }
     rows = ((text, f"{found[name]:.2f}") for name, text in names.items())
-    said = f"Warm over cold: {found['warm_over_cold']:.2f}."
-    return f"{table(('start', 'seconds'), rows)}\n\n{said} {machine_text(made)}"
+    sentence = f"Warm over cold: {found['warm_over_cold']:.2f}."
+    return f"{table(('start', 'seconds'), rows)}\n\n{sentence} {machine_text(made)}"
 
 
 def compiling() -> str:

@@ -28,9 +28,9 @@ def saved(studies: int, seed: int) -> dict[str, float | str | int]:
     for _ in range(studies):
         found = raced(simulated_study(draw(rng, arms, LOOKS[-1]), race=True, schedule=schedule))
         taken.append(sum(len(arm.seeds) for arm in found.arms) / (len(arms) * LOOKS[-1]))
-        said = kinds(found)
+        verdicts = kinds(found)
         wrong += any(
-            said["", str(i)] == ("worse" if truth > 0 else "better")
+            verdicts["", str(i)] == ("worse" if truth > 0 else "better")
             for i, truth in enumerate(truths)
             if truth
         )

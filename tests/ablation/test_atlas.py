@@ -89,14 +89,18 @@ def test_ranks_are_compared_over_the_rows_that_have_them(rows):
 
 
 def test_the_front_says_what_differs_in_five_lines(rows):
-    said = front(rows).splitlines()
-    assert len(said) <= 5
-    assert re.search(r"against max pooling: better: max blur \(\+(9\.9|10\.0|10\.1)", said[0])
+    front_lines = front(rows).splitlines()
+    assert len(front_lines) <= 5
+    assert re.search(
+        r"against max pooling: better: max blur \(\+(9\.9|10\.0|10\.1)", front_lines[0]
+    )
     # The study of max APS lacks an arm, so it has no verdict yet.
-    assert re.search(r"; worse: average \(.*\); undecided or not judged: 1\.", said[0])
-    found = [re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", line) for line in said]
+    assert re.search(r"; worse: average \(.*\); undecided or not judged: 1\.", front_lines[0])
+    found = [
+        re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", line) for line in front_lines
+    ]
     assert any(found)
-    assert "9 published claims" in said[-1]
+    assert "9 published claims" in front_lines[-1]
     assert front([rows[2]]) == "No row is complete yet."
 
 

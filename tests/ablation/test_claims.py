@@ -191,23 +191,23 @@ def test_every_claim_can_be_tried(name):
 
 def test_the_command_lists_describes_and_answers(tmp_path, capsys):
     start.claim(None, None)
-    said = capsys.readouterr().out
-    assert all(f"{name}: {claim.says}" in said for name, claim in CLAIMS.items())
-    assert RULE in said
+    output = capsys.readouterr().out
+    assert all(f"{name}: {claim.says}" in output for name, claim in CLAIMS.items())
+    assert RULE in output
     start.claim("zhang2019", None)
-    said = capsys.readouterr().out
-    assert f"run --config={STUDY_FILE}:zhang2019 --workdir=" in said
-    assert "published +2.09 pp" in said
+    output = capsys.readouterr().out
+    assert f"run --config={STUDY_FILE}:zhang2019 --workdir=" in output
+    assert "published +2.09 pp" in output
     plan = plan_of({"max": "max", "blur": "max_blur(taps=4)"}, suites=("shift",))
     folder = write_study(
         tmp_path / "study", plan, {"max": 0.7, "blur": 0.75}, {"max": 0.8, "blur": 0.97}
     )
     start.claim("zhang2019", str(folder))
-    said = capsys.readouterr().out
-    assert said.startswith("zhang2019: replicated\n")
-    assert "here +17." in said
-    assert "ResNet-50 on ImageNet" in said
-    assert "tested here on: Written <study>, 4 seeds per arm" in said
+    output = capsys.readouterr().out
+    assert output.startswith("zhang2019: replicated\n")
+    assert "here +17." in output
+    assert "ResNet-50 on ImageNet" in output
+    assert "tested here on: Written <study>, 4 seeds per arm" in output
     start.claim("chaman2021", str(folder))
     assert "no arm has model.downsample=max_aps" in capsys.readouterr().out
     with pytest.raises(UserError, match="claim: unknown claim 'zhang19': did you mean 'zhang2019'"):

@@ -20,9 +20,9 @@ COVERING = {"results/pooling", "results/shift"}
 def test_a_committed_study_is_verified(workdir, monkeypatch, capsys):
     monkeypatch.chdir(REPOSITORY)
     start.verify(workdir)
-    told = capsys.readouterr().out
-    assert told.startswith("verified: report.html, report.md, report.csv, report.tex")
-    assert ("per-example outcomes" in told) == (workdir != "results/shift")
+    output = capsys.readouterr().out
+    assert output.startswith("verified: report.html, report.md, report.csv, report.tex")
+    assert ("per-example outcomes" in output) == (workdir != "results/shift")
 
 
 def test_there_are_committed_studies():

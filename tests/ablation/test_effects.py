@@ -50,11 +50,11 @@ def test_an_interaction_is_a_difference_of_differences_of_every_seed():
 
 def test_known_effects_are_called_by_their_names():
     found = analyze(crossed(np.random.default_rng(1), blur=0.0, flip=0.9, both=0.9))
-    said = {e.contrast.name: e.verdict.kind for e in found.effects}
-    assert said == {"blur": "better", "flip": "better", "blur x flip": "better"}
+    verdicts = {e.contrast.name: e.verdict.kind for e in found.effects}
+    assert verdicts == {"blur": "better", "flip": "better", "blur x flip": "better"}
     additive = analyze(crossed(np.random.default_rng(2), blur=-0.8, examples=6000, margin=0.04))
-    said = {e.contrast.name: e.verdict.kind for e in additive.effects}
-    assert said == {"blur": "worse", "flip": "equivalent", "blur x flip": "equivalent"}
+    verdicts = {e.contrast.name: e.verdict.kind for e in additive.effects}
+    assert verdicts == {"blur": "worse", "flip": "equivalent", "blur x flip": "equivalent"}
 
 
 @pytest.mark.exhaustive
@@ -84,9 +84,9 @@ def test_every_format_tells_the_effects(tmp_path):
             assert "reduction x augmentation: blur x flip" in text, name
     console = Console(record=True, width=400)
     print_report(found, [], console)
-    told = console.export_text()
-    assert "the effect of blur over max is better with flip than with none" in told
-    assert "main effect, averaged over reduction: flip is better than none" in told
+    sentence = console.export_text()
+    assert "the effect of blur over max is better with flip than with none" in sentence
+    assert "main effect, averaged over reduction: flip is better than none" in sentence
 
 
 def write(tmp_path, body):

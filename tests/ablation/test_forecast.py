@@ -51,7 +51,7 @@ def test_arms_that_are_one_function_are_named(twins):
     assert "gradients" in reasons[1]
 
 
-def test_an_arm_that_cannot_be_trained_is_said_and_the_rest_is_planned(twins, capsys):
+def test_an_arm_that_cannot_be_trained_is_reported_and_the_rest_is_planned(twins, capsys):
     print_forecast(twins, Console(width=400))
     printed = capsys.readouterr().out
     assert set(twins.times) == set(TWINS.arms) - {"crooked"}
@@ -104,9 +104,9 @@ def test_test_examples_are_part_of_the_plan():
     assert small.resolvable > 2.5 * np.sqrt(0.1 / 2000)
     larger = replace(small, examples=small.examples_for_delta)
     assert larger.resolvable <= 0.01 * 1.001
-    told = " ".join(sentences(small))
-    assert "Standard error of a difference due to 2,000 test examples: 0.71 pp" in told
-    assert f"about {small.examples_for_delta:,} examples would" in told
+    output = " ".join(sentences(small))
+    assert "Standard error of a difference due to 2,000 test examples: 0.71 pp" in output
+    assert f"about {small.examples_for_delta:,} examples would" in output
     assert power(small._view, small.level) < 0.8
 
 
@@ -116,8 +116,8 @@ def test_a_difference_below_the_margin_is_warned_of():
 
 
 def test_a_confounded_arm_is_warned_of():
-    told = warnings(simple(differs={"strided": ("MACs", "maximum"), "max": ()}, delta=0.005))
-    assert [w for w in told if w.startswith("strided: confounded")]
+    output = warnings(simple(differs={"strided": ("MACs", "maximum"), "max": ()}, delta=0.005))
+    assert [w for w in output if w.startswith("strided: confounded")]
 
 
 def test_the_level_of_a_plan_is_explained():
@@ -177,17 +177,17 @@ def test_a_study_of_a_suite_is_planned_before_its_power_is_known():
     plan = replace(plan, arms={"max": ()}, repeat_baseline=False)
     found = forecast(plan, workers=1, delta=0.01, accuracy=0.9)
     assert found.seconds > 0
-    told = " ".join(sentences(found))
-    assert "Smallest detectable difference: n/a" in told
-    assert "shift(images=5) on every run is not included" in told
+    output = " ".join(sentences(found))
+    assert "Smallest detectable difference: n/a" in output
+    assert "shift(images=5) on every run is not included" in output
     assert not warnings(found)
 
 
 def test_a_plan_says_what_the_control_is_for_what_it_costs_and_how_to_leave_it_out():
     one = simple()
     assert one.control_seconds == pytest.approx(10 * 30 / 2)
-    told = " ".join(sentences(one))
-    assert "A/A control: max again repeats the baseline with other seeds" in told
-    assert "It costs 10 runs (2m30s); repeat_baseline=False in the study file" in told
-    assert "Estimate includes one compilation per arm" in told
+    output = " ".join(sentences(one))
+    assert "A/A control: max again repeats the baseline with other seeds" in output
+    assert "It costs 10 runs (2m30s); repeat_baseline=False in the study file" in output
+    assert "Estimate includes one compilation per arm" in output
     assert "A/A" not in " ".join(sentences(simple(repeats={})))

@@ -39,5 +39,5 @@ def test_workers_that_share_a_gpu_share_its_memory():
     assert {variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] for variables in seen} == {"0.450"}
 
 
-def test_without_gpus_nothing_is_said():
+def test_without_gpus_nothing_is_reported():
     assert gpu_of_worker(0, 2, []) == {}

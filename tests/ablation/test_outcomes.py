@@ -24,7 +24,7 @@ def alike(runs: int, examples: int, seed_sd: float = 0.1) -> np.ndarray:
     return rng.random(logits.shape) < 1 / (1 + np.exp(-logits))
 
 
-def test_outcomes_come_back_bit_by_bit_and_damage_is_told(tmp_path):
+def test_outcomes_come_back_bit_by_bit_and_damage_is_reported(tmp_path):
     correct = alike(5, 37)
     names = tuple(f"max/seed-{i}" for i in range(5))
     file = tmp_path / "null" / "outcomes.npz"

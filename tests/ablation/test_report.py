@@ -132,7 +132,7 @@ def test_a_different_control_puts_the_verdicts_in_doubt():
     }
 
 
-def test_changes_of_a_study_are_told_first():
+def test_changes_of_a_study_are_reported_first():
     arms = small_arms(np.random.default_rng(18), {"max": 0, "blur": 0.3})
     words = Parsed(render_html(analyze(study(arms, changed=("arm 'x' was added",))))).words
     assert words.index("Changed. arm 'x' was added.") < words.index("Differences")
@@ -233,8 +233,8 @@ def test_every_headline_tells_costs_and_mixed_provenance():
     found = analyze(study([replace(arms[0], seeds=tuple(runs)), arms[1]]))
     console = Console(record=True, width=300)
     print_report(found, [], console)
-    told = (console.export_text(), render_markdown(found), render_html(found), headlines(found))
-    for text in told:
+    output = (console.export_text(), render_markdown(found), render_html(found), headlines(found))
+    for text in output:
         assert "conv (at 3.8x the MACs: confounded) is undecided" in text
         assert "3 of 6 runs were trained with uncommitted changes" in text
         assert "runs of 3 commits" in text

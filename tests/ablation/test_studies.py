@@ -71,8 +71,8 @@ def test_every_arm_fits_the_examples(name, monkeypatch):
 @pytest.mark.parametrize("name", FILES)
 def test_a_study_says_how_it_is_started(name):
     text = (FOLDER / name).read_text()
-    said = f"--config=configs/ablations/{name}", "make ablation"
-    assert any(words in text for words in said)
+    commands = f"--config=configs/ablations/{name}", "make ablation"
+    assert any(words in text for words in commands)
 
 
 def test_studies_of_a_registry_have_every_entry():

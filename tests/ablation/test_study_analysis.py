@@ -159,7 +159,7 @@ def test_equal_values_without_outcomes_are_undecided_without_advice():
     assert "its seeds do not differ" in render_markdown(found)
 
 
-def test_mixed_provenance_is_told():
+def test_mixed_provenance_is_reported():
     arms = small_arms(np.random.default_rng(17), {"max": 0, "blur": 0.3})
     made = ("abc", "one CPU"), ("abc", "one CPU"), ("def+", "one CPU"), ("abc", "another CPU")
     runs = [
@@ -253,12 +253,12 @@ def test_several_networks_are_judged_each_and_summed_up():
         ({"population": "everything"}, "population: unknown"),
     ],
 )
-def test_mistakes_in_a_study_are_told(fields, message):
+def test_mistakes_in_a_study_are_refused(fields, message):
     with pytest.raises(UserError, match=re.escape(message)):
         study([Arm("max"), Arm("blur")], **fields)
 
 
-def test_runs_that_do_not_fit_together_are_told():
+def test_runs_that_do_not_fit_together_are_reported():
     arms = small_arms(np.random.default_rng(11), {"max": 0, "blur": 0})
     with pytest.raises(UserError, match="two arms have the same name"):
         study([arms[0], arms[0]])

@@ -186,8 +186,8 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
     digest = register_study(StudyFolder(place), plan, STUDY, [])
     write_study(place, plan, {"max": 0.7, "average": 0.8})
     start.report([str(place)])
-    said = (place / "report.md").read_text()
-    assert f"Registered before training.** SHA-256 {digest}, unchanged since" in said
+    report = (place / "report.md").read_text()
+    assert f"Registered before training.** SHA-256 {digest}, unchanged since" in report
     start.verify(str(place))
     # A wider margin, after the fact.
     file = place / "study.json"
@@ -201,9 +201,9 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
     with pytest.raises(UserError, match="not what its runs give"):
         start.verify(str(place))
     start.report([str(place)])
-    said = (place / "report.md").read_text()
-    assert f"SHA-256 {digest}, with the changes below" in said
-    assert "margin: 0.5 -&gt; 20.0 since it was registered" in said
+    report = (place / "report.md").read_text()
+    assert f"SHA-256 {digest}, with the changes below" in report
+    assert "margin: 0.5 -&gt; 20.0 since it was registered" in report
     # The registration is made to fit.
     file = place / "registration.json"
     file.write_text(file.read_text().replace('"margin": 0.5', '"margin": 20.0'))

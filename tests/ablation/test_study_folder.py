@@ -49,7 +49,7 @@ def test_before_the_first_result_a_study_may_be_changed(tmp_path):
     assert folder.schedule() == AnalysisSchedule((5,), 1)
 
 
-def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_told(tmp_path):
+def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_reported(tmp_path):
     folder, plan = begun(tmp_path)
     arms = {"max": (), "strided": plan.arms["strided"], "avg": ("model.downsample=avg",)}
     for _ in range(2):  # the same command again changes nothing

@@ -137,12 +137,12 @@ def test_several_studies_stand_in_one_table(analysis, tmp_path):
 
 
 def test_what_arms_were_matched_by_stands_in_every_format(analysis, tmp_path):
-    said = "Arms are matched to max in MACs per example by model.features: strided conv 8,16."
-    assert matching_note(analysis.study) == said
-    assert said in render_markdown(analysis)
-    assert said in render_html(analysis)
+    note = "Arms are matched to max in MACs per example by model.features: strided conv 8,16."
+    assert matching_note(analysis.study) == note
+    assert note in render_markdown(analysis)
+    assert note in render_html(analysis)
     for latex in (render_latex(analysis), render_wide_latex(analysis)):
-        assert said in latex
+        assert note in latex
         assert "0.250" in latex  # million parameters, of 1.23
     assert "model.features=8,16" in render_markdown(analysis)
     assert matching_note(analysis_of("Other").study) == ""
@@ -166,11 +166,11 @@ def test_runs_that_trained_at_the_same_time_are_under_load(tmp_path):
 
 def test_step_times_under_load_are_called_so_and_are_not_plotted():
     alone, loaded = (analysis_of("Other", under_load=under) for under in (False, True))
-    said = "Step times were measured under load: other runs of the study trained at the same time."
+    note = "Step times were measured under load: other runs of the study trained at the same time."
     for analysis, count in ((alone, 0), (loaded, 1)):
         page = render_html(analysis)
-        assert page.count(said) == render_markdown(analysis).count(said) == count
-        assert render_wide_latex(analysis).count(said) == count
+        assert page.count(note) == render_markdown(analysis).count(note) == count
+        assert render_wide_latex(analysis).count(note) == count
         assert ("Time per training step" in page) == (not count)
         assert "MACs per example" in page
 

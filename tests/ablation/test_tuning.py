@@ -34,9 +34,9 @@ def write(tmp_path, shared=TINY, **fields):
         "tune": RATES,
         "tuning_seeds": 2,
     }
-    said = ", ".join(f"{name}={value!r}" for name, value in (known | fields).items())
+    arguments = ", ".join(f"{name}={value!r}" for name, value in (known | fields).items())
     file = tmp_path / "study.py"
-    file.write_text(f"{HEAD}StudyPlan({said})\n")
+    file.write_text(f"{HEAD}StudyPlan({arguments})\n")
     return str(file)
 
 
@@ -102,9 +102,9 @@ def test_what_is_best_on_validation_is_trained(folder, capsys):
 
     assert runner.run_study(folder, start_pool, Task()) is None
     assert [len(runs) for runs in trained] == [16, 9]
-    told = capsys.readouterr().out
-    assert "16 runs to tune the arms, 16 of them to train" in told
-    assert "tuned: 9 runs, 9 of them to train" in told
+    output = capsys.readouterr().out
+    assert "16 runs to tune the arms, 16 of them to train" in output
+    assert "tuned: 9 runs, 9 of them to train" in output
     plan = folder.plan()
     assert plan.tuned["max"] == ["optimizer.learning_rate=0.4", "optimizer.weight_decay=0.001"]
     assert plan.tuned["avg"] == ["optimizer.learning_rate=0.001", "optimizer.weight_decay=0.001"]
@@ -150,8 +150,8 @@ def test_a_study_tunes_trains_and_reports(tmp_path, capsys):
     rates = {"optimizer.learning_rate": (1e-6, 0.2)}
     file = write(tmp_path, tune=rates, tuning_seeds=1, repeat_baseline=False)
     start.run(file, str(tmp_path / "study"), [], workers=1)
-    told = capsys.readouterr().out
-    assert "4 runs to tune the arms, 4 of them to train" in told
+    output = capsys.readouterr().out
+    assert "4 runs to tune the arms, 4 of them to train" in output
     found = analyze(collect(StudyFolder(tmp_path / "study")))
     for text in (render_markdown(found), render_html(found)):
         assert "Every arm tried the same 2 settings with 1 seed each" in text

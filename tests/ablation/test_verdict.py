@@ -129,11 +129,11 @@ def test_power_is_as_planned():
     assert fewer.mean() < 0.8
 
 
-def test_the_seeds_that_an_undecided_arm_is_told_are_enough():
+def test_the_seeds_advised_for_an_undecided_arm_are_enough():
     rng, studies = np.random.default_rng(17), 1500
-    told = verdict(Difference(0.3, (0.5,), (5,)), margin=0.01)
-    assert told.kind == "undecided"
-    gaps = rng.normal(0.3, np.sqrt(0.5), (studies, told.seeds_wanted))
+    found = verdict(Difference(0.3, (0.5,), (5,)), margin=0.01)
+    assert found.kind == "undecided"
+    gaps = rng.normal(0.3, np.sqrt(0.5), (studies, found.seeds_wanted))
     decided = stats.ttest_1samp(gaps, 0.0, axis=1).pvalue <= 0.05
     assert decided.mean() == pytest.approx(0.8, abs=0.03)
 
@@ -175,7 +175,7 @@ def test_the_four_verdicts():
     assert analyze(0.3, 1.0).kind == "undecided"
 
 
-def test_a_real_difference_below_the_margin_is_equivalent_and_said_to_be_real():
+def test_a_real_difference_below_the_margin_is_equivalent_and_called_real():
     found = verdict(Difference(0.1, (0.05**2,), (10,)), margin=0.3)
     assert (found.kind, found.different) == ("equivalent", True)
 

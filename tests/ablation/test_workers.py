@@ -54,7 +54,7 @@ def test_a_signal_to_the_runner_stops_its_workers_and_frees_their_runs(tmp_path,
         (UserError("model.features: too wide"), "model.features: too wide"),
     ],
 )
-def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error, words):
+def test_a_failing_arm_is_reported_and_the_others_go_on(tmp_path, monkeypatch, error, words):
     trained = []
 
     def train(config, folder, **_):
@@ -72,10 +72,10 @@ def test_a_failing_arm_is_told_and_the_others_go_on(tmp_path, monkeypatch, error
     for folder, failed in failures.items():
         assert failed == ("strided" in str(folder))
         if failed:
-            told = json.loads(RunFolder(folder).failure_file.read_text())
-            assert words in told["error"]
-            assert "\n" not in told["error"]
-            assert told["diverged"] == isinstance(error, NonFiniteLossError)
+            failure = json.loads(RunFolder(folder).failure_file.read_text())
+            assert words in failure["error"]
+            assert "\n" not in failure["error"]
+            assert failure["diverged"] == isinstance(error, NonFiniteLossError)
 
 
 def test_a_run_that_makes_no_step_is_given_up_and_the_others_go_on(tmp_path):
@@ -123,6 +123,6 @@ def test_runs_of_a_dead_group_are_trained_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "train_replicas", train)
     worker.work(runs, replicas=3)
     assert groups == [["seed-0"], ["seed-1"], ["seed-2"]]
-    told = json.loads(RunFolder(runs[2].folder).failure_file.read_text())["error"]
-    assert told == "its process died of signal 9"
+    failure = json.loads(RunFolder(runs[2].folder).failure_file.read_text())["error"]
+    assert failure == "its process died of signal 9"
     assert not list(tmp_path.glob("*/*.alone"))

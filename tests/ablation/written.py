@@ -93,9 +93,9 @@ def write_run(run: Run, correct: np.ndarray, consistency: float) -> None:
         "confusion": [[0] * CLASSES] * CLASSES,
     }
     about = {"cpu": "a CPU", "cores": 2, "device": "cpu", "commit": "0123456789ab"}
-    said = {"step": 12, "test": test, "validation": {}, "best": None, "config": {}}
+    result = {"step": 12, "test": test, "validation": {}, "best": None, "config": {}}
     record = {"fingerprint": folder.record()["fingerprint"], "input_shape": [8, 8, 3]}
-    folder.finish({**said, **about, **record, "seed": run.seed, "versions": {}}, outcomes)
+    folder.finish({**result, **about, **record, "seed": run.seed, "versions": {}}, outcomes)
     rows = [
         {"step": 12, "split": "train", "name": "images_per_second", "value": 1600.0, "time": 0.0}
     ]

@@ -110,7 +110,7 @@ def test_a_missing_file_is_named_with_the_nearest():
         (["config.optimizer.beta1 = 0.5"], ["optimizer.beta1", "no effect"]),
     ],
 )
-def test_a_broken_file_is_told_with_its_line(config_file, lines, words):
+def test_a_broken_file_is_reported_with_its_line(config_file, lines, words):
     message = refused(config_file(*lines), "seed=1")
     assert all(word in message for word in words), message
 

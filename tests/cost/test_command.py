@@ -22,15 +22,17 @@ def test_one_table_of_blocks_or_of_layers(capsys):
     assert "24x24" in capsys.readouterr().out
 
 
-def test_the_input_is_that_of_the_data_of_a_config_else_it_is_said_to_be_assumed(capsys):
+def test_the_input_is_that_of_the_data_of_a_config_else_it_is_reported_to_be_assumed(capsys):
     main(["--config=configs/fashion_mnist_10k.py"])
-    said = capsys.readouterr().out
-    assert "plain, 28x28x1, 10 classes" in said
-    assert "assumed" not in said
+    output = capsys.readouterr().out
+    assert "plain, 28x28x1, 10 classes" in output
+    assert "assumed" not in output
     main(["--config=configs/fashion_mnist_10k.py", "--config.data.data_dir=/nowhere"])
-    said = capsys.readouterr().out
-    assert said.startswith("32x32x3 is assumed: the network was published for it; --image=HEIGHT,")
-    assert "--classes=N give others (" in said
+    output = capsys.readouterr().out
+    assert output.startswith(
+        "32x32x3 is assumed: the network was published for it; --image=HEIGHT,"
+    )
+    assert "--classes=N give others (" in output
 
 
 def test_a_run_is_counted_with_its_input_and_classes(tmp_path, capsys):

@@ -139,28 +139,28 @@ def test_an_unknown_chip_is_refused():
 
 def test_images_that_are_not_here_are_stood_in_for():
     config = load("configs/imagenet_resnet50.py", ["data.data_dir=nowhere"]).config
-    config, dataset, said = open_or_stand_in(config)
+    config, dataset, output = open_or_stand_in(config)
     assert dataset.input_shape == (224, 224, 3)
     assert dataset.num_classes == 1000
     assert len(dataset.train) == 1_281_167
-    assert "no prepared data set 'imagenet2012'" in said
-    here, dataset, said = open_or_stand_in(load("configs/fashion_mnist_10k.py").config)
+    assert "no prepared data set 'imagenet2012'" in output
+    here, dataset, output = open_or_stand_in(load("configs/fashion_mnist_10k.py").config)
     assert (len(dataset.train), here.data.source) == (9_500, "tfds")
-    assert said == "images of 28x28x1, 10 classes"
+    assert output == "images of 28x28x1, 10 classes"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--per-chip=-1",), "--per-chip: use a positive number"),
         (("--per-chip=8", "--fit"), "--per-chip: use a positive number"),
         (("--out=nowhere/x.json",), "--out: the folder of 'nowhere/x.json' does not exist"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(arguments, said):
+def test_mistakes_are_refused_in_a_sentence(arguments, message):
     done = plan(*SMALL, "--topology=v5e:2x2", *arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
 
 
@@ -180,7 +180,7 @@ def test_a_slice_that_cannot_be_is_refused():
 
 
 @needs_libtpu
-def test_what_does_not_fit_is_said():
+def test_what_does_not_fit_is_refused():
     done = plan(*SMALL, "--topology=v5e:1x1", "--per-chip=600000", "--config.model.ghost_batch=0")
     assert done.returncode == 0, done.stderr
     assert re.search(r"v5e:1x1 .* too many", done.stdout)

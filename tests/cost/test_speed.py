@@ -26,11 +26,11 @@ def metrics(monkeypatch):
     monkeypatch.setattr(speed, "time_calls", sample)
     config = tiny_config("mesh.devices=2", "train.ema_decay=0.9")
     evaluator = make_evaluator(config, open_dataset(config.data))
-    told = []
+    reported = []
     found = speed.measure_speed(
-        evaluator, evaluator.new_state().variables(), lambda *done: told.append(done)
+        evaluator, evaluator.new_state().variables(), lambda *done: reported.append(done)
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
     return found
 
 

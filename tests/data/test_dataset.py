@@ -189,7 +189,7 @@ def test_other_classes_are_refused_with_both_lists(trained, tmp_path):
         _ = open_dataset(trained, splits=("test",), class_names=("a", "b", "c")).test
 
 
-def test_what_became_of_data_is_told(trained, tmp_path):
+def test_what_became_of_data_is_reported(trained, tmp_path):
     before = open_dataset(trained).identity
     assert json.loads(json.dumps(before)) == before
     assert identity_differences(before, open_dataset(trained).identity) == []
@@ -233,7 +233,7 @@ def test_one_class_is_refused_with_what_was_seen(data, tmp_path):
         open_dataset(data)
 
 
-def test_all_that_class_folders_without_splits_need_is_said_at_once(data, tmp_path):
+def test_all_that_class_folders_without_splits_need_is_reported_at_once(data, tmp_path):
     data.source, data.path = "folder", str(tmp_path)
     folders(tmp_path, a=2, b=2)
     assert cv2.imwrite(str(tmp_path / "a" / "x.png"), np.zeros((9, 9), np.uint8))

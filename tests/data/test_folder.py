@@ -188,8 +188,10 @@ def test_links_to_folders_are_followed_once(data, images, tmp_path):
 
 def test_mistakes_are_named(data, images, tmp_path):
     data.test_split = "val"
-    said = r"/val is not a folder .* has the splits test, train; --config\.data\.test_split=NAME"
-    with pytest.raises(UserError, match=rf"data\.test_split: .*{said} chooses one"):
+    sentence = (
+        r"/val is not a folder .* has the splits test, train; --config\.data\.test_split=NAME"
+    )
+    with pytest.raises(UserError, match=rf"data\.test_split: .*{sentence} chooses one"):
         open_dataset(data)
     data.test_split = "test"
     (tmp_path / "test" / "bird").mkdir()

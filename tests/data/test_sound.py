@@ -140,7 +140,7 @@ def test_a_stream_of_unknown_length_is_whole(sounds, tmp_path):
     np.testing.assert_array_equal(unknown.read(place)[1], labels)
 
 
-def test_what_is_cut_from_long_recordings_is_said(sounds, tmp_path):
+def test_what_is_cut_from_long_recordings_is_reported(sounds, tmp_path):
     assert open_dataset(sounds, splits=("train",)).remarks == ()
     write(tmp_path / "a" / "long.wav", 20 * RATE, RATE)
     (remark,) = open_dataset(sounds, splits=("train",)).remarks

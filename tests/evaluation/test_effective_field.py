@@ -32,13 +32,13 @@ def test_it_is_the_mean_absolute_gradient_of_the_middle_unit():
     variables = {"params": {n: {"kernel": kernel} for n in ("first", "second")}}
     variables["params"]["second"]["kernel"] = np.ones((3, 3, 2, 2), np.float32)
     images = draw.normal(size=(3, 6, 7, 1)).astype(np.float32)
-    told = []
+    reported = []
     batches = (images[:2], images[2:])
-    linear = effective_field(Squared(), variables, batches, "first", told.append)
+    linear = effective_field(Squared(), variables, batches, "first", reported.append)
     expected = np.zeros((6, 7))
     expected[2:5, 2:5] = np.abs(kernel[..., 0, :].sum(-1))
     np.testing.assert_allclose(linear, expected, rtol=1e-5)
-    assert told == [2, 3]
+    assert reported == [2, 3]
     # Twice the output times the kernel, by the chain rule, for each of the 3x3 units behind it.
     second = effective_field(Squared(), variables, (images,), "second")
     padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))

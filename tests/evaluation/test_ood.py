@@ -65,7 +65,7 @@ def test_the_suite_measures_noise_and_given_data(run, tmp_path):
     assert "given" not in measure_ood(run, "test", Progress(tmp_path), images=5)
 
 
-def test_data_that_does_not_fit_is_told(run, tmp_path):
+def test_data_that_does_not_fit_is_refused(run, tmp_path):
     with pytest.raises(UserError, match="no such folder or file"):
         measure_ood(run, "test", Progress(tmp_path), path=str(tmp_path / "none"))
     file = tmp_path / "large.npz"

@@ -97,8 +97,8 @@ def test_the_lab_measures_networks_of_waves(tmp_path, capsys):
     assert "492 (61.5 ms)" in text
     assert "Shares of sounds in percent" in text
     assert "effective receptive field of waves along time" in text
-    said = re.sub("<(style|script)>.*?</(style|script)>|<[^>]*>", " ", text, flags=re.S)
-    assert not re.findall(r"\b(?:images?|pixels?)\b", said)
+    output = re.sub("<(style|script)>.*?</(style|script)>|<[^>]*>", " ", text, flags=re.S)
+    assert not re.findall(r"\b(?:images?|pixels?)\b", output)
 
 
 def test_what_is_for_images_is_refused_or_left_out(trained, capsys):

@@ -159,13 +159,13 @@ def test_an_interruption_does_not_replace_what_was_complete(run, drawing, monkey
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"suite": "drawing"}'])
-def test_a_damaged_result_is_told_and_left_out(run, drawing, text, capsys):
+def test_a_damaged_result_is_reported_and_left_out(run, drawing, text, capsys):
     start(request(run, suite="drawing"))
     [file] = (run / "evaluation" / "drawing").glob("*.json")
     file.write_text(text)
     start(request(run))
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"left out of the page: {file}" in said
+    output = " ".join(capsys.readouterr().err.split())
+    assert f"left out of the page: {file}" in output
     assert "Drawn" not in (run / "evaluation" / "eval.html").read_text()
     start(request(run, suite="drawing"))
     assert result(run, "drawing")["complete"]

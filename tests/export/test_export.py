@@ -87,6 +87,6 @@ def test_the_command_writes_the_format_that_it_names(run, tmp_path, capsys):
         (["--batch=0"], "--batch"),
     ],
 )
-def test_mistakes_are_told(run, arguments, words):
+def test_mistakes_are_refused(run, arguments, words):
     with pytest.raises(UserError, match=words):
         main([f"--workdir={run.folder.path}", *arguments])

@@ -142,7 +142,7 @@ def test_weight_decay_leaves_what_is_no_kernel(name, entry):
         ("gem(p='x')", "p of 'gem': 'x' is not a number"),
     ],
 )
-def test_mistakes_in_an_operator_are_told(text, message):
+def test_mistakes_in_an_operator_are_refused(text, message):
     with pytest.raises(UserError) as error:
         DOWNSAMPLERS.parse(text, "model.downsample")
     assert str(error.value).startswith("model.downsample: ")

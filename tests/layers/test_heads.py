@@ -83,7 +83,7 @@ def test_the_scale_is_of_the_logits():
         ("attention(heads=3)", "3 heads do not divide 8 channels"),
     ],
 )
-def test_mistakes_are_told_with_the_field(pooling, message):
+def test_mistakes_are_refused_with_the_field(pooling, message):
     with pytest.raises(UserError, match=message) as error:
         Head(pooling, 3, Style()).init(KEYS, jnp.ones((1, 2, 2, 8)), False)
     assert str(error.value).startswith("model.head: ")

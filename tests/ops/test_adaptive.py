@@ -48,6 +48,6 @@ def test_equal_logits_are_the_mean_and_constants_stay():
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 3, 3, 9), (2, 3, 3, 2, 4), (2, 6, 6, 2, 9), (2, 3, 3, 9)])
-def test_logits_that_do_not_fit_are_told(shape):
+def test_logits_that_do_not_fit_are_refused(shape):
     with pytest.raises(UserError, match=r"logits .* must have the shape"):
         adaptive_blur(jnp.ones((2, 6, 6, 4)), 3, 2, "SAME", logits=jnp.ones(shape))

@@ -107,6 +107,6 @@ def test_bfloat16_stays_within_its_precision_of_float32():
         ((2,), 5, "VALID", "larger than the input"),
     ],
 )
-def test_bad_input_is_told(spatial, taps, padding, message):
+def test_bad_input_is_refused(spatial, taps, padding, message):
     with pytest.raises(UserError, match=message):
         jax.eval_shape(lambda x: blur(x, taps, 2, padding), image(spatial))

@@ -137,6 +137,6 @@ def test_bfloat16_is_pooled_in_float32():
         (lambda x: heads.attention_pool(x, *attention_parameters(5, 4), heads=2), "do not fit"),
     ],
 )
-def test_bad_input_is_told(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(UserError, match=message):
         call(image((2, 3), 4))

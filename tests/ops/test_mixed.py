@@ -58,7 +58,7 @@ def test_the_average_and_the_maximum_are_the_ends():
 
 
 @pytest.mark.parametrize(("leaves", "gates"), [(3, 2), (2, 2), (4, 2), (0, 0)])
-def test_what_is_no_binary_tree_is_told(leaves, gates):
+def test_what_is_no_binary_tree_is_refused(leaves, gates):
     one = np.zeros((2, 2), np.float32)
     with pytest.raises(UserError, match="do not form a binary tree"):
         tree_pool(image((4, 4)), [one] * leaves, [one] * gates, 2, "VALID")

@@ -84,7 +84,7 @@ def test_one_number_serves_all_axes():
         (10, 1, "REFLECT", "needs an input larger"),
     ],
 )
-def test_bad_input_is_told(window, strides, padding, message):
+def test_bad_input_is_refused(window, strides, padding, message):
     with pytest.raises(UserError, match=message):
         make_window(image((6, 5)), window, strides, padding)
 

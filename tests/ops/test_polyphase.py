@@ -184,6 +184,6 @@ def test_weights_in_evaluation_are_one_hot_and_in_training_random_and_sharp_when
         (lambda x: phase_weights(WEIGHTS, None, 0.0), "is not positive"),
     ],
 )
-def test_bad_input_is_told(call, message):
+def test_bad_input_is_refused(call, message):
     with pytest.raises(UserError, match=message):
         jax.eval_shape(call, image((6, 5)))

@@ -169,7 +169,7 @@ def test_the_learned_stride_passes_less_as_it_grows_and_never_gets_stuck():
         assert gradient(s) < -1e-3
 
 
-def test_bad_arguments_are_told():
+def test_bad_arguments_are_refused():
     x = image((8, 8))
     with pytest.raises(UserError, match="smoothness"):
         diffstride(x, jnp.ones(()), 2, smoothness=0.0)

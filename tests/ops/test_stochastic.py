@@ -283,7 +283,7 @@ def test_fractional_regions_differ_between_axes_and_keep_nan():
     assert jnp.isnan(pool_once(x.at[0, 4, 4].set(jnp.nan), KEY)).any()
 
 
-def test_bad_arguments_are_told():
+def test_bad_arguments_are_refused():
     x = image((8, 8))
     with pytest.raises(UserError, match="is not a multiple of the strides"):
         s3_pool(x, 2, 2, "SAME", key=KEY, train=True, grid=3)

@@ -93,7 +93,7 @@ def test_gradients_agree_with_finite_differences(wavelet):
         check_grads(pool, (x,), order=1, modes=["rev"])
 
 
-def test_bad_arguments_are_told():
+def test_bad_arguments_are_refused():
     with pytest.raises(UserError, match="did you mean 'haar'"):
         wavelet_pool(image((8, 8)), 2, wavelet="harr")
     with pytest.raises(UserError, match="powers of 2"):

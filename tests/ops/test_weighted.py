@@ -109,6 +109,6 @@ def test_negative_values_do_not_count_in_gem_and_count_by_size_in_lp():
 @pytest.mark.parametrize(
     ("op", "p"), [(lp_pool, 0.0), (lp_pool, -1), (gem_pool, 0), (gem_pool, -3.0)]
 )
-def test_a_power_that_is_none_is_told(op, p):
+def test_a_power_that_is_none_is_refused(op, p):
     with pytest.raises(UserError, match="is not positive; use"):
         op(image((4,)), 2, 2, "VALID", p=p)

@@ -85,23 +85,23 @@ def test_all_stop_after_the_same_step_whichever_got_the_signal():
         ([(0, 3, {}), (1, 3, {}), (1, 3, {})], "two processes say that they are host 1"),
     ],
 )
-def test_who_differs_is_told_to_all(processes, words):
-    told = open_all(*processes)
-    assert all(isinstance(text, str) and words in text for text in told), told
+def test_who_differs_is_reported_to_all(processes, words):
+    answers = open_all(*processes)
+    assert all(isinstance(text, str) and words in text for text in answers), answers
 
 
-def test_who_is_missing_is_told_to_all_within_the_time_that_is_given():
-    told = open_all((0, 4, {}), (2, 4, {}), wait=1.0)
-    assert all("did not come within 1 seconds: 1, 3 (counted" in text for text in told), told
+def test_who_is_missing_is_reported_to_all_within_the_time_that_is_given():
+    answers = open_all((0, 4, {}), (2, 4, {}), wait=1.0)
+    assert all("did not come within 1 seconds: 1, 3 (counted" in text for text in answers), answers
 
 
-def test_a_missing_first_host_is_told_within_the_time_that_is_given():
-    (told,) = open_all((1, 2, {}), wait=0.5)
-    assert "could not connect to host 0" in told
-    assert "within 0.5 seconds" in told
+def test_a_missing_first_host_is_reported_within_the_time_that_is_given():
+    (answer,) = open_all((1, 2, {}), wait=0.5)
+    assert "could not connect to host 0" in answer
+    assert "within 0.5 seconds" in answer
 
 
-def test_a_port_in_use_is_told():
+def test_a_port_in_use_is_reported():
     refused = pytest.raises(UserError, match=r"cannot listen on port \d+ .*another port")
     with socket.create_server(("", 0)) as taken, refused:
         open_channel(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0, {}, WAIT)

@@ -117,8 +117,8 @@ def test_a_weights_file_is_taken_as_the_run_that_it_was_exported_from(source, tm
     one, other = resolved(tmp_path / "file"), resolved(tmp_path / "run")
     assert one["sha256"] == other["sha256"]
     assert (one["layout"], other["step"]) == ("own", 3)
-    said = capsys.readouterr().out
-    assert f"starts from {file} (own, sha256 {one['sha256'][:12]})" in said
+    output = capsys.readouterr().out
+    assert f"starts from {file} (own, sha256 {one['sha256'][:12]})" in output
 
 
 def test_a_foreign_file_is_taken_by_the_rules_of_an_import(tmp_path):
@@ -138,11 +138,11 @@ def test_a_foreign_file_is_taken_by_the_rules_of_an_import(tmp_path):
     ]
 
 
-def test_what_the_source_computed_otherwise_is_told(source, tmp_path, capsys):
+def test_what_the_source_computed_otherwise_is_reported(source, tmp_path, capsys):
     tuned(source, tmp_path / "run", *STILL, "model.padding=torch", "model.dropout=0.5")
-    said = capsys.readouterr().out
-    assert "the source used model.padding=SAME; this run uses torch" in said
-    assert "dropout=0.0" not in said
+    output = capsys.readouterr().out
+    assert "the source used model.padding=SAME; this run uses torch" in output
+    assert "dropout=0.0" not in output
 
 
 def test_a_run_goes_on_from_the_same_weights_only(source, tmp_path):

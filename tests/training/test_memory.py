@@ -18,21 +18,21 @@ GPU = "RESOURCE_EXHAUSTED: Failed to allocate request for 8.00GiB (8589934592B) 
 @pytest.mark.parametrize("message", [CPU, GPU])
 def test_the_sentence_names_batch_need_and_what_would_fit(message):
     config = tiny_config("train.batch_size=16")
-    said = describe_shortage(message, config, free=3 * GIB)
-    assert "train.batch_size=16 needs 8 GiB more, and 3 GiB are free" in said
+    text = describe_shortage(message, config, free=3 * GIB)
+    assert "train.batch_size=16 needs 8 GiB more, and 3 GiB are free" in text
     # 8 GiB for 16 examples: 4 at a time take 2 GiB, 8 would take 4.
-    assert "train.accumulation=4 (micro-batches of 4, which needs about 2 GiB)" in said
+    assert "train.accumulation=4 (micro-batches of 4, which needs about 2 GiB)" in text
 
 
-def test_what_can_never_fit_is_said():
+def test_what_can_never_fit_is_refused():
     assert "one example at a time" in describe_shortage(CPU, tiny_config(), free=GIB // 4)
 
 
 def test_without_numbers_the_next_number_of_micro_batches_is_advised():
-    said = describe_shortage(
+    text = describe_shortage(
         "RESOURCE_EXHAUSTED: no room", tiny_config("train.batch_size=16"), None
     )
-    assert "needs more than there is; try train.accumulation=2 (micro-batches of 8)" in said
+    assert "needs more than there is; try train.accumulation=2 (micro-batches of 8)" in text
 
 
 def one_result(x):

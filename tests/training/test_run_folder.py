@@ -45,9 +45,9 @@ def edit(file, change):
 )
 def test_an_edited_config_is_refused_by_file_and_field(folder, change, words):
     edit(folder.config_file, change)
-    with pytest.raises(UserError, match=re.escape(words)) as told:
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
         folder.config()
-    assert str(told.value).startswith(str(folder.config_file))
+    assert str(caught.value).startswith(str(folder.config_file))
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_an_edited_config_is_refused_by_file_and_field(folder, change, words):
 )
 def test_a_damaged_result_is_refused_by_file_and_place(folder, content, words):
     folder.result_file.write_bytes(content)
-    with pytest.raises(UserError, match=re.escape(words)) as told:
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
         folder.result()
-    assert str(told.value).startswith(str(folder.result_file))
+    assert str(caught.value).startswith(str(folder.result_file))
 
 
 def test_what_a_killed_start_leaves_is_gone_on_with(tmp_path):
@@ -94,9 +94,11 @@ def test_possible_values_that_were_not_written_are_refused(folder, section, fiel
     record = json.loads(folder.config_file.read_text())
     record[section][field] = value
     folder.config_file.write_text(json.dumps(record))
-    with pytest.raises(UserError, match=r"config\.json: was changed after it was written") as told:
+    with pytest.raises(
+        UserError, match=r"config\.json: was changed after it was written"
+    ) as caught:
         folder.config()
-    assert "pass --config.FIELD=VALUE" in str(told.value)
+    assert "pass --config.FIELD=VALUE" in str(caught.value)
 
 
 def test_a_record_in_another_order_or_layout_is_the_same(folder):

@@ -74,7 +74,7 @@ def test_mlflow_holds_params_and_metrics(tmp_path, monkeypatch):
     assert {m.step: m.value for m in history} == {s: row["loss"] for s, row in expected.items()}
 
 
-def test_a_failing_tracker_is_left_out_and_said_once(tmp_path, monkeypatch):
+def test_a_failing_tracker_is_left_out_and_reported_once(tmp_path, monkeypatch):
     class Broken:
         def __init__(self, folder, config, step):
             pass
@@ -86,12 +86,12 @@ def test_a_failing_tracker_is_left_out_and_said_once(tmp_path, monkeypatch):
             raise AssertionError("a tracker that failed is not used again")
 
     monkeypatch.setitem(TRACKERS._entries, "csv", Broken)
-    said = []
-    trackers = Trackers("csv, tensorboard", RunFolder(tmp_path), {}, 0, said.append)
+    messages = []
+    trackers = Trackers("csv, tensorboard", RunFolder(tmp_path), {}, 0, messages.append)
     for step in (1, 2):
         trackers.write(step, "train", {"loss": 1.0})
     trackers.close()
-    assert said == ["the tracker csv failed (no route); training goes on without it"]
+    assert messages == ["the tracker csv failed (no route); training goes on without it"]
     assert list((tmp_path / "tensorboard").iterdir())
 
 
@@ -102,13 +102,13 @@ def test_an_unknown_tracker_is_refused():
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
 def test_event_files_on_a_full_disk_end_the_tracker_and_never_wait(tmp_path):
-    said = []
-    trackers = Trackers("tensorboard", RunFolder(tmp_path), {}, 0, said.append)
+    messages = []
+    trackers = Trackers("tensorboard", RunFolder(tmp_path), {}, 0, messages.append)
     writer = trackers._open["tensorboard"]._events._py_recordio_writer
     with writer._writer, open("/dev/full", "wb", buffering=0) as writer._writer:
         for step in range(50):
             trackers.write(step, "train", {"loss": 0.5})
-    (sentence,) = said
+    (sentence,) = messages
     assert "No space left on device" in sentence
 
 

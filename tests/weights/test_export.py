@@ -48,7 +48,7 @@ def test_an_export_is_the_source_and_comes_back_the_same(tmp_path, file):
     count, differing = export(config, 7, variables, golden.layout_name, str(target))
     written = safetensors.numpy.load_file(target)
     assert count == len(written)
-    assert not [said for said in differing if "head" not in said]
+    assert not [text for text in differing if "head" not in text]
     assert {n: t.shape for n, t in written.items()} == {
         n: t.shape for n, t in golden.tensors.items()
     }
@@ -79,7 +79,7 @@ def test_every_network_is_written_in_our_own_layout(tmp_path, name):
     assert_same_bytes(variables, brought(own, own.leaves(name, None, shapes), tmp_path / "out"))
 
 
-def test_settings_that_the_other_library_does_not_have_are_said(tmp_path):
+def test_settings_that_the_other_library_does_not_have_are_reported(tmp_path):
     layout = LAYOUTS["timm"]
     config = get_config()
     with config.unlocked():

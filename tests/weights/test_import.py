@@ -54,13 +54,13 @@ def saved(path, tensors):
 def test_from_a_foreign_file_to_the_page(tmp_path, capsys):
     workdir = tmp_path / "imported"
     run(*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}", f"--check={REFERENCE}")
-    said = capsys.readouterr().out
-    assert "resnet_cifar10.th: PyTorch, before 1.6, as resnet20 of resnet_cifar10" in said
-    assert "taken from its entry 'state_dict'; left aside: best_prec1" in said
-    assert "'module.' was taken off all names" in said
-    assert "sets model.padding=torch" in said
-    assert "sets data.mean=(0.485, 0.456, 0.406)" in said
-    assert "checked: the logits differ by at most" in said
+    output = capsys.readouterr().out
+    assert "resnet_cifar10.th: PyTorch, before 1.6, as resnet20 of resnet_cifar10" in output
+    assert "taken from its entry 'state_dict'; left aside: best_prec1" in output
+    assert "'module.' was taken off all names" in output
+    assert "sets model.padding=torch" in output
+    assert "sets data.mean=(0.485, 0.456, 0.406)" in output
+    assert "checked: the logits differ by at most" in output
     config = RunFolder(workdir).config()
     assert (config.model.padding, config.data.std) == ("torch", (0.229, 0.224, 0.225))
     kept = json.loads((workdir / "weights.json").read_text())
@@ -136,13 +136,13 @@ def test_missing_misshapen_and_left_over_tensors_are_refused_unless_waived(tmp_p
     file = tmp_path / "weights.safetensors"
     with pytest.raises(UserError, match=r"1 missing, 1 of another shape, 1 left over") as caught:
         bring_tensors(file, tensors, layout="resnet_cifar10")
-    for said in (
+    for output in (
         "missing: layer3.1.bn2.bias (32,), for params/stage3_block2/conv2/block/norm/bias",
         "another shape: conv1.weight (9, 3, 3, 3), (8, 3, 3, 3) for params/stem/conv1/conv/kernel",
         "left over: layer1.0.extra.weight",
         "nearest: --model=resnet",
     ):
-        assert said in str(caught.value)
+        assert output in str(caught.value)
     skip = ("*extra*", "params/stem/conv1/conv/kernel", "layer3.1.bn2.bias")
     found = bring_tensors(file, tensors, layout="resnet_cifar10", skip=skip)
     assert {leaf.name for leaf in found.fresh} == {
@@ -206,10 +206,10 @@ def test_the_list_names_every_tensor_and_its_place(capsys):
     main(["import", f"--from={SOURCE}", "--list"])
     assert "module.conv1.weight, (8, 3, 3, 3) float32" in capsys.readouterr().out
     run(*MODEL, f"--from={SOURCE}", "--list")
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     line = "module.conv1.weight -> params/stem/conv1/conv/kernel, (8, 3, 3, 3) float32"
-    assert line in said
-    assert "module.bn1.num_batches_tracked -> nothing" in said
+    assert line in output
+    assert "module.bn1.num_batches_tracked -> nothing" in output
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_the_list_names_every_tensor_and_its_place(capsys):
         (["import", "--model=resnet20", "--from=none.pth", "--workdir=y"], "there is no file"),
     ],
 )
-def test_mistakes_are_told(arguments, message):
+def test_mistakes_are_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         main(arguments)
 
@@ -268,10 +268,10 @@ def test_an_import_is_evaluated_on_the_pixels_of_its_library(tmp_path, capsys):
     (tmp_path / "names.txt").write_text("\n".join("gabcdef"))
     arguments += ["--config.data.source=folder", f"--class-names={tmp_path / 'names.txt'}"]
     run(*arguments, f"--workdir={tmp_path / 'run'}")
-    said = capsys.readouterr().out
-    assert "outputs are the classes g, a, ... f" in said
-    assert "sets data.crop_ratio=0.875" in said
-    assert "evaluated on the centre 224 of images whose shorter side is resized to 256" in said
+    output = capsys.readouterr().out
+    assert "outputs are the classes g, a, ... f" in output
+    assert "sets data.crop_ratio=0.875" in output
+    assert "evaluated on the centre 224 of images whose shorter side is resized to 256" in output
     data = RunFolder(tmp_path / "run").config().data
     assert (data.image_size, data.crop_ratio, data.interpolation) == (224, 0.875, "bilinear")
     images, labels = open_run(str(tmp_path / "run")).split("test").read(np.arange(7))

@@ -217,9 +217,9 @@ def foreign():
 
 @pytest.mark.parametrize("name", foreign())
 def test_foreign_files(tmp_path, name):
-    content, said = foreign()[name]
+    content, output = foreign()[name]
     (tmp_path / "file").write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=output):
         read(tmp_path / "file")
 
 

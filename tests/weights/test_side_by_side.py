@@ -52,9 +52,9 @@ def test_every_suite_of_imported_networks_stands_on_one_page(runs, tmp_path, cap
     names = [f"--name={name}" for name in runs]
     evaluate([*folders, *names, f"--suite={','.join(SUITES)}", f"--page={page}"])
     *_, last = capsys.readouterr().out.splitlines()
-    told = json.loads(last)
+    output = json.loads(last)
     suites = {suite.partition("(")[0] for suite in SUITES}
-    assert {frozenset(run["files"]) for run in told["runs"].values()} == {frozenset(suites)}
+    assert {frozenset(run["files"]) for run in output["runs"].values()} == {frozenset(suites)}
     text = page.read_text()
     assert "2 runs side by side" in text
     for head in ("Shift", "Receptive field", "Calibration", "Corruption"):
