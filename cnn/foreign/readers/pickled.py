@@ -64,7 +64,10 @@ def load(stream: BinaryIO, call: Call, persistent: Callable[[Any], Any]) -> Any:
             machine.step(opcode.name, argument)
     except UnreadableError:
         raise
+    except ValueError as error:
+        raise UnreadableError(f"its pickle is damaged or truncated ({error})") from error
     except Exception as error:
+        # Of a stack or memo that lacks what the opcode takes: their messages name no cause.
         raise UnreadableError("its pickle is damaged or truncated") from error
     raise UnreadableError("its pickle is truncated")
 
