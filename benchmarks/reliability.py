@@ -33,6 +33,7 @@ from cnn.config.entry import Parser, run_command
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "reliability.json"
 SOAK = RESULT.with_name("soak.json")
+FUZZ = RESULT.with_name("fuzz.json")
 PAGE = ROOT / "docs" / "reliability.md"
 FAULTS: dict[str, Callable[[Path], Fault | None]] = {
     "Training: SIGKILL at random moments, three times a run": kills,
@@ -67,6 +68,14 @@ def page(result: dict[str, Any]) -> str:
             f"held {first['mib']} MiB, {first['threads']} threads and {first['files']} open files "
             f"after a quarter of them, and {last['mib']}, {last['threads']} and {last['files']} at "
             "the end (`benchmarks/soak.py`).",
+        ]
+    if FUZZ.is_file():
+        fuzzed = json.loads(FUZZ.read_text())
+        lines += [
+            "",
+            f"Of {fuzzed['tried']:,} random overrides (`make fuzz`), {fuzzed['accepted']:,} were "
+            f"accepted and {fuzzed['refused']:,} refused in one sentence; "
+            f"{len(fuzzed['tracebacks']) or 'none'} ended in a traceback.",
         ]
     made = result["conditions"]
     lines += [

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sections.results import TO_BE_REPEATED
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution.study_folder import StudyFolder
@@ -109,7 +108,7 @@ def study(name: str) -> str:
     head = ("arm", "seeds", "mean (%)", "standard deviation")
     about = (
         f"{found.name}, on {found.hardware}, jax {found.versions['jax']}.\n`{found.command}`\n"
-        f"produced the [report]({place}/report.md).\n\n{TO_BE_REPEATED}"
+        f"produced the [report]({place}/report.md)."
     )
     return f"{table(head, rows)}\n\n{headlines(analysis)}\n\n{about}"
 

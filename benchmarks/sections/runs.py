@@ -2,12 +2,10 @@
 
 import json
 import statistics
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.first_run import LEVEL, accuracy_band, committed
-from benchmarks.sections.results import TO_BE_REPEATED
 from benchmarks.signal_tables import table
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
@@ -20,8 +18,7 @@ from cnn.ablation.report.markdown import escape_markdown, headlines
 from cnn.evaluation.shift.section import NAMES
 
 ROOT = Path(__file__).parents[2]
-POOLING = ROOT / "results" / "pooling"
-SHIFT = ROOT / "results" / "shift"
+FASHION = ROOT / "results" / "atlas" / "fashion"
 
 
 def first_run() -> str:
@@ -43,10 +40,10 @@ def first_run() -> str:
     )
 
 
-def pooling() -> str:
-    """Returns the verdicts of the study under results/pooling, and its forest plot."""
-    analysis = analyze(collect(StudyFolder(POOLING)))
-    study, place = analysis.study, POOLING.relative_to(ROOT)
+def verdicts() -> str:
+    """Returns the verdicts of a row of the atlas, and its forest plot."""
+    analysis = analyze(collect(StudyFolder(FASHION)))
+    study, place = analysis.study, FASHION.relative_to(ROOT)
     finished = sum(len(summary.runs) for summary in analysis.summaries.values())
     about = (
         f"{study.name}: {finished} runs on {study.hardware}, jax {study.versions['jax']}.\n"
@@ -59,37 +56,32 @@ def pooling() -> str:
             f"![{study.name}: difference of each arm from the baseline]({place}/report.svg)",
             f"{about}\nproduced the [report]({place}/report.md) (download "
             f"[report.html]({place}/report.html) for curves, costs and every seed).",
-            TO_BE_REPEATED,
         )
     )
 
 
 def shift() -> str:
-    """Returns the consistency of each arm of results/shift under each protocol, over its seeds."""
-    study = StudyFolder(SHIFT)
+    """Returns the consistency of the arms of a row of the atlas under each protocol."""
+    study = StudyFolder(FASHION)
     plan = study.plan()
-    names = [name for name in plan.arms if name != plan.baseline]
-    arms = {n: _runs_of(SHIFT / folder_name(n)) for n in (plan.baseline, *names)}
-    some = next(iter(arms.values()))[0]
+    arms = {name: _runs_of(FASHION / folder_name(name)) for name in plan.arms}
+    some = next(iter(arms.values()))[0]["shift"]
+    protocols = [name for name in NAMES if name in some]
 
-    def row(title: str, metric: Callable[[dict[str, Any]], float]) -> list[str]:
-        found = [[100 * metric(run) for run in runs] for runs in arms.values()]
-        return [title, *(f"{statistics.mean(f):.2f} ± {statistics.stdev(f):.2f}" for f in found)]
+    def cells(runs: list[dict[str, Any]]) -> list[str]:
+        found = [[run["shift"][name]["consistency"] for run in runs] for name in protocols]
+        found.append([run["test"]["accuracy"] for run in runs])
+        return [f"{100 * statistics.mean(f):.1f} ± {100 * statistics.stdev(f):.1f}" for f in found]
 
-    rows = [
-        row(title, lambda run, name=name: run["shift"][name]["consistency"])
-        for name, title in NAMES.items()
-        if name in some["shift"]
-    ]
-    rows.append(row("Accuracy, no shift", lambda run: run["test"]["accuracy"]))
-    count, shifted = (some["shift"][n]["count"] for n in ("circular_grid", "all_shifts"))
-    seeds = len(next(iter(arms.values())))
+    rows = [[name, *cells(runs)] for name, runs in arms.items()]
+    count, shifted = (some[name]["count"] for name in ("circular_grid", "all_shifts"))
     about = (
-        f"{plan.name}: mean ± standard deviation of {seeds} seeds,\n{count:,} test images "
-        f"({shifted} for all shifts).\n`{study.command()}`\nproduced the "
-        "[report](../results/shift/report.md), whose metric is the consistency."
+        f"{plan.name}: mean ± standard deviation of {len(plan.seeds)} seeds,\n{count:,} test images "
+        f"({shifted} for all shifts). The last column is the accuracy without a shift, on the "
+        f"whole test set.\nFrom the [report](../{FASHION.relative_to(ROOT)}/report.md) of the atlas."
     )
-    return "\n\n".join((table(["consistency (%)", *arms], rows), about, TO_BE_REPEATED))
+    heads = ["consistency (%)", *(NAMES[name] for name in protocols), "Accuracy"]
+    return "\n\n".join((table(heads, rows), about))
 
 
 def _runs_of(arm: Path) -> list[dict[str, Any]]:

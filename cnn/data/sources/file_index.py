@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,13 @@ def look_at_files(
     """
     index = _Index(folder, codec.feature) if len(names) >= _KEPT else None
     known = index.read() if index else {}
-    looks = {name: known[name] for name in names if _is_current(folder, name, known, thorough)}
+    # Texts, which are joined in a tenth of the time that paths take.
+    root = str(folder)
+    looks = {
+        name: look
+        for name in names
+        if (look := known.get(name)) and _is_current(f"{root}/{name}", look, thorough)
+    }
     fresh = [name for name in names if name not in looks]
     try:
         with pool_of(workers) as pool:
@@ -58,12 +64,11 @@ def look_at_files(
     return [looks[name] for name in names]
 
 
-def _is_current(folder: Path, name: str, known: Mapping[str, FileInfo], thorough: bool) -> bool:
-    look = known.get(name)
-    if look is None or look.thorough < thorough:
+def _is_current(path: str, look: FileInfo, thorough: bool) -> bool:
+    if look.thorough < thorough:
         return False
     try:
-        status = os.stat(folder / name)
+        status = os.stat(path)
     except OSError:
         return False
     return look.stamp == _stamp(status)
