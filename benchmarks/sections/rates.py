@@ -17,9 +17,9 @@ def error_rates() -> str:
     most = 100 * _upper(found["studies"])
     return (
         f"{table(head, rows)}\n\nOutcomes are modelled on results/pooling (2,000 test examples "
-        "unless stated otherwise, an A/A\ncontrol in each), by `python benchmarks/error_rates.py`; of "
-        "that study, trained before the compiled gradient\nof max pooling was corrected (commit "
-        "741ddd5), only level, spread and agreement of outcomes are used. "
+        "unless stated otherwise, an A/A\ncontrol in each), by `python benchmarks/error_rates.py`. "
+        "That study was trained before the compiled gradient\nof max pooling was corrected (commit "
+        "741ddd5); only level, spread and agreement of its outcomes are used. "
         "Nominal level: 5 %; at that true rate, 95 of\n100 rows of "
         f"{found['studies']:,} studies would show at most {most:.1f} %.{_racing(found)}"
     )

@@ -76,9 +76,10 @@ def shift() -> str:
     rows = [[name, *cells(runs)] for name, runs in arms.items()]
     count, shifted = (some[name]["count"] for name in ("circular_grid", "all_shifts"))
     about = (
-        f"{plan.name}: mean ± standard deviation of {len(plan.seeds)} seeds,\n{count:,} test images "
-        f"({shifted} for all shifts). The last column is the accuracy without a shift, on the "
-        f"whole test set.\nFrom the [report](../{FASHION.relative_to(ROOT)}/report.md) of the atlas."
+        f"{plan.name}: mean ± standard deviation of {len(plan.seeds)} seeds,\n"
+        f"{count:,} test images ({shifted} for all shifts). The last column is the accuracy "
+        "without a shift, on the whole test set.\n"
+        f"From the [report](../{FASHION.relative_to(ROOT)}/report.md) of the atlas."
     )
     heads = ["consistency (%)", *(NAMES[name] for name in protocols), "Accuracy"]
     return "\n\n".join((table(heads, rows), about))
