@@ -139,6 +139,7 @@ def test_two_processes_train_as_one(one, two):
     assert_same_run(two, one)
 
 
+@pytest.mark.exhaustive
 def test_four_processes_that_stream_train_as_one(tmp_path, one):
     train(tmp_path / "four", 4, "data.placement=stream")
     assert_same_run(tmp_path / "four", one)

@@ -46,6 +46,7 @@ def runs(tmp_path_factory):
     return folders
 
 
+@pytest.mark.exhaustive
 def test_every_suite_of_imported_networks_stands_on_one_page(runs, tmp_path, capsys):
     page = tmp_path / "page.html"
     folders = [f"--workdir={folder}" for folder in runs.values()]
