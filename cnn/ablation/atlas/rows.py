@@ -17,7 +17,7 @@ from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import answer
 from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.report.headline import control_note, failure_sentences
-from cnn.ablation.report.remarks import remarks
+from cnn.ablation.report.remarks import load_note, remarks
 from cnn.ablation.report.verdict_text import verdict_words
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import write_atomically
@@ -204,8 +204,8 @@ def _ranked(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 def _remarks(analysis: Analysis) -> list[str]:
     sentences = [f"{title} {text}" for _, title, text in remarks(analysis)]
     sentences += [f"Failed runs. {text}" for text in failure_sentences(analysis)]
-    control = control_note(analysis)
-    return [*sentences, *([control] if control else [])]
+    notes = control_note(analysis), load_note(analysis.study)
+    return [*sentences, *(note for note in notes if note)]
 
 
 def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
