@@ -1,6 +1,7 @@
 """The pages of the atlas, from studies that are written: several rows, one of them missing."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,14 @@ def test_the_front_says_what_differs_in_five_lines(rows):
     assert any(found)
     assert "9 published claims" in front_lines[-1]
     assert front([rows[2]]) == "No row is complete yet."
+
+
+def test_the_front_says_which_differences_are_confounded(rows):
+    assert "onfounded" not in front(rows)
+    entries = [replace(e, confounded=e.name == "average") for e in rows[0].entries]
+    line = front([replace(rows[0], entries=tuple(entries))]).splitlines()[0]
+    assert re.search(r"better: max blur \(\S+ pp\); worse: average \(\S+ pp, confounded\);", line)
+    assert line.endswith("Confounded: more than the operator differs, such as the MACs.")
 
 
 def test_the_page_sorts_and_loads_nothing(rows):

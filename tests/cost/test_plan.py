@@ -203,6 +203,7 @@ def test_the_step_moves_few_bytes_and_communicates_twice(tmp_path):
     assert "v5e:2x2" in done.stdout
 
 
+@pytest.mark.exhaustive
 @needs_libtpu
 def test_micro_batches_sum_their_gradients_once(tmp_path):
     out = tmp_path / "plan.json"

@@ -179,7 +179,7 @@ def _verdicts(row: AtlasRow) -> str:
     for kind, entries in by_kind.items():
         if entries:
             named = [
-                f"{e.name} ({_UNIT.difference(e.difference[0])})"
+                f"{e.name} ({_UNIT.difference(e.difference[0])}{', confounded' * e.confounded})"
                 if kind != "equivalent"
                 else e.name
                 for e in sorted(entries, key=lambda e: -abs(e.difference[0]))
@@ -189,7 +189,8 @@ def _verdicts(row: AtlasRow) -> str:
     if rest:
         parts.append(f"undecided or not judged: {rest}")
     start = f"{row.title[:1].upper()}{row.title[1:]}, against {row.baseline} pooling"
-    return f"{start}: {'; '.join(parts)}."
+    note = " Confounded: more than the operator differs, such as the MACs."
+    return f"{start}: {'; '.join(parts)}.{note * any(e.confounded for e in row.compared)}"
 
 
 def _consistency(rows: Sequence[AtlasRow]) -> str:

@@ -63,6 +63,7 @@ class Entry:
       beside: mean over seeds by heading, see `BESIDE`.
       macs, parameters: MACs per example, and parameters of the network.
       step: measured time of a training step in milliseconds.
+      confounded: whether it differs from the baseline in more than the operator.
       rank: by accuracy, from 1; None for an arm that cannot be ranked.
     """
 
@@ -77,6 +78,7 @@ class Entry:
     macs: int | None
     parameters: int | None
     step: float | None
+    confounded: bool
     rank: int | None = None
 
 
@@ -184,6 +186,7 @@ def _entry(analysis: Analysis, summary: Summary) -> Entry:
         macs=arm.macs,
         parameters=arm.params,
         step=arm.step_time_ms,
+        confounded=arm.confounded,
     )
 
 
