@@ -57,14 +57,6 @@ def tiny_config(*overrides: str) -> ConfigDict:
     return config
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files of this folder, whose tests start processes and take longest, first.
-
-    At the end of a parallel run one of them would keep a single worker busy.
-    """
-    items.sort(key=lambda item: len(item.path.relative_to(REPOSITORY).parts))
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
