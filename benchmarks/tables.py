@@ -61,7 +61,6 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "replicas": speed.replicas,
     "operators": speed.operators,
     "planning": speed.planning,
-    "planned memory": speed.planned_memory,
     "loop": speed.loop,
     "reading": speed.reading,
     "pipelines": speed.pipelines,

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.sections.results import RESULTS, conditions_text, machine_text, read
 from benchmarks.signal_tables import table
-from cnn.cost.plan import COLUMNS, MEMORY_COLUMNS, memory_cells, plan_cells
+from cnn.cost.plan import COLUMNS, plan_cells
 
 
 def training() -> str:
@@ -83,14 +83,6 @@ def planning() -> str:
     )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
     return f"{table(('network', *COLUMNS), rows)}\n\n{sentence}{about}"
-
-
-def planned_memory() -> str:
-    """Returns what a chip of a TPU slice holds with and without sharded state and remat."""
-    result = read("planning_memory.json")
-    rows = [memory_cells(row) for row in result["slices"]]
-    about = f"jax {result['versions']['jax']}, commit {result['commit']}."
-    return f"{table(MEMORY_COLUMNS, rows)}\n\nResNet-50 in bfloat16, {about}"
 
 
 def loop() -> str:
