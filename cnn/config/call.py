@@ -28,7 +28,7 @@ def parse_call(text: str, field: str) -> tuple[str, dict[str, Any]]:
     except (SyntaxError, ValueError):
         pass
     raise UserError(
-        f"{field}: '{text}' is not a name or a name with different keyword arguments; "
+        f"{field}: '{text}' is not a name or a name with keyword arguments, each given once; "
         "write it like 'max' or 'max(window=3)'"
     )
 

@@ -211,6 +211,21 @@ def test_the_report_of_a_registered_study_says_so_or_what_changed(tmp_path):
         start.verify(str(place))
 
 
+def test_a_study_without_the_outcomes_of_examples_is_verified_from_its_results(tmp_path, capsys):
+    plan, place = plan_of({"max": "max", "average": "avg"}), tmp_path / "study"
+    write_study(place, plan, {"max": 0.7, "average": 0.8})
+    for file in place.rglob("test_predictions.npz"):
+        file.unlink()
+    start.report([str(place)])
+    start.verify(str(place))
+    output = capsys.readouterr().out
+    assert "are what the results of the runs give; outcomes of single examples were not" in output
+    result = next(place.glob("average/*/result.json"))
+    result.write_text(result.read_text().replace('"accuracy": 0.8', '"accuracy": 0.9'))
+    with pytest.raises(UserError, match="not what its runs give"):
+        start.verify(str(place))
+
+
 def test_a_registration_that_was_changed_is_found(tmp_path):
     folder, _, _ = registered(tmp_path)
     file = folder.path / "registration.json"

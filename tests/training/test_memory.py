@@ -24,7 +24,7 @@ def test_the_sentence_names_batch_need_and_what_would_fit(message):
     assert "train.accumulation=4 (micro-batches of 4, which needs about 2 GiB)" in text
 
 
-def test_what_can_never_fit_is_refused():
+def test_what_can_never_fit_is_described():
     assert "one example at a time" in describe_shortage(CPU, tiny_config(), free=GIB // 4)
 
 

@@ -102,9 +102,9 @@ def test_possible_values_that_were_not_written_are_refused(folder, section, fiel
 
 
 def test_a_record_in_another_order_or_layout_is_the_same(folder):
-    record = json.loads(folder.config_file.read_text())
-    folder.config_file.write_text(json.dumps(dict(reversed(record.items()))))
-    assert folder.config() == RunFolder(folder.path).config()
+    written = folder.record()
+    folder.config_file.write_text(json.dumps(dict(reversed(written.items()))))
+    assert folder.record() == written
 
 
 def test_a_folder_whose_name_is_not_utf_8_is_refused_before_training(tmp_path):

@@ -43,7 +43,7 @@ def look_at_files(
     """
     index = _Index(folder, codec.feature) if len(names) >= _KEPT else None
     known = index.read() if index else {}
-    # Texts, which are joined in a tenth of the time that paths take.
+    # Joining texts is quicker than joining paths, which shows with a million files.
     root = str(folder)
     looks = {
         name: look
