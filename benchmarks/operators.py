@@ -106,7 +106,11 @@ def attention(x: Array, positions: Array, *projections: Array) -> Array:
     return heads.attention_pool(x, positions, *pairs, heads=4)
 
 
-KEY = jax.random.key(0)
+def key() -> Array:
+    """Returns the key of operators that draw."""
+    return jax.random.key(0)
+
+
 ENTRIES = {
     "max 2/2": Entry(lambda x: max_pool(x, *HALVES), lambda x: nn.max_pool(x, (2, 2), (2, 2))),
     "max 3/2": Entry(
@@ -147,7 +151,9 @@ ENTRIES = {
     ),
     "APS": Entry(lambda x: polyphase.select_phase(x, 2, "CIRCULAR")[0]),
     "LPS": Entry(
-        lambda x, g: polyphase.take_phase(x, polyphase.phase_weights(g, KEY), 2, "CIRCULAR"),
+        lambda x, g: polyphase.take_phase(
+            x, polyphase.phase_weights(g, jax.random.key(0)), 2, "CIRCULAR"
+        ),
         arrays=lambda b, h, w, c: [(b, 4)],
     ),
     "space to depth": Entry(lambda x: polyphase.space_to_depth(x, 2, "VALID"), rearranged),
@@ -179,11 +185,11 @@ ENTRIES = {
         lambda x, v, w: mixed.tree_pool(x, list(v), list(w), 2, "VALID"),
         arrays=lambda b, h, w, c: [(4, 2, 2), (3, 2, 2)],
     ),
-    "stochastic": Entry(lambda x: stochastic.stochastic_pool(x, *HALVES, key=KEY, train=True)),
-    "S3": Entry(lambda x: stochastic.s3_pool(x, 2, 2, "SAME", key=KEY, train=True)),
+    "stochastic": Entry(lambda x: stochastic.stochastic_pool(x, *HALVES, key=key(), train=True)),
+    "S3": Entry(lambda x: stochastic.s3_pool(x, 2, 2, "SAME", key=key(), train=True)),
     "fractional max": Entry(
         lambda x: stochastic.fractional_max_pool(
-            x, [int(n / 2**0.5) for n in x.shape[1:3]], key=KEY, train=True
+            x, [int(n / 2**0.5) for n in x.shape[1:3]], key=key(), train=True
         )
     ),
     "spectral": Entry(lambda x: spectral.spectral_pool(x, 2)),

@@ -27,7 +27,13 @@ from benchmarks.faults.fault import Fault
 from benchmarks.faults.hosts import hosts
 from benchmarks.faults.results import evaluations, reports, studies
 from benchmarks.faults.storage import damage, full_disk, small_files
-from benchmarks.faults.training import final_evaluation, kill_at_operations, kills, signals
+from benchmarks.faults.training import (
+    final_evaluation,
+    interrupted_start,
+    kill_at_operations,
+    kills,
+    signals,
+)
 from cnn.config.entry import Parser, run_command
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +46,7 @@ FAULTS: dict[str, Callable[[Path], Fault | None]] = {
     "Training: SIGKILL in the final evaluation": final_evaluation,
     "Training: SIGKILL before a file operation": kill_at_operations,
     "Training: SIGINT or SIGTERM at a random moment": signals,
+    "Training: SIGINT while it starts": interrupted_start,
     "Newest checkpoint damaged: a bit flipped, a file cut or removed": damage,
     "Files limited in size": small_files,
     "Disk full": full_disk,

@@ -60,6 +60,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "training": speed.training,
     "replicas": speed.replicas,
     "operators": speed.operators,
+    "forms": speed.forms,
     "planning": speed.planning,
     "loop": speed.loop,
     "reading": speed.reading,

@@ -34,6 +34,8 @@ CONFIG = (
     "mesh.devices=1",
 )
 SHORT = ("train.duration=12 steps", "evaluation.every=4 steps", "checkpoint.every=3 steps")
+# Seconds before which a signal may find Python itself still starting, which has its own message.
+EARLIEST = 0.1
 LIVES_ON = 120.0  # seconds after which a process that should have ended counts as lost
 
 
@@ -121,8 +123,7 @@ class Undisturbed:
     def wait(self, process: subprocess.Popen, workdir: Path, chance: random.Random) -> None:
         """Waits for a random moment of a run: one in four while it starts, else while it trains."""
         if chance.random() < 0.25:
-            # Python itself takes some milliseconds before it can say anything.
-            wait_until(process, chance.uniform(0.3, 5.0))
+            wait_until(process, chance.uniform(EARLIEST, 5.0))
             return
         file = workdir / "metrics.jsonl"
         size = chance.uniform(file.stat().st_size if file.exists() else 0, self._logged)

@@ -2,12 +2,21 @@
 
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 from benchmarks.faults.fault import Fault, Outcome
 from benchmarks.faults.operations import killed_before, operations, shuffled_places
-from benchmarks.faults.processes import SHORT, Undisturbed, command, killed, start, wait_until
+from benchmarks.faults.processes import (
+    EARLIEST,
+    SHORT,
+    Undisturbed,
+    command,
+    killed,
+    start,
+    wait_until,
+)
 
 
 def kills(folder: Path) -> Fault:
@@ -45,18 +54,35 @@ def signals(folder: Path) -> Fault:
     calm = Undisturbed(folder / "undisturbed")
 
     def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
-        chosen = chance.choice([signal.SIGINT, signal.SIGTERM])
         process = start(*command(workdir))
         calm.wait(process, workdir, chance)
-        process.send_signal(chosen)
-        output, errors = process.communicate()
-        stopped = errors == "stopped\n" or "the same command continues" in output
-        wrong = ""
-        if process.returncode and not (process.returncode == 128 + chosen and stopped):
-            wrong = f"code {process.returncode}, {errors[-300:]}; "
+        wrong = _signalled(process, chance.choice([signal.SIGINT, signal.SIGTERM]))
         return calm.resume(workdir, f"try {number}", wrong)
 
     return Fault(attempt)
+
+
+def interrupted_start(folder: Path) -> Fault:
+    """SIGINT while Python imports, the step compiles or the first steps are made."""
+    calm = Undisturbed(folder / "undisturbed")
+
+    def attempt(workdir: Path, chance: random.Random, number: int) -> Outcome:
+        process = start(*command(workdir))
+        moment = chance.uniform(EARLIEST, 5.0)
+        wait_until(process, moment)
+        wrong = _signalled(process, signal.SIGINT)
+        return calm.resume(workdir, f"try {number}, {moment:.2f} s", wrong)
+
+    return Fault(attempt)
+
+
+def _signalled(process: subprocess.Popen, chosen: signal.Signals) -> str:
+    """Sends a signal; returns what was not as promised about the end."""
+    process.send_signal(chosen)
+    output, errors = process.communicate()
+    stopped = errors == "stopped\n" or "the same command continues" in output
+    right = not process.returncode or (process.returncode == 128 + chosen and stopped)
+    return "" if right else f"code {process.returncode}, {errors[-300:]}; "
 
 
 def kill_at_operations(folder: Path) -> Fault:

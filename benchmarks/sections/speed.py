@@ -62,6 +62,22 @@ def operators() -> str:
     return f"{table(head, rows)}\n\n{conditions_text(result['conditions'])}"
 
 
+def forms() -> str:
+    """Returns what each form of our own gains in a step, one table per version of jax."""
+    files = sorted(path.name for path in RESULTS.glob("forms*.json"))
+    return "\n\n".join(_forms(read(name)) for name in files)
+
+
+def _forms(result: dict[str, Any]) -> str:
+    networks = result["networks"]
+    names = list(dict.fromkeys(form for gains in networks.values() for form in gains))
+    rows = (
+        (network, *(f"{gains[form]:.2f}" if form in gains else "" for form in names))
+        for network, gains in networks.items()
+    )
+    return f"{table(('network', *names), rows)}\n\n{conditions_text(result['conditions'])}"
+
+
 def planning() -> str:
     """Returns compile-time estimates of a ResNet-50 training step on TPU slices."""
     result = read("planning.json")

@@ -316,6 +316,17 @@ FIELDS: dict[str, Field] = {
         loss=text("softmax_cross_entropy", "see cnn/training/losses.py", later=True),
         label_smoothing=real(0.0, "[0, 1)", "share of each target distributed over all classes"),
         ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
+        ema_ramp=choice(
+            ("updates", "cubic", "none"),
+            "how ema_decay is reached, see cnn/training/averages.py",
+            later=True,
+        ),
+        lookahead=whole(
+            0,
+            "[0, 1048576]",
+            "steps after each of which training goes on from the average; 0: never",
+            later=True,
+        ),
         clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
         flip_bit=flag(
             False, "flips the last bit of one initial kernel element, which seed picks", later=True

@@ -71,7 +71,8 @@ def compile_step(here: Evaluator, mesh: Mesh) -> Program:
     sizes = dict(zip(config.augment.sizes, (0, *plan.size_boundaries), strict=False))
     first = sizes[max(sizes)] if sizes else 0
     (one,) = feed.batches(first, first + 1)
-    recipe = make_recipe(evaluator, make_schedule(config.schedule, plan), feed.cropped)
+    schedule = make_schedule(config.schedule, plan)
+    recipe = make_recipe(evaluator, schedule, feed.cropped, plan.total_steps)
     size = config.train.batch_size
     batch = {
         name: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=batch_sharding(mesh))

@@ -82,7 +82,7 @@ def _inference(evaluator: Evaluator, variables: Any, count: int) -> tuple[Callab
 
 def _training(evaluator: Evaluator, count: int) -> tuple[Callable, int | None]:
     dataset = evaluator.dataset
-    recipe = make_recipe(evaluator, lambda step: jnp.float32(1e-6), cropped=False)
+    recipe = make_recipe(evaluator, lambda step: jnp.float32(1e-6), cropped=False, total_steps=1)
     device = evaluator.mesh.devices.flat[0]
     seeds = jax.device_put(Seeds.same(np.uint32(evaluator.config.seed)), device)
     state = jax.jit(partial(recipe.init, input_shape=dataset.input_shape))(seeds.init)

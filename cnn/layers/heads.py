@@ -58,6 +58,7 @@ class Head(nn.Module):
       norm: whether a norm follows the pooling.
       hidden: width of a hidden layer before the classifier; 0: none.
       dense_first: whether the classifier and an activation precede the pooling, at every position.
+      kernel_init: of the classifier.
       field: config field of the pooling, for error messages.
     """
 
@@ -70,6 +71,7 @@ class Head(nn.Module):
     norm: bool = False
     hidden: int = 0
     dense_first: bool = False
+    kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
     field: str = "model.head"
 
     @nn.compact
@@ -90,7 +92,10 @@ class Head(nn.Module):
 
     def _classify(self, x: Array, train: bool) -> Array:
         x = self.drop(x, train)
-        return nn.Dense(self.num_classes, self.use_bias, name="classifier")(x) * self.scale
+        classifier = nn.Dense(
+            self.num_classes, self.use_bias, kernel_init=self.kernel_init, name="classifier"
+        )
+        return classifier(x) * self.scale
 
     def drop(self, x: Array, train: bool) -> Array:
         """Applies the dropout."""

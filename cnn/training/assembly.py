@@ -17,6 +17,7 @@ from cnn import data, models
 from cnn.config.errors import UserError
 from cnn.config.seeds import Seeds
 from cnn.data.augmentation import Augment
+from cnn.training.averages import make_averaging
 from cnn.training.distillation import make_teacher
 from cnn.training.initial import Start, started, starting_weights
 from cnn.training.losses import make_loss
@@ -181,7 +182,7 @@ def make_trainer(evaluator: Evaluator, plan: TrainingPlan) -> Trainer:
     _check_sizes(evaluator)
     feed = make_training_feed(evaluator, plan, batch_sharding(mesh), replicated(mesh))
     schedule = make_schedule(evaluator.config.schedule, plan)
-    recipe = make_recipe(evaluator, schedule, feed.cropped)
+    recipe = make_recipe(evaluator, schedule, feed.cropped, plan.total_steps)
     seeds = jax.device_put(Seeds(*map(np.uint32, Seeds.of(evaluator.config))), replicated(mesh))
     # Traced here, which finds what does not fit before anything is written.
     like = abstract_state(partial(recipe.init, input_shape=dataset.input_shape), mesh)
@@ -255,7 +256,9 @@ def make_training_feed(
     )
 
 
-def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Recipe:
+def make_recipe(
+    evaluator: Evaluator, schedule: Schedule, cropped: bool, total_steps: int
+) -> Recipe:
     """Returns what one update of the network is made of; `cropped` as its feed says."""
     config, dataset = evaluator.config, evaluator.dataset
     if config.train.remat and config.model.temporal_head:
@@ -272,7 +275,7 @@ def make_recipe(evaluator: Evaluator, schedule: Schedule, cropped: bool) -> Reci
         augment=augment,
         accumulation=config.train.accumulation,
         loss=make_loss(config.train),
-        ema_decay=config.train.ema_decay,
+        averaging=make_averaging(config.train, total_steps),
         teacher=make_teacher(config, dataset),
         consistency=config.augment.consistency,
         ascend=make_ascent(config.optimizer.ascent),

@@ -256,7 +256,8 @@ class ReplicaGroup:
         )
         each = partial(_spread, mesh, count // mesh.size)
         own, all_ = PartitionSpec(REPLICA_AXIS), PartitionSpec()
-        recipe = make_recipe(first, make_schedule(first.config.schedule, plan), feed.cropped)
+        schedule = make_schedule(first.config.schedule, plan)
+        recipe = make_recipe(first, schedule, feed.cropped, plan.total_steps)
         self.sources = sources(self.start, recipe)
         step, shape = make_train_step(recipe), first.dataset.input_shape
         self._init_one = partial(recipe.init, input_shape=shape)

@@ -14,6 +14,7 @@ from jax import Array
 from optax import contrib
 
 from cnn.config.seeds import Seeds
+from cnn.training.averages import Averaging, blend
 from cnn.training.distillation import Teacher
 from cnn.training.losses import Loss, consistency
 from cnn.training.remat import recomputed_blocks
@@ -36,7 +37,7 @@ class Recipe:
       augment: (key, input, label) -> (float32 inputs [B, *spatial, C], targets [B, K]).
       loss: (logits [B, K], targets [B, K]) -> [B].
       accumulation: micro-batches per step.
-      ema_decay: of the averaged variables.
+      averaging: of the variables over steps; None: none.
       ascend: (params, gradient) -> the params whose gradient makes the update; None: the same.
       teacher: for distillation; None: none.
       consistency: weight of the divergence of three views of each example, which `augment` then
@@ -51,7 +52,7 @@ class Recipe:
     augment: Callable[[Array, Array, Array], tuple[Array, Array]]
     loss: Loss = optax.softmax_cross_entropy
     accumulation: int = 1
-    ema_decay: float = 0.0
+    averaging: Averaging | None = None
     ascend: Ascent | None = None
     teacher: Teacher | None = None
     consistency: float = 0.0
@@ -60,7 +61,7 @@ class Recipe:
 
     def init(self, seed: Array | int, input_shape: tuple[int, ...]) -> TrainState:
         """Returns the state before the first step; to be traced, see `init_model`."""
-        ema = self.averages or self.ema_decay > 0
+        ema = self.averages or self.averaging is not None
         state = init_model(self.model, seed, input_shape, ema=ema)
         own = {field.name: getattr(state, field.name) for field in fields(state)}
         return TrainState(**own, opt_state=self.tx.init(state.params))
@@ -118,7 +119,7 @@ def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
         new = state.replace(
             step=state.step + 1, params=params, collections=collections, opt_state=opt_state
         )
-        return new.replace(ema=_average(recipe, new)), sums
+        return _average(recipe, new), sums
 
     return train_step
 
@@ -139,7 +140,7 @@ def _gradients(recipe: Recipe, state: TrainState, examples: Examples, key: Array
     def add(total, piece):
         grads, (collections, sums) = gradient(*piece)
         old_grads, (old_collections, old_sums) = total
-        collections = _blend(jnp.add, old_collections, collections)
+        collections = blend(jnp.add, old_collections, collections)
         grads, sums = jax.tree.map(jnp.add, (old_grads, old_sums), (grads, sums))
         return (grads, (collections, sums)), None
 
@@ -149,16 +150,7 @@ def _gradients(recipe: Recipe, state: TrainState, examples: Examples, key: Array
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (grads, (collections, sums)), _ = jax.lax.scan(add, zeros, cuts)
     grads = jax.tree.map(lambda x: x / pieces, grads)
-    return grads, _blend(lambda _, x: x / pieces, collections, collections), sums
-
-
-def _blend(mix: Callable[[Array, Array], Array], old: Any, new: Any) -> Any:
-    """Interpolates floating-point leaves; others, such as counters, take the new value."""
-
-    def one(a: Array, b: Array) -> Array:
-        return mix(a, b) if jnp.issubdtype(b.dtype, jnp.floating) else b
-
-    return jax.tree.map(one, old, new)
+    return grads, blend(lambda _, x: x / pieces, collections, collections), sums
 
 
 def training_loss(
@@ -197,17 +189,11 @@ def training_loss(
     return losses.mean(), (dict(updates), sums)
 
 
-def _average(recipe: Recipe, state: TrainState) -> Any:
+def _average(recipe: Recipe, state: TrainState) -> TrainState:
     if recipe.averages:
         params = contrib.schedule_free_eval_params(state.opt_state, state.params)
-        return state.current() | {"params": params}
-    if not recipe.ema_decay:
-        return state.ema
-    # Early on the average would mostly be the initial values; the ramp of TensorFlow's
-    # ExponentialMovingAverage(num_updates) forgets them sooner.
-    step = state.step.astype(jnp.float32)
-    kept = jnp.minimum(recipe.ema_decay, (1 + step) / (10 + step))
-    return _blend(lambda old, x: kept * old + (1 - kept) * x, state.ema, state.current())
+        return state.replace(ema=state.current() | {"params": params})
+    return recipe.averaging.update(state) if recipe.averaging else state
 
 
 def infer(model: nn.Module, variables: dict[str, Any], inputs: Array) -> Array:

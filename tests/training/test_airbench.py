@@ -9,6 +9,7 @@ from cnn.config.errors import UserError
 from cnn.config.load import apply_override
 from cnn.data import load_batch, open_dataset
 from cnn.data.order import Order
+from cnn.models.airbench import partial_identity
 from cnn.training.assembly import make_evaluator, make_trainer
 from cnn.training.plan import make_training_plan
 from cnn.training.tta import with_views
@@ -125,6 +126,21 @@ def _epoch(feed, epoch, examples):
         for row, index in enumerate(Order(0, examples).batch(step, 16)):
             if start <= step * 16 + row < stop:
                 yield index, images[row]
+
+
+def test_convolutions_start_as_identities():
+    """As `torch.nn.init.dirac_` on the first kernels, which the authors call."""
+    shape = (3, 3, 5, 8)
+    kernel = partial_identity(jax.random.key(0), shape)
+    x = np.random.default_rng(0).normal(size=(2, 6, 7, 5)).astype(np.float32)
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_array_equal(y[..., :5], x)
+    rest = np.asarray(kernel[..., 5:])
+    assert 0.9 * 45**-0.5 < np.abs(rest).max() <= 45**-0.5
+    narrow = partial_identity(jax.random.key(0), (3, 3, 5, 2))
+    np.testing.assert_array_equal(narrow[1, 1], np.eye(5)[:, :2])
 
 
 def test_the_ready_config_takes_a_step():

@@ -23,6 +23,7 @@ from tests.conftest import tiny_config
 FREE = ("optimizer.schedule_free=0.9", "optimizer.momentum=0", "schedule.name=constant")
 CASES = {
     "schedule_free": FREE,
+    "lookahead": ("train.ema_decay=0.9", "train.lookahead=3", "train.ema_ramp=cubic"),
     "sam": ("optimizer.ascent=sam(rho=0.1)",),
     "prodigy": ("optimizer.name=prodigy(start=0.001)", "optimizer.learning_rate=1"),
 }
@@ -74,4 +75,11 @@ def test_two_averages_are_refused(tmp_path):
     config = tiny_config(*FREE, "train.ema_decay=0.9")
     with pytest.raises(UserError, match=r"ema_decay: 0.9 conflicts with optimizer.schedule_free"):
         train(config, tmp_path, quiet=True)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("override", ["train.lookahead=5", "train.ema_ramp=cubic"])
+def test_look_ahead_needs_an_average(override, tmp_path):
+    with pytest.raises(UserError, match=r"has no effect without train.ema_decay"):
+        train(tiny_config(override), tmp_path, quiet=True)
     assert not any(tmp_path.iterdir())

@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from cnn.config.seeds import Seeds
+from cnn.training.averages import Averaging
 from cnn.training.losses import make_loss
 from cnn.training.optimizer import at_rate
 from cnn.training.steps import Recipe, make_eval_step, make_train_step
@@ -124,13 +125,49 @@ def test_the_step_counts_updates_and_drives_the_rate():
 
 
 def test_the_average_follows_its_formula():
-    first, states, _ = run(recipe(ema_decay=0.3), steps=3)
+    first, states, _ = run(recipe(averaging=Averaging(0.3)), steps=3)
     average = np.asarray(first.params["head"]["kernel"], np.float64)
     for step, state in enumerate(states, 1):
         kept = min(0.3, (1 + step) / (10 + step))
         average = kept * average + (1 - kept) * np.asarray(state.params["head"]["kernel"])
         np.testing.assert_allclose(state.ema["params"]["head"]["kernel"], average, rtol=1e-5)
         assert state.variables() is state.ema
+
+
+@pytest.mark.parametrize("ramp", ["none", "cubic", "updates"])
+def test_look_ahead_goes_on_from_the_average(ramp):
+    """After two steps of SGD each, as in Algorithm 1 of Zhang et al. 2019, in NumPy."""
+    averaging = Averaging(0.6, ramp, lookahead=2, total_steps=7)
+    first, states, _ = run(recipe(averaging=averaging), steps=7)
+    slow = fast = first.params["head"]
+    for step, state in enumerate(states, 1):
+        _, kernel, bias, _ = by_hand(fast)
+        rate = 0.5 / step
+        fast = {"kernel": fast["kernel"] - rate * kernel, "bias": fast["bias"] - rate * bias}
+        if step % 2 == 0:
+            updates = step // 2
+            kept = {
+                "none": 0.36,
+                "cubic": 0.36 * (step / 7) ** 3,
+                "updates": min(0.36, (1 + updates) / (10 + updates)),
+            }[ramp]
+            slow = fast = {n: kept * slow[n] + (1 - kept) * fast[n] for n in fast}
+        for name in fast:
+            np.testing.assert_allclose(state.params["head"][name], fast[name], atol=1e-6)
+            np.testing.assert_allclose(
+                state.variables()["params"]["head"][name], slow[name], atol=1e-6
+            )
+
+
+def test_look_ahead_averages_running_statistics_too():
+    averaging = Averaging(0.6, "none", lookahead=2)
+    _, states, _ = run(recipe(model=Normed(0), averaging=averaging), steps=2)
+    mean = make_batch()["input"].mean((0, 1, 2))
+    one = 0.1 * mean
+    two = 0.9 * one + 0.1 * mean
+    for variables in (states[1].variables(), states[1].current()):
+        found = variables["batch_stats"]["norm"]["mean"]
+        np.testing.assert_allclose(found, 0.64 * two, rtol=1e-4, atol=1e-7)
 
 
 class Normed(nn.Module):
