@@ -32,6 +32,7 @@ report: $(INSTALLED)
 bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/operators.py --out=benchmarks/results/operators_cpu.json
 	$(RUN) benchmarks/training.py --torch-python=$(TORCH_PYTHON) --out=benchmarks/results/training.json
+	$(RUN) benchmarks/forms.py --out=benchmarks/results/forms.json
 	$(RUN) benchmarks/replicas.py --out=benchmarks/results/replicas.json
 	$(RUN) benchmarks/loop.py --repeats=31 --out=benchmarks/results/loop.json
 	$(RUN) benchmarks/input.py --torch-python=$(TORCH_VISION_PYTHON) --out=benchmarks/results/input.json

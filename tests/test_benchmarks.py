@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import gpu, operators, planning, training
+from benchmarks import forms, gpu, operators, planning, training
 from benchmarks.peer import Peer
 from cnn.config.errors import UserError
+from cnn.ops.kernel_gradient import dense_kernel_gradient
+from cnn.ops.max_pool import max_pool
+from cnn.ops.padding import make_window
 
 SHAPE = (2, 8, 8, 8)
 
@@ -30,6 +33,30 @@ def test_both_sides_compute_the_same():
 
     for name, (ours, stock) in outputs(drawn).items():
         np.testing.assert_allclose(ours, stock, rtol=2e-5, atol=2e-6, err_msg=name)
+
+
+def test_native_forms_compute_the_same():
+    rng = np.random.default_rng(0)
+    x, g = (
+        jnp.asarray(rng.normal(size=shape), "float32") for shape in ((2, 9, 8, 3), (2, 5, 4, 4))
+    )
+    window = make_window(x, (3, 3), 2, "SAME")
+    ours = dense_kernel_gradient(window, (1, 1), x, g)
+    native = forms.native_kernel_gradient(window, (1, 1), x, g)
+    np.testing.assert_allclose(ours, native, rtol=1e-4, atol=1e-5)
+    pooled = forms.native_max_pool(window, x)
+    np.testing.assert_array_equal(max_pool(x, 3, 2, "SAME"), pooled)
+
+
+def test_a_form_that_a_network_lacks_is_left_out(monkeypatch):
+    def step(model, images, labels):
+        out = jax.eval_shape(lambda x: model.init_with_output(jax.random.key(0), x, False), images)
+        return (lambda: out), 0
+
+    monkeypatch.setattr(forms, "our_step", step)
+    assert forms.measure("plain", 2, 1).keys() == {"few input channels", "max pooling"}
+    with pytest.raises(UserError, match="use one of plain, resnet20, separable"):
+        forms.main(["--only=vgg"])
 
 
 def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):

@@ -30,9 +30,10 @@ def machine_text(made: dict[str, Any]) -> str:
 
 def conditions_text(made: dict[str, Any]) -> str:
     """Returns `machine_text` with the shapes, dtype, version of flax and date."""
+    flags = f", `XLA_FLAGS={made['xla_flags']}`" if made.get("xla_flags") else ""
     what = f"images {made['shape']}" if "shape" in made else f"batch {made['batch']}"
     return (
         f"{made['cores']} cores of an {made['cpu']}, {what}, {made['dtype']}, medians of "
         f"{made['repeats']} interleaved repeats, load {made['load_at_start']} at the start, "
-        f"jax {made['versions']['jax']}, flax {made['versions']['flax']}, {made['date']}."
+        f"jax {made['versions']['jax']}, flax {made['versions']['flax']}{flags}, {made['date']}."
     )

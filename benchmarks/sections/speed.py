@@ -9,7 +9,7 @@ from cnn.cost.plan import COLUMNS, plan_cells
 
 
 def training() -> str:
-    """Returns the training throughput next to stock flax and PyTorch, one table per machine."""
+    """Returns the training throughput next to stock flax and PyTorch, one table per result."""
     files = sorted(path.name for path in RESULTS.glob("training*.json"))
     return "\n\n".join(_training(read(name)) for name in files)
 
@@ -40,9 +40,7 @@ def speed() -> str:
     return (
         f"A training step on a CPU runs at {stock[0]:.2f} to {stock[-1]:.2f} times the speed of "
         f"stock flax and at {torch[0]:.2f} to\n{torch[-1]:.2f} times that of PyTorch, depending on "
-        "network and machine ([docs/speed.md](docs/speed.md)).\n"
-        "That was measured before the gradient of max pooling was corrected, which makes such "
-        "networks up to a\ntenth slower."
+        "network,\nmachine and version of jax ([docs/speed.md](docs/speed.md))."
     )
 
 

@@ -15,7 +15,7 @@ _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "te
 
 @cache
 def provenance() -> dict[str, str | int | dict[str, str]]:
-    """Returns {"versions", "device", "devices", "cpu", "cores", "commit"}."""
+    """Returns {"versions", "device", "devices", "cpu", "cores", "commit", "xla_flags"}."""
     return {
         "versions": versions(),
         "device": jax.devices()[0].device_kind,
@@ -23,6 +23,7 @@ def provenance() -> dict[str, str | int | dict[str, str]]:
         "cpu": _cpu(),
         "cores": usable_cores(),
         "commit": _commit(),
+        "xla_flags": os.environ.get("XLA_FLAGS", "").strip(),
     }
 
 
