@@ -1,7 +1,9 @@
 """Class folders of examples, within one folder per split."""
 
+import contextlib
+import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ class FolderReader(SliceReader):
         self._root = root
         self._data = data
         self._codec = SIGNALS[data.signal].codec(data)
+        self._filled: set[Path] = set()  # folders known to hold an example of every class
 
     def check(self, expression: str, field: str) -> None:
         """Raises `UserError` unless there is such a folder, with examples of known classes."""
@@ -43,6 +46,8 @@ class FolderReader(SliceReader):
                 f"{field}: {shown(folder)} is not a folder with one folder per class; "
                 f"{self._splits_there(field)}"
             )
+        if folder in self._filled:
+            return
         names = _class_names(folder)
         self._check_classes(folder)
         for name in names:
@@ -51,6 +56,7 @@ class FolderReader(SliceReader):
                 raise UserError(
                     f"{shown(folder / name)}: contains no {kind}; add some or remove the folder"
                 )
+        self._filled.add(folder)
 
     def _splits_there(self, field: str) -> str:
         names = _class_names(self._root)
@@ -62,7 +68,8 @@ class FolderReader(SliceReader):
     def _open_folder(self, base: str) -> EncodedSplit:
         folder = self._root / base
         names = self._check_classes(folder)
-        found = _look_at_all(self._codec, folder, names, self._data)
+        with paused_collector():
+            found = _look_at_all(self._codec, folder, names, self._data)
         skip = self._data.broken_files == "skip"
         files, skipped = without_broken(found, folder, skip)
         shapes = [file.shape for file in files]
@@ -151,6 +158,21 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         if shown(name) != name:
             raise UserError(f"{shown(folder / name)}: class names must be UTF-8; rename the folder")
     return tuple(names)
+
+
+@contextlib.contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pauses Python's cyclic garbage collector.
+
+    While millions of objects are made that all live on, it would walk through them again and again.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _look_at_all(
