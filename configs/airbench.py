@@ -1,19 +1,19 @@
-"""A small network that learns CIFAR-10 in ten passes, after airbench94 (Jordan 2024).
+"""A small network that learns CIFAR-10 in ten epochs, after airbench94 (Jordan 2024).
 
     python train.py --config=configs/airbench.py --workdir=runs/airbench \
         --config.data.data_dir=/path/to/tensorflow_datasets
 
-As published: batch 1024, label smoothing 0.2, crops from two mirrored pixels, every image mirrored
-in every other epoch, a first layer that whitens the patches of 5,000 training images and is frozen,
-convolutions that start as identities, norms whose scales stay 1 and whose biases learn at 64 times
-the rate, look-ahead every five steps with a cubic ramp, a triangular rate that peaks at 23 % and
-ends at 7 %, logits averaged over six views of each test image, and, translated from its form for
-summed losses, Nesterov momentum 0.85 with a peak rate of 1.5 (11.5 / (1 + 1 / 0.15)) and a weight
-decay of 1.33e-3 (0.0153 / 11.5).
+As published: batch size 1024, label smoothing 0.2, random crops with two pixels of reflect padding,
+every image mirrored in every other epoch, a frozen first layer that whitens the patches of 5,000
+training images, convolutions initialised to the identity, norms whose scales stay 1 and whose
+biases learn at 64 times the rate, lookahead every five steps with a cubic ramp, a triangular
+learning rate that peaks at 23 % of training and ends at 7 % of the peak, logits averaged over six
+views of each test image, and, converted from summed to mean losses, Nesterov momentum 0.85 with a
+peak rate of 1.5 (11.5 / (1 + 1 / 0.15)) and a weight decay of 1.33e-3 (0.0153 / 11.5).
 
-Other than published: bfloat16 instead of float16; the whitening layer's bias starts at 0 and
-learns to the end, not for three epochs; biases of norms are not decayed; a batch may span two
-epochs, where the authors drop the last 848 images of each.
+Differences: bfloat16 instead of float16; the whitening layer's bias starts at 0 and is trained to
+the end rather than for three epochs; biases of norms are not decayed; a batch may span two epochs,
+whereas the authors drop the last 848 images of each.
 """
 
 from ml_collections import ConfigDict

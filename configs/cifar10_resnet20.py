@@ -4,7 +4,8 @@
         --config.data.data_dir=/path/to/tensorflow_datasets
 
 The paper: error 8.75 % after 64,000 steps at batch 128, learning rate 0.1 (0.2 per 256 examples),
-divided by 10 at 32,000 and 48,000 steps, weight decay 1e-4, flips and crops from 4 pixels of zeros.
+divided by 10 at 32,000 and 48,000 steps, weight decay 1e-4, flips, and random crops with 4 pixels
+of zero padding.
 """
 
 from ml_collections import ConfigDict

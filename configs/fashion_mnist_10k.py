@@ -1,4 +1,4 @@
-"""The plain block network on the embedded subset of Fashion-MNIST: the first run.
+"""The plain block network on the included subset of Fashion-MNIST: the first run.
 
 make train
 """

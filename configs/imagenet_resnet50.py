@@ -1,12 +1,13 @@
-"""ResNet-50 (the form with strides in the 3x3 convolutions) on ImageNet, 90 epochs.
+"""ResNet-50 (with the strides in the 3x3 convolutions) on ImageNet, 90 epochs.
 
     python train.py --config=configs/imagenet_resnet50.py --workdir=runs/imagenet \
         --config.data.data_dir=/path/to/tensorflow_datasets
 
-The recipe of Goyal et al. (2017): 0.1 per 256 images with five epochs of warm-up, statistics of
-batch norm over groups of 64 images whatever the batch, and the last norm of each residual branch
-at zero; with a cosine instead of steps, and smoothed labels. The data set's own validation split is
-the test split. It was never run here: there is no ImageNet. What it takes on a TPU slice says
+The recipe of Goyal et al. (2017): a learning rate of 0.1 per 256 images with five epochs of
+warm-up, batch norm statistics over groups of 64 images whatever the batch size, and the last norm
+of each residual branch initialised to zero; but with a cosine schedule instead of steps, and label
+smoothing. The data set's own validation split is the test split. It has never been run here, for
+lack of ImageNet; for its cost on a TPU slice, run
 `python -m cnn.cost.plan --config=configs/imagenet_resnet50.py --topology=v5e:4x4`.
 """
 

@@ -3,8 +3,8 @@
 python train.py --config=configs/moving_fashion.py --workdir=runs/moving
 python train.py --config=configs/moving_fashion.py:frames --workdir=runs/moving_frames
 
-The first is a small network of 3x3x3 convolutions. The second sees each frame by itself and pools
-over them: the control, which cannot know the order and so stays at chance, one in four.
+The first is a small network of 3x3x3 convolutions. The second processes each frame separately and
+pools over frames: a control that cannot see their order and so stays at chance, one in four.
 """
 
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from configs import base
 
 
 def get_config(network: str = "clips") -> ConfigDict:
-    """Returns the config of the network of "clips", or that of "frames"."""
+    """Returns the config of the network over "clips", or of the one over "frames"."""
     config = base.get_config()
     config.data.signal = "video"
     config.data.source = "moving"

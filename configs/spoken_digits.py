@@ -2,10 +2,10 @@
 
     python train.py --config=configs/spoken_digits.py --workdir=runs/spoken_digits
 
-The folder of class folders (Free Spoken Digit Dataset: DIGIT/SPEAKER_INDEX.wav) lies beside the
-repository, in ../shared/spoken_digits; else set data.path. The test split is the data set's own,
-the recordings 0 to 4 of each digit by each speaker. `spoken_digits.py:speakers` trains on four
-speakers and tests on two others, theo and yweweler, which is what a new speaker would see.
+The folder of class folders (Free Spoken Digit Dataset: DIGIT/SPEAKER_INDEX.wav) is expected beside
+the repository, in ../shared/spoken_digits; otherwise set data.path. The test split is the data
+set's own, recordings 0 to 4 of each digit by each speaker. `spoken_digits.py:speakers` trains on
+four speakers and tests on two others, theo and yweweler, as a measure of accuracy on new speakers.
 """
 
 from ml_collections import ConfigDict
@@ -34,7 +34,7 @@ def get_config(split: str = "recordings") -> ConfigDict:
     sound.hop = 160
     sound.bands = 32
     sound.floor = 1e-6
-    # What differs from speaker to speaker before a word is said: how loud, and how noisy a room.
+    # Speakers differ in loudness and background noise; these two settings reduce the effect.
     sound.dynamic_range = 40.0
     sound.normalize = "clip"
     config.augment.time_shift = 0.1

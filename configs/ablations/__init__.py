@@ -1,1 +1,1 @@
-"""Studies: each file describes arms, seeds and a baseline."""
+"""Studies: each file defines arms, seeds and a baseline."""

@@ -1,8 +1,8 @@
-"""Springenberg et al., ICLR-W 2015, table 1: three networks, each with four ways to reduce.
+"""Springenberg et al., ICLR-W 2015, table 1: three networks, each with four reductions.
 
     python ablate.py run --config=configs/ablations/allcnn.py --workdir=runs/allcnn
 
-The networks have the paper's widths, which takes a GPU. The paper trains on CIFAR-10, 350 epochs:
+The networks have the paper's widths, and so need a GPU. The paper trains on CIFAR-10, 350 epochs:
 `--config.data.name=cifar10 --config.data.data_dir=DIR "--config.train.duration=350 epochs"`.
 """
 

@@ -7,8 +7,8 @@ The argument names the row: `fashion` (10,000 images of Fashion-MNIST, enlarged 
 `cifar10` and `resnet20` (20,000 images of CIFAR-10), each tested on the full test set of 10,000
 images, or `digits` (spectrograms of spoken digits). A row holds the operators about which the field
 disagrees most; "ROW,others" holds all others, against the same baseline. Padding is circular, so
-that the shift suites measure the operators and not the borders of the images, and nothing that
-moves an image is augmented.
+that the shift suites measure the operators and not the borders of the images, and no augmentation
+shifts images.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

@@ -1,8 +1,8 @@
-"""Plain, residual or separable blocks, at the same computation? Two convolutions or blocks a stage.
+"""Plain, residual or separable blocks at equal compute? Two convolutions or blocks per stage.
 
     python ablate.py run --config=configs/ablations/blocks.py --workdir=runs/blocks
 
-The widths below are where the search starts: they are changed until all arms take as many
+The widths below are the start of a search: they are changed until all arms take as many
 multiply-accumulates as the plain network.
 """
 

@@ -1,4 +1,4 @@
-"""A published claim, tried small: the claim's arms in the plain network on Fashion-MNIST.
+"""A published claim at small scale: the claim's arms in the plain network on Fashion-MNIST.
 
     python ablate.py run --config=configs/ablations/claims.py:zhang2019 --workdir=runs/zhang2019
     python ablate.py claim zhang2019 --workdir=runs/zhang2019

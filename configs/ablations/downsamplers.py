@@ -2,7 +2,7 @@
 
     python ablate.py run --config=configs/ablations/downsamplers.py --workdir=runs/downsamplers
 
-Left out are names of an operator that is in under another one (`docs/operators.md` has the list).
+Aliases of an operator that is already included are left out (`docs/operators.md` has the list).
 `none` and `dilated` keep the resolution: they are the expensive controls.
 """
 

@@ -1,4 +1,4 @@
-"""Every way to pool before the classifier, behind the plain block network.
+"""Every head (pooling before the classifier), on the plain block network.
 
 python ablate.py run --config=configs/ablations/heads.py --workdir=runs/heads
 """

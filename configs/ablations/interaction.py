@@ -1,9 +1,9 @@
-"""Does the gain of blurring depend on the augmentation? Two factors, fully crossed.
+"""Does the gain from blurring depend on the augmentation? Two factors, fully crossed.
 
     python ablate.py run --config=configs/ablations/interaction.py --workdir=runs/interaction
 
-Images that are flipped and moved teach a network some of what blurring builds in. The report gives
-the main effect of each factor and their interaction, the difference of two differences.
+Training on flipped and shifted images teaches a network some of what blurring builds in. The report
+gives the main effect of each factor and their interaction, the difference of two differences.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

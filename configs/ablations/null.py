@@ -1,11 +1,11 @@
-"""What the verdicts say where nothing differs: 200 seeds of one short config.
+"""Verdicts where nothing differs: 200 seeds of one short config.
 
     python ablate.py run --config=configs/ablations/null.py --workdir=runs/null \
         --config.data.data_dir=/path/to/tensorflow_datasets
 
-Groups of seeds are drawn from it and compared as if they were arms: every "better" or "worse" is an
-error, since the config is the same. The plain network on 4,000 images of Fashion-MNIST, tested on
-the full test set.
+Groups of seeds are sampled from it and compared as if they were arms: every "better" or "worse" is
+an error, since the config is the same. The plain network on 4,000 images of Fashion-MNIST, tested
+on the full test set.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

@@ -1,8 +1,8 @@
-"""What stands beyond the border? The plain block network with strided convolutions.
+"""Which padding? The plain block network with strided convolutions.
 
     python ablate.py run --config=configs/ablations/padding.py --workdir=runs/padding
 
-With strides 1, `SAME` and `torch` are one thing; with strides 2 they cut the image differently.
+At stride 1, `SAME` and `torch` are the same; at stride 2 they sample different positions.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

@@ -1,11 +1,11 @@
-"""Pooling, strided convolution, or something that shifts better? On one of three networks.
+"""Pooling, strided convolution or a shift-consistent operator? On one of three networks.
 
     python ablate.py run --config=configs/ablations/pooling.py --workdir=runs/pooling
 
 The argument names the network: `pooling.py:plain` (the default), `pooling.py:vgg11` or
 `pooling.py:resnet20`. The plain block network has 16, 32 and 64 channels. VGG has a quarter of its
 widths, batch norm, without which it learns nothing in so few epochs, and no fifth stage, for which
-the images are too small. ResNet-20 is the published one. `ablate.py plan` says what each takes.
+the images are too small. ResNet-20 is as published. `ablate.py plan` estimates the time of each.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -38,7 +38,7 @@ def get_study(network: str = "plain") -> StudyPlan:
         raise UserError(f"--config: unknown network '{network}': {did_you_mean(network, NETWORKS)}")
     arms = {name: (f"model.downsample={text}",) for name, text in OPERATORS.items()}
     if network == "resnet20":
-        # The component that the main path picks has to be picked on the shortcut too.
+        # The shortcut must pick the same component as the main path.
         arms["APS"] = (*arms["APS"], "model.shortcut_downsample=aps")
     return StudyPlan(
         name=f"Downsampling in {network}, on 10,000 images of Fashion-MNIST",

@@ -1,4 +1,4 @@
-"""Max, average or strided convolution? A small study to see what comes out: `make ablation`."""
+"""Max, average or strided convolution? A small study for a first look: `make ablation`."""
 
 from cnn.ablation.planning.study_plan import StudyPlan
 from configs.ablations.short import CONFIG, MARGIN, SEEDS, SHORT

@@ -1,12 +1,11 @@
-"""Does an anti-aliased reduction answer alike when its image moves? The plain network on CIFAR-10.
+"""Do anti-aliased reductions make predictions shift-consistent? The plain network on CIFAR-10.
 
     python ablate.py run --config=configs/ablations/shift.py --workdir=runs/shift \
         --config.data.data_dir=/path/to/tensorflow_datasets
 
-Padding is circular throughout, so that the circular protocols measure the reductions alone, and
-nothing that moves images is augmented, so that consistency is the network's own. Zhang (ICML 2019):
-max blur is more consistent than max. Chaman & Dokmanic (CVPR 2021): APS is consistent at every
-circular shift.
+Padding is circular throughout, so that the circular protocols measure the reductions alone, and no
+augmentation shifts images, so that consistency is the network's own. Zhang (ICML 2019): max blur is
+more consistent than max. Chaman & Dokmanic (CVPR 2021): APS is consistent at every circular shift.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

@@ -1,4 +1,4 @@
-"""What the ready-made studies share: short trainings on the embedded images."""
+"""What the ready-made studies share: short training runs on the included images."""
 
 CONFIG = "configs/fashion_mnist_10k.py"
 SHORT = (

@@ -4,9 +4,9 @@
 
 The argument names what is held out, as in configs/spoken_digits.py: `recordings` (the default) or
 `speakers`: four are trained on and two are tested on. Recordings of one speaker are not
-independent, so there the verdicts rest on two speakers, which tell next to nothing of others.
-`speakers,small` is a part of it that takes minutes: half the width, three seeds, four arms. The
-recordings lie in ../shared/spoken_digits.
+independent, so there the verdicts rest on two speakers, who say next to nothing about others.
+`speakers,small` is a smaller version that takes minutes: half the width, three seeds, four arms.
+The recordings are in ../shared/spoken_digits.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -22,7 +22,7 @@ OPERATORS = {
 }
 
 
-# What is independent where the test examples are of speakers who were not heard in training.
+# The independent unit of the test examples: with unseen speakers, the speaker.
 UNITS = {"recordings": "", "speakers": r"([a-z]+)_\d+\.wav$"}
 SMALL = ("strided conv", "max", "average", "max blur")
 

@@ -1,9 +1,9 @@
-"""How to pool over time: inside a network of clips, or over frames that are seen one by one.
+"""How to pool over time: inside a video network, or over frames that are processed one by one.
 
 python ablate.py run --config=configs/ablations/temporal_pooling.py --workdir=runs/temporal_pooling
 
-On clips of which motion alone tells the class (configs/moving_fashion.py), in a training that is
-too short to be perfect. Frames that are pooled without their order are a control: they cannot know.
+On clips whose class is given by the motion alone (configs/moving_fashion.py), trained too briefly
+for perfect accuracy. Frames pooled without their order are a control: they cannot tell the classes.
 `temporal_pooling.py:small` takes minutes: clips of half the frames, a quarter of the steps, three
 seeds, five arms.
 """

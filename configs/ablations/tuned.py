@@ -2,8 +2,8 @@
 
     python ablate.py run --config=configs/ablations/tuned.py --workdir=runs/tuned
 
-Every arm tries the same learning rates on the validation split, with seeds that are not judged. An
-arm that an analysis at 5 or 10 seeds decides takes no further seeds.
+Every arm tries the same learning rates on the validation split, with seeds that are not used for
+verdicts. An arm that an analysis at 5 or 10 seeds decides takes no further seeds.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan

@@ -1,1 +1,1 @@
-"""Published recipes for ImageNet, one file each; nothing of them was trained here."""
+"""Published recipes for ImageNet, one file each; none was trained here."""

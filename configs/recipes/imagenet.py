@@ -4,7 +4,7 @@
         --config.data.data_dir=/path/to/tensorflow_datasets
 
 The data set is TFDS' imagenet2012 (`python -m cnn.data prepare imagenet`); its validation split is
-the test split. Class folders: data.source=folder, data.path=DIR, data.train_split=train and
+the test split. For class folders: data.source=folder, data.path=DIR, data.train_split=train and
 data.test_split=val.
 """
 

@@ -3,10 +3,10 @@
     python train.py --config=configs/recipes/imagenet_convnext_t.py --workdir=runs/convnext_t
 
 82.1 % top-1 accuracy as published, at 224 pixels; not trained here. AdamW, 300 epochs in batches of
-4096, a rate of 4e-3 with 20 epochs of warm-up and a cosine, weight decay 0.05, RandAugment (9),
-mixup 0.8, CutMix 1.0, random erasing 0.25, label smoothing 0.1, stochastic depth 0.1, averages of
-the weights at 0.9999. RandAugment's magnitude does not vary here (there with standard deviation
-0.5).
+4096, a learning rate of 4e-3 with 20 epochs of warm-up and cosine decay, weight decay 0.05,
+RandAugment (9), mixup 0.8, CutMix 1.0, random erasing 0.25, label smoothing 0.1, stochastic depth
+0.1, EMA of the weights with decay 0.9999. RandAugment's magnitude is fixed here; theirs has a
+standard deviation of 0.5.
 """
 
 from ml_collections import ConfigDict

@@ -3,9 +3,9 @@
     python train.py --config=configs/recipes/imagenet_ffcv.py --workdir=runs/ffcv
 
 73.8 % top-1 accuracy as published (rn50_16_epochs: 160 pixels for twelve epochs, then 192,
-evaluated at 256 with the mean of both mirror images); not trained here. Batches of 512 on each of
-eight GPUs, SGD with a rate that rises to 1.7 in two epochs and falls linearly to zero, and a
-binomial filter before every strided convolution after the stem.
+evaluated at 256, averaging over each image and its mirror image); not trained here.
+Batches of 512 on each of eight GPUs, SGD with a learning rate that rises to 1.7 in two epochs and
+then falls linearly to zero, and a binomial filter before every strided convolution after the stem.
 """
 
 from ml_collections import ConfigDict

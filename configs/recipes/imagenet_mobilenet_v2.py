@@ -3,8 +3,8 @@
     python train.py --config=configs/recipes/imagenet_mobilenet_v2.py --workdir=runs/mobilenet_v2
 
 71.878 % top-1 accuracy as published (IMAGENET1K_V1); not trained here. SGD, 300 epochs in batches
-of 256, a rate of 0.045 times 0.98 each epoch, weight decay 4e-5. Weight decay leaves norms and
-biases out, as everywhere here; torchvision's shrinks them too.
+of 256, a learning rate of 0.045 multiplied by 0.98 each epoch, weight decay 4e-5. As everywhere
+here, weight decay excludes norms and biases; torchvision applies it to them too.
 """
 
 from ml_collections import ConfigDict

@@ -3,8 +3,9 @@
     python train.py --config=configs/recipes/imagenet_vgg16_bn.py --workdir=runs/vgg16_bn
 
 73.36 % top-1 accuracy as published (IMAGENET1K_V1); not trained here. SGD, 90 epochs in batches of
-256, a rate of 0.01 times 0.1 every 30 epochs, weight decay 1e-4, dropout 0.5 in the head. Weight
-decay leaves norms and biases out, as everywhere here; torchvision's shrinks them too.
+256, a learning rate of 0.01 multiplied by 0.1 every 30 epochs, weight decay 1e-4, dropout 0.5 in
+the head. As everywhere here, weight decay excludes norms and biases; torchvision applies it to them
+too.
 """
 
 from ml_collections import ConfigDict

@@ -6,8 +6,8 @@
 
 Top-1 accuracy on ImageNet's validation split at 224 pixels, as published (table 2, as are the
 hyperparameters); not trained here. Two things differ: the targets of the binary cross-entropy are
-the mixed and smoothed ones (there every class of a mixture counts as present), and RandAugment's
-magnitude does not vary (there with standard deviation 0.5).
+the mixed and smoothed ones (theirs count every class of a mixture as present), and RandAugment's
+magnitude is fixed (theirs has a standard deviation of 0.5).
 """
 
 from ml_collections import ConfigDict
