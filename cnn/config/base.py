@@ -43,14 +43,14 @@ FIELDS: dict[str, Field] = {
     ),
     "init_inflation": choice(
         ("none", "mean", "centre"),
-        "fine-tuning a video network from an image network: 2-D kernels repeated along time over "
-        "its length, or at the middle frame only",
+        "fine-tuning a video network from an image network: mean: 2-D kernels repeated along time "
+        "and divided by its length; centre: placed at the middle frame",
         later=True,
     ),
     "init_whitening": whole(
         0,
         "[0, 1048576]",
-        "training examples whose patches set the layer named whitening; 0: usual initialisation",
+        "training examples whose patches initialise the whitening layer; 0: usual initialisation",
         later=True,
     ),
     **prefixed(
@@ -85,7 +85,7 @@ FIELDS: dict[str, Field] = {
         ),
         interpolation=choice(
             ("area", "bilinear", "bicubic"),
-            "tfds, folder, tar: to image_size; the latter two are Pillow's and torchvision's",
+            "tfds, folder, tar: for resizing; bilinear and bicubic are Pillow's and torchvision's",
             later=True,
         ),
         crop_ratio=real(
@@ -130,9 +130,9 @@ FIELDS: dict[str, Field] = {
     ),
     **prefixed(
         "data.video",
-        frames=whole(16, _SIZE, "of a clip"),
+        frames=whole(16, _SIZE, "frames per clip"),
         sampling=choice(
-            ("dense", "uniform"), "dense: `stride` apart | uniform: one of each equal part"
+            ("dense", "uniform"), "dense: `stride` apart | uniform: one from each of equal parts"
         ),
         stride=whole(
             1,
@@ -140,7 +140,7 @@ FIELDS: dict[str, Field] = {
             "frames from one frame of the clip to the next",
             when="data.video.sampling=dense",
         ),
-        random=flag(True, "in training: random start, or for uniform random position in each part"),
+        random=flag(True, "in training: random start; uniform: random position in each part"),
         short=choice(
             ("loop", "hold", "refuse"), "videos with too few frames; hold: repeat the last one"
         ),
@@ -156,7 +156,10 @@ FIELDS: dict[str, Field] = {
         features=choice(("log_mel", "wave", "mfcc"), "input of the network"),
         fft=whole(512, "[2, 1048576]", "samples per transform", when=_SPECTRA),
         window_length=whole(
-            0, "[0, 1048576]", "samples of the window, in its middle; 0: fft", when=_SPECTRA
+            0,
+            "[0, 1048576]",
+            "samples of the window, centred in the transform; 0: fft",
+            when=_SPECTRA,
         ),
         hop=whole(160, "[1, 1048576]", "samples between frames", when=_SPECTRA),
         window=choice(
@@ -201,7 +204,7 @@ FIELDS: dict[str, Field] = {
         # Jordan 2024: no image has the same orientation in two consecutive epochs.
         alternate=flag(
             False,
-            "flip: by turns, each image in every other epoch, half of them in the first",
+            "flip each image in every other epoch, half of them in the first",
             when="augment.flip=True",
             later=True,
         ),
@@ -215,12 +218,12 @@ FIELDS: dict[str, Field] = {
             whole(
                 1,
                 _SIZE,
-                "pixels of training images over time, in place of data.image_size; (): no change",
+                "successive training image sizes in pixels, replacing data.image_size; (): none",
                 later=True,
             )
         ),
         size_boundaries=several(
-            duration("", "after which training images are of the next size", later=True)
+            duration("", "after which training uses the next size", later=True)
         ),
         cutout=whole(0, "[0, 65536]", "pixels, side of the square set to the mean"),
         mixup=real(0.0, "[0, 1000]", "alpha of the Beta distribution; 0: off"),
@@ -249,7 +252,7 @@ FIELDS: dict[str, Field] = {
         consistency=real(
             0.0,
             "[0, 1000]",
-            "weight of the divergence of three views, two of them by extra; AugMix: 12; 0: off",
+            "weight of the divergence of three views, two augmented by extra; AugMix: 12; 0: off",
             later=True,
         ),
         repeats=whole(
@@ -324,31 +327,33 @@ FIELDS: dict[str, Field] = {
         lookahead=whole(
             0,
             "[0, 1048576]",
-            "steps after each of which training goes on from the average; 0: never",
+            "interval in steps at which training continues from the average; 0: never",
             later=True,
         ),
-        clip_norm=real(0.0, "[0, inf)", "of the gradient, global; 0: off"),
+        clip_norm=real(0.0, "[0, inf)", "maximum global norm of the gradient; 0: off"),
         flip_bit=flag(
-            False, "flips the last bit of one initial kernel element, which seed picks", later=True
+            False,
+            "flips the last bit of one initial kernel element, chosen by the seed",
+            later=True,
         ),
         remat=flag(
             False,
-            "keep the inputs of blocks only and recompute the rest for the gradient: less memory, "
-            "more time, the same values",
+            "keep only the inputs of blocks and recompute the rest in the backward pass: less "
+            "memory, more time, the same values",
             free=True,
             later=True,
         ),
     ),
     **prefixed(
         "distillation",
-        teacher=text("", "run folder or checkpoint whose predictions are learned", later=True),
+        teacher=text("", "run folder or checkpoint of the teacher network", later=True),
         weight=real(
             0.5,
             "[0, 1]",
-            "weight of the distillation loss; the loss of the labels has the rest",
+            "weight of the distillation loss; the loss on the labels gets the rest",
             later=True,
         ),
-        temperature=real(4.0, "(0, inf)", "that both networks' logits are divided by", later=True),
+        temperature=real(4.0, "(0, inf)", "divides the logits of both networks", later=True),
     ),
     **prefixed(
         "optimizer",
@@ -368,11 +373,14 @@ FIELDS: dict[str, Field] = {
             1.0, "(0, 1]", "learning rate factor from each block to the one before", later=True
         ),
         ascent=text(
-            "", "sam(rho=0.05) | asam: a second gradient, uphill, makes the update", later=True
+            "", "sam(rho=0.05) | asam: update by a second gradient, taken uphill", later=True
         ),
         # Replaces momentum and schedule: set momentum=0 or beta1=0, and schedule.name=constant.
         schedule_free=real(
-            0.0, "[0, 1)", "share of the average where gradients are taken; 0: off", later=True
+            0.0,
+            "[0, 1)",
+            "weight of the average at the point where gradients are taken; 0: off",
+            later=True,
         ),
         # A parameter belongs to the first group whose REGEX is found in its name; rate is a
         # factor of the learning rate, 0 freezes; further settings are fields of this section.
@@ -422,7 +430,7 @@ FIELDS: dict[str, Field] = {
         every=duration("50 steps", "interval of logging; training metrics are averages over it"),
         trackers=text(
             "tensorboard",
-            "where metrics go besides metrics.jsonl, by commas: tensorboard, csv, wandb, mlflow",
+            "besides metrics.jsonl, comma-separated: tensorboard, csv, wandb, mlflow",
             free=True,
         ),
     ),
