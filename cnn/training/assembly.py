@@ -39,7 +39,7 @@ from cnn.training.steps import Recipe, make_eval_step, make_train_step
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A network on a mesh, ready to be run over splits.
+    """A network on a mesh, ready to evaluate splits.
 
     Attributes:
       step: jitted (variables, arrays, batch) -> outcomes.
@@ -87,7 +87,7 @@ class Evaluator:
 
 
 def keeps_average(config: ConfigDict) -> bool:
-    """Whether a run evaluates averaged variables instead of those of the last update.
+    """Whether a run evaluates averaged variables instead of the last update's.
 
     Raises:
       UserError: it would average twice.

@@ -1,4 +1,4 @@
-"""Averages of a network's variables over the steps of training, and look-ahead."""
+"""Averages of a network's variables over training steps, and lookahead."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Averaging:
         values sooner; "cubic": times the cube of the share of the training that is over, as in
         airbench94 (Jordan 2024); "none": from the first step.
       lookahead: steps after which the average is updated, with decay ** lookahead, and training
-        goes on from it (Zhang et al., NeurIPS 2019); the optimizer keeps its state. 0: the average
-        is updated in each step and training never sees it.
+        continues from it (Zhang et al., NeurIPS 2019); the optimizer keeps its state. 0: the
+        average is updated in each step and training never sees it.
       total_steps: of the training.
     """
 

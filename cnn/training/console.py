@@ -24,7 +24,7 @@ _REFRESHES = 1  # of the progress bar, per second
 
 
 class Display:
-    """Prints to a terminal, or plain lines if the output is redirected.
+    """Prints to a terminal, or as plain lines if the output is redirected.
 
     Args:
       quiet: print nothing (processes other than the first, and studies).

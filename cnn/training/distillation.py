@@ -1,4 +1,4 @@
-"""Knowledge distillation: a network learns the predictions of another one besides the labels."""
+"""Knowledge distillation: a network learns from the predictions of another, besides the labels."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +30,7 @@ class Teacher:
       variables: of it.
       scale: per channel, what the student's normalised inputs are multiplied by for it.
       shift: and what is added then.
-      weight: of the teacher's term in the loss; the labels have the rest.
+      weight: of the teacher's term in the loss; the labels' term gets the rest.
       temperature: that both networks' logits are divided by.
       source: where it is from.
     """

@@ -24,13 +24,12 @@ _channel: Channel | None = None  # of this process, while it belongs to a run of
 
 @contextmanager
 def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
-    """Context in which this process shares a run with others; before anything touches a device.
+    """Context in which this process shares a run with others; enter it before touching a device.
 
     When one process ends, all end with the same exit code, and each prints the reason.
 
     Args:
-      hosts: "auto" on Slurm, Open MPI, Kubernetes and TPU pods, which give each process its
-      index;
+      hosts: "auto" on Slurm, Open MPI, Kubernetes and TPU pods, which give each process its index;
         else "ADDRESS:PORT,COUNT,INDEX": where process 0 listens, how many processes there are, and
         which of them this is.
       facts: field -> JSON value, that has to be the same on all hosts.

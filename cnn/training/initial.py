@@ -1,4 +1,4 @@
-"""Training that starts from the weights of another run, an import, or a file of another library."""
+"""Training from the weights of another run, an import, or another library's file."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Start:
-    """The weights that a training starts from (possibly none) or distils from.
+    """The weights that a training run starts from (possibly none) or distils from.
 
     Attributes:
       tensors: by path, such as "params/stem/conv/kernel".
@@ -58,7 +58,7 @@ class Start:
 
 
 def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) -> Start:
-    """Returns the variables that a training starts from.
+    """Returns the variables that a training run starts from.
 
     Parameters and batch statistics are taken from what `config.init_from` names: a run folder, one
     of its checkpoints (the averaged ones where it has them), or a foreign weights file, by the
@@ -72,7 +72,7 @@ def starting_weights(config: ConfigDict, initial: ModelState, dataset: Dataset) 
 
     Raises:
       UserError: they are of another network, or of other classes without `init_head=new`; the
-        network has no layer to be whitened.
+        network has no layer to whiten.
     """
     wanted = {_name(path): leaf for path, leaf in _leaves(initial.current())}
     if not config.init_from:

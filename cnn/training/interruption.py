@@ -7,7 +7,7 @@ from cnn.training.hosts import channel
 
 
 class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
-    """A signal stopped the run after a step, whose state is saved."""
+    """A signal stopped the run after a step, and the state was saved."""
 
     def __init__(self, number: int, step: int):
         super().__init__(f"stopped after step {step}, which is saved; the same command continues")
@@ -17,7 +17,7 @@ class InterruptedRun(Exception):  # noqa: N818 nothing went wrong
 class Interruption:
     """Context that records the first stop signal; a second one acts as usual.
 
-    Of several processes all stop after the same step, whichever of them got the signal.
+    All processes of a run stop after the same step, whichever of them got the signal.
 
     Attributes:
       signal: the number of the signal that this process got, or None.

@@ -11,7 +11,7 @@ def scale_by_layer(decay: float) -> optax.GradientTransformation:
     """Multiplies the update of each parameter by decay ** n, n layers before the head.
 
     The stem, each block and each reduction between stages count as a layer (Bao et al., BEiT, ICLR
-    2022). For params by the names of our networks' modules.
+    2022). Layers are recognised by the module names of our networks.
     """
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:

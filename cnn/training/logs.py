@@ -1,4 +1,4 @@
-"""metrics.jsonl, one row per metric, identical after an interruption; and the trackers."""
+"""metrics.jsonl (one row per metric, the same after an interruption) and the trackers."""
 
 import errno
 import json

@@ -30,8 +30,8 @@ def train(
 ) -> dict[str, Any]:
     """Trains, or resumes training, and evaluates; everything is kept in the run folder.
 
-    The same call continues an interrupted run, to the same bytes as an uninterrupted one, and
-    returns the result of a finished one without training.
+    The same call resumes an interrupted run, which then ends with the same bytes as an
+    uninterrupted one, and returns the result of a finished run without training.
 
     Args:
       config: a complete config, from `cnn.config.load`.
@@ -47,7 +47,7 @@ def train(
     Raises:
       UserError: the config, data and folder are inconsistent, or data cannot be read.
       NonFiniteLossError: training diverged.
-      InterruptedRun: SIGTERM or SIGINT came.
+      InterruptedRun: SIGTERM or SIGINT was received.
     """
     folder, display = RunFolder(workdir), Display(quiet=quiet or not is_first())
     folder.check(config)

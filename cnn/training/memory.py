@@ -16,7 +16,7 @@ _UNITS = {"": 1, "bytes": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "
 
 
 class OutOfMemoryError(UserError):
-    """A device has less memory than a computation takes."""
+    """A device has less memory than a computation needs."""
 
 
 @contextmanager

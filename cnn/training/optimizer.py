@@ -39,10 +39,10 @@ SCHEDULES: Registry[Callable[[ConfigDict, TrainingPlan], Schedule]] = Registry(
 
 
 def decay_mask(params: dict) -> dict:
-    """Returns True for the parameters that weight decay shrinks: every leaf named `kernel`.
+    """Returns True for the parameters with weight decay: every leaf named `kernel`.
 
     Convolution and dense kernels carry that name and nothing else does: biases, the scales of
-    norms, and parameters of pooling operators (a GeM exponent, a mixing weight) are left alone.
+    norms, and parameters of pooling operators (a GeM exponent, a mixing weight) are excluded.
     """
     return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
@@ -185,7 +185,7 @@ def parse_group(text: str, optimizer: ConfigDict) -> Group:
 
 
 def _labels(groups: Sequence[Group], params: Any) -> Any:
-    """Returns for each parameter the number of the first group that it is of."""
+    """Returns, for each parameter, the number of the first group that it belongs to."""
 
     def label(path: Any, _: Any) -> str:
         found = (str(i) for i, group in enumerate(groups) if group.pattern.search(_name(path)))
@@ -228,7 +228,7 @@ def _sgd(c: ConfigDict) -> optax.GradientTransformation:
 def _rmsprop(
     c: ConfigDict, *, decay: Annotated[float, Interval("[0, 1)")] = 0.9
 ) -> optax.GradientTransformation:
-    """Tieleman & Hinton 2012, with momentum and L2 in the gradient as the MobileNets have them."""
+    """Tieleman & Hinton 2012, with momentum and L2 in the gradient, as for the MobileNets."""
     return optax.chain(
         optax.add_decayed_weights(c.weight_decay, decay_mask),
         optax.scale_by_rms(decay, c.epsilon),
@@ -268,7 +268,7 @@ def _radam(c: ConfigDict) -> optax.GradientTransformation:
 
 @OPTIMIZERS.register("adabelief", reads=("beta1", "beta2", "epsilon"))
 def _adabelief(c: ConfigDict) -> optax.GradientTransformation:
-    """Zhuang et al., NeurIPS 2020; its epsilon is meant to be 1e-16."""
+    """Zhuang et al., NeurIPS 2020; its epsilon should be 1e-16."""
     return _decoupled(optax.scale_by_belief(c.beta1, c.beta2, c.epsilon, c.epsilon), c)
 
 
@@ -280,7 +280,7 @@ def _adan(
     beta2: Annotated[float, Interval("[0, 1)")] = 0.92,
     beta3: Annotated[float, Interval("[0, 1)")] = 0.99,
 ) -> optax.GradientTransformation:
-    """Xie et al., TPAMI 2024; the paper's betas, as shares that are kept."""
+    """Xie et al., TPAMI 2024; the betas here are one minus the paper's."""
     return _decoupled(optax.scale_by_adan(beta1, beta2, beta3, c.epsilon), c)
 
 
@@ -294,9 +294,9 @@ def _lamb(c: ConfigDict) -> optax.GradientTransformation:
 def _prodigy(
     c: ConfigDict, *, start: Annotated[float, Interval("(0, 1]")] = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
-    """Mishchenko & Defazio, ICML 2024: Adam that finds its learning rate, growing from `start`.
+    """Mishchenko & Defazio, ICML 2024: Adam that finds its own learning rate, starting at `start`.
 
-    The learning rate of the config is a factor of the one that is found: it is meant to be 1, with
+    The config's learning rate multiplies the one that is found: it should be 1, with
     `optimizer.scaling=none`.
     """
 
@@ -325,7 +325,7 @@ def _lion(c: ConfigDict) -> optax.GradientTransformation:
 
 @OPTIMIZERS.register("muon", reads=("momentum", "nesterov", "beta1", "beta2", "epsilon"))
 def _muon(c: ConfigDict) -> optax.GradientTransformation:
-    """Jordan et al. 2024: the momentum of hidden kernels is made orthogonal, the rest is Adam's.
+    """Jordan et al. 2024: orthogonalised momentum for hidden kernels, Adam for the rest.
 
     A kernel is a matrix of (window x input channels) by output channels. Biases, norms and whatever
     lies in the head take Adam with Nesterov's momentum.

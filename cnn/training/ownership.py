@@ -103,7 +103,7 @@ class Ownership:
     The owner touches its file every few seconds. A file that was not touched for a minute, or
     whose process no longer exists on this machine, belongs to a dead process and is taken over.
     Ages are measured by the clock of the file system, so clocks of hosts may differ. A process
-    that was only suspended finds its ownership gone and exits.
+    that was only suspended finds that it lost ownership, and exits.
 
     Attributes:
       held: whether this process owns the folder.

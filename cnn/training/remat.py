@@ -1,4 +1,4 @@
-"""Rematerialization: activations are recomputed for the gradient instead of being kept.
+"""Rematerialization: activations are recomputed in the backward pass instead of being stored.
 
 Chen et al. 2016, "Training deep nets with sublinear memory cost".
 """
@@ -13,7 +13,7 @@ import jax
 
 @contextmanager
 def recomputed_blocks() -> Iterator[None]:
-    """Context in which a network keeps only the inputs of its parts for the gradient.
+    """Context in which a network stores only the inputs of its parts for the backward pass.
 
     The parts are the modules that the network itself calls: stem, blocks, head. What is inside
     them is recomputed in the backward pass, by the same operations from the same values and

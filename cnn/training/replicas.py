@@ -1,6 +1,6 @@
 """Several seeds of one config in one program, distributed over the devices without communication.
 
-Each replica has its own run folder and ends on its own; they share the compiled update, the
+Each replica has its own run folder and ends independently; they share the compiled update, the
 compiled evaluation and the images. Replicas may start at different steps: one that is ahead
 keeps its state until the others have caught up.
 """
@@ -64,7 +64,7 @@ def train_replicas(
 
     Raises:
       UserError: the configs differ in more than seeds, or do not fit the data.
-      InterruptedRun: SIGTERM or SIGINT came.
+      InterruptedRun: SIGTERM or SIGINT was received.
     """
     _check_alike(configs)
     folders = [RunFolder(workdir) for workdir in workdirs]
@@ -79,7 +79,7 @@ def train_replicas(
 
 
 def _ended(folder: RunFolder, config: ConfigDict) -> Ending | None:
-    """Returns how a run ended that is not to be trained."""
+    """Returns how a run ended that needs no training."""
     try:
         folder.check(config)
     except UserError as error:

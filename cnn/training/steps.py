@@ -43,7 +43,7 @@ class Recipe:
       consistency: weight of the divergence of three views of each example, which `augment` then
         returns as `[B, 3, *spatial, C]`, the first for the loss; 0: off.
       averages: whether `tx` is `optax.contrib.schedule_free`, whose average is what is evaluated.
-      remat: keep only the inputs of blocks for the gradient, and recompute the rest.
+      remat: store only the inputs of blocks, and recompute the rest in the backward pass.
     """
 
     model: nn.Module
@@ -97,8 +97,8 @@ def make_examples(
 def make_train_step(recipe: Recipe) -> Callable[..., tuple[TrainState, Batch]]:
     """Returns (state, seeds, arrays, batch, teacher=None) -> (state, sums), to be jitted.
 
-    `teacher` are the teacher's variables, as an argument so that they are no constants of the
-    program; None takes those of the recipe.
+    `teacher` holds the teacher's variables, passed as an argument so that they are not compiled in
+    as constants; None takes those of the recipe.
 
     `sums` holds float32 sums over the batch: loss, correct and count. With accumulation the batch
     is cut into micro-batches of every A-th example (so that each device cuts its own part), each

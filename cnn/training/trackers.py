@@ -31,7 +31,7 @@ TRACKERS: Registry[Callable[..., Tracker]] = Registry("tracker", "log.trackers",
 
 
 class Trackers:
-    """All trackers of a run. One that fails is disabled and never ends the run.
+    """All trackers of a run. A tracker that fails is disabled and never ends the run.
 
     Args:
       asked: `log.trackers`.
