@@ -1,4 +1,4 @@
-"""Signals from any source, in an order that is a pure function of seed and step, on devices."""
+"""Batches on devices, from any source, in an order that is a pure function of seed and step."""
 
 from cnn.data import policies
 from cnn.data.augmentation import check_augment, make_augment, normalize

@@ -1,4 +1,4 @@
-"""Clips `[T, H, W, C]`: which frames of a video are taken, and how they are decoded."""
+"""Clips `[T, H, W, C]`: which frames of a video are used, and how they are decoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Sampling:
     Attributes:
       frames: of a clip, T.
       stride: dense: distance between them.
-      method: "dense": frames `stride` apart, from one start; "uniform": one of each of T equal
+      method: "dense": frames `stride` apart, from one start; "uniform": one from each of T equal
         parts of the video (Wang et al., ECCV 2016), whatever its length.
       short: dense sampling of videos that are too short: "loop" continues with the first frame,
         "hold" repeats the last.
@@ -54,7 +54,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Pick:
-    """The frames and the crop that are taken of one video.
+    """The frames and the crop to take from one video.
 
     Attributes:
       places: `[views, T]`, see `Sampling.choose`.
@@ -78,7 +78,7 @@ def views(count: int, frames: int) -> Pick:
 def draw_picks(
     seed: int, step: int, batch_size: int, frames: int, place: bool, area: tuple[float, ...]
 ) -> list[Pick]:
-    """Returns what is taken of each video of a step's batch: a pure function of seed and step.
+    """Returns what to take from each video of a step's batch: a pure function of seed and step.
 
     Args:
       seed: of the augmentation.

@@ -2,7 +2,7 @@
 
 Cubuk et al. 2020, "RandAugment: Practical Automated Data Augmentation with a Reduced Search
 Space", applies a few operations in turn, each uniform among all, all at one magnitude M of 30.
-Implemented are those that move no pixels, and invert from AutoAugment. Each matches the Pillow
+Those that move no pixels are implemented here, plus AutoAugment's invert. Each matches the Pillow
 operation of the same name. With m = M / 30, as in torchvision:
 
   brightness, colour, contrast, sharpness   factor 1 + 0.9 m or 1 - 0.9 m, either with probability

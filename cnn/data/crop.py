@@ -1,4 +1,4 @@
-"""Random resized crops: boxes from random numbers, for NumPy while decoding and jax on devices."""
+"""Random resized crops: boxes from random numbers, with NumPy while decoding or JAX on devices."""
 
 from types import ModuleType
 from typing import Any
@@ -20,8 +20,8 @@ def crop_box(
 
     The Inception crop (Szegedy et al. 2015) as it is commonly run: a share of the area, uniform in
     `area`, and an aspect ratio, log-uniform in [3/4, 4/3], drawn up to ten times until the box
-    fits; else the largest box of a permitted ratio. Its place is uniform (in the centre for that
-    last resort, as every other image's would be after resizing).
+    fits; otherwise the largest box of a permitted ratio. Its position is uniform (for that last
+    resort, the centre, as for every other image after resizing).
 
     Args:
       uniforms: `[UNIFORMS]` in [0, 1).

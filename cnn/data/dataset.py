@@ -59,12 +59,12 @@ class Dataset:
 
     @cached_property
     def test(self) -> Split | None:
-        """The test split, opened at the first look at it and not before."""
+        """The test split, opened on first access and not before."""
         return self._open_test() if self._open_test else None
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Class names and, for each split, count and fingerprint, which a run is tied to.
+        """The data that a run is tied to: class names, and count and fingerprint of each split.
 
         JSON values; `identity_differences` compares them. Opens the test split.
         """
@@ -103,7 +103,7 @@ class Dataset:
 
 
 def identity_differences(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """Returns in words what differs between the splits that both identities of data know."""
+    """Describes the differences between the splits that two data identities share."""
     if stored["class_names"] != found["class_names"]:
         before, after = (_listed(side["class_names"]) for side in (stored, found))
         return [f"classes: {before} -> {after}"]
@@ -125,9 +125,9 @@ def open_dataset(
 ) -> Dataset:
     """Opens a data set.
 
-    That the test split exists, with classes that train has, is checked at once; its examples are
-    not read, and its files are not opened, before `Dataset.test` is. With `splits=("test",)` train
-    is left alone likewise.
+    The test split is checked at once to exist and to have train's classes, but its examples are not
+    read, and its files not opened, before `Dataset.test` is used. With `splits=("test",)` the same
+    holds for train.
 
     Args:
       data: the data section of a config.

@@ -1,4 +1,4 @@
-"""From encoded bytes to uint8 pixels of one shape."""
+"""Decodes encoded bytes to uint8 pixels of one shape."""
 
 import zlib
 from contextlib import suppress
@@ -142,7 +142,7 @@ def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
     """Returns height, width and channels (1: grey, 3: colour) of an image's file.
 
     The content determines the format, not the name. Damage that is visible without decoding is
-    found: wrong checksums of a PNG, and a missing end of a JPEG, which has no checksums.
+    detected: wrong checksums of a PNG, and a missing end of a JPEG, which has no checksums.
 
     Raises:
       UserError: the file is damaged or not a supported image; names `where`.

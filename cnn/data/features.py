@@ -91,7 +91,7 @@ class Features:
 
 
 def check_features(sound: ConfigDict, samples: int) -> None:
-    """Refuses features that cannot be computed of clips of so many samples.
+    """Refuses features that cannot be computed from clips of so many samples.
 
     Raises:
       UserError: names the field of `data.sound`.

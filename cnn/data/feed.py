@@ -35,7 +35,7 @@ class Feed:
     Attributes:
       arrays: {'input', 'label'} of the whole split, `[N, *shape]` as stored and int32 `[N]`, held
         by every device; () when the split streams. To be passed into the jitted step.
-      cropped: random parts are taken while decoding, so the step leaves that out.
+      cropped: random crops are taken while decoding, so the step skips them.
       alternates: images are mirrored in every other epoch, see `mirrored`.
     """
 
@@ -151,8 +151,8 @@ def make_feed(
       crop_seed: of those crops and of the first mirrored half; None: the same seed.
       repeats: see `Order`.
       alternates: whether images are mirrored in alternate epochs.
-      sizes: (updates made before, pixels) of images that change their size, which needs a
-        streaming placement; (): they do not.
+      sizes: (updates made before, pixels) of a schedule of image sizes, which needs a
+        streaming placement; (): none.
 
     Raises:
       UserError: the placement is unknown or not possible.
@@ -180,7 +180,7 @@ class EvalFeed:
     """Every example of one split once, in order.
 
     The batches of a resident split are placed on the devices once, for all evaluations. Splits of
-    at least a batch have batches of one shape, so that one compiled step serves them all.
+    at least one batch have batches of one shape, so that one compiled step serves them all.
 
     Attributes:
       arrays: (); for the steps, which take those of a `Feed` too.
@@ -269,7 +269,7 @@ def load_batch(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Arr
       batch: one that its `batches` yielded.
 
     Returns:
-      'input' `[B, *shape]` as stored, or mirrored where it is its turn, 'label' int32 `[B]` and, of
+      'input' `[B, *shape]` as stored, or mirrored where it is due, 'label' int32 `[B]` and, of
       an `EvalFeed`, 'mask' `[B]`.
     """
     found = dict(batch)

@@ -18,7 +18,7 @@ def mirror(images: jax.Array, chosen: jax.Array) -> jax.Array:
 
 
 def random_pad_crop(key: jax.Array, images: jax.Array, pad: int, mode: str) -> jax.Array:
-    """Pads each image on all sides by `pad` pixels and crops it back at a uniform place.
+    """Pads each image by `pad` pixels on all sides and crops it back at a uniform position.
 
     Args:
       mode: "zero" or "reflect" (about the border pixel, which is not repeated).
@@ -37,7 +37,7 @@ def random_pad_crop(key: jax.Array, images: jax.Array, pad: int, mode: str) -> j
 def random_resized_crop(key: jax.Array, images: jax.Array, area: tuple[float, float]) -> jax.Array:
     """Cuts a box (`crop_box`) out of each image and resizes it back to `[H, W]`.
 
-    Linear interpolation among the pixels of the box, over a wider triangle where it shrinks.
+    Linear interpolation within the box, with a wider triangle filter when shrinking.
     """
     batch, height, width, _ = images.shape
     uniforms = jax.random.uniform(key, (batch, UNIFORMS))
@@ -109,7 +109,7 @@ def random_box(
 
 
 def cutout(key: jax.Array, images: jax.Array, size: int) -> jax.Array:
-    """Sets a square of `size` pixels to zero in each normalised image, so to the mean.
+    """Sets a square of side `size` to zero, which is the mean, in each normalised image.
 
     DeVries & Taylor 2017, "Improved Regularization of CNNs with Cutout".
     """

@@ -9,12 +9,13 @@ from cnn.data.geometry import random_box
 def mix(
     key: jax.Array, images: jax.Array, targets: jax.Array, mixup: float, cutmix: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Mixes a batch by one of the two; with both on, a fair coin for each batch decides.
+    """Mixes a batch by mixup or CutMix; with both on, a fair coin decides for each batch.
 
     Mixup (Zhang et al. 2018): share * own + (1 - share) * other, for both images and targets.
-    CutMix (Yun et al. 2019): a box that holds 1 - share of the area shows the other image; cut off
-    at the border, and the weight of the targets is the area really shown. The share is drawn for
-    each example from Beta(alpha, alpha), and the others are a random permutation of the batch.
+    CutMix (Yun et al. 2019): a box that holds 1 - share of the area shows the other image; it is
+    cut off at the border, and the weight of the targets is the area actually shown. The share is
+    drawn for each example from Beta(alpha, alpha), and the others are a random permutation of the
+    batch.
 
     Args:
       images: float32 `[B, H, W, C]`; for mixup alone `[B, *spatial, C]`.

@@ -28,8 +28,8 @@ class Order:
     Args:
       seed: of the order.
       num_examples: of the split.
-      repeats: times that each example comes before the next one (repeated augmentation, Hoffer et
-        al. 2020): as many examples per epoch, so that one is seen in every so many epochs only.
+      repeats: consecutive copies of each example (repeated augmentation, Hoffer et al. 2020). An
+        epoch has as many examples as without, so each is seen in one of every `repeats` epochs.
     """
 
     def __init__(self, seed: int, num_examples: int, repeats: int = 1):
@@ -43,7 +43,7 @@ class Order:
         """Returns the examples of one step, int32 `[batch_size]`.
 
         The epochs' orders are laid end to end and cut into batches, so every example is seen
-        exactly once per epoch (with repeats: of its own) and a batch may run across its end.
+        exactly once per epoch (with repeats: of its own), and a batch may span two epochs.
         """
         first, last = step * batch_size, (step + 1) * batch_size
         start, stop = first // self.repeats, -(-last // self.repeats)

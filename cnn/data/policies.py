@@ -1,7 +1,7 @@
 """Published augmentation policies: which Pillow operations are applied, at which magnitude.
 
 Every policy has a space: operations, each with a number of levels. The operations, spaces and draws
-are those of torchvision.transforms (0.29), which are the papers' but for what is said below.
+are those of torchvision.transforms (0.29), which follow the papers except where noted below.
 
 An operation is one row of a table: which function, and for each level and sign the number or the
 map of places that it takes. The tables are computed once, in float64, so that an image is moved to

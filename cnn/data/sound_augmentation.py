@@ -30,14 +30,14 @@ def shift_in_time(key: Array, wave: Array, largest: int) -> Array:
 
 
 def add_noise(key: Array, wave: Array, noise: Array | str, snr: tuple[float, float]) -> Array:
-    """Adds noise to each wave `[B, T, C]`, so that the ratio of their powers is as drawn.
+    """Adds noise to each wave `[B, T, C]` at a randomly drawn signal-to-noise ratio.
 
     Args:
       key: of the draws.
       wave: float32; silence stays silent.
-      noise: "white", "pink" (power as 1 / frequency), or float32 `[N, C]`, of which each clip takes
-        T samples from a random place.
-      snr: lowest and highest ratio in dB, of which each clip draws one.
+      noise: "white", "pink" (power as 1 / frequency), or float32 `[N, C]`, from which each clip
+        takes T samples at a random position.
+      snr: lowest and highest ratio in dB, between which each clip draws one.
     """
     noise_key, snr_key = jax.random.split(key)
     if isinstance(noise, str):

@@ -26,7 +26,7 @@ class Stored:
     Attributes:
       name: of one example, as messages call it.
       axes: letters of its axes, channels last.
-      sizes: the axes in words, but for the channels.
+      sizes: the axes in words, without the channels.
       dtype: of its values.
       channels: how many there can be.
     """

@@ -20,10 +20,10 @@ _Rows = list[tuple[str, Path, str]]
 
 
 def own_set(name: str, source: Path) -> PreparedSet:
-    """Returns what is to be written of a folder or a CSV file.
+    """Returns the set to write for a folder or a CSV file.
 
-    A folder contains one folder per class, or one folder of these per split; without splits all
-    is "train". A CSV file has the columns `path` (relative to its folder), `label` and
+    A folder contains one folder per class, or one folder of these per split; without splits,
+    everything is "train". A CSV file has the columns `path` (relative to its folder), `label` and
     optionally `split`.
 
     Raises:

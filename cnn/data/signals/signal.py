@@ -133,8 +133,7 @@ class Signal(ABC):
 
     Attributes:
       example: shape and dtype of one stored example.
-      mean: statistics that the network's input is normalised with; what they are of is said by the
-        kind.
+      mean: statistics that the network's input is normalised with; the kind says of what.
       std: likewise.
     """
 
@@ -176,10 +175,10 @@ class Signal(ABC):
         return None
 
     def views(self, count: int) -> Crop:
-        """Returns what takes so many views of an example while decoding, on an axis of their own.
+        """Returns a function that decodes that many views of an example, on an axis of their own.
 
         Raises:
-          UserError: there is one view of these examples.
+          UserError: these examples have only one view.
         """
         raise UserError(f"evaluation.views: each example has one view, not {count}")
 

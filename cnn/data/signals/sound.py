@@ -182,7 +182,7 @@ def band_statistics(data: ConfigDict, split: Split) -> tuple[tuple[float, ...], 
     gets standard deviation 1.
 
     Raises:
-      UserError: the features cannot be computed of such clips.
+      UserError: the features cannot be computed from such clips.
     """
     check_features(data.sound, split.shape[0])
     features = Features.of(data.sound)

@@ -155,7 +155,7 @@ class VideoSignal(Signal):
         return partial(draw_picks, frames=frames, place=self.random, area=area)
 
     def views(self, count: int) -> Any:
-        """Returns what takes so many views of a video while decoding."""
+        """Returns a function that decodes that many views of a video."""
         return views(count, self.example.shape[0])
 
 

@@ -128,7 +128,7 @@ def open_folder(data: ConfigDict) -> FolderReader:
 
 
 def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: ConfigDict) -> None:
-    """Raises one `UserError` with all that class folders without split folders need."""
+    """Raises a `UserError` that says how to use class folders without split folders."""
     names = _class_names(root)
     if not names:
         kinds = f"{data.signal}s"
@@ -164,7 +164,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 def paused_collector() -> Iterator[None]:
     """Pauses Python's cyclic garbage collector.
 
-    While millions of objects are made that all live on, it would walk through them again and again.
+    While millions of long-lived objects are created, it would traverse them over and over.
     """
     enabled = gc.isenabled()
     gc.disable()

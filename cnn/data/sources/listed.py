@@ -16,7 +16,7 @@ class ListedFile:
     """One example.
 
     Attributes:
-      name: of its file, within what holds them all.
+      name: of its file, relative to the folder or archive.
       label: its class.
       shape: as inspected.
       size: in bytes.

@@ -26,7 +26,7 @@ _DEFAULT_SIZE = 32
 
 
 class MovingSplit(Split):
-    """A clip for each image of a split; class, start and height are drawn, the same every time.
+    """A clip for each image of a split; class, start and height are random but fixed.
 
     Args:
       images: the split of images; their classes do not matter.
