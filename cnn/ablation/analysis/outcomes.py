@@ -100,9 +100,7 @@ def outcomes_of(folder: StudyFolder) -> Outcomes:
 def correct_of(study: StudyFolder, run: RunFolder) -> np.ndarray | None:
     """Returns whether each prediction of a run is correct, bool `[examples]`.
 
-    Read from the run's own file or from the study's.
-
-    None if neither was kept.
+    Read from the run's own file or from the study's; None if neither was kept.
     """
     if run.predictions_file.is_file():
         outcomes = run.predictions()

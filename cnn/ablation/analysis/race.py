@@ -16,7 +16,7 @@ def raced(study: Study) -> Study:
     """Returns a study without the seeds that arms skip because they were decided earlier.
 
     At every planned analysis whose seeds are in, the arms that are better, worse or equivalent
-    stop, and so do those of which a seed diverged, which are not judged whatever follows. When all
+    stop, and so do arms with a diverged seed, which can get no verdict in any case. When all
     have stopped, so do the baselines and their A/A controls.
     """
     rivals = [a for a in study.arms if a.name not in (study.baseline, study.aa_arm)]

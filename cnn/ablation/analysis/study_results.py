@@ -17,7 +17,7 @@ Status = Literal["finished", "diverged", "crashed", "begun", "not begun"]
 
 @dataclass(frozen=True, eq=False)
 class SeedRun:
-    """One training of one arm.
+    """One training run of one arm.
 
     Attributes:
       seed: of the run; equal seeds pair the runs of two arms.

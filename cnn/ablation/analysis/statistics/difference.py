@@ -12,7 +12,7 @@ Bulletin 2:110) degrees of freedom, which are Welch's for two sets of seeds. Wha
 is Student's t too, with one degree of freedom less than there are independent examples. The two
 are convolved, which is Behrens and Fisher's (1935) solution: from 3 seeds on, and at the small
 levels that a family of arms needs, its error rate stays at or below the nominal level.
-Satterthwaite's t over both parts exceeds it several times there, because a variance over seeds that
+Satterthwaite's t over both parts exceeds it several-fold there, because a variance over seeds that
 is underestimated also gets too many degrees of freedom.
 """
 
@@ -54,7 +54,7 @@ class Difference:
 
     @property
     def _parts(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Variance and degrees of freedom of what seeds and of what examples add."""
+        """Variance and degrees of freedom of the contributions of seeds and of examples."""
         seeds = np.asarray(self.seeds, float)
         terms = np.asarray(self.seed_variances) / seeds
         factors = np.asarray(self.borrowed or (1.0,) * len(seeds))
@@ -161,7 +161,7 @@ def share_interval(
     """Returns the mean of shares `[seeds]` and the ends of its interval, within 0 and 1.
 
     Student's interval of the log-odds, by the delta method, which widens towards the middle and
-    cannot leave the possible. The ends are NaN without any variance: of one value, or of equal ones
+    stays between 0 and 1. The ends are NaN without any variance: of one value, or of equal ones
     with a floor of 0.
 
     Args:
@@ -347,7 +347,7 @@ def _tables(arm: np.ndarray, baseline: np.ndarray, pair_seeds: bool) -> list[np.
 
 
 def _residual(table: np.ndarray) -> float:
-    """Mean square of what neither the row nor the column explains, in `[seeds, examples]`."""
+    """Residual mean square of the two-way layout of `[seeds, examples]`."""
     rows, columns = table.mean(axis=1), table.mean(axis=0)
     seeds, examples = table.shape
     if examples == 1:

@@ -1,4 +1,4 @@
-"""Power analysis: what numbers of seeds and test examples can detect, and how many it takes."""
+"""Power analysis: what seeds and test examples can detect, and how many of them are needed."""
 
 from collections.abc import Callable
 
@@ -58,7 +58,7 @@ def power(difference: Difference, alpha: float = 0.05) -> float:
 def equivalence_power(difference: Difference, margin: float, alpha: float = 0.05) -> float:
     """Power of the two one-sided tests at level alpha for |difference| < margin.
 
-    The sum of the one-sided powers minus one, which is slightly low for few seeds.
+    The sum of the one-sided powers minus one, which is slightly too low for few seeds.
     """
     if not difference.varies:
         return float(abs(difference.estimate) < margin)
@@ -95,8 +95,8 @@ def seeds_needed(
     A decision is a test that shows the difference or, with a margin, one that shows equivalence.
 
     Returns:
-      the seeds of each arm, at least `at_least`; None if even 10,000 would not do, which happens
-      when the uncertainty comes from the test examples or the difference is zero.
+      the seeds of each arm, at least `at_least`; None if even 10,000 would not suffice, which
+      happens when the uncertainty comes from the test examples or the difference is zero.
     """
 
     def enough(seeds: int) -> bool:
@@ -115,7 +115,7 @@ def examples_needed(
 
     Returns:
       the number of examples (of units, if they are clustered), at least those there are; None if
-      the seeds would not do on any test set.
+      the seeds would not suffice on any test set.
     """
 
     def enough(examples: int) -> bool:
@@ -125,7 +125,7 @@ def examples_needed(
 
 
 def _fewest(enough: Callable[[int], bool], at_least: int, most: int) -> int | None:
-    """The smallest number from `at_least` on that is enough, to 1 %; None if `most` is not."""
+    """The smallest sufficient number, to 1 %, from `at_least` on; None if `most` is too few."""
     if enough(at_least):
         return at_least
     low, high = at_least, 2 * at_least

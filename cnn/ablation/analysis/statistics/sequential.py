@@ -4,9 +4,9 @@ Lan and DeMets (1983, Biometrika 70:659): the level alpha is spent as informatio
 Student's p at the nominal levels computed for normal statistics keeps alpha to good accuracy
 (Jennison and Turnbull 2000, section 3.8).
 
-The planned analyses spend 70 % of alpha, late as O'Brien and Fleming's. The rest is kept for seeds
-that are added after the planned end, as a report may advise: every such extension spends 70 % of
-what is left, so that any number of them keeps alpha.
+The planned analyses spend 70 % of alpha, mostly late, as O'Brien and Fleming's. The rest is kept
+for seeds that are added after the planned end, as a report may advise: every such extension spends
+70 % of what is left, so that any number of them keeps alpha.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def spending_levels(schedule: AnalysisSchedule, alpha: float = 0.05) -> tuple[fl
 def _boundary(
     places: np.ndarray, mass: np.ndarray, step: float, crossing: float, scale: float
 ) -> float:
-    """Where a Brownian path with mass at places, one step on, is outside with a probability."""
+    """The bound that a Brownian path with mass at places crosses in one step with a probability."""
 
     def excess(bound: float) -> float:
         outside = special.ndtr((-bound - places) / step) + special.ndtr((places - bound) / step)
