@@ -24,7 +24,7 @@ NOTE = (
 def measure_present_classes(run: CheckpointedRun, split: str, progress: Progress) -> Results:
     """Measures accuracy with predictions restricted to the classes that occur in the split.
 
-    Meant for other test sets with some of the network's classes, see `--config.data.path`.
+    Meant for test sets that hold only some of the network's classes; see `--config.data.path`.
 
     Returns:
       {"count", "classes": number of classes of the network, "present": of the split,
