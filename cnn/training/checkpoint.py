@@ -243,8 +243,15 @@ class Checkpoints:
             self._metas.pop(step, None)
 
     def close(self) -> None:
-        """Ends the background threads, after the last save."""
-        self._manager.close()
+        """Ends the background threads, after the last save.
+
+        Raises:
+          UserError: as `wait`.
+        """
+        try:
+            self._manager.close()
+        except Exception as error:
+            raise self._failure(None, error) from error
 
     def _failure(self, step: int | None, reason: object) -> UserError:
         which = "the last checkpoint" if step is None else f"the checkpoint of step {step}"

@@ -92,6 +92,20 @@ def test_a_step_cannot_be_saved_twice(tmp_path):
     checkpoints.close()
 
 
+def test_a_save_that_failed_in_the_background_is_told_when_closing(tmp_path, monkeypatch):
+    checkpoints = save(tmp_path, {5: None})
+    checkpoints.save(6, make_state(6), {}, None)
+
+    def wait():
+        raise ValueError("No space left on device [os_error_code='28']")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints._manager, "wait_until_finished", wait)
+        with pytest.raises(UserError, match=r"last checkpoint could not be saved .*No space left"):
+            checkpoints.close()
+    checkpoints.close()
+
+
 def data_file(folder, step):
     return max(
         (folder / str(step)).rglob("*"), key=lambda f: f.stat().st_size if f.is_file() else 0
