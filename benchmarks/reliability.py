@@ -85,10 +85,11 @@ def page(result: dict[str, Any]) -> str:
             f"{len(fuzzed['tracebacks']) or 'none'} ended in a traceback.",
         ]
     made = result["conditions"]
+    commits = sorted({commit for row in result["faults"].values() for commit in row["commits"]})
     lines += [
         "",
         f"Made by `make reliability` on {made['date']}, {made['cpu']}, jax "
-        f"{made['versions']['jax']}, commit {made['commit']}.",
+        f"{made['versions']['jax']}, commit {' and '.join(commits)}.",
     ]
     lines += [f"- {name}: {one}" for name, row in result["faults"].items() for one in row["lost"]]
     before, _, rest = PAGE.read_text().partition("<!-- faults -->\n")
@@ -131,9 +132,12 @@ def main(arguments: list[str]) -> None:
     result: dict[str, Any] = json.loads(Path(flags.out).read_text()) if there else {"faults": {}}
     result["conditions"] = record.conditions(seed=flags.seed)
     for name, make in FAULTS.items():
-        row = result["faults"].get(name, {"most": 0, "seconds": [], "lost": []})
+        commit = result["conditions"]["commit"]
+        new = {"most": 0, "seconds": [], "lost": [], "commits": []}
+        row = result["faults"].get(name, new)
         wanted = min(flags.times, row["most"] or flags.times)
         if flags.only in name and len(row["seconds"]) < wanted:
+            row["commits"] = sorted({*row["commits"], commit})
             for made in attempts(make, name, row, flags.times, flags.seed):
                 result["faults"][name] = made
                 record.write(flags.out, result)

@@ -62,6 +62,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "operators": speed.operators,
     "forms": speed.forms,
     "planning": speed.planning,
+    "memory": speed.memory,
     "loop": speed.loop,
     "reading": speed.reading,
     "pipelines": speed.pipelines,

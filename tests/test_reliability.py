@@ -46,6 +46,8 @@ def test_a_try_is_written_down_and_the_same_command_makes_those_that_are_missing
         reliability.main([f"--times={times}", f"--out={out}"])
         assert counted() == (tries, ["a byte"] * (tries > 1), 3)
     assert capsys.readouterr().out.count("try 1: a byte") == 1
-    page = reliability.page(json.loads(out.read_text()))
+    result = json.loads(out.read_text())
+    page = reliability.page(result)
+    assert result["faults"]["a fault"]["commits"] == [result["conditions"]["commit"]]
     assert "| a fault (of 3) | 3 | 1 | 1.0 |" in page
     assert "- a fault: a byte\n" in page

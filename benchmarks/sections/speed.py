@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.sections.results import RESULTS, conditions_text, machine_text, read
 from benchmarks.signal_tables import table
-from cnn.cost.plan import COLUMNS, plan_cells
+from cnn.cost.plan import COLUMNS, MEMORY_COLUMNS, memory_cells, plan_cells
 
 
 def training() -> str:
@@ -97,6 +97,14 @@ def planning() -> str:
     )
     about = f"jax {made['versions']['jax']}, libtpu {made['libtpu']}, {made['date']}."
     return f"{table(('network', *COLUMNS), rows)}\n\n{sentence}{about}"
+
+
+def memory() -> str:
+    """Returns what a chip holds with and without sharded parameters and recomputation."""
+    result = read("planning_memory.json")
+    rows = [memory_cells(row) for row in result["slices"]]
+    about = f"jax {result['versions']['jax']}, commit {result['commit']}."
+    return f"{table(MEMORY_COLUMNS, rows)}\n\nResNet-50, {about}"
 
 
 def loop() -> str:
