@@ -81,7 +81,7 @@ def _signalled(process: subprocess.Popen, chosen: signal.Signals) -> str:
 
     Nothing is promised before Python, which starts late on a busy machine, handles the signal.
     """
-    handled = _handles(process.pid, chosen)
+    handled = process.poll() is not None or _handles(process.pid, chosen)
     process.send_signal(chosen)
     output, errors = process.communicate()
     if not handled:
