@@ -105,8 +105,9 @@ def _quieten_libraries() -> None:
     warnings.simplefilter("ignore")
     for name in ("jax", "etils", "tensorflow_datasets"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Orbax logs, with its stack, what it raises as well.
-    for name in ("absl", "orbax"):
+    # Orbax logs, with its stack, what it raises as well, and asyncio what nobody awaits any more
+    # of several writes that fail at once.
+    for name in ("absl", "orbax", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.unraisablehook = _ignore_closed_loops
