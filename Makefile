@@ -42,6 +42,8 @@ bench: $(INSTALLED) $(VENV)/libtpu
 	$(RUN) benchmarks/compiling.py --unrolled --out=benchmarks/results/compiling.json
 	$(RUN) benchmarks/growth.py --out=benchmarks/results/growth.json
 	$(RUN) benchmarks/planning.py --out=benchmarks/results/planning.json
+	$(RUN) -m cnn.cost.plan --config=configs/imagenet_resnet50.py --topology=v5e:2x2 --per-chip=64 \
+		--memory --out=benchmarks/results/planning_memory.json
 	$(RUN) benchmarks/tables.py
 
 # Kills, damages and fills real runs for hours, and goes on where it was stopped; ARGS="--times=3" for

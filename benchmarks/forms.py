@@ -3,8 +3,8 @@
     python benchmarks/forms.py [--batch=128] [--repeats=15] [--only=resnet20] [--out=FILE]
 
 The step of a network is compiled as it is, and with one form replaced by XLA's native one; all of
-these programs are timed in turns. Timed alone, a form can look twice as fast or as slow as it is
-in a step, where XLA lays out its operands otherwise.
+these programs are timed in turns. Timings of a form alone would mislead: in a step XLA lays out its
+operands otherwise (`benchmarks/NOTES.md`).
 """
 
 import math
@@ -18,14 +18,11 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from benchmarks import record
-from benchmarks.training import CLASSES, PAIRS, our_step
+from benchmarks.training import PAIRS, chosen, examples, our_step
 from cnn.config.entry import Parser, run_command
-from cnn.config.errors import UserError
 from cnn.cost.timing import turn_ratio, turns
 from cnn.ops import convolution, max_pool
 from cnn.ops.padding import Window
@@ -66,9 +63,7 @@ def measure(network: str, batch: int, repeats: int) -> dict[str, float]:
 
     Forms that do not occur in the network are left out.
     """
-    rng = np.random.default_rng(0)
-    images = jnp.asarray(rng.normal(size=(batch, 32, 32, 3)), jnp.float32)
-    labels = jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32)
+    images, labels = examples(batch)
     steps = {}
     for form, (module, name, native) in {"ours": (None, "", None), **NATIVE}.items():
         used = mock.Mock(side_effect=native)
@@ -96,9 +91,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--out", default="", help="JSON file to write")
     flags = parser.parse_args(arguments)
-    names = [name for name in PAIRS if flags.only in name]
-    if not names or flags.batch < 1:
-        raise UserError(f"--only, --batch: use one of {', '.join(PAIRS)}, and 1 image or more")
+    names = chosen(flags.only, flags.batch)
     count_cores_as_devices()
     made: dict[str, Any] = record.conditions(batch=flags.batch, repeats=flags.repeats)
     rows = {}

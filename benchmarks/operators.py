@@ -151,9 +151,7 @@ ENTRIES = {
     ),
     "APS": Entry(lambda x: polyphase.select_phase(x, 2, "CIRCULAR")[0]),
     "LPS": Entry(
-        lambda x, g: polyphase.take_phase(
-            x, polyphase.phase_weights(g, jax.random.key(0)), 2, "CIRCULAR"
-        ),
+        lambda x, g: polyphase.take_phase(x, polyphase.phase_weights(g, key()), 2, "CIRCULAR"),
         arrays=lambda b, h, w, c: [(b, 4)],
     ),
     "space to depth": Entry(lambda x: polyphase.space_to_depth(x, 2, "VALID"), rearranged),

@@ -196,6 +196,25 @@ def _count(params: Any) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def examples(batch: int) -> tuple[Array, Array]:
+    """Returns images float32 `[B, 32, 32, 3]` and labels int32 `[B]`."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(batch, 32, 32, 3)), jnp.float32)
+    return images, jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32)
+
+
+def chosen(only: str, batch: int) -> list[str]:
+    """Returns the networks whose name contains a text.
+
+    Raises:
+      UserError: there is none, or the batch is empty.
+    """
+    names = [name for name in PAIRS if only in name]
+    if not names or batch < 1:
+        raise UserError(f"--only, --batch: use one of {', '.join(PAIRS)}, and 1 image or more")
+    return names
+
+
 def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str, Any]:
     """Returns images a second of all sides, their ratios to ours and the goal.
 
@@ -203,9 +222,7 @@ def measure(name: str, batch: int, repeats: int, torch_python: str) -> dict[str,
       UserError: they are not the same network.
     """
     pair = PAIRS[name]
-    rng = np.random.default_rng(0)
-    images = jnp.asarray(rng.normal(size=(batch, 32, 32, 3)), jnp.float32)
-    labels = jnp.asarray(rng.integers(0, CLASSES, batch), jnp.int32)
+    images, labels = examples(batch)
     sides, sizes = {}, {}
     sides["ours"], sizes["ours"] = our_step(pair.ours(), images, labels)
     sides["stock"], sizes["stock"] = stock_step(pair.stock, images, labels)
@@ -237,9 +254,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--torch-python", default="", help="a Python that has torch: the peer")
     parser.add_argument("--out", default="", help="JSON file to write")
     flags = parser.parse_args(arguments)
-    names = [name for name in PAIRS if flags.only in name]
-    if not names or flags.batch < 1:
-        raise UserError(f"--only, --batch: use one of {', '.join(PAIRS)}, and 1 image or more")
+    names = chosen(flags.only, flags.batch)
     torch = torch_version(flags.torch_python)
     count_cores_as_devices()
     made = record.conditions(batch=flags.batch, repeats=flags.repeats)

@@ -10,10 +10,12 @@ import pytest
 
 from benchmarks import forms, gpu, operators, planning, training
 from benchmarks.peer import Peer
+from benchmarks.sections.results import conditions_text
 from cnn.config.errors import UserError
 from cnn.ops.kernel_gradient import dense_kernel_gradient
 from cnn.ops.max_pool import max_pool
 from cnn.ops.padding import make_window
+from cnn.training.provenance import provenance
 
 SHAPE = (2, 8, 8, 8)
 
@@ -57,6 +59,15 @@ def test_a_form_that_a_network_lacks_is_left_out(monkeypatch):
     assert forms.measure("plain", 2, 1).keys() == {"few input channels", "max pooling"}
     with pytest.raises(UserError, match="use one of plain, resnet20, separable"):
         forms.main(["--only=vgg"])
+
+
+def test_flags_of_the_compiler_are_recorded_and_shown(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", " --xla_cpu_use_onednn=true")
+    conditions = {"batch": 2, "dtype": "float32", "repeats": 1, "load_at_start": 0, "date": "today"}
+    made = provenance.__wrapped__() | conditions
+    assert made["xla_flags"] == "--xla_cpu_use_onednn=true"
+    assert ", `XLA_FLAGS=--xla_cpu_use_onednn=true`, today." in conditions_text(made)
+    assert "XLA_FLAGS" not in conditions_text(made | {"xla_flags": ""})
 
 
 def test_the_result_holds_ratios_and_conditions(tmp_path, capsys):

@@ -104,7 +104,7 @@ def memory() -> str:
     result = read("planning_memory.json")
     rows = [memory_cells(row) for row in result["slices"]]
     about = f"jax {result['versions']['jax']}, commit {result['commit']}."
-    return f"{table(MEMORY_COLUMNS, rows)}\n\nResNet-50, {about}"
+    return f"{table(MEMORY_COLUMNS, rows)}\n\nResNet-50 in bfloat16, {about}"
 
 
 def loop() -> str:

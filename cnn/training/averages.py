@@ -63,7 +63,7 @@ def make_averaging(train: ConfigDict, total_steps: int) -> Averaging | None:
     """Returns the average of a config's train section, None without one.
 
     Raises:
-      UserError: there is look-ahead without an average.
+      UserError: there is lookahead without an average.
     """
     if train.ema_decay:
         return Averaging(train.ema_decay, train.ema_ramp, train.lookahead, total_steps)
@@ -71,7 +71,7 @@ def make_averaging(train: ConfigDict, total_steps: int) -> Averaging | None:
         if train[name] != idle:
             raise UserError(
                 f"train.{name}: '{train[name]}' has no effect without train.ema_decay; set that "
-                "(for look-ahead with a slow step size of 0.5 every 5 steps to 0.5 ** (1 / 5) = "
+                "(for lookahead with a slow step size of 0.5 every 5 steps to 0.5 ** (1 / 5) = "
                 "0.8706)"
             )
     return None

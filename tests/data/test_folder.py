@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import re
@@ -331,6 +332,7 @@ def test_many_files_are_looked_at_once(data, images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ImageCodec, "look_at", look)
     fingerprint = open_dataset(data).train.fingerprint
+    assert gc.isenabled()
     assert len(looked) == 10
     assert open_dataset(data).train.fingerprint == fingerprint
     assert len(looked) == 10
