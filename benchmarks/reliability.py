@@ -79,7 +79,8 @@ def page(result: dict[str, Any]) -> str:
             f"One process that trained {soaked['steps']:,} steps in {soaked['minutes']:g} minutes "
             f"held {first['mib']} MiB, {first['threads']} threads and {first['files']} open files "
             f"after a quarter of them, and {last['mib']}, {last['threads']} and {last['files']} at "
-            "the end (`benchmarks/soak.py`).",
+            f"the end; a straight line through the memory in between rises by "
+            f"{soaked['rise_mib']:.1f} MiB (`benchmarks/soak.py`).",
         ]
     if FUZZ.is_file():
         fuzzed = json.loads(FUZZ.read_text())
