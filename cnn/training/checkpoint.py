@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from cnn.config.errors import UserError
 from cnn.config.json_file import digest
 from cnn.training.checksums import FORM, checksums, is_whole, not_finite
 from cnn.training.hosts import gather, is_first, wait_for_all
-from cnn.training.run_folder import free_name
+from cnn.training.run_folder import RunFolder, free_name, moved_away
 from cnn.training.state import ModelState, TrainState
 
 S = TypeVar("S", bound=ModelState)
@@ -228,7 +228,7 @@ class Checkpoints:
         moved = {step: self.directory / f"{step}{_DELETED}" for step in superfluous}
         self._move(moved)
         if is_first():
-            for path in moved.values():
+            for path in filter(Path.exists, moved.values()):
                 shutil.rmtree(path)
 
     def _move(self, paths: dict[int, Path]) -> None:
@@ -236,7 +236,9 @@ class Checkpoints:
             return
         if is_first():
             for step, path in paths.items():
-                (self.directory / str(step)).rename(path)
+                # A user may have deleted it to free space.
+                with suppress(FileNotFoundError):
+                    (self.directory / str(step)).rename(path)
         wait_for_all("checkpoints moved")
         self._manager.reload()
         for step in paths:
@@ -254,6 +256,9 @@ class Checkpoints:
             raise self._failure(None, error) from error
 
     def _failure(self, step: int | None, reason: object) -> UserError:
+        folder = RunFolder(self.directory.parent)
+        if not folder.config_file.is_file():
+            return UserError(moved_away(folder.path))
         which = "the last checkpoint" if step is None else f"the checkpoint of step {step}"
         return UserError(
             f"{self.directory}: {which} could not be saved ({_short(reason)}); "

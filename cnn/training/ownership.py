@@ -15,7 +15,7 @@ from typing import Any
 
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
-from cnn.training.run_folder import make_folder, write_atomically
+from cnn.training.run_folder import make_folder, moved_away, write_atomically
 
 HEARTBEAT = 5.0  # seconds between two heartbeats
 DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker counts as dead
@@ -234,8 +234,12 @@ class Ownership:
                 os.utime(self._file)
 
     def _end(self) -> None:
-        print(f"{self._folder}: taken over by {who(self._folder)}", file=sys.stderr, flush=True)
-        os._exit(TAKEN_OVER)
+        if self._file.exists():
+            code, reason = TAKEN_OVER, f"{self._folder}: taken over by {who(self._folder)}"
+        else:
+            code, reason = 2, moved_away(self._folder)
+        print(reason, file=sys.stderr, flush=True)
+        os._exit(code)
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -45,6 +45,14 @@ _RESULT = {
 }
 
 
+def moved_away(folder: Path) -> str:
+    """Returns the sentence for a run whose folder is no longer there."""
+    return (
+        f"--workdir: {folder} was moved or removed while it was being trained; where it was moved "
+        "to, the same command continues from its last checkpoint"
+    )
+
+
 class RunFolder:
     """The files of one run. Nothing is created before something is written."""
 

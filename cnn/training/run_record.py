@@ -27,7 +27,7 @@ from cnn.training.metrics import NonFiniteLossError, RunningMetrics, summarize
 from cnn.training.ownership import owned, owner_of
 from cnn.training.plan import TrainingPlan
 from cnn.training.provenance import provenance
-from cnn.training.run_folder import RunFolder
+from cnn.training.run_folder import RunFolder, moved_away
 from cnn.training.state import TrainState
 from cnn.training.trackers import Trackers
 
@@ -262,10 +262,11 @@ class RunRecord:
 
         Raises:
           NonFiniteLossError: training diverged.
-          UserError: the disk is full.
+          UserError: the disk is full, or the folder was moved or removed.
         """
         if step == self._saved:
             return
+        self._require_folder()
         try:
             window = self._window.totals()
         except NonFiniteLossError as error:
@@ -285,6 +286,11 @@ class RunRecord:
         except NonFiniteStateError as error:
             self._diverged(error)
         self._saved = step
+
+    def _require_folder(self) -> None:
+        # A save would create a part of the folder anew.
+        if is_first() and not self._folder.config_file.is_file():
+            raise UserError(moved_away(self._folder.path))
 
     def _seconds(self) -> float:
         """Returns the seconds of all starts, each until its last checkpoint, and of this one."""
@@ -315,7 +321,9 @@ class RunRecord:
 
         Raises:
           NonFiniteLossError: training diverged.
+          UserError: the folder was moved or removed.
         """
+        self._require_folder()
         step = self._plan.total_steps
         result = {
             "step": step,

@@ -14,6 +14,7 @@ from cnn.training.checkpoint import (
     NonFiniteStateError,
 )
 from cnn.training.mesh import make_mesh, replicated
+from cnn.training.run_folder import RunFolder
 from cnn.training.state import ModelState, TrainState
 
 
@@ -85,15 +86,22 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     assert Checkpoints(tmp_path, read_only=True).best() == (2, 0.9)
 
 
-def test_a_step_cannot_be_saved_twice(tmp_path):
-    checkpoints = save(tmp_path, {5: None})
+@pytest.fixture
+def of_a_run(tmp_path):
+    """The folder of checkpoints of a run that has begun."""
+    RunFolder(tmp_path).config_file.touch()
+    return tmp_path / "checkpoints"
+
+
+def test_a_step_cannot_be_saved_twice(of_a_run):
+    checkpoints = save(of_a_run, {5: None})
     with pytest.raises(UserError, match="step 5 could not be saved"):
         checkpoints.save(5, make_state(4), {}, None)
     checkpoints.close()
 
 
-def test_a_save_that_failed_in_the_background_is_told_when_closing(tmp_path, monkeypatch):
-    checkpoints = save(tmp_path, {5: None})
+def test_a_save_that_failed_in_the_background_is_told_when_closing(of_a_run, monkeypatch):
+    checkpoints = save(of_a_run, {5: None})
     checkpoints.save(6, make_state(6), {}, None)
 
     def wait():

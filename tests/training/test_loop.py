@@ -1,6 +1,7 @@
 """A whole run compiles in its first step and its first evaluation, and never again."""
 
 import os
+import shutil
 import signal
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
-from cnn.training import loop, run_record
+from cnn.training import loop, ownership, run_record
 from cnn.training.interruption import InterruptedRun
 from cnn.training.logs import read_metrics
 from cnn.training.metrics import NonFiniteLossError
@@ -162,3 +163,43 @@ def test_a_network_that_is_not_finite_has_no_result(tmp_path, part, held_out):
         loop.train(config, str(tmp_path / "run"), quiet=True)
     assert not (tmp_path / "run" / "result.json").exists()
     assert not (tmp_path / "run" / "test_predictions.npz").exists()
+
+
+def at_update(number, action):
+    """Returns a callback that acts after one of the updates."""
+    updates = []
+
+    def alive():
+        updates.append(1)
+        if len(updates) == number:
+            action()
+
+    return alive
+
+
+def outcome(folder):
+    """Returns the bytes of the test predictions of a run."""
+    return (folder / "test_predictions.npz").read_bytes()
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_folder_that_is_moved_while_it_is_trained_ends_the_run(tmp_path, monkeypatch, last):
+    monkeypatch.setattr(ownership, "HEARTBEAT", 1e6)
+    config = tiny_config("log.trackers=", "checkpoint.every=2 steps", "data.validation=0%")
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    alive = at_update(12 if last else 5, lambda: run.rename(moved))
+    with pytest.raises(UserError, match="was moved or removed while it was being trained"):
+        loop.train(config, str(run), quiet=True, alive=alive)
+    assert not (run / "result.json").exists()
+    (moved / "owner.json").unlink()  # names this process, which lives on
+    loop.train(config, str(moved), quiet=True)
+    loop.train(config, str(tmp_path / "straight"), quiet=True)
+    assert outcome(moved) == outcome(tmp_path / "straight")
+
+
+def test_an_old_checkpoint_may_be_deleted_while_its_run_is_trained(tmp_path):
+    config = tiny_config("log.trackers=", "checkpoint.every=2 steps", "data.validation=0%")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    alive = at_update(7, lambda: shutil.rmtree(checkpoints / "2"))
+    assert loop.train(config, str(tmp_path / "run"), quiet=True, alive=alive)["step"] == 12
+    assert not list(checkpoints.glob("2*"))

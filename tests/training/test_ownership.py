@@ -126,6 +126,14 @@ def test_a_worker_that_slept_too_long_learns_that_its_run_is_anothers(tmp_path, 
     assert json.loads(owner_file(folder).read_text()) == ELSEWHERE
 
 
+def test_a_process_whose_folder_is_gone_says_so_and_ends(tmp_path, monkeypatch, capsys):
+    codes, folder = [], tmp_path / "seed-0"
+    monkeypatch.setattr(os, "_exit", codes.append)
+    Ownership(folder)._end()
+    assert codes == [2]
+    assert f"{folder} was moved or removed while it was being" in capsys.readouterr().err
+
+
 def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
     folder = tmp_path / "seed-0"
