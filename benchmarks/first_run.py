@@ -18,13 +18,13 @@ from cnn.config.errors import UserError
 from cnn.config.record import differences, from_plain
 from cnn.training.run_folder import RunFolder
 
-FIRST_RUN = Path(__file__).parents[1] / "results" / "first_run"
+RESULTS = Path(__file__).parents[1] / "results"
 LEVEL = 0.95
 
 
-def committed() -> list[dict[str, Any]]:
-    """Returns the results of the committed runs, which differ in nothing but the seed."""
-    return [json.loads(path.read_text()) for path in sorted(FIRST_RUN.glob("seed-*.json"))]
+def committed(name: str = "first_run") -> list[dict[str, Any]]:
+    """Returns the results of committed runs, which differ in nothing but the seed."""
+    return [json.loads(path.read_text()) for path in sorted((RESULTS / name).glob("seed-*.json"))]
 
 
 def accuracy_band() -> tuple[float, float]:

@@ -48,6 +48,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "weights": weights_table,
     "beside": beside,
     "first run": runs.first_run,
+    "airbench": runs.airbench,
     "verdicts": runs.verdicts,
     "shift": runs.shift,
     "spoken digits": spoken_digits,

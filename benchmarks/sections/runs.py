@@ -24,13 +24,10 @@ FASHION = ROOT / "results" / "atlas" / "fashion"
 def first_run() -> str:
     """Returns the test accuracy and duration of `make train`, over the committed seeds."""
     results, (low, high) = committed(), accuracy_band()
-    accuracies = [r["test"]["accuracy"] for r in results]
     seconds = sorted(r["seconds"] for r in results)
     versions, one = results[0]["versions"], results[0]
-    listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
     return (
-        f"Test accuracy: {statistics.mean(accuracies):.4f} (mean of {len(results)} seeds: "
-        f"{listed});\n"
+        f"Test accuracy: {_seeds(results)};\n"
         f"another run is expected between {low:.4f} and {high:.4f} ({100 * LEVEL:.0f} % prediction "
         "interval).\n"
         f"A run took {seconds[0]:.0f} to {seconds[-1]:.0f} seconds on {one['cores']} cores of an "
@@ -38,6 +35,26 @@ def first_run() -> str:
         f"that did other work too (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
     )
+
+
+def airbench() -> str:
+    """Returns the test accuracy of `configs/airbench.py` over the committed seeds."""
+    results = committed("airbench")
+    one = results[0]
+    return (
+        f"Test accuracy: {_seeds(results)}, standard deviation "
+        f"{statistics.stdev(r['test']['accuracy'] for r in results):.4f};\n"
+        f"{one['step']} steps in {one['config']['model']['dtype']} on {one['cores']} cores of an "
+        f"{one['cpu']},\njax {one['versions']['jax']}, Python {one['versions']['python']}, commit "
+        f"{one['commit']} ([results/airbench](results/airbench))."
+    )
+
+
+def _seeds(results: list[dict[str, Any]]) -> str:
+    """Returns the mean test accuracy of the runs, and that of each."""
+    accuracies = [result["test"]["accuracy"] for result in results]
+    listed = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+    return f"{statistics.mean(accuracies):.4f} (mean of {len(results)} seeds: {listed})"
 
 
 def verdicts() -> str:
