@@ -190,18 +190,21 @@ def test_a_program_of_somebody_else_keeps_its_signals(tmp_path):
     assert (process.returncode, errors) == (0, "")
 
 
-def test_what_the_system_refuses_is_one_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("place", "words"), [("file/inside", "Not a directory"), ("none", "No such file or directory")]
+)
+def test_what_the_system_refuses_is_one_sentence(tmp_path, place, words):
     program = (
         "import sys\n"
         "from cnn.config.entry import run_command\n"
         "run_command(lambda arguments: open(arguments[0]))\n"
     )
     (tmp_path / "file").touch()
-    process = begin("-c", program, str(tmp_path / "file" / "inside"))
+    process = begin("-c", program, str(tmp_path / place))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     (line,) = errors.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'file' / 'inside'}: Not a directory; ")
+    assert line.startswith(f"error: {tmp_path / place}: {words}; ")
 
 
 def test_a_full_disk_says_that_the_same_command_goes_on():

@@ -50,6 +50,7 @@ _OUTSIDE = {
     errno.EPERM: "change its permissions, or give another place",
     errno.EROFS: "give another place; this one cannot be written to",
     errno.ENOTDIR: "a part of the path is a file; give another place",
+    errno.ENOENT: "it was moved or removed, or cannot be made there; give another place",
     errno.EISDIR: "there is a folder where a file belongs; move it, or give another place",
     errno.EEXIST: "something of another kind is in the way; move it, or give another place",
     errno.ENAMETOOLONG: "give a shorter path",
