@@ -32,7 +32,7 @@ from cnn.config.load import load as load_config
 from cnn.config.plugin import load_plugins
 from cnn.data import SIGNALS
 from cnn.evaluation import checkpointed_run
-from cnn.evaluation.equivariance.suite import feature_maps
+from cnn.evaluation.feature_maps import feature_maps
 from cnn.training import loop
 from cnn.training.logs import read_metrics
 from cnn.training.run_folder import RunFolder

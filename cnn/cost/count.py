@@ -20,6 +20,8 @@ from cnn.layers import DOWNSAMPLERS, HEADS, BeforeConv, Conv, Downsample, Head, 
 from cnn.layers.work import Site, Work
 from cnn.ops.padding import per_axis
 
+_RULED = (Downsample, BeforeConv, Head)
+
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -32,7 +34,7 @@ class LayerCost:
       parameters: its own.
       macs: multiply-accumulates; additions of a bias and norms count nothing.
       operations: other operations of operators: comparisons, means, exponentials, transforms; both
-        None of an operator whose entry has no cost.
+        None of an operator whose entry has no cost, and of a module of unknown kind with weights.
       activations: elements that convolutions and linear maps write (as fvcore and pycls count).
       bytes: of the output in the compute dtype.
     """
@@ -112,9 +114,18 @@ def count(model: nn.Module, input_shape: tuple[int, ...]) -> NetworkCost:
 
     params = jax.eval_shape(init, jax.ShapeDtypeStruct((1, *input_shape), jnp.float32))
     own = dict(_own_parameters(params))
-    layers = [layer for call in calls if (layer := _layer(*call, own.pop(call[0], 0)))]
+    # The cost rule of an operator or head covers the modules that it is made of.
+    ruled = [name for name, module, *_ in calls if isinstance(module, _RULED)]
+    layers = []
+    for name, *call in calls:
+        size, weights = own.pop(name, (0, False))
+        unknown = weights and not any(name.startswith(f"{rule}/") for rule in ruled)
+        if layer := _layer(name, *call, size, Work(None, None) if unknown else Work()):
+            layers.append(layer)
     # A module that gives its parameters away instead of being called with an array.
-    layers += [LayerCost(name, "parameters", (), size, 0, 0, 0, 0) for name, size in own.items()]
+    layers += [
+        LayerCost(name, "parameters", (), size, 0, 0, 0, 0) for name, (size, _) in own.items()
+    ]
     return NetworkCost(tuple(layers))
 
 
@@ -128,23 +139,38 @@ def macs(model: ConfigDict, input_shape: tuple[int, ...], num_classes: int) -> i
     return network_cost(model, input_shape, num_classes).macs
 
 
-def _own_parameters(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-    own = sum(leaf.size for leaf in tree.values() if not isinstance(leaf, dict))
+def _own_parameters(
+    tree: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[str, tuple[int, bool]]]:
+    """Yields of each module its number of parameters, and whether any of them mixes channels."""
+    own = [leaf for leaf in tree.values() if not isinstance(leaf, dict)]
     if own:
-        yield "/".join(path), own
+        mixing = any(sum(size > 1 for size in leaf.shape) > 1 for leaf in own)
+        yield "/".join(path), (sum(leaf.size for leaf in own), mixing)
     for name, child in tree.items():
         if isinstance(child, dict):
             yield from _own_parameters(child, (*path, name))
 
 
 def _layer(
-    name: str, module: nn.Module, before: tuple[int, ...], output: Any, parameters: int
+    name: str,
+    module: nn.Module,
+    before: tuple[int, ...],
+    output: Any,
+    parameters: int,
+    work: Work,
 ) -> LayerCost | None:
-    after, kind, work, activations = output.shape, type(module).__name__, Work(), 0
+    """Returns the cost of a module; `work` is that of one of unknown kind."""
+    after, kind, activations = output.shape, type(module).__name__, 0
     if isinstance(module, Conv):
         size = per_axis(module.window, len(before) - 2, "window")
         inputs = before[-1] // module.groups
         kind, activations = _conv_kind(module, before, size), math.prod(after)
+        work = Work(macs=math.prod(after) * math.prod(size) * inputs)
+    elif isinstance(module, nn.Conv):
+        size = per_axis(module.kernel_size, len(before) - 2, "kernel_size")
+        inputs = before[-1] // module.feature_group_count
+        kind, activations = "conv " + "x".join(map(str, size)), math.prod(after)
         work = Work(macs=math.prod(after) * math.prod(size) * inputs)
     elif isinstance(module, nn.Dense):
         kind, activations = "dense", math.prod(after)

@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn import models
+from cnn.config import base
 from cnn.config.check import check_read, check_values, is_read
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
@@ -275,9 +276,7 @@ def _config(
     request: ImportRequest, fields: Mapping[str, Any], own: Mapping[str, Any]
 ) -> tuple[ConfigDict, tuple[str, ...]]:
     """Returns the config, and what the layout or, with precedence, the file itself sets in it."""
-    loaded = load(
-        request.config or "configs/base.py", [f"model.name={request.model}"], request.plugins
-    )
+    loaded = load(request.config or base.__file__, [f"model.name={request.model}"], request.plugins)
     config = loaded.config
     given = {text.partition("=")[0] for text in request.overrides} | set(loaded.set_fields)
     keeps_data = request.config is not None or "data.source" in given

@@ -4,7 +4,7 @@ import flax.linen as nn
 from jax import Array
 
 from cnn.layers.conv import Conv
-from cnn.layers.style import ACTIVATIONS, Style
+from cnn.layers.style import Style, activate
 
 
 class SqueezeExcite(nn.Module):
@@ -30,6 +30,6 @@ class SqueezeExcite(nn.Module):
         channels = x.shape[-1]
         y = x.mean(tuple(range(1, x.ndim - 1)), keepdims=True)
         y = Conv(self.width, 1, self.style, use_bias=True, name="squeeze")(y)
-        y = ACTIVATIONS[self.activation](y)
+        y = activate(self.activation, y)
         y = Conv(channels, 1, self.style, use_bias=True, name="excite")(y)
-        return x * ACTIVATIONS[self.gate](y)
+        return x * activate(self.gate, y)

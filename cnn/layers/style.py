@@ -24,6 +24,15 @@ for _name in (
 ACTIVATIONS.add("gelu_exact", partial(jax.nn.gelu, approximate=False))
 
 
+def activate(name: str, x: Array) -> Array:
+    """Applies an activation of the registry, as one step named "activation" of a traced program."""
+
+    def activation(x: Array) -> Array:
+        return ACTIVATIONS[name](x)
+
+    return jax.jit(activation)(x)
+
+
 @dataclass(frozen=True)
 class Style:
     """Settings that every block of a network shares.
@@ -71,7 +80,7 @@ class Style:
 
     def activate(self, x: Array) -> Array:
         """Applies the activation."""
-        return ACTIVATIONS[self.activation](x)
+        return activate(self.activation, x)
 
 
 STYLE_FIELDS = frozenset(f.name for f in fields(Style)) - {"zero_scale", "dilation"}

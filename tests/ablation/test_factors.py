@@ -10,6 +10,7 @@ from cnn.ablation.analysis.study_results import Arm
 from cnn.ablation.planning.factors import Factors, factors_of
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.load import load
+from cnn.layers import ACTIVATIONS
 from tests.ablation.simulated import arm, study
 
 PLAIN = ("model.name=plain", "model.features=8,16")
@@ -17,6 +18,13 @@ PLAIN = ("model.name=plain", "model.features=8,16")
 
 def factors(*overrides: str) -> Factors:
     return factors_of(load("configs/base.py", (*PLAIN, *overrides)).config, (16, 16, 3), 5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_counts_once_wherever_it_is_applied(activation, baseline):
+    found = factors("model.downsample=max", f"model.activation={activation}")
+    assert found.activations == baseline.activations
+    assert found.maxima == baseline.maxima
 
 
 @pytest.fixture(scope="module")

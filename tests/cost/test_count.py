@@ -3,6 +3,7 @@
 from dataclasses import replace
 from io import StringIO
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -138,6 +139,29 @@ def test_every_operator_and_head_has_a_cost():
 def test_macs_are_those_of_the_popular_port(name, billions):
     found = macs(config_of(name), (224, 224, 3), 1000) / 1e9
     assert found == pytest.approx(billions, abs=0.006)
+
+
+class _Foreign(nn.Module):
+    """A network of stock layers, and optionally of one whose cost nobody knows."""
+
+    unknown: bool
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.Conv(8, (3, 3), feature_group_count=1, name="conv")(x)
+        x = nn.Conv(8, (3, 3), strides=2, feature_group_count=8, name="depthwise")(x)
+        if self.unknown:
+            x = nn.ConvTranspose(4, (2, 2), name="up")(x)
+        return nn.Dense(10, name="dense")(nn.LayerNorm()(x).mean((1, 2)))
+
+
+def test_stock_convolutions_count_and_unknown_modules_with_weights_are_unknown():
+    cost = count(_Foreign(False), (28, 28, 1))
+    macs = {layer.name: layer.macs for layer in cost.layers}
+    assert macs["conv"] == 28 * 28 * 8 * 9
+    assert macs["depthwise"] == 14 * 14 * 8 * 9
+    assert cost.macs == macs["conv"] + macs["depthwise"] + 8 * 10
+    assert count(_Foreign(True), (28, 28, 1)).macs is None
 
 
 def test_an_unknown_cost_is_not_available(monkeypatch):

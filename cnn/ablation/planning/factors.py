@@ -14,13 +14,13 @@ from cnn.config.fields import leaves
 from cnn.config.record import FREE_FIELDS
 from cnn.cost.count import count
 from cnn.evaluation.receptive_field.theoretical import receptive_fields
-from cnn.layers import NORMS
+from cnn.layers import HEADS, NORMS
 from cnn.layers.downsample import DOWNSAMPLERS, operator_of
 from cnn.layers.style import ACTIVATIONS
 
 # Relative: smaller differences of parameters and multiply-accumulates are no factor.
 TOLERANCE = 0.05
-SITES = ("stem_downsample", "downsample", "shortcut_downsample", "temporal_downsample", "head")
+SITES = tuple(field.removeprefix("model.") for field in (*DOWNSAMPLERS.fields, *HEADS.fields))
 # Elementwise or over windows; the maximum that keeps a softmax finite is a reduction.
 _MAXIMA = ("max", "reduce_window_max")
 _NORMS = tuple(norm for name, norm in NORMS.items() if name != "none")
@@ -106,7 +106,7 @@ def factors_of(
         macs=cost.macs,
         receptive_field=_receptive_field(model, input_shape),
         norms=norms,
-        activations=sum(name in ACTIVATIONS for name, _ in seen),
+        activations=sum(_is_activation(name) for name, _ in seen),
         maxima=any(name in _MAXIMA and arrays for name, arrays in seen),
         sampling=_sampling(models.resolve(config.model)),
         sites=_sites(config.model),
@@ -129,7 +129,7 @@ def _sites(model: ConfigDict) -> tuple[tuple[str, str], ...]:
 
 
 def _sampling(model: ConfigDict) -> tuple[tuple[bool, bool], ...]:
-    named = (model.get(field.removeprefix("model.")) for field in DOWNSAMPLERS.fields)
+    named = (model.get(site) for site in SITES if f"model.{site}" in DOWNSAMPLERS.fields)
     operators = [operator_of(text) for text in named if text]
     return tuple(sorted({(one.shares_phase, one.keeps_resolution) for one in operators}))
 
@@ -156,6 +156,11 @@ def _followed(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, Any]
     return len(calls), program.jaxpr
 
 
+def _is_activation(step: str) -> bool:
+    """Whether a step is that of `activate`, or a function of jax.nn inside an operator."""
+    return step == "activation" or step in ACTIVATIONS
+
+
 def _equations(jaxpr: Any) -> Iterator[tuple[str, bool]]:
     """Yields the name of every step, and whether all it takes are arrays.
 
@@ -163,7 +168,7 @@ def _equations(jaxpr: Any) -> Iterator[tuple[str, bool]]:
     """
     for equation in jaxpr.eqns:
         name = str(equation.params.get("name", ""))
-        if name in ACTIVATIONS:
+        if _is_activation(name):
             yield name, True
             continue
         inner = jax.tree.leaves(dict(equation.params), is_leaf=_is_program)
