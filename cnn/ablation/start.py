@@ -113,7 +113,7 @@ def run(
         os.environ.update(threads(workers_here() if workers is None else workers))
     folder.begin(known or _matched(study), config, overrides)
     if stopped := run_study(folder, start_pool, shared):
-        print("stopped; what the workers have saved is kept, and the same command continues")
+        print("stopped; all checkpoints are saved, and the same command continues")
         sys.exit(128 + stopped)
     report([workdir], strict=strict)
 

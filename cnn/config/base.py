@@ -318,7 +318,7 @@ FIELDS: dict[str, Field] = {
         accumulation=whole(1, _BATCH, "micro-batches per step"),
         loss=text("softmax_cross_entropy", "see cnn/training/losses.py", later=True),
         label_smoothing=real(0.0, "[0, 1)", "share of each target distributed over all classes"),
-        ema_decay=real(0.0, "[0, 1)", "of parameters and batch statistics, per step; 0: off"),
+        ema_decay=real(0.0, "[0, 1)", "of all variables of the network, per step; 0: off"),
         ema_ramp=choice(
             ("updates", "cubic", "none"),
             "how ema_decay is reached, see cnn/training/averages.py",

@@ -43,22 +43,22 @@ def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 # What an operating system refuses for reasons that lie outside this program, and what to do.
 _OUTSIDE = {
-    errno.ENOSPC: "make room; the same command goes on",
-    errno.EDQUOT: "make room; the same command goes on",
-    errno.EFBIG: "raise the limit on the size of files; the same command goes on",
+    errno.ENOSPC: "make room, then run the same command to resume",
+    errno.EDQUOT: "make room, then run the same command to resume",
+    errno.EFBIG: "raise the limit on file sizes, then run the same command to resume",
     errno.EACCES: "change its permissions, or give another place",
     errno.EPERM: "change its permissions, or give another place",
     errno.EROFS: "give another place; this one cannot be written to",
     errno.ENOTDIR: "a part of the path is a file; give another place",
     errno.ENOENT: "it was moved or removed, or cannot be made there; give another place",
     errno.EISDIR: "there is a folder where a file belongs; move it, or give another place",
-    errno.EEXIST: "something of another kind is in the way; move it, or give another place",
+    errno.EEXIST: "a file or folder of another type is there; move it, or give another place",
     errno.ENAMETOOLONG: "give a shorter path",
-    errno.ELOOP: "its links go round in a circle; give another place",
+    errno.ELOOP: "symbolic links form a loop; give another place",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
     errno.ENFILE: "this machine has too many open files; close others",
     errno.EIO: "the disk or the file system has failed; try another place",
-    errno.ESTALE: "the shared file system has failed; the same command goes on",
+    errno.ESTALE: "the shared file system has failed; run the same command to resume",
 }
 
 

@@ -39,7 +39,7 @@ class Field:
       when: another field and its values with which this one is read, such as "data.placement=auto"
         or "data.sound.features=log_mel|mfcc".
       free: it says where and how a run is computed, never what, so it may differ when one goes on.
-      later: it was added when there were runs already, which its default describes.
+      later: added after runs had been recorded; those are read with its default.
     """
 
     kind: type
@@ -59,7 +59,7 @@ class Field:
         return isinstance(self.default, tuple)
 
     def parse(self, text: str, name: str) -> Any:
-        """Reads a value from the command line; `check` says whether it may be had.
+        """Reads a value from the command line; `check` says whether it is allowed.
 
         Raises:
           UserError: it is not of the field's type.

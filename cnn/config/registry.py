@@ -19,7 +19,7 @@ from cnn.config.fields import Field
 
 T = TypeVar("T")
 
-# Who has the entries of all registries. By name, because this package knows of no other.
+# Modules that register entries; named, because this package may not import them.
 HOMES = (
     "cnn.layers",
     "cnn.models",

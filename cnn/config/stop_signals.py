@@ -43,7 +43,7 @@ def watch_signals() -> None:
 
 
 def end_now(number: int, frame: FrameType | None = None) -> None:
-    """Says so, and ends the process with 128 + the number of the signal."""
+    """Prints that it stops and exits with 128 + the number of the signal."""
     if not _ending.acquire(blocking=False):
         return  # The thread and the handler are told of the same signal.
     try:

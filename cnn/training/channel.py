@@ -372,4 +372,7 @@ def _compare(first: dict[str, Any], other: dict[str, Any]) -> str:
     if not differing:
         return ""
     differences = "; ".join(f"{n}: {mine.get(n)!r} and {theirs.get(n)!r}" for n in differing)
-    return f"--hosts: host 0 and host {other['index']} differ in {differences}; start all alike"
+    return (
+        f"--hosts: host 0 and host {other['index']} differ in {differences}; start every process "
+        "with the same config, code and versions"
+    )

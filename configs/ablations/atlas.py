@@ -96,7 +96,7 @@ def get_study(argument: str = "fashion") -> StudyPlan:
     if row not in ROWS:
         raise UserError(f"--config: unknown row '{row}': {did_you_mean(row, ROWS)}")
     if part not in ("", "others"):
-        raise UserError(f"--config: unknown '{part}'; allowed behind the row: others")
+        raise UserError(f"--config: unknown '{part}'; allowed after the row: others")
     title, config, shared = ROWS[row]
     sound = row == "digits"
     return StudyPlan(

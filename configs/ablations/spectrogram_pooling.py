@@ -31,7 +31,7 @@ def get_study(argument: str = "recordings") -> StudyPlan:
     """Returns the study on one way to split the recordings, "SPLIT" or "SPLIT,small"."""
     split, _, size = argument.partition(",")
     if size not in ("", "small"):
-        raise UserError(f"--config: unknown '{size}'; allowed behind the split: small")
+        raise UserError(f"--config: unknown '{size}'; allowed after the split: small")
     arms = {name: (f"model.downsample={text}",) for name, text in OPERATORS.items()}
     if size:
         return StudyPlan(

@@ -278,7 +278,7 @@ def test_verify_finds_one_flipped_outcome(finished, tmp_path, capsys):
     right = outcomes["prediction"] == outcomes["label"]
     result["test"]["accuracy"] = float(right.mean())
     (file.parent / "result.json").write_text(json.dumps(result))
-    with pytest.raises(UserError, match=r"not what its runs give: report.html differs in line \d+"):
+    with pytest.raises(UserError, match=r"its runs: report.html differs in line \d+"):
         start.verify(str(copy))
     shutil.copyfile(finished[0] / "strided" / "seed-1" / "result.json", file.parent / "result.json")
     (copy / "report.csv").unlink()

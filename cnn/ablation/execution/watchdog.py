@@ -48,6 +48,6 @@ class Watchdog:
                 continue
             sentence = f"it made no step for {self._patience / 60:g} minutes (--patience)"
             self._give_up(sentence)
-            print(f"this worker ends: {sentence}", file=sys.stderr, flush=True)
+            print(f"worker exits: {sentence}", file=sys.stderr, flush=True)
             self._end(HUNG)
             return

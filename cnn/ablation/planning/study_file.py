@@ -66,7 +66,7 @@ def _crossed(plan: StudyPlan, path: str) -> StudyPlan:
         for other, second in levels[1].items()
     }
     if len(arms) < len(levels[0]) * len(levels[1]):
-        raise UserError(f"{path}: factors: two arms are called the same; rename a level")
+        raise UserError(f"{path}: factors: two arms have the same name; rename a level")
     return replace(plan, arms=arms, baseline=next(iter(arms)))
 
 
@@ -125,7 +125,10 @@ def _check_metric(plan: StudyPlan, path: str) -> None:
             f"'{measured[plan.metric]}', which suites does not name; add it"
         )
     if metric.higher_is_better is None:
-        raise UserError(f"{path}: metric: of '{plan.metric}' neither more nor less is better")
+        raise UserError(
+            f"{path}: metric: '{plan.metric}' has no preferred direction, so arms cannot be "
+            "compared by it"
+        )
     if plan.higher_is_better not in (None, metric.higher_is_better):
         better = "higher" if metric.higher_is_better else "lower"
         raise UserError(

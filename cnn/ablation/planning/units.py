@@ -26,5 +26,7 @@ def unit_names(plan: StudyPlan) -> list[str]:
             raise UserError(f"unit: '{plan.unit}' is not found in the name of test file '{name}'")
     units = [match[1] for match in found]
     if len(set(units)) < 2:
-        raise UserError(f"unit: all test files are of '{units[0]}'; nothing can be said of others")
+        raise UserError(
+            f"unit: all test files belong to one unit ('{units[0]}'); at least two are needed"
+        )
     return units

@@ -21,7 +21,8 @@ def verify_report(analysis: Analysis, folder: Path) -> list[Path]:
         elif (found := file.read_bytes()) != expected:
             differing.append(f"{name} differs in line {_first_difference(found, expected)}")
     if differing:
-        raise UserError(f"--workdir: {folder}: not what its runs give: {'; '.join(differing)}")
+        found = "; ".join(differing)
+        raise UserError(f"--workdir: {folder}: differs from a recomputation from its runs: {found}")
     return [folder / name for name in FORMATS]
 
 

@@ -40,7 +40,7 @@ METRICS = tuple(
 def measure_receptive_field(
     run: CheckpointedRun, split: str, progress: Progress, *, images: ExampleCount = 64
 ) -> Results:
-    """Measures theoretical receptive fields of the network, and effective ones before and after.
+    """Measures theoretical receptive fields, and effective ones before and after training.
 
     Theoretical fields (`theoretical.receptive_fields`) are along every axis. Effective fields
     (`effective.effective_field`) are of the centre unit of the last block, with the initial
