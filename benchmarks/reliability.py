@@ -79,10 +79,10 @@ def page(result: dict[str, Any]) -> str:
             f"One process that trained {soaked['steps']:,} steps in {soaked['minutes']:g} minutes "
             f"held {first['mib']} MiB, {first['threads']} threads and {first['files']} open files "
             f"after a quarter of them, and {last['mib']}, {last['threads']} and {last['files']} at "
-            f"the end; a straight line through the memory in between rises by "
-            f"{soaked['rise_mib']:.1f} MiB (`benchmarks/soak.py`). TensorStore's leak of a few "
-            "strings for each array of each checkpoint (`KvStore.Spec.to_json`) accounts for "
-            f"{soaked['tensorstore_mib']:.1f} MiB of that, after {soaked['checkpoints']:,} "
+            f"the end; a straight line through the memory in between changes by "
+            f"{soaked['rise_mib']:+.1f} MiB (`benchmarks/soak.py`). TensorStore leaks a few "
+            "strings for each array of each checkpoint (`KvStore.Spec.to_json`): "
+            f"{soaked['tensorstore_mib']:.1f} MiB in that time, of {soaked['checkpoints']:,} "
             "checkpoints in all.",
         ]
     if FUZZ.is_file():
