@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -26,11 +26,16 @@ ACTIVATIONS.add("gelu_exact", partial(jax.nn.gelu, approximate=False))
 
 def activate(name: str, x: Array) -> Array:
     """Applies an activation of the registry, as one step named "activation" of a traced program."""
+    return _as_step(ACTIVATIONS[name])(x)
 
+
+@cache
+def _as_step(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    # Cached, so that calls outside of a compiled program compile once.
     def activation(x: Array) -> Array:
-        return ACTIVATIONS[name](x)
+        return function(x)
 
-    return jax.jit(activation)(x)
+    return jax.jit(activation)
 
 
 @dataclass(frozen=True)

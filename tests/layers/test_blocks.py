@@ -218,3 +218,20 @@ def test_a_convnext_block_starts_as_the_identity_nearly():
     x = image(1, 4, 4, 4)
     y, _ = quick(lambda x: block.init_with_output(KEYS, x, False))(x)
     assert 0 < np.abs(y - x).max() < 1e-4
+
+
+def test_an_activation_outside_of_a_compiled_program_compiles_once():
+    compiled, x = [], jnp.ones((2, 3, 5))
+    Style(activation="mish").activate(x)
+
+    def note(event, seconds, **about):
+        compiled.extend([event] if event == "/jax/core/compile/backend_compile_duration" else [])
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        Style(activation="mish").activate(x)
+        assert not compiled
+        Style(activation="mish").activate(jnp.ones((2, 3, 7)))
+        assert compiled  # another shape: the listener listens
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
