@@ -237,7 +237,7 @@ class Ownership:
         if self._file.exists():
             code, reason = TAKEN_OVER, f"{self._folder}: taken over by {who(self._folder)}"
         else:
-            code, reason = 2, moved_away(self._folder)
+            code, reason = 2, f"error: {moved_away(self._folder)}"
         print(reason, file=sys.stderr, flush=True)
         os._exit(code)
 
