@@ -95,10 +95,7 @@ def measure_shift(
         )
     exhaustive = min(exhaustive, budget // (height * width), total)
     results: Results = {"left_out": left_out}
-    for seen, found in measure_shifts(model, protocols):
-        results |= found
-        progress.show(seen, total + exhaustive)
-        progress.keep(results)
+    _measure(model, protocols, progress, results, total + exhaustive)
     batch_size = run.evaluator.config.evaluation.batch_size
     if exhaustive:
         for seen, found in measure_all_shifts(model, exhaustive, batch_size):
@@ -108,6 +105,20 @@ def measure_shift(
     return results
 
 
+def _measure(
+    model: ModelUnderTest,
+    protocols: dict[str, Protocol],
+    progress: Progress,
+    results: Results,
+    total: int,
+) -> None:
+    """Adds what the protocols find to the results, and shows progress towards a total."""
+    for seen, found in measure_shifts(model, protocols):
+        results |= found
+        progress.show(seen, total)
+        progress.keep(results)
+
+
 def _measure_frames(
     model: ModelUnderTest, progress: Progress, max_shift: int, passes: int
 ) -> Results:
@@ -115,10 +126,7 @@ def _measure_frames(
     frames = model.feed.split.shape[0]
     results: Results = {"left_out": [], "frames_per_step": 1}
     protocols = frame_protocols(frames, max_shift or frames // 4, passes)
-    for seen, found in measure_shifts(model, protocols):
-        results |= found
-        progress.show(seen, len(model.feed.split))
-        progress.keep(results)
+    _measure(model, protocols, progress, results, len(model.feed.split))
     return results
 
 
@@ -130,10 +138,7 @@ def _measure_in_time(
     samples = model.feed.split.shape[0]
     results: Results = {"left_out": [], "milliseconds_per_step": 1000 / rate}
     protocols = time_protocols(samples, rate, max_shift, passes)
-    for seen, found in measure_shifts(on_waves(model), protocols):
-        results |= found
-        progress.show(seen, len(model.feed.split))
-        progress.keep(results)
+    _measure(on_waves(model), protocols, progress, results, len(model.feed.split))
     return results
 
 
