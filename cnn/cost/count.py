@@ -61,7 +61,7 @@ class NetworkCost:
 
     @property
     def macs(self) -> int | None:
-        """Multiply-accumulates of one image; None: unknown of an operator."""
+        """Multiply-accumulates of one image; None: unknown of a layer."""
         return self.total("macs")
 
     @property

@@ -148,7 +148,7 @@ class _Foreign(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = nn.Conv(8, (3, 3), feature_group_count=1, name="conv")(x)
+        x = nn.Conv(8, (3, 3), name="conv")(x)
         x = nn.Conv(8, (3, 3), strides=2, feature_group_count=8, name="depthwise")(x)
         if self.unknown:
             x = nn.ConvTranspose(4, (2, 2), name="up")(x)

@@ -1,4 +1,4 @@
-"""A whole run compiles in its first step and its first evaluation, and never again."""
+"""The loop: when it compiles, what counts as best, and what happens to its folder meanwhile."""
 
 import os
 import shutil

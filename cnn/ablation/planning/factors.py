@@ -129,7 +129,7 @@ def _sites(model: ConfigDict) -> tuple[tuple[str, str], ...]:
 
 
 def _sampling(model: ConfigDict) -> tuple[tuple[bool, bool], ...]:
-    named = (model.get(site) for site in SITES if f"model.{site}" in DOWNSAMPLERS.fields)
+    named = (model.get(field.removeprefix("model.")) for field in DOWNSAMPLERS.fields)
     operators = [operator_of(text) for text in named if text]
     return tuple(sorted({(one.shares_phase, one.keeps_resolution) for one in operators}))
 
