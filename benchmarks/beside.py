@@ -12,7 +12,8 @@ from cnn.evaluation.suites import SUITES
 from cnn.layers import DOWNSAMPLERS, HEADS, NORMS
 from cnn.models import MODELS
 from cnn.training.losses import LOSSES
-from cnn.training.optimizer import OPTIMIZERS, SCHEDULES
+from cnn.training.optimizer import OPTIMIZERS
+from cnn.training.schedules import SCHEDULES
 from cnn.training.sharpness import ASCENTS
 from cnn.training.trackers import TRACKERS
 

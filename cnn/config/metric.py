@@ -21,6 +21,7 @@ class Metric:
       about: one line on what it is and where it is from.
       scale: times a stored value gives the value in `unit`; a share is stored as 0.91 and shown as
         91 %, a time is stored in seconds and shown in ms.
+      plotted: whether reports of studies plot their own metric against it.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     higher_is_better: bool | None = True
     about: str = ""
     scale: float = 1.0
+    plotted: bool = False
 
     @property
     def difference_unit(self) -> str:

@@ -25,6 +25,7 @@ HOMES = (
     "cnn.models",
     "cnn.data",
     "cnn.training.optimizer",
+    "cnn.training.schedules",
     "cnn.training.losses",
     "cnn.training.sharpness",
     "cnn.training.trackers",

@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import jax
 from ml_collections import ConfigDict
 
 from cnn import models
 from cnn.config.errors import UserError
 from cnn.config.plugin import check_plugins
-from cnn.data import SOURCES, recorded_dataset
+from cnn.data import SIGNALS, SOURCES, Split, recorded_dataset
 from cnn.training.run_folder import RunFolder
 
 _WITHOUT_DATA = "--image=HEIGHT,WIDTH,CHANNELS and --classes=N give others"
@@ -67,7 +68,7 @@ def of_config(config: ConfigDict, set_fields: Collection[str]) -> CountedNetwork
         shape = (size, size, config.data.channels or published[-1])
         return CountedNetwork(config.model, shape, classes)
     why = f"the network was published for it; {_WITHOUT_DATA}"
-    if config.data.signal == "image" and any(name.startswith("data.") for name in set_fields):
+    if any(name.startswith("data.") for name in set_fields):
         try:
             reader = SOURCES.look_up(config.data.source, "data.source").open(config.data)
             split = reader.split(config.data.train_split, "data.train_split")
@@ -75,6 +76,16 @@ def of_config(config: ConfigDict, set_fields: Collection[str]) -> CountedNetwork
             why = f"{why} ({str(error).partition(';')[0]})"
         else:
             if all(split.shape):
-                return CountedNetwork(config.model, split.shape, split.num_classes)
+                return CountedNetwork(
+                    config.model, _input_shape(config.data, split), split.num_classes
+                )
     shape = "x".join(map(str, published))
     return CountedNetwork(config.model, published, classes, f"{shape} is assumed: {why}")
+
+
+def _input_shape(data: ConfigDict, split: Split) -> tuple[int, ...]:
+    """Returns what the network sees of an example; mean and standard deviation do not matter."""
+    kind = SIGNALS[data.signal]
+    example = jax.ShapeDtypeStruct(split.shape, kind.stored.dtype)
+    values = kind.count(data, example)
+    return kind.open(data, example, (0.0,) * values, (1.0,) * values).shape

@@ -18,8 +18,8 @@ from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.tpu_slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_recipe, make_training_feed, make_update
 from cnn.training.mesh import abstract_state, batch_sharding, replicated
-from cnn.training.optimizer import make_schedule
 from cnn.training.plan import make_training_plan
+from cnn.training.schedules import make_schedule
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cnn.config.fields import leaves
 from cnn.config.load import apply_override
 from cnn.config.plugin import check_plugins
 from cnn.config.record import FREE_FIELDS
-from cnn.data import Dataset, Split, identity_differences, open_dataset, recorded_dataset
+from cnn.data import SOURCES, Dataset, Split, identity_differences, open_dataset, recorded_dataset
 from cnn.training.assembly import Evaluator, make_evaluator
 from cnn.training.checkpoint import Checkpoints, DamagedCheckpointError
 from cnn.training.evaluate import Outcomes, evaluate
@@ -258,17 +258,12 @@ def _open_data(section: ConfigDict, resolved: Mapping[str, Any], split: str) -> 
     try:
         return open_dataset(section, splits=(split,), class_names=names)
     except UserError as error:
-        field = _place(section)
-        if not section[field] or Path(section[field]).exists():
+        field = SOURCES[section.source].location
+        if not field or not section[field] or Path(section[field]).exists():
             raise
         raise UserError(
             f"{error}; if the data has moved, pass its new location: --config.data.{field}=FOLDER"
         ) from error
-
-
-def _place(section: ConfigDict) -> str:
-    """Returns the field with the location of the data."""
-    return "data_dir" if section.source in ("tfds", "moving") else "path"
 
 
 def _check_data(
@@ -298,8 +293,9 @@ def _check_data(
     if split != "test":
         raise UserError(f"--split={split}: {remark}; restore them, or use --split=test")
     if not intended:
+        field = SOURCES[section.source].location or "path"
         raise UserError(
             f"--split=test: {remark}; restore them, or, to evaluate on other data, pass "
-            f"--config.data.{_place(section)}=FOLDER"
+            f"--config.data.{field}=FOLDER"
         )
     return (remark,)

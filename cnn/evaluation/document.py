@@ -30,7 +30,7 @@ def _suite(name: str, suite: Suite) -> str:
     text, _, _ = text.partition("\n\nReturns:")
     text, _, _ = text.partition("\n\nRaises:")
     parts = [f"## {name}", f"`{signature(name, suite.defaults())}`: {suite.about}.", text]
-    parts.append(f"Signals: {', '.join(sorted(suite.signals))}.")
+    parts.append(f"Signals: {', '.join(suite.supported())}.")
     if suite.needs:
         parts.append(f"Needs `{suite.needs}`.")
     if suite.metrics:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from cnn.config.check import is_read
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.results import ResultFile, read_record, result_files
@@ -98,12 +99,12 @@ def _runs(runs: Mapping[str, CheckpointedRun]) -> Markup:
     rows = []
     for name, run in runs.items():
         config = run.evaluator.config
-        data = config.data.name if config.data.source == "tfds" else config.data.source
+        named = [config.data.name] if is_read(config, "data.name") else []
         rows.append(
             [
                 Cell(name),
                 Cell(config.model.name),
-                Cell(data),
+                Cell(" ".join([config.data.source, *named])),
                 Cell(f"{run.step:,}", run.step),
                 Cell(config.seed, config.seed),
                 Cell(run.folder.record()["fingerprint"]),

@@ -32,9 +32,9 @@ def run_suite(
     """
     entry = SUITES[suite.name]
     signal = run.evaluator.config.data.signal
-    if signal not in entry.signals:
+    if signal not in entry.supported():
         raise UserError(
-            f"--suite: {suite.name} is defined for {' and '.join(sorted(entry.signals))} runs, but "
+            f"--suite: {suite.name} is defined for {' and '.join(entry.supported())} runs, but "
             f"{run.folder.path} was trained on {signal}; leave it out"
         )
     file = ResultFile.of(run.folder, suite, run.step, split, run.changes)

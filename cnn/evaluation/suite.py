@@ -69,7 +69,7 @@ class Suite:
       measure: (run, split, progress, *, option=default, ...) -> results, as plain JSON values. Its
         keyword-only arguments are the options of `--suite=name(option=value)`.
       section: results of one or more runs -> a `page.section` with the runs side by side.
-      signals: values of `data.signal` that it supports.
+      signals: values of `data.signal` that it supports; empty: all.
       metrics: scalar results by which runs, and the arms of a study, can be compared.
       needs: a required option; "all" leaves out suites that have one.
     """
@@ -77,9 +77,13 @@ class Suite:
     about: str
     measure: Callable[..., Results]
     section: Callable[[Sequence[MeasuredRun]], Markup]
-    signals: frozenset[str] = frozenset({"image", "sound", "video"})
+    signals: frozenset[str] = frozenset()
     metrics: tuple[Metric, ...] = ()
     needs: str = ""
+
+    def supported(self) -> list[str]:
+        """Returns the values of `data.signal` that it supports, in alphabetical order."""
+        return sorted(self.signals or SIGNALS)
 
     def options(self) -> dict[str, Field]:
         """Returns the options."""

@@ -347,7 +347,7 @@ def _taken(request: ImportRequest, candidate: Candidate) -> dict[OurPath, np.nda
 
 def image_size(config: ConfigDict) -> int:
     """Returns the side of the images of a config; 0: that of the network as published."""
-    if config.data.source == "synthetic":
+    if is_read(config, "data.synthetic_shape"):
         return config.data.synthetic_shape[0]
     return config.data.image_size
 

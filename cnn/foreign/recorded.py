@@ -12,6 +12,7 @@ from cnn.config.base import FIELDS
 from cnn.config.check import is_read
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
+from cnn.data import SIGNALS
 from cnn.foreign.readers.weights_file import WeightsFile
 
 # Sources that do not resize images have the defaults of the last three: the whole image.
@@ -65,11 +66,9 @@ def recorded_of(config: ConfigDict, layout: str, resolved: Mapping[str, Any]) ->
     of_signal = [name for name in values if name.startswith(f"data.{signal}.")]
     of_source = ["data.name"] if is_read(config, "data.name") else []
     fields |= {name: values[name] for name in (*_OF_DATA, *of_signal, *of_source)}
-    if signal == "image" and example:
-        *size, channels = example["shape"]
-        fields["data.channels"] = channels
-        if len(set(size)) == 1:
-            fields["data.image_size"] = size[0]
+    if example:
+        found = SIGNALS[signal].form_fields(example["shape"])
+        fields |= {f"data.{name}": value for name, value in found.items()}
     fields |= {f"data.{n}": tuple(resolved[n]) for n in ("mean", "std") if resolved[n]}
     names = resolved.get("identity", {}).get("class_names", ())
     return Recorded(config.model.name, layout, fields, tuple(names), example)

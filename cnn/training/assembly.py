@@ -30,8 +30,9 @@ from cnn.training.mesh import (
     replicated,
     shardings_of,
 )
-from cnn.training.optimizer import Schedule, make_optimizer, make_schedule
+from cnn.training.optimizer import make_optimizer
 from cnn.training.plan import TrainingPlan
+from cnn.training.schedules import Schedule, make_schedule
 from cnn.training.sharpness import make_ascent
 from cnn.training.state import ModelState, TrainState, init_model, with_flipped_bit
 from cnn.training.steps import Recipe, make_eval_step, make_train_step

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from cnn import models
 from cnn.config.base import FIELDS
 from cnn.config.errors import UserError
-from cnn.data import Dataset
+from cnn.data import SIGNALS, Dataset
 from cnn.training.initial import Start, digest_of, tensors_of
 from cnn.training.stored_weights import read_weights
 
@@ -84,7 +84,7 @@ def make_teacher(config: ConfigDict, dataset: Dataset) -> Teacher | None:
     stored = read_weights(distillation.teacher, _FIELD)
     _check(stored.config, stored.num_classes, config, dataset)
     scale, shift = _renormalised(dataset, stored.mean, stored.std)
-    if scale and config.data.signal == "sound":
+    if scale and not SIGNALS[config.data.signal].by_channel:
         raise UserError(
             f"{_FIELD}: {distillation.teacher} was trained on features with a different mean and "
             "standard deviation; give the student its data.mean and data.std"

@@ -1,4 +1,4 @@
-"""Learning-rate schedules, the weight-decay rule and the optimizers, composed from optax."""
+"""The weight-decay rule and the optimizers, composed from optax."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,9 +17,7 @@ from cnn.config.errors import UserError, did_you_mean
 from cnn.config.fields import Interval, real
 from cnn.config.registry import Registry
 from cnn.training.layer_decay import scale_by_layer
-from cnn.training.plan import TrainingPlan
-
-Schedule = Callable[[jax.Array | int], jax.Array]
+from cnn.training.schedules import Schedule
 
 OPTIMIZERS: Registry[Callable[[ConfigDict], optax.GradientTransformation]] = Registry(
     "optimizer", "optimizer.name"
@@ -33,9 +31,6 @@ _GROUP_FIELDS = {"rate": real(1.0, "[0, inf)", "factor of the learning rate")} |
         *("beta1", "beta2", "epsilon", "weight_decay"),
     )
 }
-SCHEDULES: Registry[Callable[[ConfigDict, TrainingPlan], Schedule]] = Registry(
-    "schedule", "schedule.name"
-)
 
 
 def decay_mask(params: dict) -> dict:
@@ -349,50 +344,3 @@ def _hidden_matrices(params: Any) -> Any:
         return contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), -1) if hidden else None
 
     return jax.tree_util.tree_map_with_path(matrix, params)
-
-
-def make_schedule(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
-    """Returns step -> learning rate, for steps 0 to `plan.total_steps` - 1.
-
-    Warm-up of W steps is linear: the first update uses peak / W and the W-th the peak, so no update
-    is spent on a rate of zero. What follows starts at the peak in step W and would reach its end in
-    step `plan.total_steps`, which no longer runs. `one_cycle` rises by a cosine from peak / 25
-    instead (Smith & Topin 2017).
-    """
-    after = SCHEDULES.bound(schedule.name, "schedule.name")(schedule, plan)
-    warmup, peak = plan.warmup_steps, plan.learning_rate
-    if not warmup:
-        return after
-    if schedule.name == "one_cycle":
-        low = peak / 25
-        rise = lambda t: peak - (peak - low) * 0.5 * (1 + jnp.cos(jnp.pi * t / warmup))  # noqa: E731
-    else:
-        rise = lambda t: peak * (t + 1) / warmup  # noqa: E731
-    return optax.join_schedules([rise, after], [warmup])
-
-
-@SCHEDULES.register("constant")
-def _constant(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
-    return optax.constant_schedule(plan.learning_rate)
-
-
-@SCHEDULES.register("cosine", reads=("final",))
-@SCHEDULES.register("one_cycle", reads=("final",))
-def _cosine(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
-    steps = plan.total_steps - plan.warmup_steps
-    return optax.cosine_decay_schedule(plan.learning_rate, steps, alpha=schedule.final)
-
-
-@SCHEDULES.register("linear", reads=("final",))
-def _linear(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
-    steps = plan.total_steps - plan.warmup_steps
-    return optax.linear_schedule(plan.learning_rate, plan.learning_rate * schedule.final, steps)
-
-
-@SCHEDULES.register("step", reads=("boundaries", "factor"))
-def _step(schedule: ConfigDict, plan: TrainingPlan) -> Schedule:
-    def rate(count: jax.Array | int) -> jax.Array:
-        passed = sum(jnp.where(count + plan.warmup_steps >= b, 1, 0) for b in plan.boundaries)
-        return plan.learning_rate * schedule.factor**passed
-
-    return rate

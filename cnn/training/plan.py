@@ -120,10 +120,6 @@ def _check_schedule(config: ConfigDict, plan: TrainingPlan) -> None:
             f"schedule.warmup: '{config.schedule.warmup}' is {plan.warmup_steps} steps, but the "
             f"whole training is {total}; use at most {total - 1} steps"
         )
-    if config.schedule.name == "one_cycle" and plan.warmup_steps == 0:
-        raise UserError("schedule.warmup: one_cycle needs a warm-up; set it, for example, to '30%'")
-    if config.schedule.name == "step" and not plan.boundaries:
-        raise UserError("schedule.boundaries: step needs at least one; for example ('50%', '75%')")
     edges = (plan.warmup_steps, *plan.boundaries, total)
     if any(a >= b for a, b in pairwise(edges)):
         raise UserError(

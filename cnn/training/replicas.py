@@ -35,10 +35,10 @@ from cnn.training.initial import started, starting_weights
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.memory import check_memory
 from cnn.training.mesh import REPLICA_AXIS, abstract_state, make_replica_mesh, replicated
-from cnn.training.optimizer import make_schedule
 from cnn.training.plan import TrainingPlan, make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
+from cnn.training.schedules import make_schedule
 from cnn.training.state import TrainState
 from cnn.training.steps import make_eval_step, make_train_step
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cnn.config.errors import UserError
+from cnn.data import SOURCES
 from cnn.data.prepare.builders.imagenet import imagenet_classes
 
 _WNID = re.compile(r"n\d{8}")
-# Where examples have classes by name; others number theirs.
-_NAMED_SOURCES = ("tfds", "folder", "tar")
 
 
 def class_names(
@@ -35,7 +34,7 @@ def class_names(
     imagenet = fields.get("data.name") == "imagenet2012" and num_classes == 1000
     wnids = imagenet_classes() if imagenet else ()
     if file is None:
-        return wnids if source in _NAMED_SOURCES else ()
+        return wnids if SOURCES[source].named_classes else ()
     names = checked_names(_read(file), num_classes, f"--class-names: {file}")
     if imagenet:
         _check_order(file, names, wnids)

@@ -12,7 +12,6 @@ from cnn.config.errors import UserError
 from cnn.data.features import Features
 from cnn.data.signals.sound import SoundSignal
 from cnn.evaluation.shift.time import move_wave, time_protocols
-from cnn.pages.drawing import Drawing
 from cnn.training.loop import train
 from configs import base
 from tests.conftest import tiny_config
@@ -106,18 +105,18 @@ def test_what_is_for_images_is_refused_or_left_out(trained, capsys):
         start(request(trained, suite="corruption"))
 
 
-def drawing(kind):
+def signal(kind):
     sound = base.get_config().data.sound
     sound.update(features=kind, rate=8000, fft=128, hop=80, bands=8, normalize="none")
     example = jax.ShapeDtypeStruct((800, 1), np.int16)
-    return Drawing(SoundSignal(example, (0.0,) * 8, (1.0,) * 8, Features.of(sound)))
+    return SoundSignal(example, (0.0,) * 8, (1.0,) * 8, Features.of(sound))
 
 
 def test_time_runs_to_the_right_and_frequency_upwards():
     time = np.arange(800) / 8000
     # A low tone, then a high one.
     tone = np.where(time < 0.05, np.sin(2 * np.pi * 200 * time), np.sin(2 * np.pi * 3000 * time))
-    (picture,) = drawing("log_mel").pictures((9999 * tone).astype(np.int16)[None, :, None])
+    (picture,) = signal("log_mel").pictures((9999 * tone).astype(np.int16)[None, :, None])
     assert picture.shape == (8, 11, 1)
     assert picture[:, 2, 0].argmax() >= 6
     assert picture[:, 8, 0].argmax() <= 1
@@ -126,11 +125,11 @@ def test_time_runs_to_the_right_and_frequency_upwards():
 def test_a_wave_is_drawn_as_its_range():
     wave = np.zeros((1, 800, 1), np.int16)
     wave[0, 400:] = 9999
-    (picture,) = drawing("wave").pictures(wave)
+    (picture,) = signal("wave").pictures(wave)
     assert picture[:, 10, 0].nonzero()[0].min() > 20
     assert picture[0, 200, 0] == 255
     maps = np.arange(16.0).reshape(1, 16, 1)
-    np.testing.assert_array_equal(drawing("wave").upright(maps)[0, 1, :, 0], np.arange(16))
+    np.testing.assert_array_equal(signal("wave").upright(maps)[0, 1, :, 0], np.arange(16))
 
 
 def test_waves_move_by_samples():

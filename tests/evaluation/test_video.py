@@ -12,7 +12,6 @@ from cnn.evaluation.features.class_maps import class_maps
 from cnn.evaluation.shift.time import frame_protocols, move_frames
 from cnn.evaluation.suites import SUITES
 from cnn.models import build
-from cnn.pages.drawing import Drawing
 from cnn.training.loop import train
 from tests.conftest import tiny_config
 from tests.evaluation.test_suites import request, result, start
@@ -20,19 +19,19 @@ from tests.models.cases import small_config
 
 
 @pytest.fixture
-def drawing():
+def signal():
     example = jax.ShapeDtypeStruct((3, 4, 5, 1), jnp.uint8)
-    return Drawing(VideoSignal(example, (0.5,), (0.2,), random=True))
+    return VideoSignal(example, (0.5,), (0.2,), random=True)
 
 
-def test_a_clip_is_drawn_as_a_strip_of_its_frames(drawing):
+def test_a_clip_is_drawn_as_a_strip_of_its_frames(signal):
     clips = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5, 1)
-    strips = drawing.pictures(clips)
+    strips = signal.pictures(clips)
     assert strips.shape == (2, 4, 15, 1)
     for i in range(3):
         np.testing.assert_array_equal(strips[:, :, 5 * i : 5 * i + 5], clips[:, i])
-    assert drawing.upright(clips[..., 0]).shape == (2, 4, 15)
-    assert drawing.axes == "frames side by side, the first on the left, of 3"
+    assert signal.upright(clips[..., 0]).shape == (2, 4, 15)
+    assert signal.drawn_axes == "frames side by side, the first on the left, of 3"
 
 
 def test_clips_are_moved_by_whole_frames():

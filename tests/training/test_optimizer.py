@@ -7,63 +7,9 @@ import optax
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training.optimizer import OPTIMIZERS, decay_mask, make_optimizer, make_schedule
+from cnn.training.optimizer import OPTIMIZERS, decay_mask, make_optimizer
 from cnn.training.plan import make_training_plan
 from tests.conftest import tiny_config
-
-PEAK = 0.1 * 16 / 256
-TOTAL = 12
-
-
-def rates(*overrides):
-    config = tiny_config(*overrides)
-    schedule = jax.jit(make_schedule(config.schedule, make_training_plan(config, 100, 1)))
-    return np.array([schedule(step) for step in range(TOTAL)], np.float64)
-
-
-def test_constant():
-    np.testing.assert_allclose(rates("schedule.name=constant"), PEAK, rtol=1e-6)
-
-
-def test_warmup_reaches_the_peak_in_its_last_step():
-    got = rates("schedule.name=constant", "schedule.warmup=4 steps")
-    np.testing.assert_allclose(got[:5], PEAK * np.array([0.25, 0.5, 0.75, 1, 1]), rtol=1e-6)
-
-
-@pytest.mark.parametrize("warmup", [0, 4])
-def test_cosine(warmup):
-    got = rates(f"schedule.warmup={warmup} steps", "schedule.final=0.1")
-    t = np.arange(TOTAL - warmup) / (TOTAL - warmup)
-    wanted = PEAK * (0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * t)))
-    np.testing.assert_allclose(got[warmup:], wanted, rtol=1e-5)
-
-
-@pytest.mark.parametrize("warmup", [0, 4])
-def test_linear(warmup):
-    got = rates("schedule.name=linear", f"schedule.warmup={warmup} steps", "schedule.final=0.1")
-    t = np.arange(TOTAL - warmup) / (TOTAL - warmup)
-    np.testing.assert_allclose(got[warmup:], PEAK * (1 - 0.9 * t), rtol=1e-5)
-
-
-@pytest.mark.parametrize("warmup", [0, 2])
-def test_step_changes_exactly_at_its_boundaries(warmup):
-    got = rates(
-        "schedule.name=step",
-        f"schedule.warmup={warmup} steps",
-        "schedule.boundaries=4 steps,9 steps",
-        "schedule.factor=0.5",
-    )
-    wanted = PEAK * np.repeat([1, 0.5, 0.25], [4, 5, 3])
-    np.testing.assert_allclose(got[warmup:], wanted[warmup:], rtol=1e-6)
-
-
-def test_one_cycle_rises_from_a_25th_and_falls_to_the_end():
-    got = rates("schedule.name=one_cycle", "schedule.warmup=4 steps")
-    rise = (1 - np.cos(np.pi * np.arange(4) / 4)) / 2
-    np.testing.assert_allclose(got[:4], PEAK * (1 / 25 + 24 / 25 * rise), rtol=1e-5)
-    fall = (1 + np.cos(np.pi * np.arange(8) / 8)) / 2
-    np.testing.assert_allclose(got[4:], PEAK * fall, rtol=1e-5, atol=1e-9)
-
 
 PARAMS = {
     "conv": {"kernel": jnp.full((3, 3, 1, 2), 2.0)},

@@ -44,8 +44,6 @@ def test_values_are_resolved_after_the_overrides():
         ),
         (["train.duration=0 steps"], ["train.duration", "less than one step"]),
         (["schedule.warmup=12 steps"], ["schedule.warmup", "12", "at most 11"]),
-        (["schedule.name=one_cycle"], ["schedule.warmup", "one_cycle", "30%"]),
-        (["schedule.name=step"], ["schedule.boundaries", "at least one"]),
         (
             ["schedule.name=step", "schedule.boundaries=90%,50%"],
             ["schedule.boundaries", "(11, 6)", "increase"],

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from cnn.ablation.analysis.study_results import POPULATIONS, cell_name
 from cnn.ablation.planning.runs import AA_SEEDS, arms_of, folder_name
-from cnn.ablation.planning.study_plan import FINAL, StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.durations import to_examples
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import ready_configs
-from cnn.config.metric import METRICS
+from cnn.config.metric import METRICS, TRAINING
 from cnn.config.plugin import load_plugins
 from cnn.config.python_file import find_file, import_file, user_errors
 from cnn.evaluation.suites import SUITES, chosen
@@ -115,7 +115,7 @@ def _check_metric(plan: StudyPlan, path: str) -> None:
         metric.name: suite
         for suite, known in SUITES.items()
         for metric in known.metrics
-        if metric.name not in FINAL
+        if metric not in TRAINING
     }
     metric = METRICS.look_up(plan.metric, f"{path}: metric")
     asked = {suite.name for text in plan.suites for suite in chosen(text)}

@@ -6,10 +6,7 @@ from itertools import product
 
 from cnn.ablation.analysis.study_results import Population
 from cnn.config.load import Loaded, load
-from cnn.config.metric import METRICS, Metric
-
-# What every run measures at its end.
-FINAL = ("accuracy", "top5_accuracy", "loss")
+from cnn.config.metric import ACCURACY, METRICS, TRAINING, Metric
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +115,7 @@ class StudyPlan:
     @property
     def validated(self) -> str:
         """The validation metric that tuning optimizes: that of the study, or accuracy."""
-        return self.metric if self.metric in FINAL else "accuracy"
+        return self.metric if self.described in TRAINING else ACCURACY.name
 
     @property
     def analyses(self) -> tuple[int, ...]:

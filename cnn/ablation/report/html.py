@@ -11,10 +11,10 @@ from cnn.ablation.report.formatting import Unit, plural, unit_of
 from cnn.ablation.report.headline import control_note, failure_sentences, headline
 from cnn.ablation.report.matching_text import cost_groups
 from cnn.ablation.report.plots import (
-    consistency_charts,
     cost_charts,
     curve_names,
     curve_panels,
+    metric_charts,
     rank_table,
 )
 from cnn.ablation.report.remarks import remarks, table_notes
@@ -57,7 +57,7 @@ def render_html(analysis: Analysis) -> str:
             tuning=tuning_table(study) if study.tuning else None,
             across=across_table(analysis) if analysis.across else None,
             costs=_by_network(analysis, _paired(cost_charts)),
-            consistencies=_by_network(analysis, _paired(consistency_charts)),
+            consistencies=_by_network(analysis, _paired(metric_charts)),
             curves=_curves(analysis),
             ranks=[(n, rank_table(o), o.agreement) for n, o in analysis.orders.items()],
             checks=check_table(analysis),

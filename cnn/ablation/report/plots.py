@@ -12,6 +12,7 @@ from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.formatting import Unit, abbreviated, milliseconds, unit_of
+from cnn.config.metric import METRICS
 from cnn.pages.charts import (
     Point,
     Scale,
@@ -51,15 +52,16 @@ def cost_charts(analysis: Analysis, network: str) -> list[Markup]:
     return charts
 
 
-def consistency_charts(analysis: Analysis, network: str) -> list[Markup]:
-    """The metric against every consistency that the runs measured."""
+def metric_charts(analysis: Analysis, network: str) -> list[Markup]:
+    """The metric against every one that the runs measured and that is to be plotted."""
     metric = analysis.study.metric
     runs = [
         run
         for arm in analysis.study.of_network(network)
         for run in analysis.summaries[network, arm.name].runs
     ]
-    names = sorted({n for run in runs for n in run.metrics if "consistency" in n} - {metric})
+    plotted = {name for name, each in METRICS.items() if each.plotted}
+    names = sorted({n for run in runs for n in run.metrics} & plotted - {metric})
     charts = []
     for name in names:
 

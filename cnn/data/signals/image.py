@@ -1,6 +1,7 @@
 """Images: uint8 `[H, W, C]`, normalised by channel."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -149,6 +150,11 @@ def channels_of(data: ConfigDict, example: jax.ShapeDtypeStruct) -> int:
     return example.shape[-1]
 
 
+def _form_fields(shape: Sequence[int]) -> dict[str, int]:
+    height, width, channels = shape
+    return {"channels": channels} | ({"image_size": height} if height == width else {})
+
+
 SIGNALS.add(
     "image",
     SignalKind(
@@ -161,5 +167,6 @@ SIGNALS.add(
         measure=lambda data, split: channel_statistics(split),
         count=channels_of,
         open=lambda data, example, mean, std: ImageSignal(example, tuple(mean), tuple(std)),
+        form_fields=_form_fields,
     ),
 )

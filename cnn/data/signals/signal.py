@@ -1,11 +1,11 @@
 """Kinds of signals: how examples are stored, decoded and turned into the network's input."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import numpy as np
@@ -135,7 +135,12 @@ class Signal(ABC):
       example: shape and dtype of one stored example.
       mean: statistics that the network's input is normalised with; the kind says of what.
       std: likewise.
+      axis_names: what an axis of the network's input is called where it has a name of its own.
+      timed: whether the first axis is time.
     """
+
+    axis_names: ClassVar[Mapping[str, str]] = {}
+    timed: ClassVar[bool] = False
 
     example: jax.ShapeDtypeStruct
     mean: tuple[float, ...]
@@ -146,6 +151,11 @@ class Signal(ABC):
         """What the network sees of one example, `[*spatial, C]`."""
         batch = jax.ShapeDtypeStruct((1, *self.example.shape), self.example.dtype)
         return jax.eval_shape(self.prepare, batch).shape[1:]
+
+    @property
+    def milliseconds(self) -> tuple[float, float] | None:
+        """Duration of a position along time and the step to the next; None without such."""
+        return None
 
     @abstractmethod
     def prepare(self, stored: Array) -> Array:
@@ -182,6 +192,19 @@ class Signal(ABC):
         """
         raise UserError(f"evaluation.views: each example has one view, not {count}")
 
+    @property
+    def drawn_axes(self) -> str:
+        """Description of the axes of `pictures`, with units; "" for images."""
+        return ""
+
+    def pictures(self, stored: np.ndarray) -> np.ndarray:
+        """Returns stored examples `[B, ...]` as pixels `[B, H, W, C]` of 0 to 255."""
+        return stored
+
+    def upright(self, maps: np.ndarray) -> np.ndarray:
+        """Reorients maps `[B, *spatial, ...]` to the axes of pictures, `[B, h, w, ...]`."""
+        return maps
+
 
 @dataclass(frozen=True)
 class SignalKind:
@@ -196,6 +219,10 @@ class SignalKind:
       count: (data section, example) -> how many values mean and std have.
       open: (data section, example, mean, std) -> the signal; raises `UserError` for fields that do
         not fit the examples.
+      unit: what a step along an axis of the network's input is called.
+      by_channel: whether mean and std are those of the channels of the network's input.
+      form_fields: shape of a stored example -> fields of the data section that bring other examples
+        to that shape, for files of weights.
     """
 
     about: str
@@ -208,6 +235,9 @@ class SignalKind:
         [ConfigDict, jax.ShapeDtypeStruct, Sequence[float], Sequence[float]],
         Signal,
     ]
+    unit: str = "pixels"
+    by_channel: bool = True
+    form_fields: Callable[[Sequence[int]], dict[str, int]] = lambda shape: {}
 
 
 # Fields that pictures read, alone or in a row.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from cnn.data.split import SOUNDS, Split
 from cnn.data.waves import WaveForm, look_at_wave
 
 _SUFFIXES = (".wav", ".flac")
+_WAVE_HEIGHT = 48  # pixels of a drawn wave
 _MEASURED = 10_000  # clips that the statistics are measured on, at most
 _CHUNK = 128  # of them in memory at once
 
@@ -122,6 +123,9 @@ class SoundSignal(Signal):
       features: computed from a wave.
     """
 
+    axis_names: ClassVar = {"height": "time", "width": "bands"}
+    timed: ClassVar = True
+
     features: Features
 
     def prepare(self, stored: Array) -> Array:
@@ -157,6 +161,41 @@ class SoundSignal(Signal):
         seconds = self.example.shape[0] / self.features.rate
         check_sound_augment(augment, seconds, self.shape, self.features.kind)
 
+    @property
+    def milliseconds(self) -> tuple[float, float]:
+        """Of the features."""
+        return self.features.extent
+
+    @property
+    def drawn_axes(self) -> str:
+        """Time, and what the bands are."""
+        features = self.features
+        seconds = self.example.shape[0] / features.rate
+        words = f"time to the right, 0 to {1000 * seconds:.0f} ms"
+        if features.kind == "log_mel":
+            words += f"; frequency upwards, {features.low:.0f} to {features.high:.0f} Hz ("
+            words += f"{features.mels} mel bands)"
+        if features.kind == "mfcc":
+            words += f"; cosines upwards, 0 to {features.coefficients - 1}"
+        return words
+
+    def pictures(self, stored: np.ndarray) -> np.ndarray:
+        """Returns waves as drawn lines, spectrograms with time to the right and bands upwards."""
+        inputs = np.asarray(jax.jit(self.prepare)(stored))[..., :1]
+        if inputs.ndim == 3:
+            return np.stack([_drawn_wave(one[:, 0]) for one in inputs])
+        low = inputs.min((1, 2, 3), keepdims=True)
+        span = np.maximum(inputs.max((1, 2, 3), keepdims=True) - low, 1e-12)
+        return self.upright(255.0 * (inputs - low) / span)
+
+    def upright(self, maps: np.ndarray) -> np.ndarray:
+        """`[B, frames, bands, ...]` -> `[B, bands, frames, ...]`, the lowest band at the bottom."""
+        if len(self.shape) == 2:
+            # A waveform has one axis: repeat it to a strip.
+            height = max(1, maps.shape[1] // 8)
+            return np.repeat(maps[:, None], height, axis=1)
+        return np.swapaxes(maps, 1, 2)[:, ::-1]
+
     def _normalized(self, features: Array) -> Array:
         if self.features.normalize == "clip":
             axes = tuple(range(1, features.ndim))
@@ -168,6 +207,17 @@ class SoundSignal(Signal):
             return features
         mean, std = (jnp.asarray(v, jnp.float32)[:, None] for v in (self.mean, self.std))
         return (features - mean) / std
+
+
+def _drawn_wave(wave: np.ndarray, width: int = 256) -> np.ndarray:
+    """Draws the range of each part of a wave `[T]` as a column, `[h, width, 1]`, white on black."""
+    width = min(width, len(wave))
+    parts = np.array_split(wave / max(np.abs(wave).max(), 1e-12), width)
+    rows = np.linspace(1, -1, _WAVE_HEIGHT)[:, None]
+    slack = 1 / (_WAVE_HEIGHT - 2)  # at least one pixel per column
+    low = np.array([part.min() for part in parts]) - slack
+    high = np.array([part.max() for part in parts]) + slack
+    return 255.0 * ((rows >= low) & (rows <= high))[..., None]
 
 
 def scaled(stored: Array) -> Array:
@@ -231,5 +281,7 @@ SIGNALS.add(
         measure=band_statistics,
         count=lambda data, example: Features.of(data.sound).bands,
         open=_open,
+        unit="positions",
+        by_channel=False,
     ),
 )

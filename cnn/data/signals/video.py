@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
@@ -112,6 +113,9 @@ class VideoSignal(Signal):
       random: whether training takes frames at random places of a video.
     """
 
+    axis_names: ClassVar = {"depth": "time (frames)"}
+    timed: ClassVar = True
+
     random: bool
 
     def prepare(self, stored: Array) -> Array:
@@ -157,6 +161,20 @@ class VideoSignal(Signal):
     def views(self, count: int) -> Any:
         """Returns a function that decodes that many views of a video."""
         return views(count, self.example.shape[0])
+
+    @property
+    def drawn_axes(self) -> str:
+        """A strip of frames."""
+        return f"frames side by side, the first on the left, of {self.shape[0]}"
+
+    def pictures(self, stored: np.ndarray) -> np.ndarray:
+        """Returns clips as strips of their frames, side by side."""
+        return self.upright(stored)
+
+    def upright(self, maps: np.ndarray) -> np.ndarray:
+        """`[B, T, H, W, ...]` -> `[B, H, T W, ...]`."""
+        batch, frames, height, width, *rest = maps.shape
+        return np.moveaxis(maps, 1, 2).reshape(batch, height, frames * width, *rest)
 
 
 def _frames_as_channels(clips: Array) -> Array:

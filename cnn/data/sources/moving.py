@@ -105,6 +105,8 @@ def open_moving(data: ConfigDict) -> SliceReader:
 SOURCES.add(
     "moving",
     Source(
-        open=open_moving, reads=COMMON | {"name", "version", "data_dir", "image_size", "channels"}
+        open=open_moving,
+        reads=COMMON | {"name", "version", "data_dir", "image_size", "channels"},
+        location="data_dir",
     ),
 )

@@ -136,4 +136,4 @@ def open_npz(data: ConfigDict) -> NpzReader:
     return NpzReader(path, data)
 
 
-SOURCES.add("npz", Source(open=open_npz, reads=COMMON | {"path"}))
+SOURCES.add("npz", Source(open=open_npz, reads=COMMON | {"path"}, named_classes=False))

@@ -65,10 +65,14 @@ class Source:
     Attributes:
       open: from the data section of a config to a reader; raises `UserError`.
       reads: fields of the data section that this source uses.
+      location: field that says where the data are; "" where they are not stored.
+      named_classes: whether labels are found by the names of their classes, not by number.
     """
 
     open: Callable[[ConfigDict], Reader]
     reads: frozenset[str]
+    location: str = "path"
+    named_classes: bool = True
 
 
 SOURCES: Registry[Source] = Registry("source", "data.source")

@@ -104,5 +104,7 @@ SOURCES.add(
     Source(
         open=open_synthetic,
         reads=COMMON | {"synthetic_shape", "synthetic_examples", "synthetic_classes"},
+        location="",
+        named_classes=False,
     ),
 )

@@ -213,5 +213,6 @@ SOURCES.add(
     Source(
         open=open_tfds,
         reads=COMMON | DECODING | {"name", "version", "data_dir"},
+        location="data_dir",
     ),
 )

@@ -25,7 +25,6 @@ from cnn.evaluation.features.pictures import (
 from cnn.evaluation.features.section import features_section
 from cnn.evaluation.model_under_test import places
 from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
-from cnn.pages.drawing import Drawing
 
 PAIRS, EXAMPLES = 5, 6
 Drawn = tuple[str, np.ndarray, str]  # name, picture `[h, w, 3]` in [0, 1], caption
@@ -71,9 +70,9 @@ def draw_features(
 
     draw(_learned(run, *part.read(chosen), channels))
     confused = _confused(run, split)
-    drawing = Drawing(run.evaluator.dataset.signal)
-    draw(_taken_for_others(drawing, part, confused))
-    return {"pictures": pictures, "confused": confused, "axes": drawing.axes}
+    signal = run.evaluator.dataset.signal
+    draw(_taken_for_others(signal, part, confused))
+    return {"pictures": pictures, "confused": confused, "axes": signal.drawn_axes}
 
 
 def _learned(
@@ -81,33 +80,33 @@ def _learned(
 ) -> Iterator[Drawn]:
     """Draws the filters, the maps of some images, and Grad-CAM."""
     kernel, model = _first_kernel(run), run.evaluator.model
-    drawing = Drawing(run.evaluator.dataset.signal)
+    signal = run.evaluator.dataset.signal
     if kernel is not None:
         filters = np.moveaxis(kernel, -1, 0)
         # A network applied to the frames of clips has image filters.
         whole = kernel.ndim - 1 == len(run.evaluator.dataset.input_shape)
-        tiles = [scaled_to_colours(one) for one in (drawing.upright(filters) if whole else filters)]
+        tiles = [scaled_to_colours(one) for one in (signal.upright(filters) if whole else filters)]
         yield "filters", grid(tiles), "Filters of the first layer"
     variables, inputs = _on_device(run, stored)
     maps = jax.device_get(jax.jit(feature_maps(model))(variables, inputs))
     names = list(feature_shapes(run))
     for name in names:
-        tiles = strongest_channels(drawing.upright(np.asarray(maps[name], np.float32)), channels)
+        tiles = strongest_channels(signal.upright(np.asarray(maps[name], np.float32)), channels)
         # One row per example, also with fewer channels.
         across = len(tiles) // len(inputs)
         yield f"maps_{name}", grid(tiles, across), f"Maps of {name}"
     if names:
         see = jax.jit(partial(class_maps, model, layer=names[-1]))
         found, _, seen = jax.device_get(see(variables, inputs))
-        overlaid = images_beside(drawing.pictures(stored), drawing.upright(seen))
+        overlaid = images_beside(signal.pictures(stored), signal.upright(seen))
         yield "grad_cam", overlaid, f"Grad-CAM at {names[-1]}, {_said(run, labels, found)}"
 
 
 def _taken_for_others(
-    drawing: Drawing, part: data.Split, confused: Sequence[Results]
+    signal: data.Signal, part: data.Split, confused: Sequence[Results]
 ) -> Iterator[Drawn]:
     for i, pair in enumerate(confused):
-        shown = drawing.pictures(part.read(np.array(pair["examples"]))[0])
+        shown = signal.pictures(part.read(np.array(pair["examples"]))[0])
         times = "once" if pair["count"] == 1 else f"{pair['count']} times"
         caption = f"{pair['right']} predicted as {pair['predicted']}, {times}"
         yield f"confused_{i}", grid([in_colour(image / 255) for image in shown]), caption

@@ -5,12 +5,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from cnn.data import SIGNALS
 from cnn.evaluation.suite import MeasuredRun, Results, called
 from cnn.pages import page
 from cnn.pages.curves import Curve, curves
 from cnn.pages.page import Cell, Column, details, sortable_table
 
-UNITS = {"image": "pixels", "sound": "positions", "video": "pixels"}
 NOTE = (
     "Theoretical: {unit} from the first to the last that a unit can depend on, along each axis and "
     "away from borders (Araujo et al., Distill 2019). Effective: side of a square, cube or "
@@ -23,7 +23,7 @@ NOTE = (
 def receptive_field_section(runs: Sequence[MeasuredRun]) -> Markup:
     """Returns a table of last layers, pictures of effective fields, and tables of all layers."""
     columns = [Column("run"), Column("last layer"), Column("along")]
-    unit = " or ".join(dict.fromkeys(UNITS[run.signal] for run in runs))
+    unit = " or ".join(dict.fromkeys(SIGNALS[run.signal].unit for run in runs))
     for label, hint in (
         ("theoretical", f"{unit} along that axis"),
         ("before training", f"effective, {unit}"),
@@ -83,7 +83,7 @@ def _misaligned(run: MeasuredRun, names: str, layers: Sequence[Results]) -> Mark
         return None
     words = f"{run.name}, along {names}: summed paths have different centres in "
     where = ", ".join(found)
-    sentence = f"{words}{where}; distances in {UNITS[run.signal]}."
+    sentence = f"{words}{where}; distances in {SIGNALS[run.signal].unit}."
     return page.callout("remark", "Misaligned centres.", sentence)
 
 
@@ -101,7 +101,7 @@ def _pictures(run: MeasuredRun) -> Markup:
                 page.picture(
                     path,
                     f"effective receptive field of {run.name} {words}",
-                    f"{run.name}, {words}: {size:.1f} {UNITS[run.signal]}",
+                    f"{run.name}, {words}: {size:.1f} {SIGNALS[run.signal].unit}",
                 )
             )
     if axes := run.results.get("drawn"):

@@ -10,9 +10,6 @@ import numpy as np
 from cnn import data
 from cnn.config.errors import UserError
 from cnn.config.metric import Metric
-from cnn.data.signals.signal import Signal
-from cnn.data.signals.sound import SoundSignal
-from cnn.data.signals.video import VideoSignal
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import sample
 from cnn.evaluation.receptive_field.effective import effective_field, field_size
@@ -20,7 +17,6 @@ from cnn.evaluation.receptive_field.pictures import field_over_image
 from cnn.evaluation.receptive_field.section import receptive_field_section
 from cnn.evaluation.receptive_field.theoretical import ReceptiveField, fields_of_axes
 from cnn.evaluation.suite import ExampleCount, Progress, Results, Suite
-from cnn.pages.drawing import Drawing
 
 BATCH = 16
 POINTS = 256  # of a curve along time, at most
@@ -70,8 +66,8 @@ def measure_receptive_field(
         for names, fields in axes.items()
     }
     results: Results = {"axes": named}
-    if isinstance(signal, SoundSignal):
-        results["milliseconds"] = signal.features.extent
+    if signal.milliseconds:
+        results["milliseconds"] = signal.milliseconds
     progress.keep(results)
     examples = sample(run.split(split), images)
     effective, shown = {"layer": layer, "images": len(examples)}, {}
@@ -79,7 +75,7 @@ def measure_receptive_field(
         effective[name] = field_size(field)
         if field.ndim > 1:
             shown["drawn"] = _draw(name, field, examples, signal, progress)
-        if "milliseconds" in results or isinstance(signal, VideoSignal):
+        if signal.timed:
             step = results.get("milliseconds", (1, 1))[1]
             shown.setdefault("along_time", {})[name] = _along_time(field, step)
     return results | shown | {"effective": effective}
@@ -105,14 +101,13 @@ def _effective_fields(
 
 
 def _draw(
-    name: str, field: np.ndarray, examples: data.Split, signal: Signal, progress: Progress
+    name: str, field: np.ndarray, examples: data.Split, signal: data.Signal, progress: Progress
 ) -> str:
     """Draws a field over the first example; returns what the axes of the picture are."""
-    drawing = Drawing(signal)
-    image = drawing.pictures(examples.read(np.arange(1))[0])[0]
-    overlay = field_over_image(image, drawing.upright(field[None])[0])
+    image = signal.pictures(examples.read(np.arange(1))[0])[0]
+    overlay = field_over_image(image, signal.upright(field[None])[0])
     overlay.save(progress.picture(f"{name}.png"))
-    return drawing.axes
+    return signal.drawn_axes
 
 
 def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
@@ -131,12 +126,10 @@ def _along_time(field: np.ndarray, step: float) -> list[tuple[float, float]]:
 
 
 def _renamed(names: str, signal: data.Signal) -> str:
-    """Names the axes of spectrograms and clips."""
-    if isinstance(signal, VideoSignal):
-        return names.replace("depth", "time (frames)")
-    if not isinstance(signal, SoundSignal):
-        return names
-    return names.replace("height", "time").replace("width", "bands")
+    """Names the network's axes as the signal does."""
+    for network, own in signal.axis_names.items():
+        names = names.replace(network, own)
+    return names
 
 
 def _last_block(fields: Sequence[ReceptiveField]) -> str:

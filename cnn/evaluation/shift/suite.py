@@ -1,6 +1,7 @@
 """The suite `shift`: shift consistency by all protocols."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def _metrics(protocol: str) -> Iterator[Metric]:
         names += ["accuracy", "joint", "worst_case", "stable"]
     for name in names:
         short, about = COLUMNS[name]
-        yield share(f"{protocol}, {name}", f"{short.capitalize()}, {label}", short, about)
+        metric = share(f"{protocol}, {name}", f"{short.capitalize()}, {label}", short, about)
+        yield replace(metric, plotted=name == "consistency")
     for name in ("flips", "deviation") if protocol in PATHS else ():
         short, about = COLUMNS[name]
         yield Metric(f"{protocol}, {name}", f"{short}, {label}", short, "", False, about)
@@ -82,10 +84,10 @@ def measure_shift(
       UserError: the images are smaller than the grid of shifts.
     """
     model = model_under_test(run, sample(run.split(split), images))
-    if run.evaluator.config.data.signal == "sound":
-        return _measure_in_time(run, model, progress, max_shift or 50, passes)
-    if run.evaluator.config.data.signal == "video":
-        return _measure_frames(model, progress, max_shift, passes)
+    if in_time := _IN_TIME.get(run.evaluator.config.data.signal):
+        results, shifted, protocols = in_time(run, model, max_shift, passes)
+        _measure(shifted, protocols, progress, results, len(model.feed.split))
+        return results
     protocols, left_out = protocols_for(model, max_shift, parts, passes)
     total = len(model.feed.split)
     height, width, _ = model.image_shape
@@ -119,27 +121,26 @@ def _measure(
         progress.keep(results)
 
 
-def _measure_frames(
-    model: ModelUnderTest, progress: Progress, max_shift: int, passes: int
-) -> Results:
-    """Measures shifts of clips by up to `max_shift` frames; 0: a quarter of the clip."""
+def _of_clips(
+    run: CheckpointedRun, model: ModelUnderTest, max_shift: int, passes: int
+) -> tuple[Results, ModelUnderTest, dict[str, Protocol]]:
+    """Shifts of clips by up to `max_shift` frames; 0: a quarter of the clip."""
     frames = model.feed.split.shape[0]
-    results: Results = {"left_out": [], "frames_per_step": 1}
     protocols = frame_protocols(frames, max_shift or frames // 4, passes)
-    _measure(model, protocols, progress, results, len(model.feed.split))
-    return results
+    return {"left_out": [], "frames_per_step": 1}, model, protocols
 
 
-def _measure_in_time(
-    run: CheckpointedRun, model: ModelUnderTest, progress: Progress, max_shift: int, passes: int
-) -> Results:
-    """Measures shifts of waveforms by up to `max_shift` milliseconds."""
+def _of_waves(
+    run: CheckpointedRun, model: ModelUnderTest, max_shift: int, passes: int
+) -> tuple[Results, ModelUnderTest, dict[str, Protocol]]:
+    """Shifts of waveforms by up to `max_shift` milliseconds; 0: 50."""
     rate = run.evaluator.config.data.sound.rate
-    samples = model.feed.split.shape[0]
-    results: Results = {"left_out": [], "milliseconds_per_step": 1000 / rate}
-    protocols = time_protocols(samples, rate, max_shift, passes)
-    _measure(on_waves(model), protocols, progress, results, len(model.feed.split))
-    return results
+    protocols = time_protocols(model.feed.split.shape[0], rate, max_shift or 50, passes)
+    return {"left_out": [], "milliseconds_per_step": 1000 / rate}, on_waves(model), protocols
+
+
+# Signals that are shifted along time; pictures are shifted in space.
+_IN_TIME = {"sound": _of_waves, "video": _of_clips}
 
 
 def protocols_for(
@@ -196,5 +197,6 @@ SUITE = Suite(
     about="consistency under shifts, by published protocols",
     measure=measure_shift,
     section=shift_section,
+    signals=frozenset({"image", *_IN_TIME}),
     metrics=METRICS,
 )
