@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cnn.ablation.analysis.outcomes import Outcomes, outcomes_of
 from cnn.ablation.analysis.study_analysis import ALPHA, kinds
-from cnn.ablation.analysis.study_results import POPULATIONS, Arm, Population, SeedRun, Study
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import POPULATIONS, Population
 
 COMMITTED = Path(__file__).parents[1] / "results" / "null" / "outcomes.npz"
 FEWEST_RUNS = 200

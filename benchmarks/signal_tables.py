@@ -8,7 +8,7 @@ from typing import Any
 
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report.markdown import headlines
 
 ROOT = Path(__file__).parents[1]

@@ -258,7 +258,7 @@ def study_table(workdir: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     from cnn.ablation.analysis.collect import collect
     from cnn.ablation.analysis.study_analysis import analyze
-    from cnn.ablation.execution.study_folder import StudyFolder
+    from cnn.ablation.planning.study_folder import StudyFolder
     from cnn.ablation.report.spreadsheet import table_rows
 
     return table_rows(analyze(collect(StudyFolder(Path(workdir).absolute()))))

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,36 +25,91 @@ ORDER = (
     "evaluation",
     "export",
     "ablation",
+    "ablation.statistics",
+    "ablation.planning",
+    "ablation.analysis",
+    "ablation.execution",
+    "ablation.report",
+    "ablation.claims",
+    "ablation.atlas",
+    "ablation.start",
     "commands",
 )
 MODULES = sorted((REPOSITORY / "cnn").rglob("*.py"))
 
 
-def imported_packages(file: Path) -> set[str]:
-    """Returns the packages of cnn that a file imports, at the top or inside functions."""
+def dotted(file: Path) -> str:
+    """Returns the name of a module within cnn, of a package for its `__init__.py`; cnn is ""."""
+    parts = file.relative_to(REPOSITORY / "cnn").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+NAMES = {dotted(file): file for file in MODULES}
+PACKAGES = [name for name, file in NAMES.items() if file.name == "__init__.py"]
+
+
+@cache
+def imported(name: str) -> set[str]:
+    """Returns the modules of cnn that one imports, at the top or inside functions."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(NAMES[name].read_text())):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: write imports in full"
+            assert node.level == 0, f"{NAMES[name]}: write imports in full"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {n.split(".")[1] for n in names if n.startswith("cnn.")}
-    return found & set(ORDER)
+        found |= {module_of(n.removeprefix("cnn.")) for n in names if n.startswith("cnn.")}
+    return found
+
+
+def module_of(name: str) -> str:
+    """Returns the module that a name is, or is in."""
+    while name not in NAMES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def within(module: str, package: str) -> str | None:
+    """Returns the file or sub-package of a package that a module belongs to; None: it is outside.
+
+    The package's own `__init__.py` is "".
+    """
+    if module != package and package and not module.startswith(f"{package}."):
+        return None
+    return module.removeprefix(package).lstrip(".").partition(".")[0]
+
+
+def place(module: str) -> int:
+    """Returns how many entries of the order come before that of a module; the library is last."""
+    while module and module not in ORDER:
+        module = module.rpartition(".")[0]
+    return ORDER.index(module) if module else len(ORDER)
 
 
 def test_every_package_has_its_place():
-    packages = {p.name for p in (REPOSITORY / "cnn").iterdir() if p.is_dir()} - {"__pycache__"}
-    assert packages <= set(ORDER)
+    assert {within(name, "") for name in PACKAGES} - {""} <= set(ORDER)
+    rooms = {f"ablation.{within(n, 'ablation')}" for n in PACKAGES if within(n, "ablation")}
+    assert rooms <= set(ORDER)
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(REPOSITORY)))
-def test_imports_go_one_way(file):
-    parts = file.relative_to(REPOSITORY / "cnn").parts
-    place = ORDER.index(parts[0]) if len(parts) > 1 else len(ORDER)
-    later = {name for name in imported_packages(file) if ORDER.index(name) > place}
-    assert not later
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_go_one_way(name):
+    assert not {other for other in imported(name) if place(other) > place(name)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_package_has_a_circle(package):
+    graph = {}
+    for name in NAMES:
+        one = within(name, package)
+        if one is not None:
+            others = {within(other, package) for other in imported(name)}
+            graph.setdefault(one, set()).update(others - {None, one})
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"cnn.{package}: {' <- '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda f: str(f.relative_to(REPOSITORY)))

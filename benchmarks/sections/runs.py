@@ -11,8 +11,8 @@ from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.atlas.pages import front
 from cnn.ablation.atlas.rows import read_rows
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import folder_name
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report.headline import control_note
 from cnn.ablation.report.markdown import escape_markdown, headlines
 from cnn.evaluation.shift.section import NAMES

@@ -4,18 +4,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.difference import (
+from cnn.ablation.analysis.study_analysis import kinds
+from cnn.ablation.analysis.study_results import Arm as StudyArm
+from cnn.ablation.analysis.study_results import SeedRun, Status
+from cnn.ablation.analysis.study_results import Study as StudyOf
+from cnn.ablation.planning.study_plan import cell_name
+from cnn.ablation.statistics.difference import (
     Difference,
     crossed,
     seed_floor,
     seed_variances,
 )
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
-from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, Verdict, judge
-from cnn.ablation.analysis.study_analysis import kinds
-from cnn.ablation.analysis.study_results import Arm as StudyArm
-from cnn.ablation.analysis.study_results import SeedRun, Status, cell_name
-from cnn.ablation.analysis.study_results import Study as StudyOf
+from cnn.ablation.statistics.sequential import AnalysisSchedule
+from cnn.ablation.statistics.verdict import InterimAnalysis, Verdict, judge
 
 MARGIN = 0.005
 # Two factors with two levels each.

@@ -7,10 +7,10 @@ from benchmarks.simulation.analysis import compare, decide, once, simulated_stud
 from benchmarks.simulation.outcomes import draw, like_baseline, normal_nodes
 from benchmarks.simulation.studies import LOOKS, Study
 from cnn.ablation.analysis.race import raced
-from cnn.ablation.analysis.statistics.difference import share_interval
-from cnn.ablation.analysis.statistics.power import planned, power
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import kinds
+from cnn.ablation.statistics.difference import share_interval
+from cnn.ablation.statistics.power import planned, power
+from cnn.ablation.statistics.sequential import AnalysisSchedule
 
 
 def rate(study: Study, studies: int, seed: int) -> float:

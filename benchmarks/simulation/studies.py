@@ -23,13 +23,13 @@ from benchmarks.simulation.outcomes import (
     like_baseline,
     normal,
 )
-from cnn.ablation.analysis.statistics.difference import (
+from cnn.ablation.statistics.difference import (
     seed_variances,
     welch,
 )
-from cnn.ablation.analysis.statistics.power import seeds_needed
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
-from cnn.ablation.analysis.statistics.verdict import InterimAnalysis
+from cnn.ablation.statistics.power import seeds_needed
+from cnn.ablation.statistics.sequential import AnalysisSchedule
+from cnn.ablation.statistics.verdict import InterimAnalysis
 
 # Simulates one study; whether it has a false verdict.
 Study = Callable[[np.random.Generator], bool]

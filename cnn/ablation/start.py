@@ -9,11 +9,11 @@ from pathlib import Path
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.execution.local_pool import LocalPool, threads, workers_here
 from cnn.ablation.execution.runner import Pool, run_study
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task, find_task
 from cnn.ablation.execution.watchdog import PATIENCE
 from cnn.ablation.planning.runs import Run
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.plugin import load_plugins
@@ -51,8 +51,8 @@ def plan(
     os.environ.update(threads(workers))
     from rich.console import Console
 
-    from cnn.ablation.planning.forecast import forecast
-    from cnn.ablation.planning.forecast_text import print_forecast
+    from cnn.ablation.analysis.forecast import forecast
+    from cnn.ablation.report.forecast_text import print_forecast
     from cnn.training.start import use_compilation_cache
 
     use_compilation_cache()
@@ -127,7 +127,7 @@ def register(config: str, workdir: str, overrides: list[str], plugin: Sequence[s
       overrides: of every arm.
       plugin: files to load, besides those that the study names.
     """
-    from cnn.ablation.execution.registration import register_study
+    from cnn.ablation.planning.registration import register_study
 
     folder = StudyFolder(Path(workdir).absolute())
     study = _matched(load_study(config, overrides, plugin))

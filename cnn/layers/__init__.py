@@ -1,6 +1,6 @@
 """Thin linen modules over `cnn.ops`: blocks, norms, heads, and the registry of downsamplers."""
 
-from cnn.layers import downsamplers
+from cnn.layers import downsamplers, norms
 from cnn.layers.clips import ClipConv, ClipResidualBlock, ClipSite
 from cnn.layers.conv import Conv, ConvBlock
 from cnn.layers.convnext import ConvNeXtBlock, ConvNeXtReduction
@@ -15,12 +15,11 @@ from cnn.layers.downsample import (
     operator_of,
 )
 from cnn.layers.heads import HEADS, Head
-from cnn.layers.norms import NORMS
 from cnn.layers.residual import BlockForm, ResidualBlock, Shortcut, Sites
 from cnn.layers.separable import InvertedForm, InvertedResidual, SeparableConvBlock
 from cnn.layers.squeeze_excite import SqueezeExcite
 from cnn.layers.stochastic_depth import StochasticDepth, linear_rates
-from cnn.layers.style import ACTIVATIONS, STYLE_FIELDS, Style
+from cnn.layers.style import ACTIVATIONS, NORMS, STYLE_FIELDS, Style
 
 __all__ = [
     "ACTIVATIONS",
@@ -54,5 +53,6 @@ __all__ = [
     "before_conv",
     "downsamplers",
     "linear_rates",
+    "norms",
     "operator_of",
 ]

@@ -14,8 +14,7 @@ from cnn.config.errors import UserError
 from cnn.config.fields import Interval
 from cnn.config.registry import Registry
 from cnn.layers.downsample import Card, FeatureCount, Operator
-from cnn.layers.norms import NORMS
-from cnn.layers.style import Style
+from cnn.layers.style import NORMS, Style
 from cnn.layers.work import Count, Site, Work, per_element
 from cnn.ops.heads import (
     adaptive_avg,

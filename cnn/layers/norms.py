@@ -1,9 +1,6 @@
 """Normalisation layers by name. Statistics are float32 in every compute dtype."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
@@ -11,13 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from cnn.config.errors import UserError
-from cnn.config.registry import Registry
+from cnn.layers.style import NORMS, Style
 from cnn.ops.batch_norm import batch_norm
 
-if TYPE_CHECKING:
-    from cnn.layers.style import Style
-
-NORMS: Registry[Callable[..., nn.Module]] = Registry("norm", "model.norm")
 _AFFINE = ("norm_epsilon", "zero_scale")
 
 

@@ -9,9 +9,9 @@ import jax
 from jax import Array
 
 from cnn.config.registry import Registry
-from cnn.layers.norms import NORMS
 from cnn.ops.padding import Size, per_axis
 
+NORMS: Registry[Callable[..., nn.Module]] = Registry("norm", "model.norm")
 ACTIVATIONS: Registry[Callable[[Array], Array]] = Registry("activation", "model.activation")
 # The elementwise functions of jax.nn.
 for _name in (

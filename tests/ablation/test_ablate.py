@@ -15,9 +15,9 @@ import pytest
 from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.execution import due, worker
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suite import Asked

@@ -14,9 +14,9 @@ from cnn.ablation.claims.claim import ONE_SEED, operator
 from cnn.ablation.claims.claim_text import STUDY_FILE, stated
 from cnn.ablation.execution import tuning
 from cnn.ablation.execution.due import due_runs
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS
 from cnn.evaluation.suites import SUITES, chosen

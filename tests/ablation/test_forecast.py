@@ -8,12 +8,12 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.power import planned, power
-from cnn.ablation.planning.forecast import Forecast, Variability, forecast, measured_variability
-from cnn.ablation.planning.forecast_text import print_forecast, sentences, warnings
+from cnn.ablation.analysis.forecast import Forecast, Variability, forecast, measured_variability
 from cnn.ablation.planning.probe import ArmTime
 from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.report.forecast_text import print_forecast, sentences, warnings
 from cnn.ablation.start import plan as plan_command
+from cnn.ablation.statistics.power import planned, power
 from cnn.config.errors import UserError
 from tests.ablation.study_tiny import get_study
 from tests.conftest import REPOSITORY, TINY

@@ -7,10 +7,10 @@ import pytest
 
 from cnn.ablation import start
 from cnn.ablation.analysis.study_analysis import analyze
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning import matching
 from cnn.ablation.planning.matching import matched, with_matched
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import FORMATS
 from cnn.ablation.report.matching_text import cost_groups

@@ -10,7 +10,7 @@ from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.outcomes import Outcomes
 from cnn.ablation.analysis.study_analysis import analyze
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from tests.ablation.written import plan_of, write_study
 

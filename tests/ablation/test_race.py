@@ -9,15 +9,15 @@ import pytest
 from scipy import stats
 
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import analyze, kinds
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.execution.due import is_open
 from cnn.ablation.execution.runner import run_study
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.report import render_csv, render_html, render_markdown
+from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.training.run_folder import RunFolder
 from tests.ablation.simulated import arm, study
 from tests.conftest import TINY

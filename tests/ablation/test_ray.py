@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_folder import StudyFolder
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements/ray.txt")

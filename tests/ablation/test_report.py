@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
 from cnn.ablation.report import (
@@ -32,6 +30,8 @@ from cnn.ablation.report.markdown import escape_markdown, headlines
 from cnn.ablation.report.spreadsheet import HEADS
 from cnn.ablation.report.terminal import print_report
 from cnn.ablation.report.verdict_text import what_would_decide
+from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.statistics.verdict import Verdict
 from tests.ablation.parsed import Parsed
 from tests.ablation.simulated import arm, small_arms, study
 from tests.conftest import REPOSITORY

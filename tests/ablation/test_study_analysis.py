@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cnn.ablation.analysis.statistics.sequential import SPENT, AnalysisSchedule
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.analysis.study_results import Arm, SeedRun
 from cnn.ablation.report import FORMATS, render_csv, render_html, render_latex, render_markdown
 from cnn.ablation.report.formatting import MINUS
+from cnn.ablation.statistics.sequential import SPENT, AnalysisSchedule
 from cnn.config.errors import UserError
 from tests.ablation.parsed import Parsed
 from tests.ablation.simulated import lose, small_arms, study, tied, unfinished

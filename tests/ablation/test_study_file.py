@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cnn.ablation import start
-from cnn.ablation.execution.registration import register_study, registration
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.registration import register_study, registration
 from cnn.ablation.planning.runs import arms_of, folder_name
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.config.metric import METRICS
 from tests.ablation.written import plan_of, write_study

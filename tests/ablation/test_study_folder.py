@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError
 from tests.ablation.processes import STUDY
 

@@ -10,10 +10,10 @@ from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution import runner, tuning, worker
 from cnn.ablation.execution.due import due_runs
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
 from cnn.ablation.planning.runs import arms_of, tuning_runs
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.errors import UserError
 from tests.conftest import TINY

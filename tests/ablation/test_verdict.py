@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
-from cnn.ablation.analysis.statistics.difference import Difference, crossed, paired, welch
-from cnn.ablation.analysis.statistics.power import (
+from cnn.ablation.statistics.bootstrap import two_level_bootstrap
+from cnn.ablation.statistics.difference import Difference, crossed, paired, welch
+from cnn.ablation.statistics.power import (
     decision_power,
     equivalence_power,
     planned,
     power,
     seeds_needed,
 )
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule, spending_levels
-from cnn.ablation.analysis.statistics.significance import holm
-from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, Verdict, verdict, verdicts
+from cnn.ablation.statistics.sequential import AnalysisSchedule, spending_levels
+from cnn.ablation.statistics.significance import holm
+from cnn.ablation.statistics.verdict import InterimAnalysis, Verdict, verdict, verdicts
 
 EASE, GAIN, SEED, ARM = 1.5, 0.35, 0.15, 0.5  # logits: sd of examples, a gain, sds of effects
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from cnn.ablation.execution import due, worker
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.watchdog import HUNG
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.run_folder import RunFolder

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.runs import Run, arms_of
-from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import SPLIT, StudyPlan
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.suites import chosen
 from cnn.training.run_folder import RunFolder

@@ -1,1 +1,1 @@
-"""Run folders -> differences, intervals and verdicts."""
+"""Run folders -> differences, intervals and verdicts; before there are any, a forecast."""

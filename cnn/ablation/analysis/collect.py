@@ -9,12 +9,11 @@ import numpy as np
 
 from cnn.ablation.analysis.outcomes import correct_of
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study, Tuned
-from cnn.ablation.execution.registration import registration
-from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.execution.suites_of_run import SPLIT
 from cnn.ablation.planning.factors import Factors, factors_of
+from cnn.ablation.planning.registration import registration
 from cnn.ablation.planning.runs import Run, arm_overrides, arms_of
-from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import SPLIT, StudyPlan
 from cnn.config.base import FIELDS
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.bootstrap import two_level_bootstrap
-from cnn.ablation.analysis.statistics.difference import (
+from cnn.ablation.analysis.study_results import SeedRun
+from cnn.ablation.statistics.bootstrap import two_level_bootstrap
+from cnn.ablation.statistics.difference import (
     Difference,
     SeedVariance,
     over_examples,
@@ -14,8 +15,7 @@ from cnn.ablation.analysis.statistics.difference import (
     seed_variances,
     welch,
 )
-from cnn.ablation.analysis.statistics.significance import mcnemar, sign_flip
-from cnn.ablation.analysis.study_results import SeedRun
+from cnn.ablation.statistics.significance import mcnemar, sign_flip
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from itertools import product
 import numpy as np
 
 from cnn.ablation.analysis.comparison import Pair, Sample, same_seeds, variances_of
-from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.verdict import Verdict
-from cnn.ablation.analysis.study_results import cell_name
+from cnn.ablation.planning.study_plan import cell_name
+from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.statistics.verdict import Verdict
 
 Levels = tuple[tuple[str, str, str], ...]  # factor, level, reference level
 

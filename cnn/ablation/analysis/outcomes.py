@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import Run, arms_of
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import RunFolder, write_atomically

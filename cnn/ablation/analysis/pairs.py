@@ -3,8 +3,8 @@
 import numpy as np
 
 from cnn.ablation.analysis.comparison import Pair, same_seeds, sample_of, variances_of
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, InterimAnalysis
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.statistics.verdict import FEWEST_SEEDS, InterimAnalysis
 from cnn.config.errors import UserError
 
 Key = tuple[str, str]  # network, arm

@@ -8,8 +8,8 @@ an arm was decided, so the family-wise error rate is held at 5 % whichever arms 
 from dataclasses import replace
 
 from cnn.ablation.analysis.pairs import Key, analyses_of, examples_of, finite, pairs_of
-from cnn.ablation.analysis.statistics.verdict import InterimAnalysis, judge
 from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.statistics.verdict import InterimAnalysis, judge
 
 
 def raced(study: Study) -> Study:

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cnn.ablation.analysis.pairs import Key
-from cnn.ablation.analysis.statistics.across import (
+from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.statistics.across import (
     iqm,
     kendalls_w,
     probability_of_improvement,
     rank_distribution,
     stratified_interval,
 )
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
-from cnn.ablation.analysis.study_results import Study
-from cnn.ablation.analysis.summary import Summary
+from cnn.ablation.statistics.verdict import FEWEST_SEEDS
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,13 @@ from cnn.ablation.analysis.ranking import (
     rank_stability,
     rankable,
 )
-from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.power import noise_floor, resolvable_difference
-from cnn.ablation.analysis.statistics.significance import dunnett
-from cnn.ablation.analysis.statistics.verdict import (
+from cnn.ablation.analysis.study_results import Arm, Study
+from cnn.ablation.analysis.summary import Summary, summary_of
+from cnn.ablation.planning.study_plan import Population
+from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.statistics.power import noise_floor, resolvable_difference
+from cnn.ablation.statistics.significance import dunnett
+from cnn.ablation.statistics.verdict import (
     FEWEST_SEEDS,
     InterimAnalysis,
     Verdict,
@@ -28,8 +31,6 @@ from cnn.ablation.analysis.statistics.verdict import (
     judge,
     verdicts,
 )
-from cnn.ablation.analysis.study_results import Arm, Population, Study
-from cnn.ablation.analysis.summary import Summary, summary_of
 
 ALPHA = 0.05
 

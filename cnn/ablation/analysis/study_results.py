@@ -6,12 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
+from cnn.ablation.planning.study_plan import POPULATIONS, Population
+from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.metric import METRICS, Metric
 
-Population = Literal["seeds and examples", "seeds"]
-POPULATIONS = ("seeds and examples", "seeds")
 Status = Literal["finished", "diverged", "crashed", "begun", "not begun"]
 
 
@@ -205,11 +204,6 @@ class Study:
     def unfinished(self) -> int:
         """How many planned runs have not ended."""
         return sum(not run.ended for arm in self.arms for run in arm.seeds)
-
-
-def cell_name(one: str, other: str) -> str:
-    """Returns the name of the arm of two levels."""
-    return f"{one} + {other}"
 
 
 def _check_arms(study: Study) -> None:

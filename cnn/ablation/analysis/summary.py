@@ -6,8 +6,8 @@ import numpy as np
 
 from cnn.ablation.analysis.comparison import Sample, sample_of
 from cnn.ablation.analysis.pairs import finite
-from cnn.ablation.analysis.statistics.difference import mean_interval, share_interval
 from cnn.ablation.analysis.study_results import Arm, SeedRun, Study
+from cnn.ablation.statistics.difference import mean_interval, share_interval
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.analysis.collect import collect
-from cnn.ablation.analysis.statistics.across import kendalls_w
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import answer
-from cnn.ablation.execution.study_folder import StudyFolder
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report.headline import control_note, failure_sentences
 from cnn.ablation.report.remarks import load_note, remarks
 from cnn.ablation.report.verdict_text import verdict_words
+from cnn.ablation.statistics.across import kendalls_w
+from cnn.ablation.statistics.verdict import FEWEST_SEEDS
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import write_atomically
 

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, Verdict
 from cnn.ablation.analysis.study_analysis import ALPHA, full_verdicts
 from cnn.ablation.analysis.study_results import Arm, Study
 from cnn.ablation.claims.claim import Claim, Statement
+from cnn.ablation.statistics.verdict import FEWEST_SEEDS, Verdict
 from cnn.config.call import parse_call
 
 Word = Literal["replicated", "smaller", "refuted", "undecided"]

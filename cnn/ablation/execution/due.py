@@ -4,9 +4,9 @@ from itertools import zip_longest
 
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.race import raced
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.suites_of_run import missing
 from cnn.ablation.planning.runs import Run, arms_of, tuning_runs
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.run_folder import RunFolder
 

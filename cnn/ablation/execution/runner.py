@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cnn.ablation.execution.due import due_runs, has_phases, is_open
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.task import Task
 from cnn.ablation.execution.tuning import choose_settings
 from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption

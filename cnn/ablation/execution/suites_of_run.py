@@ -3,14 +3,13 @@
 from collections.abc import Callable
 
 from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.study_plan import SPLIT
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.run_suite import run_suite
 from cnn.evaluation.suite import Asked
 from cnn.evaluation.suites import chosen
 from cnn.training.run_folder import RunFolder
-
-SPLIT = "test"
 
 
 def missing(run: Run) -> list[Asked]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import Run, tuning_runs
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json

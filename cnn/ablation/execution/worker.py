@@ -14,11 +14,11 @@ from pathlib import Path
 import jax
 
 from cnn.ablation.execution.due import due_runs, has_phases, is_open
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.execution.suites_of_run import measure_missing
 from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
 from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.interruption import InterruptedRun

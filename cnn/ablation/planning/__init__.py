@@ -1,1 +1,1 @@
-"""What a study asks for, what it costs, and what it can resolve, before anything is trained."""
+"""What a study asks for and what it costs, recorded before anything is trained."""

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cnn.ablation.analysis.study_results import POPULATIONS, cell_name
 from cnn.ablation.planning.runs import AA_SEEDS, arms_of, folder_name
-from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.planning.study_plan import POPULATIONS, StudyPlan, cell_name
 from cnn.config.durations import to_examples
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import ready_configs

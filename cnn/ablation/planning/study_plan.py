@@ -3,10 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Literal, get_args
 
-from cnn.ablation.analysis.study_results import Population
 from cnn.config.load import Loaded, load
 from cnn.config.metric import ACCURACY, METRICS, TRAINING, Metric
+
+# The split that the suites of a study measure.
+SPLIT = "test"
+Population = Literal["seeds and examples", "seeds"]
+POPULATIONS: tuple[Population, ...] = get_args(Population)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +126,8 @@ class StudyPlan:
     def analyses(self) -> tuple[int, ...]:
         """The numbers of seeds at which the study is analyzed."""
         return tuple(self.looks) or (len(self.seeds),)
+
+
+def cell_name(one: str, other: str) -> str:
+    """Returns the name of the arm of two levels."""
+    return f"{one} + {other}"

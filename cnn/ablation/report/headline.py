@@ -1,6 +1,5 @@
 """The verdicts of a study in sentences, its A/A control and its failed runs."""
 
-from cnn.ablation.analysis.statistics.verdict import JUDGED
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.report.effect_text import effect_sentence
 from cnn.ablation.report.formatting import full_name, listed, unit_of
@@ -11,6 +10,7 @@ from cnn.ablation.report.verdict_text import (
     what_would_decide,
     why_not_judged,
 )
+from cnn.ablation.statistics.verdict import JUDGED
 
 
 def headline(analysis: Analysis) -> list[tuple[str, str]]:

@@ -3,13 +3,13 @@ r"""report.tex and report_wide.tex: the table of arms for one and for two column
 import re
 from collections.abc import Callable, Sequence
 
-from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Key
 from cnn.ablation.report.decision_rule import scope_of_inference
 from cnn.ablation.report.effect_text import effect_name
 from cnn.ablation.report.formatting import NONE, digits, full_name, magnitude, p_value, unit_of
 from cnn.ablation.report.matching_text import cost_groups, matching_note
 from cnn.ablation.report.remarks import level_note, load_note, remarks
+from cnn.ablation.statistics.verdict import Verdict
 
 ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from cnn.ablation.analysis.effects import Effect
-from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.effect_text import effect_name
+from cnn.ablation.statistics.verdict import Verdict
 
 HEADS = (
     "study",

@@ -4,7 +4,6 @@ import math
 
 from markupsafe import Markup
 
-from cnn.ablation.analysis.statistics.verdict import Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.study_results import SeedRun, Study
 from cnn.ablation.analysis.summary import Summary
@@ -21,6 +20,7 @@ from cnn.ablation.report.formatting import (
 from cnn.ablation.report.rows import mean_interval_text
 from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
 from cnn.ablation.report.verdict_text import SYMBOLS, split_verdict, verdict_label
+from cnn.ablation.statistics.verdict import Verdict
 from cnn.pages.page import Cell, Column, link, sortable_table
 
 ORDER = (

@@ -1,12 +1,12 @@
 """The verdict on one arm in words: how large, at what cost, and what would decide it."""
 
 from cnn.ablation.analysis.effects import Effect
-from cnn.ablation.analysis.statistics.power import MOST_SEEDS
-from cnn.ablation.analysis.statistics.verdict import FEWEST_SEEDS, MOST_TIMES_SEEDS, Verdict
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.study_results import Arm
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.formatting import listed, plural, unit_of
+from cnn.ablation.statistics.power import MOST_SEEDS
+from cnn.ablation.statistics.verdict import FEWEST_SEEDS, MOST_TIMES_SEEDS, Verdict
 
 SYMBOLS = {
     "better": "▲",

@@ -11,7 +11,7 @@ from jax import Array
 from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
 from cnn.layers.downsample import Card, Downsample, WindowSize, register
-from cnn.layers.norms import NORMS
+from cnn.layers.style import NORMS
 from cnn.layers.work import Site, Work, windowed
 from cnn.ops.mixed import gated_pool, mixed_pool, tree_pool
 from cnn.ops.padding import per_axis

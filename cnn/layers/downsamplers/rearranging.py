@@ -10,7 +10,7 @@ from jax import Array
 from cnn.config.fields import Interval
 from cnn.layers.conv import Conv
 from cnn.layers.downsample import Card, Downsample, WindowSize, register
-from cnn.layers.norms import NORMS
+from cnn.layers.style import NORMS
 from cnn.layers.work import Site, Work, nothing
 from cnn.ops.blur import blur
 from cnn.ops.max_pool import max_pool

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.across import (
+from cnn.ablation.statistics.across import (
     iqm,
     kendalls_w,
     probability_of_improvement,

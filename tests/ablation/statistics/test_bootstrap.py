@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.bootstrap import bca_interval, two_level_bootstrap
-from cnn.ablation.analysis.statistics.difference import crossed
+from cnn.ablation.statistics.bootstrap import bca_interval, two_level_bootstrap
+from cnn.ablation.statistics.difference import crossed
 from tests.ablation.statistics.samples import A
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.difference import (
+from cnn.ablation.statistics.difference import (
     Difference,
     crossed,
     mean_interval,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.power import (
+from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.statistics.power import (
     equivalence_power,
     noise_floor,
     planned,

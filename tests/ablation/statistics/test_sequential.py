@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.sequential import (
+from cnn.ablation.statistics.sequential import (
     SPENT,
     AnalysisSchedule,
     sequential_p,

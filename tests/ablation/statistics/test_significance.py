@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cnn.ablation.analysis.statistics.significance import (
+from cnn.ablation.statistics.significance import (
     dunnett,
     holm,
     holm_levels,

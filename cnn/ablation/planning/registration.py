@@ -5,8 +5,8 @@ from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cnn.ablation.execution.study_folder import StudyFolder
 from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
 from cnn.config.json_file import digest

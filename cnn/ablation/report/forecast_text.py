@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cnn.ablation.planning.forecast import Forecast
+from cnn.ablation.analysis.forecast import Forecast
 from cnn.ablation.planning.probe import REPEATS
 from cnn.ablation.report.formatting import listed, plural, unit_of
 from cnn.training.console import format_seconds

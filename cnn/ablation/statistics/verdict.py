@@ -34,14 +34,14 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, special
 
-from cnn.ablation.analysis.statistics.difference import Difference
-from cnn.ablation.analysis.statistics.power import examples_needed, seeds_needed
-from cnn.ablation.analysis.statistics.sequential import (
+from cnn.ablation.statistics.difference import Difference
+from cnn.ablation.statistics.power import examples_needed, seeds_needed
+from cnn.ablation.statistics.sequential import (
     AnalysisSchedule,
     sequential_p,
     spending_levels,
 )
-from cnn.ablation.analysis.statistics.significance import holm, holm_levels
+from cnn.ablation.statistics.significance import holm, holm_levels
 
 FEWEST_SEEDS = 3
 MOST_TIMES_SEEDS = 4  # so many times the seeds are tried with a larger test set

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import special
 
-from cnn.ablation.analysis.statistics.difference import crossed
+from cnn.ablation.statistics.difference import crossed
 
 CELLS = 1 << 21  # float64 cells that one chunk of replicates may take: 16 MiB
 

@@ -9,8 +9,14 @@ import numpy as np
 
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.comparison import Sample, sample_of
-from cnn.ablation.analysis.statistics.difference import Difference, over_examples, welch
-from cnn.ablation.analysis.statistics.power import (
+from cnn.ablation.analysis.study_results import Study
+from cnn.ablation.planning.factors import factors_of
+from cnn.ablation.planning.probe import ArmTime, Probe, probe_arms, same_functions, time_arms
+from cnn.ablation.planning.runs import Run, arms_of
+from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.statistics.difference import Difference, over_examples, welch
+from cnn.ablation.statistics.power import (
     decision_power,
     examples_needed,
     noise_floor,
@@ -18,13 +24,7 @@ from cnn.ablation.analysis.statistics.power import (
     resolvable_difference,
     seeds_needed,
 )
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule, spending_levels
-from cnn.ablation.analysis.study_results import Study
-from cnn.ablation.execution.study_folder import StudyFolder
-from cnn.ablation.planning.factors import factors_of
-from cnn.ablation.planning.probe import ArmTime, Probe, probe_arms, same_functions, time_arms
-from cnn.ablation.planning.runs import Run, arms_of
-from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.statistics.sequential import AnalysisSchedule, spending_levels
 from cnn.config.errors import UserError
 from cnn.data import Dataset, open_dataset
 

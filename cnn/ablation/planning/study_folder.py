@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from cnn.ablation.analysis.statistics.sequential import AnalysisSchedule
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.planning.units import unit_names
+from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError
 from cnn.config.json_file import check_seal, read_json, seal
 from cnn.config.record import differences

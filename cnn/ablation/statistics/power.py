@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
-from cnn.ablation.analysis.statistics.difference import PLUS, Difference
+from cnn.ablation.statistics.difference import PLUS, Difference
 
 MOST_SEEDS = 10_000  # more than this is reported as "no number of seeds"
 MOST_EXAMPLES = 100_000_000
