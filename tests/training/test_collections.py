@@ -112,8 +112,10 @@ def test_replicas_carry_it_too(straight, tmp_path):
     assert predictions == wanted_predictions
 
 
-def test_eight_devices_agree_with_one(straight, tmp_path):
-    train(tiny_config(*FIELDS, "mesh.devices=8"), str(tmp_path / "eight"), quiet=True)
+@pytest.mark.parametrize("fsdp", [1, 2])
+def test_eight_devices_agree_with_one(straight, tmp_path, fsdp):
+    config = tiny_config(*FIELDS, "mesh.devices=8", f"mesh.fsdp={fsdp}")
+    train(config, str(tmp_path / "eight"), quiet=True)
     one, eight = open_run(str(straight)), open_run(str(tmp_path / "eight"))
     for a, b in zip(*(jax.tree.leaves(run.variables) for run in (one, eight)), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
