@@ -49,7 +49,7 @@ def test_clips_are_moved_by_whole_frames():
 
 
 def test_suites_that_are_of_images_alone_say_so():
-    alone = {name for name, suite in SUITES.items() if "video" not in suite.signals}
+    alone = {name for name, suite in SUITES.items() if "video" not in suite.supported()}
     assert {"corruption", "equivariance", "deformation", "adversarial"} <= alone
     assert not alone & {"accuracy", "calibration", "cost", "receptive_field", "shift", "features"}
 
