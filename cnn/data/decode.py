@@ -1,5 +1,6 @@
 """Decodes encoded bytes to uint8 pixels of one shape."""
 
+import struct
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _JPEG_END = b"\xff\xd9"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _FORMATS = ("JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
+# What Pillow raises over damaged files, besides what it means to raise.
+PILLOW_ERRORS = (OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, struct.error)
 _MOST_PIXELS = 2**28  # of an image; more means a damaged header
 _DEEP = "has 16 bits per channel, and images are kept with 8; convert it, scaled to its own range"
 
@@ -152,6 +155,10 @@ def look_at_image(file: BinaryIO, where: str) -> tuple[int, int, int]:
         shape = _look_at_png(file.read()) if is_png else _look_at_others(file)
     except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{where}: {error}") from None
+    except PILLOW_ERRORS as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
+        raise UserError(f"{where}: truncated or damaged; replace or remove it") from None
     if shape[0] * shape[1] > _MOST_PIXELS:
         raise UserError(f"{where}: {shape[0]} x {shape[1]} pixels are too many; make it smaller")
     return shape

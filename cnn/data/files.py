@@ -23,6 +23,14 @@ def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
         return sorted((e for e in found if not is_hidden(e.name)), key=lambda e: e.name)
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; links in a loop are none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yields the paths of all files below a folder; links are followed.
 
@@ -37,7 +45,7 @@ def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     if real in above:
         return
     for entry in entries(folder):
-        if entry.is_dir():
+        if is_folder(entry):
             yield from files_below(entry.path, (*above, real))
         else:
             yield entry.path

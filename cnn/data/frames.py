@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import struct
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cnn.config.errors import UserError
-from cnn.data.decode import IMAGE_SUFFIXES, decode_image
+from cnn.data.decode import IMAGE_SUFFIXES, PILLOW_ERRORS, decode_image
 from cnn.data.files import entries, shown
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -103,7 +102,7 @@ def _named(what: str) -> Iterator[None]:
     """Context that turns what Pillow raises over damaged files into one sentence."""
     try:
         yield
-    except (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error) as error:
+    except PILLOW_ERRORS as error:
         raise UserError(f"{what}: {error}; replace the file") from None
 
 

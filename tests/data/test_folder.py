@@ -128,18 +128,29 @@ def corrupt(path):
     path.write_bytes(content)
 
 
+def cut_pages(path, length):
+    """Three images in one file, which ends in the second."""
+    pages = [Image.new("L", (40, 30), level) for level in (0, 99, 200)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    path.write_bytes(path.read_bytes()[:length])
+
+
 BROKEN = {
     "cut.png": lambda path: path.write_bytes(path.read_bytes()[:60]),
     "cut.jpg": lambda path: path.write_bytes(path.read_bytes()[:400]),
+    "cut.gif": lambda path: cut_pages(path, 190),
+    "cut.tif": lambda path: cut_pages(path, 2000),
     "flipped.png": corrupt,
     "empty.png": lambda path: path.write_bytes(b""),
     "text.jpg": lambda path: path.write_text("hello"),
     "other.txt": lambda path: path.write_text("hello"),
     "link.png": lambda path: (path.unlink(), path.symlink_to("/nowhere")),
+    "loop.png": lambda path: (path.unlink(), path.symlink_to(path.name)),
     "deep.png": lambda path: cv2.imwrite(str(path), np.full((6, 5), 4000, np.uint16)),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files_are_refused_by_name_or_skipped_and_counted(data, images, tmp_path, name):
     path = tmp_path / "train" / "cat" / name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnn.config.errors import UserError
 from cnn.data.decode import IMAGE_SUFFIXES, look_at_image
-from cnn.data.files import entries, files_below, shown
+from cnn.data.files import entries, files_below, is_folder, shown
 from cnn.data.prepare.writer import Example, Feature, PreparedSet, image, label, sound, text
 from cnn.data.waves import look_at_wave
 
@@ -56,15 +56,15 @@ def own_set(name: str, source: Path) -> PreparedSet:
 
 
 def _of_folders(root: Path) -> dict[str, _Rows]:
-    folders = [e for e in entries(root) if e.is_dir()]
-    flat = any(not e.is_dir() for folder in folders for e in entries(folder.path))
+    folders = [e for e in entries(root) if is_folder(e)]
+    flat = any(not is_folder(e) for folder in folders for e in entries(folder.path))
     splits = {"train": root} if flat else {e.name: Path(e.path) for e in folders}
     found = {}
     for split, folder in splits.items():
         found[split] = [
             (str(Path(path).relative_to(folder)), Path(path), entry.name)
             for entry in entries(folder)
-            if entry.is_dir()
+            if is_folder(entry)
             for path in files_below(entry.path)
         ]
     return {split: rows for split, rows in found.items() if rows}

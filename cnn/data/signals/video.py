@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from cnn.config.errors import UserError
 from cnn.data.augmentation import Augment, PixelOperation, check_augment, make_augment, normalize
 from cnn.data.clips import ClipForm, Sampling, draw_picks, views
-from cnn.data.files import entries, shown
+from cnn.data.files import entries, is_folder, shown
 from cnn.data.frames import IMAGE_SUFFIXES, SUFFIXES, VideoFile, open_frames
 from cnn.data.signals.image import channel_statistics, channels_of
 from cnn.data.signals.signal import (
@@ -46,7 +46,7 @@ class VideoCodec(Codec):
     def examples(self, folder: str) -> Iterator[str]:
         """Yields the files below a class folder, and the folders below it that hold frames."""
         for entry in entries(folder):
-            if not entry.is_dir():
+            if not is_folder(entry):
                 yield entry.path
                 continue
             inside = entries(entry.path)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
-from cnn.data.files import entries, shown
+from cnn.data.files import entries, is_folder, shown
 from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.file_index import look_at_files
 from cnn.data.sources.listed import (
@@ -136,7 +136,7 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
             f"data.path: {shown(root)} contains no folders; sort its {kinds} into one folder per "
             f"class, in '{train}' and '{test}' or in one folder that splits are cut from"
         )
-    if not any(not e.is_dir() for e in entries(root / names[0])):
+    if not any(not is_folder(e) for e in entries(root / names[0])):
         return
     try:
         reader.split(".", "data.path")
@@ -153,7 +153,7 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
 def _class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         return ()
-    names = [entry.name for entry in entries(folder) if entry.is_dir()]
+    names = [entry.name for entry in entries(folder) if is_folder(entry)]
     for name in names:
         if shown(name) != name:
             raise UserError(f"{shown(folder / name)}: class names must be UTF-8; rename the folder")
