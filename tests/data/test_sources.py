@@ -1,6 +1,8 @@
+import io
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -285,6 +287,8 @@ def test_npz_names_of_others(data, tmp_path, arrays, names):
         ({"test_label": np.array([0, 1, 2, 3, 4, 0])}, "labels run from 0 to 4; with 4 classes"),
         ({"class_names": np.array(["a", "b", "a", "c"])}, "two classes are named 'a'"),
         ({"class_names": np.array(["a", "b", " ", "c"])}, "a class has an empty name"),
+        ({"class_names": np.array("a")}, r"'class_names' is <U1 \[\]; give one string per class"),
+        ({"class_names": np.array([["a", "b"]] * 2)}, r"'class_names' is <U1 \[2, 2\]; give one"),
         ({"train_label": np.zeros(20, int), "test_label": np.zeros(6, int)}, "has only one class"),
     ],
 )
@@ -303,6 +307,38 @@ def test_npz_of_another_kind(data, tmp_path, arrays):
         open_dataset(data)
     (tmp_path / "set.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"set\.npz is not a readable \.npz file"):
+        open_dataset(data)
+
+
+def damaged_npz(path, arrays, kind):
+    """Writes a file whose directory is whole, but whose train labels cannot be read."""
+    (np.savez_compressed if kind == "deflate" else np.savez)(path, **arrays)
+    content = bytearray(path.read_bytes())
+    if kind == "petabytes":
+        header = io.BytesIO()
+        shape = {"descr": "<i8", "fortran_order": False, "shape": (1 << 50,)}
+        np.lib.format.write_array_header_1_0(header, shape)
+        with zipfile.ZipFile(path, "w") as file:
+            for name in arrays:
+                file.writestr(f"{name}.npy", header.getvalue())
+        return
+    name = b"train_label.npy"
+    if kind == "deflate":
+        name_at = content.index(name)
+        extra = int.from_bytes(content[name_at - 2 : name_at], "little")
+        start = name_at + len(name) + extra
+        content[start : start + 8] = b"\xff" * 8
+    else:
+        entry = content.rindex(b"PK\1\2", 0, content.rindex(name))
+        content[entry + 8] |= 1  # of its flags: encrypted
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["deflate", "encrypted", "petabytes"])
+def test_npz_damaged_inside(data, tmp_path, arrays, kind):
+    data = npz(data, tmp_path, arrays)
+    damaged_npz(tmp_path / "set.npz", arrays, kind)
+    with pytest.raises(UserError, match=r"set\.npz: 'train_label' cannot be read: .+; write the"):
         open_dataset(data)
 
 

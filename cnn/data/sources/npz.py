@@ -4,7 +4,6 @@ The names of MedMNIST (`train_images`, labels `[N, 1]`) and of Keras (`x_train`,
 too.
 """
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ class NpzReader(SliceReader):
     def _file(self) -> np.lib.npyio.NpzFile:
         try:
             file = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        except Exception:
             file = None
         if not isinstance(file, np.lib.npyio.NpzFile):
             kind = "a single array (.npy); save it with np.savez" if file is not None else ""
@@ -87,9 +86,13 @@ class NpzReader(SliceReader):
     def _array(self, key: str) -> np.ndarray:
         try:
             with self._file() as file:
-                return file[key]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{self._path}: '{key}' cannot be read: {error}") from None
+                return np.asarray(file[key])
+        except Exception as error:
+            # Of zipfile, each way of compression and NumPy: damaged, encrypted, or an array larger
+            # than the memory.
+            raise UserError(
+                f"{self._path}: '{key}' cannot be read: {error}; write the file again"
+            ) from error
 
     def _labels(self, base: str) -> np.ndarray:
         """Returns the labels of a part, integers `[N]`."""
@@ -114,7 +117,13 @@ class NpzReader(SliceReader):
 
     def _classes(self, base: str) -> tuple[str, ...]:
         if "class_names" in self._keys:
-            return tuple(map(str, self._array("class_names")))
+            names = self._array("class_names")
+            if names.ndim != 1:
+                raise UserError(
+                    f"{self._path}: 'class_names' is {names.dtype} {list(names.shape)}; give one "
+                    "string per class"
+                )
+            return tuple(map(str, names))
         labels = self._labels(self._train if self._train in self.names else base)
         if not labels.size:
             raise UserError(f"{self._path}: the labels are empty")
