@@ -11,6 +11,7 @@ from cnn.data.split import Crop
 
 _SCALE = 32768.0  # of int16
 _LOUDEST = 8.0  # sample of a float file that is still an overdriven recording, not another scale
+_BLOCK = 1 << 22  # samples for which room is made at once, whatever a header announces
 _UNKNOWN_SIZE = 0x7FFFF000  # of the samples, and more: what programs write that cannot seek back
 
 
@@ -108,11 +109,14 @@ def _read(payload: bytes, where: str) -> tuple[np.ndarray, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(payload)) as file:
             announced, rate = file.frames, file.samplerate
-            wave = file.read(dtype="float32", always_2d=True)
+            parts = [file.read(_BLOCK, dtype="float32", always_2d=True)]
+            while len(parts[-1]) == _BLOCK:
+                parts.append(file.read(_BLOCK, dtype="float32", always_2d=True))
     except (soundfile.LibsndfileError, RuntimeError, TypeError) as error:
         raise UserError(
             f"{where}: not a readable WAV or FLAC file; replace or remove it"
         ) from error
+    wave = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if len(wave) < announced or _is_cut(payload):
         raise UserError(f"{where}: truncated or damaged; replace or remove it")
     return wave, rate

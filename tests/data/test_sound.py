@@ -38,7 +38,8 @@ def sounds(data, tmp_path):
     return data
 
 
-def test_files_are_chosen_by_name_and_decoded_exactly(sounds, tmp_path):
+def test_files_are_chosen_by_name_and_decoded_exactly(sounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnn.data.waves._BLOCK", 400)  # so that reading takes several
     dataset = open_dataset(sounds)
     assert (len(dataset.train), len(dataset.test)) == (6, 2)
     assert (dataset.train.shape, dataset.input_shape) == ((800, 1), (11, 8, 1))
@@ -97,6 +98,14 @@ def damaged_flac(path):
     path.write_bytes(content)
 
 
+def endless_flac(path):
+    """A FLAC file whose header announces 240 GiB: one wrong byte in the number of samples."""
+    soundfile.write(path, np.zeros(800), RATE, format="FLAC")
+    content = bytearray(path.read_bytes())
+    content[21] |= 0x0F
+    path.write_bytes(content)
+
+
 def half_copied(path):
     write(path, 800, RATE)
     path.write_bytes(path.read_bytes()[:-600])
@@ -110,6 +119,7 @@ def on_another_scale(path):
     ("name", "spoil", "words"),
     [
         ("x.flac", damaged_flac, "(not a readable WAV or FLAC|truncated or damaged)"),
+        ("x.flac", endless_flac, "(not a readable WAV or FLAC|truncated or damaged)"),
         ("x.wav", half_copied, "truncated or damaged"),
         ("x.wav", on_another_scale, "samples up to 29999.*divide them by 32768"),
     ],

@@ -51,6 +51,11 @@ def test_examples_are_read_in_any_order(shards):
 def test_names_of_classes_come_from_a_list_or_from_folders(shards, tmp_path):
     (tmp_path / "set" / "classes.txt").write_text("cat\ndog\nowl\n")
     assert open_dataset(shards).class_names == ("cat", "dog", "owl")
+    (tmp_path / "set" / "classes.txt").write_text("Käuzchen\ndog\nowl\n", "utf-8-sig")
+    assert open_dataset(shards).class_names == ("Käuzchen", "dog", "owl")
+    (tmp_path / "set" / "classes.txt").write_text("Käuzchen\ndog\nowl\n", "latin-1")
+    with pytest.raises(UserError, match=r"classes\.txt, byte 1: is not valid UTF-8; save it as"):
+        open_dataset(shards)
     (tmp_path / "set" / "classes.txt").unlink()
     png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
     for split in ("train", "test"):

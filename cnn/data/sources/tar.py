@@ -104,7 +104,14 @@ class TarReader(SliceReader):
     def _names(self) -> list[str]:
         """Returns the lines of classes.txt, if there is one."""
         file = self._root / "classes.txt"
-        return [line.strip() for line in file.read_text().splitlines()] if file.is_file() else []
+        if not file.is_file():
+            return []
+        try:
+            return [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{shown(file)}, byte {error.start}: is not valid UTF-8; save it as UTF-8"
+            ) from error
 
     def _classes(self) -> tuple[str, ...]:
         """Returns the names of classes.txt, else those of the classes that occur in train."""
