@@ -17,6 +17,7 @@ from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.plugin import load_plugins
+from cnn.training.run_folder import check_output
 
 ENGINES = ("local", "ray")
 
@@ -266,6 +267,9 @@ def report(
         raise UserError("--workdir: a folder is named twice; name each study once")
     if out is not None and len(folders) == 1:
         raise UserError("--out: is for the table of several studies; name several --workdir")
+    place = folders[0].path if out is None else Path(out).absolute()
+    if out is not None:
+        check_output(place / "studies.md", "--out")
     console = Console(highlight=False)
     analyses = [analyze(_collected(folder, plugin)) for folder in folders]
     for folder, analysis in zip(folders, analyses, strict=True):
@@ -274,7 +278,6 @@ def report(
             raise UserError(f"--strict: {folder.path}: {limits}")
         print_report(analysis, write_report(analysis, folder.path), console)
     if len(folders) > 1:
-        place = folders[0].path if out is None else Path(out).absolute()
         place.mkdir(parents=True, exist_ok=True)
         print_files(write_studies(analyses, place), console)
 

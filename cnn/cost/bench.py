@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> None:
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise UserError(f"--out: the folder of '{options.out}' does not exist; create it first")
     from cnn.config.load import load
+    from cnn.training.run_folder import check_output, write_atomically
 
+    if options.out:
+        check_output(Path(options.out), "--out")
     loaded = load(options.config, overrides, options.plugin)
     from rich.console import Console
 
@@ -48,7 +51,7 @@ def main(arguments: list[str]) -> None:
     for placement, metrics in result["placements"].items():
         console.print(f"{placement}: {metrics['verdict']}", markup=False, soft_wrap=True)
     if options.out:
-        Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_atomically(Path(options.out), json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,10 @@ def main(arguments: list[str]) -> None:
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise UserError(f"--out: the folder of '{options.out}' does not exist; create it first")
     from cnn.config.load import load
+    from cnn.training.run_folder import check_output, write_atomically
 
+    if options.out:
+        check_output(Path(options.out), "--out")
     loaded = load(options.config, overrides, options.plugin)
     # The slices are only described to the compiler; this host does all computation.
     import jax
@@ -84,7 +87,7 @@ def main(arguments: list[str]) -> None:
     jax.config.update("jax_platforms", "cpu")
     result = _plan_slices(loaded.config, options)
     if options.out:
-        Path(options.out).write_text(json.dumps(result, indent=1) + "\n")
+        write_atomically(Path(options.out), json.dumps(result, indent=1) + "\n")
 
 
 def _plan_slices(config: Any, options: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from cnn.evaluation.run_suite import run_suite
 from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES, chosen
 from cnn.training.mesh import count_cores_as_devices
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder, check_output, write_atomically
 from cnn.training.start import use_compilation_cache
 
 
@@ -83,6 +83,9 @@ def start(request: EvaluationRequest) -> None:
     """Runs every suite on every run, writes the page, and prints one JSON line last."""
     workdirs, step = locate(request.workdirs, request.checkpoint, request.step)
     _check_names(request.names, len(workdirs))
+    for option, file in (("--out", request.out), ("--page", request.page)):
+        if file:
+            check_output(Path(file), option)
     for folder in map(RunFolder, workdirs):
         # Before the suites, which may be a plugin's.
         check_plugins(folder.config(), str(folder.path))

@@ -13,7 +13,7 @@ from jax import Array, export
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.training.provenance import provenance
-from cnn.training.run_folder import write_atomically
+from cnn.training.run_folder import check_output, write_atomically
 
 PROGRAM, DESCRIPTION, GOLDEN = "model.stablehlo", "export.json", "golden.npz"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -40,9 +40,11 @@ def export_run(
       platforms: to compile for, of `PLATFORMS`.
 
     Raises:
-      UserError: the network cannot be exported so, or the folder cannot be written.
+      UserError: the network cannot be exported so, or the folder cannot be written, or belongs to a
+        run.
     """
     folder, stored = Path(folder), run.evaluator.dataset.signal.example
+    check_output(folder / PROGRAM, "--to")
     size = batch if batch else export.symbolic_shape("b")[0]
     example = jax.ShapeDtypeStruct((size, *stored.shape), stored.dtype)
 

@@ -44,6 +44,27 @@ _RESULT = {
     "config": dict,
 }
 
+# What a run or a study keeps in its folder, by the file that marks such a folder.
+_KEPT = {
+    "config.json": (
+        "config.json",
+        "weights.json",
+        "metrics.jsonl",
+        "result.json",
+        "test_predictions.npz",
+        "owner.json",
+        "checkpoints",
+        "tensorboard",
+    ),
+    "study.json": (
+        "study.json",
+        "units.json",
+        "registration.json",
+        "tuning.json",
+        "outcomes.npz",
+    ),
+}
+
 
 def moved_away(folder: Path) -> str:
     """Returns the sentence for a run whose folder is no longer there."""
@@ -226,6 +247,30 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def check_output(path: Path, option: str) -> None:
+    """Refuses an output file that would replace a part of a run or of a study.
+
+    Args:
+      path: the file that is to be written.
+      option: that it was given with, such as "--out".
+
+    Raises:
+      UserError: it is a folder, or belongs to a run or a study.
+    """
+    place = Path(os.path.realpath(path.parent), path.name)
+    if place.is_dir():
+        raise UserError(f"{option}: {path} is a folder; give a file")
+    for folder in place.parents:
+        first, *below = place.relative_to(folder).parts
+        of_suite = first == "evaluation" and len(below) == 2 and place.suffix == ".json"
+        for mark, names in _KEPT.items():
+            if (of_suite or first in names) and (folder / mark).is_file():
+                raise UserError(
+                    f"{option}: {path} belongs to the {'run' if mark == 'config.json' else 'study'}"
+                    f" in {folder}, which it would damage; choose another place"
+                )
 
 
 def free_name(path: Path) -> Path:

@@ -16,6 +16,7 @@ from cnn.foreign.fitting import NORMALISATION, differing
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.layouts.layout import Path as OurPath
 from cnn.foreign.recorded import recorded_of
+from cnn.training.run_folder import check_output
 
 _COUNTER = "num_batches_tracked"
 _NO_DATA: Mapping[str, Any] = {"mean": (), "std": ()}
@@ -46,8 +47,9 @@ def export(
       other library's.
 
     Raises:
-      UserError: the layout has no such network, or cannot be written.
+      UserError: the layout has no such network, or cannot be written; or the file belongs to a run.
     """
+    check_output(Path(file), "--to")
     layout = LAYOUTS.look_up(layout_name, "--layout")
     if not layout.exports:
         allowed = ", ".join(name for name, entry in LAYOUTS.items() if entry.exports)

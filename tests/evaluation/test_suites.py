@@ -303,6 +303,14 @@ def test_bad_requests_are_one_sentence(run, fields, words):
     assert all(word in str(refused.value) for word in words)
 
 
+@pytest.mark.parametrize("option", ["out", "page"])
+def test_nothing_is_written_over_a_run(run, option):
+    before = (run / "config.json").read_bytes()
+    with pytest.raises(UserError, match=f"--{option}: .* belongs to the run in {run}"):
+        start(request(run, **{option: str(run / "config.json")}))
+    assert (run / "config.json").read_bytes() == before
+
+
 def test_runs_that_cannot_be_measured(run, tmp_path):
     with pytest.raises(UserError, match="twice"):
         start(request(run, run))

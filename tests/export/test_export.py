@@ -90,3 +90,8 @@ def test_the_command_writes_the_format_that_it_names(run, tmp_path, capsys):
 def test_mistakes_are_refused(run, arguments, words):
     with pytest.raises(UserError, match=words):
         main([f"--workdir={run.folder.path}", *arguments])
+
+
+def test_an_export_goes_into_no_part_of_a_run(run):
+    with pytest.raises(UserError, match=r"--to: .* belongs to the run"):
+        export_run(run, run.folder.checkpoints)

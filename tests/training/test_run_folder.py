@@ -6,9 +6,12 @@ import re
 
 import pytest
 
+from cnn.ablation import start
 from cnn.config.errors import UserError
+from cnn.cost import bench, plan
 from cnn.training.logs import MetricLog, read_metrics
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder, check_output, write_atomically
+from cnn.weights.exported import export
 from tests.conftest import tiny_config
 
 
@@ -133,6 +136,47 @@ def test_a_write_that_fails_leaves_the_old_text_and_no_part(tmp_path, monkeypatc
         write_atomically(file, "new")
     assert [f.name for f in tmp_path.iterdir()] == ["file.json"]
     assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("run/config.json", "belongs to the run in"),
+        ("link/result.json", "belongs to the run in"),
+        ("run/checkpoints/12/meta.json", "belongs to the run in"),
+        ("run/evaluation/shift/test-12.json", "belongs to the run in"),
+        ("units.json", "belongs to the study in"),
+        ("run", "is a folder"),
+        ("run/mine.json", ""),
+        ("run/evaluation/mine.html", ""),
+        ("elsewhere/config.json", ""),
+    ],
+)
+def test_an_output_replaces_no_part_of_a_run_or_study(folder, tmp_path, place, words):
+    (tmp_path / "study.json").touch()
+    (tmp_path / "link").symlink_to(folder.path)
+    if not words:
+        check_output(tmp_path / place, "--out")
+        return
+    with pytest.raises(UserError, match=f"--out: {tmp_path / place} {words}"):
+        check_output(tmp_path / place, "--out")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda file: bench.main(["--config=configs/base.py", f"--out={file}"]),
+        lambda file: plan.main(["--config=configs/base.py", "--topology=v5e:1x1", f"--out={file}"]),
+        lambda file: export(tiny_config(), 7, {}, "own", str(file)),
+        lambda file: start.report(["one", "other"], out=str(file)),
+    ],
+    ids=["bench", "plan", "weights", "report"],
+)
+def test_commands_write_over_no_run(folder, command):
+    before = folder.config_file.read_bytes()
+    with pytest.raises(UserError, match=r"config\.json.* belongs to the run"):
+        command(folder.config_file)
+    assert folder.config_file.read_bytes() == before
 
 
 def row(step):
