@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> None:
     )
     add_plugin_argument(parser)
     options = parser.parse_args(rest)
+    if options.classes is not None and options.classes < 1:
+        raise UserError(f"--classes: {options.classes} is too few; use 1 or more, or leave it out")
     if options.workdir and (options.config or overrides):
         raise UserError("--workdir: a run has its config; leave out --config and --config.FIELD")
 
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> None:
         loaded = load(options.config or base.__file__, overrides, options.plugin)
         counted = of_config(loaded.config, loaded.set_fields)
     shape = _shape(options.image) if options.image else counted.shape
-    classes = options.classes or counted.classes
+    classes = counted.classes if options.classes is None else options.classes
     cost = network_cost(counted.model, shape, classes)
     name = f"{counted.model.name}, {'x'.join(map(str, shape))}, {classes} classes"
     # Pipes and files are as wide as it takes.

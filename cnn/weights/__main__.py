@@ -63,8 +63,10 @@ def _import(arguments: list[str], overrides: tuple[str, ...]) -> None:
     given = parser.parse_args(arguments)
     if not given.list and not (given.model and given.workdir):
         raise UserError("--model, --workdir: give both, or --list to see what the file holds")
-    if (given.head == "new") != bool(given.classes):
+    if (given.head == "new") != (given.classes is not None):
         raise UserError("--classes: required with --head=new, and only then")
+    if given.classes is not None and given.classes < 1:
+        raise UserError(f"--classes: {given.classes} is too few; use 1 or more")
 
     from cnn.foreign.imported import ImportRequest
     from cnn.weights import start

@@ -54,6 +54,8 @@ def test_a_run_is_counted_with_its_input_and_classes(tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--image=224x224"], ["--image", "224x224", "224,224,3"]),
+        (["--classes=-1"], ["--classes: -1 is too few"]),
+        (["--classes=0"], ["--classes: 0 is too few"]),
         (["--config.model.name=resnet21"], ["model.name", "did you mean"]),
         (["--config.model.depths=3"], ["model.features", "model.depths"]),
     ],

@@ -291,6 +291,29 @@ def test_class_folders_and_tables(data, tmp_path):
     assert dataset.class_names == ("even", "odd")
 
 
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ('a.png,cat\na.png,"big\ndog"\n', r"line 4: the name of the class, 'big\\ndog', has a"),
+        ("a.png,cat\na.png,dog \n", "line 3: the name of the class, 'dog ', has a line break or"),
+        ("a.png,cat\na.png,\n", "line 3: has no label"),
+        ("a.png,cat\n,dog\n", "line 3: has no path"),
+    ],
+)
+def test_a_row_that_names_no_class_or_file_is_refused(tmp_path, rows, words):
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,label\n{rows}")
+    with pytest.raises(UserError, match=f"{table}, {words}"):
+        main(["prepare", "mine", f"--to={tmp_path / 'sets'}", f"--from={table}"])
+
+
+def test_a_folder_whose_name_is_no_line_is_refused(tmp_path):
+    class_folder(tmp_path / "mine")
+    (tmp_path / "mine" / "b").rename(tmp_path / "mine" / "b ")
+    with pytest.raises(UserError, match="b : the name of the class, 'b ', has a line break or"):
+        main(["prepare", "mine", f"--to={tmp_path / 'sets'}", f"--from={tmp_path / 'mine'}"])
+
+
 def test_imagenet_that_is_extracted(data, tmp_path):
     class_folder(tmp_path / "extracted" / "train")
     class_folder(tmp_path / "extracted" / "val")

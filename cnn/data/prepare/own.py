@@ -62,9 +62,10 @@ def _of_folders(root: Path) -> dict[str, _Rows]:
     found = {}
     for split, folder in splits.items():
         found[split] = [
-            (str(Path(path).relative_to(folder)), Path(path), entry.name)
+            (str(Path(path).relative_to(folder)), Path(path), name)
             for entry in entries(folder)
             if is_folder(entry)
+            for name in [_class_name(entry.name, shown(entry.path))]
             for path in files_below(entry.path)
         ]
     return {split: rows for split, rows in found.items() if rows}
@@ -78,13 +79,26 @@ def _of_table(file: Path) -> dict[str, _Rows]:
             if missing := {"path", "label"} - set(table.fieldnames or ()):
                 raise UserError(f"{shown(file)}: has no column '{min(missing)}' in its first line")
             for row in table:
+                where = f"{shown(file)}, line {table.line_num}"
+                for column in ("path", "label"):
+                    if not row[column]:
+                        raise UserError(f"{where}: has no {column}")
+                name = _class_name(row["label"], where)
                 rows = found.setdefault(row.get("split") or "train", [])
-                rows.append((row["path"], file.parent / row["path"], row["label"] or ""))
-                if not row["label"]:
-                    raise UserError(f"{shown(file)}, line {table.line_num}: has no label")
+                rows.append((row["path"], file.parent / row["path"], name))
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{shown(file)}: is not a readable table: {error}") from error
     return found
+
+
+def _class_name(name: str, where: str) -> str:
+    """Returns the name of a class if it can be stored as a line of a file and read again."""
+    if name != name.strip() or len(name.splitlines()) > 1:
+        raise UserError(
+            f"{where}: the name of the class, {name!r}, has a line break or spaces at an end; "
+            "rename the class"
+        )
+    return name
 
 
 def _looked_at(rows: _Rows) -> tuple[str, Feature]:
