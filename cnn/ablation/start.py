@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cnn.ablation.analysis.study_results import Study
@@ -163,15 +164,30 @@ def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
 
     Args:
       workdir: folder of the study.
-      out: empty folder for the copy.
+      out: empty folder for the copy, which is written completely or not at all.
       plugin: see `report`.
-    """
-    from cnn.ablation.analysis.outcomes import compact_copy
 
-    place = Path(out).absolute()
-    found = compact_copy(StudyFolder(Path(workdir).absolute()), place)
+    Raises:
+      UserError: the folder is not empty, or the study cannot be reported or copied.
+    """
+    load_plugins(plugin)
+    from rich.console import Console
+
+    from cnn.ablation.analysis.outcomes import compact_copy
+    from cnn.ablation.analysis.study_analysis import analyze
+    from cnn.ablation.report import write_report
+    from cnn.ablation.report.terminal import print_report
+    from cnn.training.whole_folder import check_free, whole_folder
+
+    folder, place = StudyFolder(Path(workdir).absolute()), Path(out).absolute()
+    check_free(place, "--out")
+    study = replace(_collected(folder, plugin), command=folder.command(place))
+    analysis = analyze(study)
+    with whole_folder(place) as partial:
+        found = compact_copy(folder, partial)
+        files = write_report(analysis, partial)
     print(f"{len(found.runs)} runs of {found.correct.shape[1]:,} test examples")
-    report([str(place)], plugin=plugin)
+    print_report(analysis, [place / file.name for file in files], Console(highlight=False))
 
 
 def claim(name: str | None, workdir: str | None, plugin: Sequence[str] = ()) -> None:

@@ -50,7 +50,7 @@ def is_owned(folder: Path) -> bool:
     if owner is None:
         return False
     if owner["machine"] == _machine():
-        return _is_alive(owner["pid"])
+        return is_alive(owner["pid"])
     try:
         return time.time() - owner_file(folder).stat().st_mtime < DEAD_AFTER
     except FileNotFoundError:
@@ -186,7 +186,7 @@ class Ownership:
             return
         self.silent = silence > 2 * HEARTBEAT
         self.here = owner["machine"] == self._owner["machine"]
-        if silence > DEAD_AFTER or (self.here and not _is_alive(owner["pid"])):
+        if silence > DEAD_AFTER or (self.here and not is_alive(owner["pid"])):
             self.silent = True
             self._take_over(owner)
 
@@ -258,7 +258,8 @@ def _machine() -> str:
     return " ".join(parts)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of this machine with an id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

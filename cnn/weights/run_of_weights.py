@@ -1,9 +1,8 @@
 """Writes imported weights as a run folder for evaluation, cost and fine-tuning."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cnn.training.metrics import RunningMetrics
 from cnn.training.provenance import provenance
 from cnn.training.run_folder import RunFolder, write_atomically
 from cnn.training.state import ModelState
+from cnn.training.whole_folder import check_free, whole_folder
 
 
 def write(
@@ -34,33 +34,26 @@ def write(
       UserError: the folder is not empty, or cannot be written.
     """
     target = Path(workdir).absolute()
-    check_free(workdir)
-    partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    folder, config = RunFolder(partial), imported.candidate.config
+    check_free(target, "--workdir")
+    config = imported.candidate.config
+    normalised = {name: list(config.data[name]) for name in ("mean", "std")}
+    resolved = {"total_steps": 0, **normalised}
+    resolved |= {"example": _example(imported), "num_classes": imported.candidate.num_classes}
+    if class_names:
+        # Of the data that the weights were trained on nothing else is known.
+        of_data: dict[str, Any] = {"examples": {}, "fingerprint": {}}
+        resolved["identity"] = of_data | {"class_names": list(class_names)}
+    origin = imported.origin | {"checked": checked}
     try:
-        normalised = {name: list(config.data[name]) for name in ("mean", "std")}
-        resolved = {"total_steps": 0, **normalised}
-        resolved |= {"example": _example(imported), "num_classes": imported.candidate.num_classes}
-        if class_names:
-            # Of the data that the weights were trained on nothing else is known.
-            of_data: dict[str, Any] = {"examples": {}, "fingerprint": {}}
-            resolved["identity"] = of_data | {"class_names": list(class_names)}
-        folder.claim(config, resolved)
-        origin = imported.origin | {"checked": checked}
-        write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")
-        checkpoints = Checkpoints(folder.checkpoints)
-        try:
-            checkpoints.save(0, _state(imported), _meta(imported), None)
-            checkpoints.wait()
-        finally:
-            checkpoints.close()
-        if target.is_dir():
-            target.rmdir()
-        os.replace(partial, target)
+        with whole_folder(target) as partial:
+            folder = RunFolder(partial)
+            folder.claim(config, resolved)
+            write_atomically(folder.weights_file, json.dumps(origin, indent=2) + "\n")
+            with closing(Checkpoints(folder.checkpoints)) as checkpoints:
+                checkpoints.save(0, _state(imported), _meta(imported), None)
+                checkpoints.wait()
     except OSError as error:
         raise UserError(f"--workdir: {target} cannot be written ({error.strerror})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return RunFolder(target)
 
 
@@ -71,13 +64,6 @@ def _example(imported: Imported) -> dict[str, Any]:
     if stored and (config.data.signal != "image" or size in (0, stored["shape"][0])):
         return stored
     return {"shape": list(input_shape(config, imported.recorded)), "dtype": "uint8"}
-
-
-def check_free(workdir: str) -> None:
-    """Raises `UserError` unless the folder does not exist or is empty."""
-    target = Path(workdir).absolute()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"--workdir: {target} is not empty; choose another folder")
 
 
 def _state(imported: Imported) -> ModelState:

@@ -1,5 +1,7 @@
 """Imports, lists and exports from the command line."""
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
@@ -11,6 +13,7 @@ from cnn.foreign.readers import read
 from cnn.foreign.recorded import recorded_in
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
+from cnn.training.whole_folder import check_free
 from cnn.weights import exported, reference, run_of_weights
 from cnn.weights.class_names import checked_names, class_names
 from cnn.weights.completed import completed
@@ -25,7 +28,7 @@ def import_weights(
 ) -> None:
     """Writes a run folder and prints what was taken, set and checked."""
     use_compilation_cache()
-    run_of_weights.check_free(workdir)
+    check_free(Path(workdir).absolute(), "--workdir")
     imported = completed(bring(request))
     data = imported.candidate.config.data
     if not (data.mean and data.std):

@@ -58,6 +58,24 @@ def test_a_compact_copy_gives_the_same_report_and_verifies(tmp_path, capsys):
         start.verify(str(copy))
 
 
+def test_a_copy_that_fails_leaves_nothing_and_can_be_made_again(tmp_path):
+    plan = plan_of({"max": "max", "average": "avg"}, suites=("calibration",))
+    folder = write_study(tmp_path / "study", plan, {"max": 0.80, "average": 0.86})
+    result = next((folder / "average").rglob("evaluation/calibration/*.json"))
+    # Of another step, so that only the copy reads it.
+    damaged = result.with_name("test-3.json")
+    damaged.write_text("{")
+    with pytest.raises(UserError, match=f"{damaged}, line 1, column 2"):
+        start.compact(str(folder), str(tmp_path / "copy"))
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+    damaged.unlink()
+    # What a killed one left, and what a living one is about to finish.
+    (tmp_path / "copy.partial-99999999").mkdir()
+    (tmp_path / "copy.partial-1").mkdir()
+    start.compact(str(folder), str(tmp_path / "copy"))
+    assert {path.name for path in tmp_path.iterdir()} == {"study", "copy", "copy.partial-1"}
+
+
 @pytest.mark.parametrize("paired", [False, True])
 def test_rates_of_drawn_studies_are_those_of_the_rule(paired):
     """On this test set alone Student's t errs in 5 % of studies; so does the rule, at most."""

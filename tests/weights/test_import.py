@@ -78,6 +78,7 @@ def test_from_a_foreign_file_to_the_page(tmp_path, capsys):
 def test_a_second_import_and_training_on_the_folder_are_refused(tmp_path):
     workdir = tmp_path / "imported"
     arguments = (*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}")
+    (tmp_path / "imported.partial-99999999").mkdir()  # of a killed import
     run(*arguments)
     before = sorted(p.stat().st_mtime_ns for p in workdir.rglob("*"))
     with pytest.raises(UserError, match="is not empty"):
@@ -218,6 +219,10 @@ def test_the_list_names_every_tensor_and_its_place(capsys):
         ([], "'' is not a command"),
         (["import", "--from=x"], "--model, --workdir: give both"),
         (["import", "--from=x", "--list", "--head=new"], "--classes"),
+        (
+            ["import", "--model=resnet20", "--from=x", "--workdir=y", "--head=new", "--classes=-1"],
+            "--classes: -1 is too few",
+        ),
         (["import", "--model=resnet999", "--from=x", "--workdir=y"], "unknown network 'resnet999'"),
         (["import", "--model=resnet20", "--from=none.pth", "--workdir=y"], "there is no file"),
     ],

@@ -121,10 +121,8 @@ def compact_copy(folder: StudyFolder, out: Path) -> Outcomes:
     """Copies what the report of a study needs, with outcomes as bits, into an empty folder.
 
     Raises:
-      UserError: the folder is not empty, or as in `outcomes_of`.
+      UserError: a file is damaged, or as in `outcomes_of`.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"--out: {out} is not empty; choose another folder")
     found = outcomes_of(folder)
     files = [folder.path / name for name in _OF_STUDY]
     for run in _runs(folder):

@@ -208,11 +208,11 @@ class StudyFolder:
     def _tuned(self, plan: StudyPlan) -> StudyPlan:
         return replace(plan, tuned={arm: tuning["chosen"] for arm, tuning in self.tuning().items()})
 
-    def command(self) -> str:
-        """Returns the command that ran the study."""
+    def command(self, path: Path | None = None) -> str:
+        """Returns the command that ran the study; in another folder, such as that of a copy."""
         description = self.description()
         given = [f"--config.{text}" for text in description["overrides"]]
-        here = Path.cwd()
-        place = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        here, place = Path.cwd(), path or self.path
+        place = place.relative_to(here) if place.is_relative_to(here) else place
         words = [f"--config={description['file']}", f"--workdir={place}", *given]
         return f"python ablate.py run {shlex.join(words)}"
