@@ -1,7 +1,7 @@
 """The training loop: one run, from a config to a result."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,6 +14,7 @@ from cnn.training.evaluate import evaluate
 from cnn.training.hosts import gather, is_first
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.memory import reporting_out_of_memory
+from cnn.training.ownership import owned
 from cnn.training.plan import make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
@@ -62,11 +63,10 @@ def train(
     trainer = make_trainer(evaluator, plan)
     for instrument in instruments:
         trainer = instrument(trainer)
-    with (
-        reporting_out_of_memory(config),
-        Interruption() as interruption,
-        RunRecord(folder, display, evaluator, plan, trainer.sources) as record,
-    ):
+    record = RunRecord(folder, display, evaluator, plan, trainer.sources)
+    # Before signals wait for the end of a step: there is none while another owner is waited for.
+    claim = owned(folder.path) if is_first() else nullcontext()
+    with reporting_out_of_memory(config), claim, Interruption() as interruption, record:
         return run(trainer, record, interruption, alive)
 
 

@@ -23,6 +23,8 @@ DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker counts as 
 _UNREADABLE = {"machine": "", "host": "?", "pid": 0, "id": "unreadable", "since": 0.0}
 TAKEN_OVER = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
 _mine: dict[Path, str] = {}  # what this process holds
+# Files of others: the time of the last heartbeat seen there, and when this process first saw it.
+_watched: dict[Path, tuple[float, float]] = {}
 
 
 def owner_file(folder: Path) -> Path:
@@ -52,7 +54,7 @@ def is_owned(folder: Path) -> bool:
     if owner["machine"] == _machine():
         return is_alive(owner["pid"])
     try:
-        return time.time() - owner_file(folder).stat().st_mtime < DEAD_AFTER
+        return abs(time.time() - owner_file(folder).stat().st_mtime) < DEAD_AFTER
     except FileNotFoundError:
         return False
 
@@ -69,7 +71,7 @@ def owned(folder: Path) -> Iterator[None]:
     """Context in which this process owns a run folder; it may do so already.
 
     An owner that died is detected immediately on the same machine, and after a minute on
-    another.
+    another, which is waited for.
 
     Raises:
       UserError: another process owns it, and names that.
@@ -84,6 +86,13 @@ def owned(folder: Path) -> Iterator[None]:
                 raise UserError(
                     f"--workdir: {folder} is being trained by {who(folder)}; wait until it ends, "
                     "stop it, or choose another folder"
+                )
+            if seen is None:
+                print(
+                    f"{folder} is claimed by {who(folder)}; waiting for a sign of life, "
+                    f"or for {DEAD_AFTER:g} s without one",
+                    file=sys.stderr,
+                    flush=True,
                 )
             seen = ownership.seen
             time.sleep(1.0)
@@ -102,8 +111,9 @@ class Ownership:
 
     The owner touches its file every few seconds. A file that was not touched for a minute, or
     whose process no longer exists on this machine, belongs to a dead process and is taken over.
-    Ages are measured by the clock of the file system, so clocks of hosts may differ. A process
-    that was only suspended finds that it lost ownership, and exits.
+    Ages are measured by the clock of the file system, so clocks of hosts may differ, and by how
+    long this process has watched, in case that clock was set back. A process that was only
+    suspended finds that it lost ownership, and exits.
 
     Attributes:
       held: whether this process owns the folder.
@@ -184,7 +194,7 @@ class Ownership:
             # It was released just now.
             self.silent = True
             return
-        self.silent = silence > 2 * HEARTBEAT
+        self.silent = silence >= 2 * HEARTBEAT
         self.here = owner["machine"] == self._owner["machine"]
         if silence > DEAD_AFTER or (self.here and not is_alive(owner["pid"])):
             self.silent = True
@@ -207,18 +217,26 @@ class Ownership:
             heir.unlink(missing_ok=True)
 
     def _silence(self, file: Path) -> float | None:
-        """Seconds since a file was touched, by the clock of the file system that keeps it."""
+        """Seconds since a file was touched, by the clock of the file system that keeps it.
+
+        A time in the future counts as two heartbeats ago, or as when it was first seen if that is
+        longer ago.
+        """
         probe = file.with_name(f"{self._file.name}.{self._owner['id']}.now")
         try:
             probe.touch()
             seen = file.stat().st_mtime
             if file == self._file:
                 self.seen = seen
-            return probe.stat().st_mtime - seen
+            age = probe.stat().st_mtime - seen
         except FileNotFoundError:
             return None
         finally:
             probe.unlink(missing_ok=True)
+        now = time.monotonic()
+        before, since = _watched.get(file, (None, now))
+        _watched[file] = seen, since if seen == before else now
+        return max(age, now - _watched[file][1], 2 * HEARTBEAT if age < -HEARTBEAT else 0.0)
 
     def _is_mine(self) -> bool:
         return _read(self._file) == self._owner

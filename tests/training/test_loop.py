@@ -1,5 +1,6 @@
 """The loop: when it compiles, what counts as best, and what happens to its folder meanwhile."""
 
+import json
 import os
 import shutil
 import signal
@@ -203,3 +204,16 @@ def test_an_old_checkpoint_may_be_deleted_while_its_run_is_trained(tmp_path):
     alive = at_update(7, lambda: shutil.rmtree(checkpoints / "2"))
     assert loop.train(config, str(tmp_path / "run"), quiet=True, alive=alive)["step"] == 12
     assert not list(checkpoints.glob("2*"))
+
+
+def test_ctrl_c_ends_the_wait_for_another_owner_at_once(tmp_path, monkeypatch):
+    def press(seconds):
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the wait goes on")
+
+    owner = {"machine": "another", "host": "h2", "pid": 1, "id": "x", "since": 1.0}
+    ownership.owner_file(tmp_path).write_text(json.dumps(owner))
+    monkeypatch.setattr(ownership.time, "sleep", press)
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(tiny_config(), str(tmp_path), quiet=True)
+    assert ownership.owner_of(tmp_path) == "x"

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -53,6 +54,7 @@ def test_one_of_several_holds_a_run_and_gives_it_back(tmp_path):
         (ELSEWHERE, 0, False, False),
         (ELSEWHERE, 30, False, True),
         (ELSEWHERE, 120, True, False),
+        (ELSEWHERE, -3600, False, True),
         (here(os.getpid()), 0, False, False),
         (here(dead_pid()), 0, True, False),
         (ELSEWHERE | {"pid": dead_pid()}, 0, False, False),
@@ -175,3 +177,23 @@ def test_a_folder_of_a_silent_process_is_waited_for(tmp_path, monkeypatch):
         assert is_held_by(tmp_path, os.getpid())
     assert not owner_file(tmp_path).exists()
     assert len(waited) > 1
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_an_owner_whose_clock_was_set_back_is_watched(tmp_path, monkeypatch, capsys, alive):
+    now = 0.0
+
+    def wait(seconds):
+        nonlocal now
+        now += seconds
+        if alive:
+            os.utime(owner_file(tmp_path))
+
+    leave(tmp_path, ELSEWHERE, -3600)
+    monkeypatch.setattr(ownership.time, "sleep", wait)
+    monkeypatch.setattr(ownership.time, "monotonic", lambda: now)
+    refusal = pytest.raises(UserError, match="is being trained by process 1 on h2")
+    with refusal if alive else nullcontext(), owned(tmp_path):
+        assert ownership.DEAD_AFTER < now < ownership.DEAD_AFTER + 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path} is claimed by process 1 on h2 (since 1970")
