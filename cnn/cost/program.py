@@ -17,6 +17,7 @@ from cnn.config.seeds import Seeds
 from cnn.cost.hlo import Collective, collectives, has_loops, main_memory_bytes
 from cnn.cost.tpu_slices import Chip, Slice
 from cnn.training.assembly import Evaluator, make_recipe, make_training_feed, make_update
+from cnn.training.memory import held_bytes
 from cnn.training.mesh import abstract_state, batch_sharding, replicated
 from cnn.training.plan import make_training_plan
 from cnn.training.schedules import make_schedule
@@ -115,20 +116,12 @@ def _program(compiled: Any, state: Any, devices: int, examples: int, seconds: fl
     return Program(
         devices=devices,
         examples=examples,
-        state=bytes_per_device(state),
+        state=held_bytes(state),
         memory=held - memory.alias_size_in_bytes + memory.temp_size_in_bytes,
         bytes=main_memory_bytes(text),
         counted_bytes=None if has_loops(text) else compiled.cost_analysis()["bytes accessed"],
         collectives=collectives(text),
         seconds=seconds,
-    )
-
-
-def bytes_per_device(state: Any) -> int:
-    """Returns what one device holds of the arrays of a state, which know their shardings."""
-    return sum(
-        math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
-        for x in jax.tree.leaves(state)
     )
 
 

@@ -51,7 +51,7 @@ def check_memory(state: Any, copies: int = 1) -> None:
     free = _free_bytes()
     # The devices of a CPU have one memory.
     shared = jax.local_devices()[0].platform == "cpu"
-    need = copies * (_held(state, shared) + _held(state.params, shared))
+    need = copies * (held_bytes(state, shared) + held_bytes(state.params, shared))
     if free is not None and need > free:
         raise OutOfMemoryError(
             "Out of memory: parameters, gradients, averages and optimizer state take "
@@ -59,8 +59,13 @@ def check_memory(state: Any, copies: int = 1) -> None:
         )
 
 
-def _held(arrays: Any, shared: bool) -> int:
-    """Returns the bytes of arrays on a device, or on all devices of this process together."""
+def held_bytes(arrays: Any, shared: bool = False) -> int:
+    """Returns the bytes of arrays on a device, or on all devices of this process together.
+
+    Args:
+      arrays: a tree of them, which know their shardings; they may be abstract.
+      shared: whether the devices have one memory.
+    """
     return sum(
         math.prod(x.sharding.shard_shape(x.shape))
         * x.dtype.itemsize

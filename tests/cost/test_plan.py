@@ -16,9 +16,10 @@ from cnn.config.load import load
 from cnn.cost.count import network_cost
 from cnn.cost.hlo import Collective, collectives, main_memory_bytes
 from cnn.cost.plan import MEMORY_COLUMNS, _share, _variants, memory_cells
-from cnn.cost.program import DoesNotFitError, Program, bytes_per_device, largest, roofline
+from cnn.cost.program import DoesNotFitError, Program, largest, roofline
 from cnn.cost.stand_in import open_or_stand_in
 from cnn.cost.tpu_slices import CHIPS, open_slice
+from cnn.training.memory import held_bytes
 from cnn.training.mesh import mesh_of, state_sharding
 from tests.conftest import REPOSITORY
 
@@ -243,4 +244,4 @@ def test_a_sharded_state_takes_its_share_of_each_device(fsdp):
     mesh = mesh_of(jax.devices()[:4], fsdp)
     shapes = [(3, 3, 32, 64), (64,), (7, 5)]
     state = [jax.ShapeDtypeStruct(s, "float32", sharding=state_sharding(mesh, s)) for s in shapes]
-    assert bytes_per_device(state) == 4 * (9 * 32 * 64 // fsdp + 64 + 7 * 5)
+    assert held_bytes(state) == 4 * (9 * 32 * 64 // fsdp + 64 + 7 * 5)
