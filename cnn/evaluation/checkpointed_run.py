@@ -87,6 +87,18 @@ class CheckpointedRun:
             raise UserError(f"--split: the run has no {name} split (data.validation is zero)")
         return split
 
+    def data_section(self) -> ConfigDict:
+        """Returns a copy of the data section, with the mean and std of the normalisation."""
+        section = self.evaluator.config.data.copy_and_resolve_references()
+        with section.unlocked():
+            section.mean, section.std = self.evaluator.dataset.mean, self.evaluator.dataset.std
+        return section
+
+    def open_split(self, name: str) -> Split | None:
+        """Opens a split besides the evaluated one, normalised like it; None: the run has none."""
+        names = self.evaluator.dataset.class_names
+        return getattr(open_dataset(self.data_section(), splits=(name,), class_names=names), name)
+
     def outcomes(self, split: str) -> Outcomes:
         """Evaluates the checkpoint on every example of a split."""
         views = self.evaluator.config.evaluation.views
@@ -119,7 +131,7 @@ def open_run(
     changes = _override(config, overrides)
     checkpoints = _open_checkpoints(folder)
     # Before the data is opened, so that a wrong step is refused at once.
-    _choose(checkpoints, step)
+    checkpoints.find(step, "--step")
     intended = any(text.partition("=")[0] in DATA_FIELDS for text in overrides)
     opened = partial(_open_checked, config, record["resolved"], changes, intended)
     if split is None and "example" in record["resolved"]:
@@ -148,7 +160,7 @@ def _open_checkpoints(folder: RunFolder) -> Checkpoints:
 def _restore(checkpoints: Checkpoints, step: str, evaluator: Evaluator) -> tuple[int, TrainState]:
     """Reads the checkpoint that `step` names; concurrent training may replace it meanwhile."""
     while True:
-        number = _choose(checkpoints, step)
+        number = checkpoints.find(step, "--step")
         try:
             return number, checkpoints.restore(number, evaluator.abstract_state())[0]
         except DamagedCheckpointError as error:
@@ -159,31 +171,6 @@ def _restore(checkpoints: Checkpoints, step: str, evaluator: Evaluator) -> tuple
                 f"--step: the checkpoint is damaged ({error}); other steps of "
                 f"{checkpoints.directory.parent}: {others}"
             ) from error
-
-
-def _choose(checkpoints: Checkpoints, step: str) -> int:
-    steps = checkpoints.steps()
-    if not steps:
-        raise UserError(f"--workdir: there is no checkpoint in {checkpoints.directory}")
-    if step == "last":
-        return steps[-1]
-    if step == "best":
-        try:
-            best = checkpoints.best()
-        except DamagedCheckpointError as error:
-            raise UserError(
-                f"--step: the best checkpoint is unknown, because one is damaged ({error}); use "
-                f"one of {steps}"
-            ) from error
-        if best is None:
-            raise UserError(
-                "--step: there is no best checkpoint, because the run had no validation "
-                "split; use last, or train with data.validation"
-            )
-        return best[0]
-    if not step.isdecimal() or int(step) not in steps:
-        raise UserError(f"--step: no checkpoint '{step}'; allowed: last, best, {steps}")
-    return int(step)
 
 
 def _override(config: ConfigDict, overrides: Sequence[str]) -> dict[str, Any]:

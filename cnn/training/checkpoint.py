@@ -86,6 +86,44 @@ class Checkpoints:
         scored = [(step, score) for step, score in scored if score is not None]
         return max(scored, key=lambda pair: (pair[1], -pair[0]), default=None)
 
+    def find(self, step: str, field: str) -> int:
+        """Returns the step of a checkpoint.
+
+        Args:
+          step: "last", "best" (on the validation split) or a number.
+          field: that messages name.
+
+        Raises:
+          UserError: there is no such checkpoint, or the best is not known.
+        """
+        steps = self.steps()
+        if not steps:
+            raise UserError(f"{field}: there is no checkpoint in {self.directory}; train longer")
+        if step == "last":
+            return steps[-1]
+        if step == "best":
+            return self._find_best(field)
+        if not step.isdecimal() or int(step) not in steps:
+            raise UserError(
+                f"{field}: no checkpoint '{step}' in {self.directory}; allowed: last, best, {steps}"
+            )
+        return int(step)
+
+    def _find_best(self, field: str) -> int:
+        try:
+            best = self.best()
+        except DamagedCheckpointError as error:
+            raise UserError(
+                f"{field}: the best checkpoint in {self.directory} is unknown, because one is "
+                f"damaged ({error}); use one of {self.steps()}"
+            ) from error
+        if best is None:
+            raise UserError(
+                f"{field}: there is no best checkpoint in {self.directory}, because the run had no "
+                "validation split; use last, or train with data.validation"
+            )
+        return best[0]
+
     def is_gone(self, step: int) -> bool:
         """Whether a concurrent run has deleted a step; `steps` then reads the folder again."""
         if (self.directory / str(step)).is_dir():

@@ -73,7 +73,7 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
     record, config = folder.record(), folder.config()
     checkpoints = Checkpoints(folder.checkpoints, read_only=True)
     try:
-        number = _choose(checkpoints, step, f"{field}: {path}")
+        number = checkpoints.find(step, field)
         variables = checkpoints.variables(number)
     except DamagedCheckpointError as error:
         raise UserError(f"{field}: {path}: the checkpoint is damaged ({error})") from error
@@ -81,16 +81,3 @@ def read_weights(path: str, field: str, step: str = "last") -> StoredWeights:
         checkpoints.close()
     arrays = jax.tree.map(np.asarray, variables)
     return StoredWeights(config, number, arrays, record["resolved"])
-
-
-def _choose(checkpoints: Checkpoints, step: str, where: str) -> int:
-    steps = checkpoints.steps()
-    if step == "best":
-        best = checkpoints.best()
-        if best is None:
-            raise UserError(f"{where} has no best checkpoint; use last")
-        return best[0]
-    chosen = steps[-1] if step == "last" and steps else int(step) if step.isdecimal() else None
-    if chosen not in steps:
-        raise UserError(f"{where} has no checkpoint '{step}'; allowed: last, best, {steps}")
-    return chosen

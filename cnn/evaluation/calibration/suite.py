@@ -8,7 +8,7 @@ import numpy as np
 
 from cnn.config.errors import UserError
 from cnn.config.metric import Metric, share
-from cnn.data import Split, open_dataset
+from cnn.data import Split
 from cnn.evaluation.calibration.scores import CalibrationTally, check_finite, fit_temperature
 from cnn.evaluation.calibration.section import COLUMNS, calibration_section
 from cnn.evaluation.checkpointed_run import CheckpointedRun
@@ -100,13 +100,7 @@ def validation_part(run: CheckpointedRun, measured: str) -> Split:
             "--split: a temperature fitted on the validation split cannot be evaluated there; "
             "use --split=test"
         )
-    data = run.evaluator.config.data.copy_and_resolve_references()
-    dataset = run.evaluator.dataset
-    with data.unlocked():
-        data.mean, data.std = dataset.mean, dataset.std
-    held_out = open_dataset(
-        data, splits=("validation",), class_names=dataset.class_names
-    ).validation
+    held_out = run.open_split("validation")
     if held_out is None:
         raise UserError(
             "data.validation: the run has no validation split to fit a temperature on; "

@@ -91,12 +91,11 @@ def _open(run: CheckpointedRun, path: str) -> Split:
     if not Path(path).exists():
         raise UserError(f"--suite=ood: path={path!r}: no such folder or file")
     height, width, channels = run.evaluator.dataset.input_shape
-    data = run.evaluator.config.data.copy_and_resolve_references()
+    data = run.data_section()
     with data.unlocked():
         folder = Path(path).is_dir()
         data.update(source="folder" if folder else "npz", path=path, channels=channels)
         data.test_split = "." if folder else "test"
-        data.mean, data.std = run.evaluator.dataset.mean, run.evaluator.dataset.std
         data.image_size = height if folder else 0
     opened = open_dataset(data, splits=("test",)).test
     if opened.shape != run.evaluator.dataset.signal.example.shape or height != width:

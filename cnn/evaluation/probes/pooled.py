@@ -11,7 +11,7 @@ from jax import Array
 
 from cnn import models
 from cnn.config.errors import UserError
-from cnn.data import Split, load_batch, open_dataset
+from cnn.data import Split, load_batch
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.model_under_test import sample
 from cnn.evaluation.suite import Progress
@@ -47,19 +47,11 @@ def pooled_features(
     """
     if split == "train":
         raise UserError("--split: a probe is trained on the training split; use --split=test")
-    train, measured = sample(_training_part(run), train_images), run.split(split)
+    train, measured = sample(run.open_split("train"), train_images), run.split(split)
     total = len(train) + len(measured)
     learned = _features(run, train, lambda done: progress.show(done, total))
     shown = _features(run, measured, lambda done: progress.show(len(train) + done, total))
     return learned, shown
-
-
-def _training_part(run: CheckpointedRun) -> Split:
-    dataset = run.evaluator.dataset
-    data = run.evaluator.config.data.copy_and_resolve_references()
-    with data.unlocked():
-        data.mean, data.std = dataset.mean, dataset.std
-    return open_dataset(data, splits=("train",), class_names=dataset.class_names).train
 
 
 def _features(run: CheckpointedRun, part: Split, show: Callable[[int], None]) -> Pooled:
