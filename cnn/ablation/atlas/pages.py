@@ -8,7 +8,7 @@ from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import RULE
 from cnn.ablation.report.formatting import NONE, abbreviated, digits, listed, plural, unit_of
 from cnn.ablation.report.markdown import escape_markdown, table
-from cnn.ablation.report.verdict_text import SYMBOLS
+from cnn.ablation.report.verdict_text import MARKS
 from cnn.pages import page
 from cnn.pages.page import Cell, Column
 
@@ -101,7 +101,7 @@ def entry_cells(entry: Entry) -> list[str]:
         f"{entry.ended}/{entry.planned}",
         _accuracy(entry),
         difference,
-        f"{SYMBOLS[entry.kind]} {entry.words}",
+        f"{MARKS[entry.kind].symbol} {entry.words}",
         *(_percent(entry.beside.get(heading)) for heading in BESIDE),
         abbreviated(entry.macs),
         abbreviated(entry.parameters),

@@ -17,8 +17,8 @@ from cnn.training.plan import make_training_plan
 
 TOLERANCE = 0.02  # relative
 FIELDS = ("width", "epochs", "time")
-# `matched` -> what is changed for that (an entry of FIELDS), and the quantity to match.
-COSTS = {"macs": ("width", "macs"), "parameters": ("width", "parameters"), "time": ("time", "")}
+# `matched` -> what is changed for that, an entry of FIELDS.
+COSTS = {"macs": "width", "parameters": "width", "time": "time"}
 LABELS = {"macs": "MACs", "parameters": "parameters", "time": "time"}
 _STEPS = (1, 2, 4, 8)  # channels that one stage is changed by in the last search
 _ROUNDS = 12
@@ -51,7 +51,7 @@ def with_matched(plan: StudyPlan) -> StudyPlan:
     """
     if plan.matched not in COSTS:
         raise UserError(f"matched: unknown '{plan.matched}': {did_you_mean(plan.matched, COSTS)}")
-    texts = _texts(plan, *COSTS[plan.matched])
+    texts = _texts(plan, COSTS[plan.matched], plan.matched)
     copies = {
         f"{name}, equal {LABELS[plan.matched]}": name
         for name, text in texts.items()

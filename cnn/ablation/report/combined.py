@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.report.formatting import NONE, unit_of
-from cnn.ablation.report.latex import LEGEND, MARKS, document, escape_latex
+from cnn.ablation.report.latex import LEGEND, document, escape_latex
 from cnn.ablation.report.markdown import table
 from cnn.ablation.report.spreadsheet import render_csv
-from cnn.ablation.report.verdict_text import SYMBOLS
+from cnn.ablation.report.verdict_text import MARKS
 from cnn.config.errors import UserError
 from cnn.training.run_folder import write_atomically
 
@@ -42,11 +42,11 @@ def write_studies(analyses: Sequence[Analysis], folder: Path) -> list[Path]:
 def studies_markdown(analyses: Sequence[Analysis]) -> str:
     """Returns one row per arm and one column per study and network."""
     rows = [[name, *(_text(cell) for cell in cells)] for name, cells in _rows(analyses)]
-    legend = ", ".join(f"{SYMBOLS[kind]} {kind}" for kind in ("better", "worse", "equivalent"))
+    legend = ", ".join(f"{MARKS[kind].symbol} {kind}" for kind in ("better", "worse", "equivalent"))
     return (
         f"{table(['Arm', *_heads(analyses)], rows)}\n\n"
         f"Mean over seeds and difference from the study's baseline: {legend}, "
-        f"{SYMBOLS['undecided']} undecided; {SYMBOLS['baseline']} baseline. "
+        f"{MARKS['undecided'].symbol} undecided; {MARKS['baseline'].symbol} baseline. "
         "Family-wise error is held at 5 % per study.\n"
     )
 
@@ -104,12 +104,13 @@ def _text(cell: VerdictCell | None) -> str:
     if cell is None:
         return ""
     mean, difference, kind = cell
-    return f"{mean} {SYMBOLS[kind]}" if not difference else f"{mean} ({difference} {SYMBOLS[kind]})"
+    symbol = MARKS[kind].symbol
+    return f"{mean} ({difference} {symbol})" if difference else f"{mean} {symbol}"
 
 
 def _latex(cell: VerdictCell | None) -> str:
     if cell is None:
         return ""
     mean, difference, kind = cell
-    compared = f" ({escape_latex(difference)}{MARKS.get(kind, '')})" if difference else ""
+    compared = f" ({escape_latex(difference)}{MARKS[kind].latex})" if difference else ""
     return escape_latex(mean) + compared

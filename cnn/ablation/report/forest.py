@@ -8,19 +8,9 @@ from markupsafe import Markup
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.formatting import NONE, Unit, p_value, unit_of
-from cnn.ablation.report.verdict_text import SYMBOLS, verdict_label, verdict_words
+from cnn.ablation.report.verdict_text import MARKS, verdict_label, verdict_words
 from cnn.pages.charts import Scale, dot, labelled, mark, rule, spanning
 
-SHAPES = {
-    "better": "up",
-    "worse": "down",
-    "equivalent": "square",
-    "undecided": "disc",
-    "unstable": "disc",
-    "interim": "disc",
-    "unranked": "disc",
-    "baseline": "diamond",
-}
 HEIGHT = 34
 
 
@@ -138,7 +128,7 @@ def _row(
         name=arm.name,
         is_control=arm.name == analysis.study.aa_arm,
         kind=kind,
-        symbol=SYMBOLS[kind],
+        symbol=MARKS[kind].symbol,
         verdict=verdict_label(kind),
         words=words,
         number=number,
@@ -159,7 +149,7 @@ def _marks(
             place = min(max(x(value - baseline.mean), 0), 100)
             drawn.append(dot(run.run_dir, place, 76, f"seed {run.seed}: {unit.value(value)}"))
     if comparison is None:
-        return [*drawn, mark(SHAPES["baseline"], x(0), 36, "baseline")]
+        return [*drawn, mark(MARKS["baseline"].shape, x(0), 36, "baseline")]
     verdict = comparison.verdict
     if not verdict.judged:
         return drawn
@@ -171,4 +161,4 @@ def _marks(
         low, high = (min(max(x(end), 0), 100) if math.isfinite(end) else None for end in ends)
         low, high = (0 if low is None else low), (100 if high is None else high)
         drawn.append(rule(low, 36, high, 36, class_))
-    return [*drawn, mark(SHAPES[verdict.kind], estimate, 36, verdict.kind)]
+    return [*drawn, mark(MARKS[verdict.kind].shape, estimate, 36, verdict.kind)]

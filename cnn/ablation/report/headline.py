@@ -1,5 +1,7 @@
 """The verdicts of a study in sentences, its A/A control and its failed runs."""
 
+from typing import get_args
+
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.report.effect_text import effect_sentence
 from cnn.ablation.report.formatting import full_name, listed, unit_of
@@ -10,7 +12,7 @@ from cnn.ablation.report.verdict_text import (
     what_would_decide,
     why_not_judged,
 )
-from cnn.ablation.statistics.verdict import JUDGED
+from cnn.ablation.statistics.verdict import VerdictKind
 
 
 def headline(analysis: Analysis) -> list[tuple[str, str]]:
@@ -19,7 +21,7 @@ def headline(analysis: Analysis) -> list[tuple[str, str]]:
     for network in analysis.study.networks:
         compared = [c for c in analysis.family if c.arm.network == network]
         where = f"On {network}, " if network else ""
-        for kind in (*JUDGED, "unstable", "interim", "unranked"):
+        for kind in get_args(VerdictKind):
             chosen = [c for c in compared if c.verdict.kind == kind]
             # Arms that are undecided or not ranked for one reason share a sentence.
             for reason in dict.fromkeys(_reason(analysis, c) for c in chosen):

@@ -27,7 +27,7 @@ from cnn.ablation.report.tables import (
     run_table,
     tuning_table,
 )
-from cnn.ablation.report.verdict_text import SYMBOLS
+from cnn.ablation.report.verdict_text import MARKS
 from cnn.pages import page
 from cnn.pages.template import render
 
@@ -44,7 +44,7 @@ def render_html(analysis: Analysis) -> str:
             kicker="Ablation study",
             study=study,
             unit=unit_of(study.metric),
-            symbols=SYMBOLS,
+            marks=MARKS,
             remarks=remarks(analysis),
             headline=headline(analysis),
             failures=failure_sentences(analysis),

@@ -9,6 +9,7 @@ from cnn.ablation.report.effect_text import effect_name
 from cnn.ablation.report.formatting import NONE, digits, full_name, magnitude, p_value, unit_of
 from cnn.ablation.report.matching_text import cost_groups, matching_note
 from cnn.ablation.report.remarks import level_note, load_note, remarks
+from cnn.ablation.report.verdict_text import MARKS
 from cnn.ablation.statistics.verdict import Verdict
 
 ESCAPES = {
@@ -31,11 +32,9 @@ ESCAPES = {
     "\N{INFINITY}": r"$\infty$",
 }
 LatexColumn = tuple[str, str, Sequence[str]]  # name, unit, cells
-# Next to a difference; the caption explains them.
-MARKS = {"better": r"$\uparrow$", "worse": r"$\downarrow$", "equivalent": "$=$"}
 AA_MARK = " (A/A)"
 AA_LEGEND = "A/A: the baseline with other seeds."
-LEGEND = r"$\uparrow$ better, $\downarrow$ worse, $=$ equivalent"
+LEGEND = ", ".join(f"{MARKS[kind].latex} {kind}" for kind in ("better", "worse", "equivalent"))
 
 
 def escape_latex(text: str) -> str:
@@ -147,7 +146,7 @@ def _effects(environment: str, analysis: Analysis, label: str) -> str:
             estimate = unit.difference(verdict.difference.estimate, unit=False)
             numbers = [escape_latex(estimate), escape_latex(f"[{low}, {high}]")]
         name = full_name(effect.contrast.network, effect_name(effect))
-        rows.append([escape_latex(name), *numbers, MARKS.get(verdict.kind, "")])
+        rows.append([escape_latex(name), *numbers, MARKS[verdict.kind].latex])
     unit_named = _in_brackets(unit.of_differences)
     heads = [["Effect", rf"\multicolumn{{3}}{{c}}{{Difference {unit_named}, 95\,\% CI}}"]]
     caption = f"{analysis.study.name}: main effects and interaction of its factors."
@@ -189,7 +188,7 @@ def _differences(analysis: Analysis) -> list[list[str]]:
         if verdict is not None:
             low, high = (unit.difference(v, unit=False).lstrip("+") for v in verdict.interval)
             row[2:] = unit.difference(verdict.difference.estimate, unit=False), f"[{low}, {high}]"
-        rows.append([*map(escape_latex, row), MARKS.get(verdict.kind, "") if verdict else ""])
+        rows.append([*map(escape_latex, row), MARKS[verdict.kind].latex if verdict else ""])
     return rows
 
 

@@ -15,7 +15,7 @@ from cnn.ablation.report.remarks import remarks, table_notes
 from cnn.ablation.report.reproduction import reproduction_facts
 from cnn.ablation.report.rows import HEADS, arm_rows
 from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
-from cnn.ablation.report.verdict_text import SYMBOLS
+from cnn.ablation.report.verdict_text import MARKS
 
 
 def render_markdown(analysis: Analysis) -> str:
@@ -62,7 +62,8 @@ def headlines(analysis: Analysis) -> str:
 
 def _verdicts(analysis: Analysis) -> str:
     return "\n".join(
-        f"- {SYMBOLS[kind]} {escape_markdown(sentence)}" for kind, sentence in headline(analysis)
+        f"- {MARKS[kind].symbol} {escape_markdown(sentence)}"
+        for kind, sentence in headline(analysis)
     )
 
 

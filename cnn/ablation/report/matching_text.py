@@ -14,7 +14,7 @@ _MATCHED = {
     "epochs": ("train.duration", "MACs of the whole training"),
     "time": ("train.duration", "training time"),
 }
-_COSTS = {"macs": "MACs", "parameters": "parameters", "time": "training time"}
+_EQUAL = {"macs": "MACs", "parameters": "parameters", "time": "training time"}
 
 
 def cost_groups(analysis: Analysis) -> list[tuple[str, Analysis]]:
@@ -31,7 +31,7 @@ def cost_groups(analysis: Analysis) -> list[tuple[str, Analysis]]:
     equal = {k: s for k, s in analysis.summaries.items() if arms[k].name not in copied}
     return [
         ("Arms as they are", replace(analysis, summaries=as_is)),
-        (f"Arms at equal {_COSTS[study.matched]}", replace(analysis, summaries=equal)),
+        (f"Arms at equal {_EQUAL[study.matched]}", replace(analysis, summaries=equal)),
     ]
 
 

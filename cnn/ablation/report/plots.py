@@ -10,8 +10,8 @@ from cnn.ablation.analysis.ranking import RankStability
 from cnn.ablation.analysis.study_analysis import Analysis
 from cnn.ablation.analysis.study_results import SeedRun
 from cnn.ablation.analysis.summary import Summary
-from cnn.ablation.report.forest import SHAPES
 from cnn.ablation.report.formatting import Unit, abbreviated, milliseconds, unit_of
+from cnn.ablation.report.verdict_text import MARKS
 from cnn.config.metric import METRICS
 from cnn.pages.charts import (
     Point,
@@ -121,7 +121,7 @@ def _point(
         y=summary.mean,
         low=summary.low,
         high=summary.high,
-        shape=SHAPES[kind],
+        shape=MARKS[kind].shape,
         tone=kind,
         hint=f"{summary.arm.name}: {unit.value(summary.mean)}, {words(cost)}",
     )

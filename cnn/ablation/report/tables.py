@@ -19,20 +19,9 @@ from cnn.ablation.report.formatting import (
 )
 from cnn.ablation.report.rows import mean_interval_text
 from cnn.ablation.report.tuning_text import TUNING_HEADS, tuning_rows
-from cnn.ablation.report.verdict_text import SYMBOLS, split_verdict, verdict_label
+from cnn.ablation.report.verdict_text import MARKS, split_verdict, verdict_label
 from cnn.ablation.statistics.verdict import Verdict
 from cnn.pages.page import Cell, Column, link, sortable_table
-
-ORDER = (
-    "better",
-    "baseline",
-    "equivalent",
-    "undecided",
-    "worse",
-    "unstable",
-    "interim",
-    "unranked",
-)
 
 
 def arm_table(analysis: Analysis) -> Markup:
@@ -102,8 +91,8 @@ def _difference_cells(verdict: Verdict, unit: Unit) -> list[Cell]:
 
 
 def _verdict_cell(kind: str, label: str, rest: str = "") -> Cell:
-    key = f"{ORDER.index(kind)} {kind}"
-    return Cell(f"{SYMBOLS[kind]} {label}", key, small=rest, tone=kind)
+    key = f"{list(MARKS).index(kind)} {kind}"
+    return Cell(f"{MARKS[kind].symbol} {label}", key, small=rest, tone=kind)
 
 
 def _name_cell(network: str, name: str) -> Cell:
@@ -232,5 +221,5 @@ def across_table(analysis: Analysis) -> Markup:
 
 def _short_verdict(verdict: Verdict, unit: Unit) -> Cell:
     estimate = verdict.difference.estimate
-    words = f"{SYMBOLS[verdict.kind]} {unit.difference(estimate, unit=False)}"
+    words = f"{MARKS[verdict.kind].symbol} {unit.difference(estimate, unit=False)}"
     return Cell(words, estimate, tone=verdict.kind)

@@ -14,7 +14,7 @@ from cnn.ablation.report.headline import control_note, failure_sentences, headli
 from cnn.ablation.report.matching_text import cost_groups
 from cnn.ablation.report.remarks import remarks, table_notes
 from cnn.ablation.report.rows import arm_rows
-from cnn.ablation.report.verdict_text import SYMBOLS, verdict_label
+from cnn.ablation.report.verdict_text import MARKS, verdict_label
 
 WIDE = 100  # characters of a screen that has room for the cost of each arm
 
@@ -41,7 +41,7 @@ def print_files(files: Sequence[Path], console: Console) -> None:
 
 def _sentences(analysis: Analysis) -> list[str]:
     limits = [f"{title} {text}" for _, title, text in remarks(analysis)]
-    verdicts = [f"{SYMBOLS[kind]} {text}" for kind, text in headline(analysis)]
+    verdicts = [f"{MARKS[kind].symbol} {text}" for kind, text in headline(analysis)]
     failed = [f"failed: {text}" for text in failure_sentences(analysis)]
     control = control_note(analysis)
     return [*limits, *verdicts, *failed, *([control] if control else [])]

@@ -1,5 +1,7 @@
 """The verdict on one arm in words: how large, at what cost, and what would decide it."""
 
+from typing import NamedTuple
+
 from cnn.ablation.analysis.effects import Effect
 from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.study_results import Arm
@@ -8,15 +10,25 @@ from cnn.ablation.report.formatting import listed, plural, unit_of
 from cnn.ablation.statistics.power import MOST_SEEDS
 from cnn.ablation.statistics.verdict import FEWEST_SEEDS, MOST_TIMES_SEEDS, Verdict
 
-SYMBOLS = {
-    "better": "▲",
-    "worse": "▼",
-    "equivalent": "■",
-    "undecided": "○",
-    "unstable": "✕",
-    "interim": "…",
-    "unranked": "·",
-    "baseline": "◆",
+
+class Mark(NamedTuple):
+    """How a kind of verdict is marked: in text, by a shape of `cnn.pages.charts`, and in LaTeX."""
+
+    symbol: str
+    shape: str
+    latex: str = ""
+
+
+# In the order that tables are sorted in.
+MARKS = {
+    "better": Mark("▲", "up", r"$\uparrow$"),
+    "baseline": Mark("◆", "diamond"),
+    "equivalent": Mark("■", "square", "$=$"),
+    "undecided": Mark("○", "disc"),
+    "worse": Mark("▼", "down", r"$\downarrow$"),
+    "unstable": Mark("✕", "disc"),
+    "interim": Mark("…", "disc"),
+    "unranked": Mark("·", "disc"),
 }
 MANY_SEEDS = 1000  # beyond this, the number of further seeds is not given exactly
 
