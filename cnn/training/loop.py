@@ -1,7 +1,7 @@
 """The training loop: one run, from a config to a result."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from cnn.training.evaluate import evaluate
 from cnn.training.hosts import gather, is_first
 from cnn.training.interruption import InterruptedRun, Interruption
 from cnn.training.memory import reporting_out_of_memory
-from cnn.training.ownership import owned
+from cnn.training.ownership import wait_for_owner
 from cnn.training.plan import make_training_plan
 from cnn.training.run_folder import RunFolder
 from cnn.training.run_record import RunRecord
@@ -63,10 +63,14 @@ def train(
     trainer = make_trainer(evaluator, plan)
     for instrument in instruments:
         trainer = instrument(trainer)
-    record = RunRecord(folder, display, evaluator, plan, trainer.sources)
-    # Before signals wait for the end of a step: there is none while another owner is waited for.
-    claim = owned(folder.path) if is_first() else nullcontext()
-    with reporting_out_of_memory(config), claim, Interruption() as interruption, record:
+    if is_first():
+        # Outside of the interruption, which keeps a signal for the end of a step.
+        wait_for_owner(folder.path)
+    with (
+        reporting_out_of_memory(config),
+        Interruption() as interruption,
+        RunRecord(folder, display, evaluator, plan, trainer.sources) as record,
+    ):
         return run(trainer, record, interruption, alive)
 
 

@@ -99,6 +99,17 @@ def owned(folder: Path) -> Iterator[None]:
         yield
 
 
+def wait_for_owner(folder: Path) -> None:
+    """Waits until a run folder is free: its owner has released it, or counts as dead.
+
+    Raises:
+      UserError: as in `owned`.
+    """
+    if owner_file(folder).exists():
+        with owned(folder):
+            pass
+
+
 def who(folder: Path) -> str:
     """Describes the process that owns a run folder."""
     owner = _read(owner_file(folder)) or _UNREADABLE
