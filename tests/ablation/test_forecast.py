@@ -88,7 +88,7 @@ def test_the_arithmetic_of_a_plan():
     assert one.noise_floor == pytest.approx(np.sqrt(0.9 * 0.1 / 2000))
     # Student's t of two arms of 10 seeds whose variance four arms tell, at 0.035/2.
     error = 0.0025 * np.sqrt(2 / 10)
-    critical, shift = stats.t.isf(0.035 / 4, 36), one.resolvable / error
+    critical, shift = stats.t.isf(0.035 / 4, 36), one.detectable / error
     assert one.level == pytest.approx(0.035 / 2)
     assert stats.nct.sf(critical, 36, shift) == pytest.approx(0.8, abs=1e-4)
     needed = one.seeds_for_delta
@@ -101,9 +101,9 @@ def test_test_examples_are_part_of_the_plan():
     # 10 % of examples on which two arms differ: a standard error of 0.7 points on 2,000.
     small = simple(variability=Variability(0.9, 0.001, np.sqrt(0.1), "assumed"), delta=0.01)
     assert small.seeds_for_delta is None
-    assert small.resolvable > 2.5 * np.sqrt(0.1 / 2000)
+    assert small.detectable > 2.5 * np.sqrt(0.1 / 2000)
     larger = replace(small, examples=small.examples_for_delta)
-    assert larger.resolvable <= 0.01 * 1.001
+    assert larger.detectable <= 0.01 * 1.001
     output = " ".join(sentences(small))
     assert "Standard error of a difference due to 2,000 test examples: 0.71 pp" in output
     assert f"about {small.examples_for_delta:,} examples would" in output
@@ -178,7 +178,7 @@ def test_a_study_of_a_suite_is_planned_before_its_power_is_known():
     found = forecast(plan, workers=1, delta=0.01, accuracy=0.9)
     assert found.seconds > 0
     output = " ".join(sentences(found))
-    assert "Smallest detectable difference: n/a" in output
+    assert "Minimum detectable effect: n/a" in output
     assert "shift(images=5) on every run is not included" in output
     assert not warnings(found)
 

@@ -18,10 +18,10 @@ from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.statistics.difference import Difference, over_examples, welch
 from cnn.ablation.statistics.power import (
     decision_power,
+    detectable_difference,
     examples_needed,
     noise_floor,
     planned,
-    resolvable_difference,
     seeds_needed,
 )
 from cnn.ablation.statistics.sequential import AnalysisSchedule, spending_levels
@@ -124,9 +124,9 @@ class Forecast:
         return noise_floor(self.variability.mean, self.examples)
 
     @property
-    def resolvable(self) -> float:
+    def detectable(self) -> float:
         """Minimum detectable effect of the planned seeds (80 % power, strictest level)."""
-        return resolvable_difference(self._view, self.level)
+        return detectable_difference(self._view, self.level)
 
     @property
     def power(self) -> float:

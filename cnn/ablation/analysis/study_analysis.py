@@ -21,7 +21,7 @@ from cnn.ablation.analysis.study_results import Arm, Study
 from cnn.ablation.analysis.summary import Summary, summary_of
 from cnn.ablation.planning.study_plan import Population
 from cnn.ablation.statistics.difference import Difference
-from cnn.ablation.statistics.power import noise_floor, resolvable_difference
+from cnn.ablation.statistics.power import detectable_difference, noise_floor
 from cnn.ablation.statistics.significance import dunnett
 from cnn.ablation.statistics.verdict import (
     FEWEST_SEEDS,
@@ -65,7 +65,7 @@ class Analysis:
       current: the planned analysis that this is; None before the first, when nothing is judged.
       examples: of the test set; None if outcomes were not kept.
       noise_floor: standard deviation of one run's accuracy, by network; empty if not known.
-      resolvable: minimum detectable effect of the finished seeds (80 % power, at the strictest
+      detectable: minimum detectable effect of the finished seeds (80 % power, at the strictest
         level of the family), by network: the median over its arms.
       orders: by network; only of networks with 2 arms or more that can be ranked.
       across: of every arm that all networks can rank, in a study of several networks.
@@ -81,7 +81,7 @@ class Analysis:
     current: InterimAnalysis | None
     examples: int | None
     noise_floor: dict[str, float]
-    resolvable: dict[str, float]
+    detectable: dict[str, float]
     orders: dict[str, RankStability]
     across: tuple[AcrossNetworks, ...]
     provenance: tuple[tuple[str, str], ...]
@@ -132,7 +132,7 @@ def analyze(study: Study) -> Analysis:
         current=current,
         examples=examples,
         noise_floor=_noise_floors(study, summaries, examples),
-        resolvable=_resolvable(study, comparisons),
+        detectable=_detectable(study, comparisons),
         orders=rank_stability(study, summaries),
         across=across_networks(study, summaries),
         provenance=provenance_limits(study),
@@ -326,15 +326,15 @@ def _noise_floors(
     return {n: noise_floor(s.mean, examples) for n, s in baselines.items() if s.runs}
 
 
-def _resolvable(study: Study, comparisons: dict[Key, Comparison]) -> dict[str, float]:
-    resolvable = {}
+def _detectable(study: Study, comparisons: dict[Key, Comparison]) -> dict[str, float]:
+    detectable = {}
     family = [c for c in comparisons.values() if c.arm.name != study.aa_arm]
     for network in study.networks:
         found = [
-            resolvable_difference(c.verdict.difference, ALPHA / len(family))
+            detectable_difference(c.verdict.difference, ALPHA / len(family))
             for c in family
             if c.arm.network == network and c.verdict.judged
         ]
         if found:
-            resolvable[network] = float(np.median(found))
-    return resolvable
+            detectable[network] = float(np.median(found))
+    return detectable

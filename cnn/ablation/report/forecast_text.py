@@ -97,7 +97,7 @@ def _power(forecast: Forecast) -> list[str]:
         scope = "new seeds and new test examples"
     return [
         *found,
-        f"Smallest detectable difference with {seeds} seeds: {unit.size(forecast.resolvable)} "
+        f"Minimum detectable effect with {seeds} seeds: {unit.size(forecast.detectable)} "
         f"(80 % power, {_level(forecast)}; for {scope})",
         f"To detect a difference of {unit.size(forecast.delta)}: {_takes(forecast)}",
         f"With {seeds} seeds the chance of a verdict on it, different or equivalent, is "
@@ -134,7 +134,7 @@ def _takes(forecast: Forecast) -> str:
 
 def _unknown_power(forecast: Forecast) -> list[str]:
     return [
-        "Smallest detectable difference: n/a, as the standard deviation of "
+        "Minimum detectable effect: n/a, as the standard deviation of "
         f"'{forecast.plan.metric}' over seeds is not known before runs are finished; --workdir "
         "takes it from a study that has some"
     ]
@@ -160,7 +160,7 @@ def warnings(forecast: Forecast) -> list[str]:
             f"{unit.size(forecast.plan.stored_margin)}: the study calls it equivalent, however "
             "real it is; plan for a larger one, or lower the margin"
         )
-    if forecast.variability and forecast.resolvable > forecast.delta:
+    if forecast.variability and forecast.detectable > forecast.delta:
         found.append(
             f"{len(forecast.plan.seeds)} seeds are too few to detect a difference of "
             f"{unit.size(forecast.delta)}; it will often be undecided"

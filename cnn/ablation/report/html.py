@@ -78,8 +78,8 @@ def _facts(analysis: Analysis) -> list[tuple[str, str]]:
         ("Equivalence margin", unit.size(study.margin)),
         ("Scope of inference", scope_of_inference(analysis)),
     ]
-    if analysis.resolvable:
-        by_network = _each(analysis.resolvable, unit)
+    if analysis.detectable:
+        by_network = _each(analysis.detectable, unit)
         facts.append(("Minimum detectable effect", f"{by_network} (80 % power)"))
     if analysis.noise_floor:
         by_network = _each(analysis.noise_floor, unit)

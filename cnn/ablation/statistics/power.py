@@ -139,7 +139,7 @@ def _fewest(enough: Callable[[int], bool], at_least: int, most: int) -> int | No
     return high
 
 
-def resolvable_difference(
+def detectable_difference(
     view: Difference, alpha: float = 0.05, power_wanted: float = 0.8
 ) -> float:
     """The minimum detectable effect with the seeds of `view`.

@@ -6,11 +6,11 @@ from scipy import stats
 
 from cnn.ablation.statistics.difference import Difference
 from cnn.ablation.statistics.power import (
+    detectable_difference,
     equivalence_power,
     noise_floor,
     planned,
     power,
-    resolvable_difference,
     seeds_needed,
 )
 
@@ -34,9 +34,9 @@ def test_a_textbook_sample_size():
     assert seeds_needed(Difference(0.8, (1.0, 1.0), (3, 3))) == 26
 
 
-def test_seeds_needed_and_resolvable_difference_invert_each_other():
+def test_seeds_needed_and_detectable_difference_invert_each_other():
     for seeds in (3, 8, 30):
-        smallest = resolvable_difference(planned(0.0, 0.2, seeds))
+        smallest = detectable_difference(planned(0.0, 0.2, seeds))
         assert seeds_needed(planned(smallest * 1.0001, 0.2, 3)) == seeds
         assert power(planned(smallest, 0.2, seeds)) == pytest.approx(0.8, abs=1e-3)
 
