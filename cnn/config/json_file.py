@@ -12,20 +12,47 @@ from cnn.config.errors import UserError
 Kinds = Mapping[str, type | tuple[type, ...]]
 
 
-def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
+def read_json(
+    file: Path, kinds: Kinds | None = None, optional: Kinds | None = None
+) -> dict[str, Any]:
     """Reads an object, and checks that it has the fields that the caller goes on to use.
 
     Args:
       file: to read.
       kinds: "field" or "field.inner" -> what its value has to be; a float may be an integer, and
         is finite.
+      optional: likewise, of fields that may be missing.
 
     Raises:
       UserError: names the file, the place and what is wrong there.
     """
+    found = _parse(file)
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: does not contain a JSON object; restore the file from a copy")
+    for field, kind in (kinds or {}).items():
+        _check(file, found, field, kind)
+    for field, kind in (optional or {}).items():
+        outer, _, inner = field.rpartition(".")
+        if inner in (found.get(outer, {}) if outer else found):
+            _check(file, found, field, kind)
+    return found
+
+
+def read_texts(file: Path) -> list[str]:
+    """Reads a list of texts.
+
+    Raises:
+      UserError: names the file, the place and what is wrong there.
+    """
+    found = _parse(file)
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise UserError(f"{file}: is not a JSON list of texts; restore the file from a copy")
+    return found
+
+
+def _parse(file: Path) -> Any:
     try:
-        text = file.read_bytes().decode()
-        found = json.loads(text)
+        return json.loads(file.read_bytes().decode())
     except FileNotFoundError as error:
         raise UserError(f"{file}: there is no such file; restore it from a copy") from error
     except UnicodeDecodeError as error:
@@ -39,11 +66,6 @@ def read_json(file: Path, kinds: Kinds | None = None) -> dict[str, Any]:
         ) from error
     except RecursionError as error:
         raise UserError(f"{file}: is nested too deeply; restore the file from a copy") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{file}: does not contain a JSON object; restore the file from a copy")
-    for field, kind in (kinds or {}).items():
-        _check(file, found, field, kind)
-    return found
 
 
 def digest(content: Any) -> str:

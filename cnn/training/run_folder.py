@@ -38,10 +38,27 @@ _RESULT = {
     "test": dict,
     "test.accuracy": float,
     "test.loss": float,
+    "test.confusion": list,
     "validation": dict,
     "best": (dict, NoneType),
     "fingerprint": str,
     "config": dict,
+}
+# What not every result has, such as those of earlier versions.
+_RESULT_OPTIONAL = {
+    "seed": int,
+    "input_shape": list,
+    "image_shape": list,
+    "test.top5_accuracy": float,
+    "validation.accuracy": float,
+    "validation.loss": float,
+    "validation.top5_accuracy": float,
+    "seconds": float,
+    "versions": dict,
+    "device": str,
+    "cpu": str,
+    "cores": int,
+    "commit": str,
 }
 
 # What a run or a study keeps in its folder, by the file that marks such a folder.
@@ -203,7 +220,19 @@ class RunFolder:
         Raises:
           UserError: result.json is damaged; names the place.
         """
-        return read_json(self.result_file, _RESULT) if self.result_file.is_file() else None
+        if not self.result_file.is_file():
+            return None
+        result = read_json(self.result_file, _RESULT, _RESULT_OPTIONAL)
+        confusion = result["test"]["confusion"]
+        if not confusion or not all(
+            isinstance(row, list) and len(row) == len(confusion) and set(map(type, row)) <= {int}
+            for row in confusion
+        ):
+            raise UserError(
+                f"{self.result_file}: the field 'test.confusion' is not a square matrix of counts; "
+                "restore the file from a copy"
+            )
+        return result
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Returns {"prediction", "label", "loss"} of every test example, in their order.
@@ -213,7 +242,13 @@ class RunFolder:
         """
         try:
             with np.load(self.predictions_file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in ("prediction", "label", "loss")}
+                found = {name: arrays[name] for name in ("prediction", "label", "loss")}
+            kinds = {
+                (array.ndim, len(array), array.dtype.kind in "uif") for array in found.values()
+            }
+            if kinds != {(1, len(found["label"]), True)}:
+                raise ValueError("its arrays are not as many numbers each")
+            return found
         except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
                 f"{self.predictions_file}: cannot be read ({error}); restore it from a copy"

@@ -87,7 +87,7 @@ class Pool:
             result = {
                 "step": 1,
                 "input_shape": [8, 8, 3],
-                "test": {"accuracy": accuracy, "loss": 1.0, "confusion": [[1]] * 7},
+                "test": {"accuracy": accuracy, "loss": 1.0, "confusion": [[1] * 7] * 7},
                 "validation": {},
                 "best": None,
                 "fingerprint": "",

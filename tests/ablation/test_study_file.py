@@ -234,6 +234,17 @@ def test_a_registration_that_was_changed_is_found(tmp_path):
         registration(folder)
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"sha256": 1}', '{"sha256": "", "content": []}'])
+def test_a_damaged_registration_is_refused_by_its_file(tmp_path, text):
+    folder, plan, _ = registered(tmp_path)
+    file = folder.path / "registration.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match=f"^{file}"):
+        registration(folder)
+    with pytest.raises(UserError, match=f"^{file}"):
+        register_study(folder, plan, STUDY, [])
+
+
 def test_a_study_that_has_begun_cannot_be_registered(tmp_path):
     folder, plan = StudyFolder(tmp_path / "study"), load_study(STUDY)
     folder.begin(plan, STUDY, [])

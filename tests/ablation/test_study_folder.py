@@ -1,9 +1,12 @@
 """The folder of a study: what may still change, and what is frozen at the first result."""
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
 
+from cnn.ablation.analysis.collect import collect
 from cnn.ablation.execution.worker import record_failure
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
@@ -11,6 +14,7 @@ from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError
 from tests.ablation.processes import STUDY
+from tests.ablation.written import EXAMPLES, plan_of, write_study
 
 
 def begun(tmp_path, **changes):
@@ -61,3 +65,39 @@ def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_reported(tmp_pa
         )
     folder.begin(replace(plan, seeds=range(9)), STUDY, [])
     assert folder.schedule() == AnalysisSchedule((3, 8, 9), 1)
+
+
+@pytest.fixture
+def of_units(tmp_path):
+    """A study whose test examples belong to units, with finished runs."""
+    plan = plan_of({"max": "max", "avg": "avg"}, seeds=range(1), suites=("calibration",))
+    folder = StudyFolder(tmp_path / "study")
+    folder.begin(plan, STUDY, [])
+    folder.units_file.write_text(json.dumps(["one", "other"] * (EXAMPLES // 2)))
+    write_study(folder.path, replace(plan, unit="(.)"), {"max": 0.8, "avg": 0.7})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new", "words"),
+    [
+        ("units.json", '["one"', '{"one"', "line 1, column 7: is not valid JSON"),
+        ("units.json", '"one", ', "1, ", "is not a JSON list of texts"),
+        ("units.json", '"one", ', "", "has the units of 999 examples, and max/seed-0 was tested"),
+        ("units.json", ", ".join(['"one", "other"'] * (EXAMPLES // 2)), '"one"', "names fewer"),
+        ("study.json", '"margin": 0.5', '"margin": "0.5"', "the field 'plan.margin' is \"0.5\""),
+        ("study.json", '"margin"', '"margins": 1, "margin"', "the field 'plan' is not as ablate"),
+        ("avg/seed-0/metrics.jsonl", "1600.0", "0", "an images_per_second is not above 0"),
+        ("avg/seed-0/metrics.jsonl", "1600.0", "-1", "an images_per_second is not above 0"),
+        ("avg/seed-0/evaluation/calibration/test-12.json", '"ece": 0.', '"ece": "a", "b": 0.', "a"),
+    ],
+)
+def test_an_edited_file_of_a_study_is_refused_by_its_name(of_units, place, old, new, words):
+    collect(of_units)
+    file = of_units.path / place
+    text = file.read_text()
+    assert old in text
+    # Without its hash, as those of earlier versions are.
+    file.write_text(re.sub(r',\s+"sha256": "\w+"', "", text.replace(old, new, 1)))
+    with pytest.raises(UserError, match=f"^{file}[:,] {re.escape(words)}"):
+        collect(of_units)

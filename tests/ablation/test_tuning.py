@@ -66,7 +66,7 @@ def results(run):
     # What is good on the test set is what must not be chosen.
     return {
         "step": 12,
-        "test": {"accuracy": 1 - accuracy, "loss": 1.0},
+        "test": {"accuracy": 1 - accuracy, "loss": 1.0, "confusion": [[1]]},
         "validation": {"accuracy": accuracy},
         "best": None,
         "fingerprint": "",
@@ -132,6 +132,27 @@ def test_a_setting_that_fails_is_not_chosen_and_one_that_works_is_wanted(folder)
         worker.record_failure(run, "the loss is nan", diverged=True)
     with pytest.raises(UserError, match="nothing that arm 'max' tried has trained: the loss is na"):
         tuning.choose_settings(folder)
+
+
+BEST = {"chosen": ["optimizer.learning_rate=0.4", "optimizer.weight_decay=0.0"], "tried": []}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([], "does not contain a JSON object"),
+        ({"max": BEST, "avg": 3}, "what it says of arm 'avg' is not what ablate.py wrote"),
+        ({"max": BEST, "avg": BEST | {"tried": [{"overrides": []}]}}, "what it says of arm 'avg'"),
+        ({"max": BEST}, "is the tuning of other arms or settings"),
+        ({"max": BEST, "avg": BEST | {"chosen": ["seed=1"]}}, "is the tuning of other arms or"),
+    ],
+)
+def test_a_tuning_that_was_edited_or_is_anothers_is_refused(folder, found, words):
+    folder.tuning_file.write_text(json.dumps({"max": BEST, "avg": BEST}))
+    assert folder.plan().tuned["avg"] == BEST["chosen"]
+    folder.tuning_file.write_text(json.dumps(found))
+    with pytest.raises(UserError, match=f"{folder.tuning_file}: {words}"):
+        folder.plan()
 
 
 def test_what_was_tuned_is_frozen(folder, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pytest
 
 from cnn.ablation import start
@@ -71,6 +72,44 @@ def test_a_damaged_result_is_refused_by_file_and_place(folder, content, words):
     with pytest.raises(UserError, match=re.escape(words)) as caught:
         folder.result()
     assert str(caught.value).startswith(str(folder.result_file))
+
+
+RESULT = {
+    "step": 12,
+    "test": {"accuracy": 0.5, "loss": 1, "confusion": [[1, 0], [1, 0]]},
+    "validation": {},
+    "best": None,
+    "fingerprint": "",
+    "config": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r["test"].update(confusion="many"), "'test.confusion' is \"many\""),
+        (lambda r: r["test"].update(confusion=[[1, 0]]), "is not a square matrix of counts"),
+        (lambda r: r["test"].update(confusion=[[1, "0"], [1, 0]]), "is not a square matrix"),
+        (lambda r: r["test"].update(top5_accuracy="1"), "'test.top5_accuracy' is \"1\""),
+        (lambda r: r["validation"].update(loss=None), "'validation.loss' is null"),
+        (lambda r: r.update(versions=None), "'versions' is null"),
+        (lambda r: r.update(cores="two"), "'cores' is \"two\""),
+    ],
+)
+def test_an_edited_result_is_refused_by_file_and_field(folder, change, words):
+    folder.result_file.write_text(json.dumps(RESULT))
+    assert folder.result() == RESULT
+    edit(folder.result_file, change)
+    with pytest.raises(UserError, match=re.escape(words)) as caught:
+        folder.result()
+    assert str(caught.value).startswith(str(folder.result_file))
+
+
+@pytest.mark.parametrize("label", [np.zeros(3, np.uint8), np.zeros((4, 1)), np.array(list("abcd"))])
+def test_predictions_that_are_no_numbers_for_each_example_are_refused(folder, label):
+    np.savez(folder.predictions_file, prediction=np.zeros(4), label=label, loss=np.zeros(4))
+    with pytest.raises(UserError, match=r"test_predictions\.npz: cannot be read \(its arrays"):
+        folder.predictions()
 
 
 def test_what_a_killed_start_leaves_is_gone_on_with(tmp_path):

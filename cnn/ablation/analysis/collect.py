@@ -37,15 +37,19 @@ def collect(folder: StudyFolder) -> Study:
     arms = arms_of(plan, workdir)
     made_with = _first_result(folder, [run for runs in arms.values() for run in runs])
     registered, changed = registration(folder)
+    units = folder.units()
     baselines = {
         runs[0].network: _factors(runs, plan)
         for runs in arms.values()
         if runs[0].arm == plan.baseline
     }
+    found = tuple(_arm(plan, runs, workdir, baselines) for runs in arms.values())
+    if units is not None:
+        _check_units(folder, found, len(units))
     return Study(
         name=plan.name,
         config=folder.description()["text"],
-        arms=tuple(_arm(plan, runs, workdir, baselines) for runs in arms.values()),
+        arms=found,
         baseline=plan.baseline,
         margin=plan.stored_margin,
         metric=plan.metric,
@@ -57,7 +61,7 @@ def collect(folder: StudyFolder) -> Study:
         tuning=_tuning(folder, plan),
         factors=tuple((name, tuple(levels)) for name, levels in plan.factors.items()),
         unit=plan.unit,
-        units=folder.units(),
+        units=units,
         changed=(*folder.changes(), *changed),
         registered=registered,
         aa_arm=plan.aa_arm,
@@ -89,6 +93,16 @@ def _chance(result: dict[str, Any]) -> float | None:
     """Returns the share of the most frequent class in the test set; None if it is not known."""
     counts = np.sum(result.get("test", {}).get("confusion", []), axis=-1)
     return float(np.max(counts) / np.sum(counts)) if np.any(counts) else None
+
+
+def _check_units(folder: StudyFolder, arms: Iterable[Arm], count: int) -> None:
+    """Refuses units of another test set than that of the runs."""
+    for run in (run for arm in arms for run in arm.seeds if run.correct is not None):
+        if len(run.correct) != count:
+            raise UserError(
+                f"{folder.units_file}: has the units of {count} examples, and {run.run_dir} was "
+                f"tested on {len(run.correct)}; restore the file from a copy"
+            )
 
 
 def _hardware(result: dict[str, Any]) -> str:
@@ -176,6 +190,11 @@ def _step_time(runs: list[Run]) -> float | None:
     for run in runs:
         folder = RunFolder(run.folder)
         rows = [r for r in read_metrics(folder.metrics_file) if r["name"] == "images_per_second"]
+        if any(row["value"] <= 0 for row in rows):
+            raise UserError(
+                f"{folder.metrics_file}: an images_per_second is not above 0; restore the file "
+                "from a copy"
+            )
         if rows:
             batch = folder.config().train.batch_size
             medians.append(np.median([1000 * batch / row["value"] for row in rows]))
@@ -220,17 +239,22 @@ def metrics_of_run(run: Run, result: dict[str, Any]) -> dict[str, float]:
 
     Suites that the study does not ask for count with their default options.
     """
-    found = _found(METRICS.values(), result["test"])
+    found = _found(METRICS.values(), result["test"], RunFolder(run.folder).result_file)
     asked = {suite.name: suite for text in run.suites for suite in chosen(text)}
     for name, suite in SUITES.items():
         file = ResultFile.of(
             RunFolder(run.folder), asked.get(name, Asked(name)), result["step"], SPLIT
         )
         if file.is_complete():
-            found |= _found(suite.metrics, file.read())
+            found |= _found(suite.metrics, file.read(), file.path)
     return found
 
 
-def _found(metrics: Iterable[Metric], measured: dict[str, Any]) -> dict[str, float]:
-    values = {metric.name: metric.find(measured) for metric in metrics}
+def _found(metrics: Iterable[Metric], measured: dict[str, Any], file: Path) -> dict[str, float]:
+    try:
+        values = {metric.name: metric.find(measured) for metric in metrics}
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{file}: a metric is not a number ({error}); restore the file from a copy"
+        ) from error
     return {name: value for name, value in values.items() if value is not None}

@@ -9,11 +9,12 @@ from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.errors import UserError
-from cnn.config.json_file import digest
+from cnn.config.json_file import digest, read_json
 from cnn.config.record import fingerprint
 from cnn.training.run_folder import RunFolder, write_atomically
 
 FILE = "registration.json"
+_RECORD = {"sha256": str, "content": dict}
 
 
 def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides: list[str]) -> str:
@@ -30,7 +31,7 @@ def register_study(folder: StudyFolder, plan: StudyPlan, config: str, overrides:
                 )
     content = _content(plan)
     file = folder.path / FILE
-    if file.is_file() and json.loads(file.read_text())["content"] != content:
+    if file.is_file() and read_json(file, _RECORD)["content"] != content:
         raise UserError(f"--workdir: {file} registers another study; choose another folder")
     folder.begin(plan, config, overrides)
     record = {"sha256": digest(content), "content": content}
@@ -42,12 +43,12 @@ def registration(folder: StudyFolder) -> tuple[str, tuple[str, ...]]:
     """Returns the hash of a registered study and the changes since; ("", ()) if unregistered.
 
     Raises:
-      UserError: the registration itself was changed.
+      UserError: the registration itself is damaged or was changed.
     """
     file = folder.path / FILE
     if not file.is_file():
         return "", ()
-    record = json.loads(file.read_text())
+    record = read_json(file, _RECORD)
     now = _content(folder.plan())
     if digest(record["content"]) != record["sha256"]:
         raise UserError(f"{file}: its hash does not match its content: the file was changed")

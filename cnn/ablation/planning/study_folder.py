@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from cnn.ablation.planning.runs import arms_of
+from cnn.ablation.planning.runs import arms_of, tuning_runs
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.planning.units import unit_names
 from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.errors import UserError
-from cnn.config.json_file import check_seal, read_json, seal
+from cnn.config.json_file import check_seal, is_kind, read_json, read_texts, seal
 from cnn.config.record import differences
 from cnn.training.run_folder import RunFolder, check_name, write_atomically
 
@@ -35,6 +36,23 @@ FROZEN = (
     "matched",
     "repeat_baseline",
 )
+
+
+_DESCRIPTION = {
+    "plan": dict,
+    "plan.name": str,
+    "plan.config": str,
+    "plan.arms": dict,
+    "plan.baseline": str,
+    "plan.seeds": list,
+    "plan.margin": float,
+    "file": str,
+    "text": str,
+    "overrides": list,
+    "analyses": list,
+    "planned": int,
+    "began_with": list,
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +81,21 @@ class StudyFolder:
         return self.path / "tuning.json"
 
     def tuning(self) -> dict[str, Any]:
-        """Reads full name of an arm -> {"chosen", "tried"}; {} before the arms are tuned."""
-        return read_json(self.tuning_file) if self.tuning_file.is_file() else {}
+        """Reads full name of an arm -> {"chosen", "tried"}; {} before the arms are tuned.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        if not self.tuning_file.is_file():
+            return {}
+        found = read_json(self.tuning_file)
+        for arm, tuning in found.items():
+            if not _is_tuning(tuning):
+                raise UserError(
+                    f"{self.tuning_file}: what it says of arm '{arm}' is not what ablate.py wrote; "
+                    "restore the file from a copy"
+                )
+        return found
 
     def begin(self, plan: StudyPlan, config: str, overrides: Sequence[str]) -> None:
         """Records the plan; arms and seeds may be added to a study with results.
@@ -171,7 +202,12 @@ class StudyFolder:
             raise UserError(
                 f"{self.units_file}: is missing; copy it from the folder in which the study ran"
             )
-        return np.unique(json.loads(self.units_file.read_text()), return_inverse=True)[1]
+        names, indices = np.unique(read_texts(self.units_file), return_inverse=True)
+        if len(names) < 2:
+            raise UserError(
+                f"{self.units_file}: names fewer than two units; restore the file from a copy"
+            )
+        return indices
 
     def matched(self, config: str, overrides: Sequence[str]) -> StudyPlan | None:
         """Returns the plan whose arms were matched by time here, if it is of the same study.
@@ -196,14 +232,31 @@ class StudyFolder:
                 f"--workdir: there is no study in {self.path} (no study.json); start one with: "
                 f"python ablate.py run --config=STUDY --workdir={self.path}"
             )
-        kinds = {"plan": dict, "file": str, "text": str, "overrides": list, "began_with": list}
-        description = read_json(self.file, kinds)
+        description = read_json(self.file, _DESCRIPTION)
         check_seal(self.file, description, "Another margin, metric or baseline is another study")
         return description
 
     def plan(self) -> StudyPlan:
-        """Reads the plan, with the tuned settings of its arms."""
-        return self._tuned(StudyPlan(**self.description()["plan"]))
+        """Reads the plan, with the tuned settings of its arms.
+
+        Raises:
+          UserError: as in `description` and `tuning`, or the tuning is that of another study.
+        """
+        try:
+            plan = StudyPlan(**self.description()["plan"])
+        except TypeError as error:
+            raise UserError(
+                f"{self.file}: the field 'plan' is not as ablate.py wrote it ({error}); restore "
+                "the file from a copy"
+            ) from error
+        tuning = self.tuning()
+        known = all(tuple(one["chosen"]) in plan.settings for one in tuning.values())
+        if tuning and not (known and tuning.keys() == tuning_runs(plan, self.path).keys()):
+            raise UserError(
+                f"{self.tuning_file}: is the tuning of other arms or settings than {self.file} "
+                "has; restore the file from a copy"
+            )
+        return self._tuned(plan)
 
     def _tuned(self, plan: StudyPlan) -> StudyPlan:
         return replace(plan, tuned={arm: tuning["chosen"] for arm, tuning in self.tuning().items()})
@@ -216,3 +269,20 @@ class StudyFolder:
         place = place.relative_to(here) if place.is_relative_to(here) else place
         words = [f"--config={description['file']}", f"--workdir={place}", *given]
         return f"python ablate.py run {shlex.join(words)}"
+
+
+def _is_tuning(value: Any) -> bool:
+    """Whether a value read from JSON is what `tuning.choose_settings` writes of an arm."""
+    chosen, tried = (value.get(n) if isinstance(value, dict) else None for n in ("chosen", "tried"))
+    return (
+        _are(str, chosen)
+        and _are(dict, tried)
+        and all(
+            _are(str, one.get("overrides")) and _are((float, NoneType), one.get("values"))
+            for one in tried
+        )
+    )
+
+
+def _are(kind: type | tuple[type, ...], values: Any) -> bool:
+    return isinstance(values, list) and all(is_kind(value, kind) for value in values)
