@@ -71,6 +71,11 @@ def test_tfds_image_size_and_channels(embedded):
         ({"test_split": "train[:x]"}, r"data\.test_split: no split 'train\[:x\]'"),
         ({"test_split": "test[:2001]"}, r"data\.test_split: no split 'test\[:2001\]'"),
         ({"train_split": "train[7:7]"}, r"data\.train_split: .* selects no examples"),
+        ({"train_split": "train[50%:20%]"}, r"data\.train_split: .* selects no examples"),
+        (
+            {"train_split": "all[:5]"},
+            r"data\.train_split: no split 'all\[:5\]' .*allowed: test, train",
+        ),
     ],
 )
 def test_tfds_mistakes_are_one_sentence(embedded, changes, message):

@@ -13,6 +13,8 @@ from cnn.data.prepare.writer import Example, Feature, PreparedSet, image, label,
 from cnn.data.waves import look_at_wave
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Names of splits that TFDS reads; "all" means all of them.
+_SPLIT = re.compile(r"(?!all$)[\w-]*[^\W_][\w-]*")
 _SOUNDS = (".wav", ".flac")
 
 # Of each example: its key, its file and its class.
@@ -27,7 +29,7 @@ def own_set(name: str, source: Path) -> PreparedSet:
     optionally `split`.
 
     Raises:
-      UserError: the name is invalid, nothing is found, or a file is broken.
+      UserError: the name or that of a split is invalid, nothing is found, or a file is broken.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"'{name}' is not a valid data set name; use small letters, digits and _")
@@ -37,6 +39,12 @@ def own_set(name: str, source: Path) -> PreparedSet:
         splits = _of_table(source)
     else:
         raise UserError(f"--from: {shown(source)} is neither a folder nor a CSV file")
+    for split in splits:
+        if not _SPLIT.fullmatch(split):
+            raise UserError(
+                f"--from: {shown(source)} has a split '{shown(split)}', which TFDS cannot read; "
+                "name it with letters, digits, _ and -, and not 'all'"
+            )
     rows = [row for found in splits.values() for row in found]
     names = tuple(sorted({row[2] for row in rows}))
     if len(names) < 2:
@@ -50,7 +58,7 @@ def own_set(name: str, source: Path) -> PreparedSet:
         "1.0.0",
         {kind: feature, "label": label(names), "file_name": text()},
         {split: partial(_examples, kind, found) for split, found in splits.items()},
-        about=f"Made of {source.name}.",
+        about=f"Made of {shown(source.name)}.",
         supervised=(kind, "label"),
     )
 
@@ -74,7 +82,7 @@ def _of_folders(root: Path) -> dict[str, _Rows]:
 def _of_table(file: Path) -> dict[str, _Rows]:
     found: dict[str, _Rows] = {}
     try:
-        with file.open(newline="") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.DictReader(lines)
             if missing := {"path", "label"} - set(table.fieldnames or ()):
                 raise UserError(f"{shown(file)}: has no column '{min(missing)}' in its first line")
@@ -109,13 +117,16 @@ def _looked_at(rows: _Rows) -> tuple[str, Feature]:
     if kind is None:
         raise UserError(f"{shown(first)}: is neither an image nor a WAV or FLAC file")
     shapes = set()
-    for _, path, _ in rows:
+    for key, path, _ in rows:
+        if shown(key) != key:
+            raise UserError(f"{shown(path)}: names of files and folders must be UTF-8; rename it")
         if path.suffix.lower() not in kinds[kind]:
             raise UserError(f"{shown(path)}: is not an {kind} file, but {first.name} is; remove it")
         try:
             shapes.add((_look_at_image if kind == "image" else _look_at_sound)(path))
-        except OSError as error:
-            raise UserError(f"{shown(path)}: cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{shown(path)}: cannot be read: {reason}") from error
     if kind == "audio":
         rates = {(channels, rate) for _, channels, rate in shapes}
         if len(rates) > 1 or next(iter(rates))[0] != 1:

@@ -127,9 +127,12 @@ def write_data_set(prepared: PreparedSet, root: Path) -> dict[str, int]:
     An error or an interruption leaves no files; those of a killed process are removed.
 
     Raises:
-      UserError: the set exists already, two examples have the same key, or the disk is full.
+      UserError: the path is not UTF-8, the set exists already, two examples have the same key, or
+        the disk is full.
     """
     target = root / prepared.folder
+    if shown(target) != str(target):
+        raise UserError(f"--to: {shown(root)}: folders of data sets must be UTF-8; give another")
     if target.exists():
         raise UserError(f"{shown(target)}: already exists; remove it to prepare it again")
     target.parent.mkdir(parents=True, exist_ok=True)

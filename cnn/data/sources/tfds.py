@@ -47,13 +47,13 @@ class TfdsReader:
         splits = self._builder.info.splits
         try:
             count = splits[expression].num_examples
-        except (ValueError, KeyError, AssertionError) as error:
+        except (ValueError, KeyError, AssertionError, NotImplementedError) as error:
             base = re.split(r"[\[+]", expression)[0].strip()
             hint = did_you_mean(base, splits) if base not in splits else str(error)
             raise UserError(
                 f"{field}: no split '{expression}' in {self._folder}: {' '.join(hint.split())}"
             ) from None
-        if not count:
+        if count <= 0:
             raise UserError(f"{field}: '{expression}' of {self._folder} selects no examples")
 
     def split(self, expression: str, field: str) -> EncodedSplit:
