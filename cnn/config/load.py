@@ -102,11 +102,13 @@ def apply_override(config: ConfigDict, text: str) -> str:
     """Sets one field from "a.b=value", the value read as the field's type; returns its name.
 
     Raises:
-      UserError: unknown field, or a value of another type.
+      UserError: unknown field, or a value of another type or out of range.
     """
-    field, value = field_of(text), text.partition("=")[2]
+    field = field_of(text)
+    value = FIELDS[field].parse(text.partition("=")[2], field)
+    FIELDS[field].check(value, field)
     with config.unlocked():
-        config.update_from_flattened_dict({field: FIELDS[field].parse(value, field)})
+        config.update_from_flattened_dict({field: value})
     return field
 
 

@@ -286,13 +286,6 @@ def load_batch(arrays: Any, batch: Mapping[str, jax.Array]) -> dict[str, jax.Arr
 
 
 def _is_resident(split: Split, data: ConfigDict, must_stream: bool) -> bool:
-    if data.workers < 1 or data.prefetch < 1:
-        name = "workers" if data.workers < 1 else "prefetch"
-        raise UserError(f"data.{name}: {data[name]} is less than 1")
-    if data.placement not in ("device", "stream", "auto"):
-        raise UserError(
-            f"data.placement: unknown placement '{data.placement}'; allowed: auto, device, stream"
-        )
     if must_stream and data.placement == "device":
         raise UserError(
             "data.placement: 'device' cannot be combined with random crops or views of examples "

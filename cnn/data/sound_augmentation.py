@@ -130,10 +130,8 @@ def check_sound_augment(
         raise UserError(
             f"augment.time_shift: {augment.time_shift} s is too long for clips of {seconds:g} s"
         )
-    if augment.mixup < 0:
-        raise UserError(f"augment.mixup: {augment.mixup} is negative; 0 turns it off")
     snr = tuple(augment.noise_snr)
-    if snr and not (len(snr) == 2 and snr[0] <= snr[1]):
+    if snr and snr[0] > snr[1]:
         raise UserError(f"augment.noise_snr: {snr} is not a range in dB; write it like (5.0, 20.0)")
     if augment.noise != "white" and not snr:
         raise UserError(
@@ -146,7 +144,7 @@ def check_sound_augment(
                 f"augment.{name}: has no effect with data.sound.features=wave; leave it out, or "
                 "choose a spectrogram"
             )
-        if masks and not (len(masks) == 2 and min(masks) > 0 and masks[1] <= shape[axis]):
+        if masks and not (min(masks) > 0 and masks[1] <= shape[axis]):
             raise UserError(
                 f"augment.{name}: {masks} is not a number of masks and their largest width, "
                 f"from 1 to {shape[axis]}"

@@ -77,15 +77,6 @@ def test_auto_goes_by_size(data, shardings):
     assert arrays(1025) == ()
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("placement", "devcie"), ("workers", 0), ("prefetch", 0)]
-)
-def test_bad_fields_are_named(split, data, shardings, field, value):
-    data[field] = value
-    with pytest.raises(UserError, match=f"data.{field}: "):
-        make_feed(split, data, *shardings(1), batch_size=16, seed=0)
-
-
 class FakeSplit(ArraySplit):
     """Decodes as slowly, and fails, as it is told."""
 

@@ -294,6 +294,7 @@ def test_the_page_of_suites_is_what_the_entries_say(repository, capsys):
         ({"suite": "accuracy(images=5)"}, ["'accuracy' has no option 'images'; it has none"]),
         ({"suite": "shift(5)"}, ["--suite", "keyword arguments"]),
         ({"suite": ","}, ["--suite", "all, accuracy"]),
+        ({"overrides": ["data.workers=0"]}, ["data.workers: 0", "allowed: [1, 1024]"]),
         ({"page": "/proc/none/eval.html"}, ["--page", "another file"]),
     ],
 )

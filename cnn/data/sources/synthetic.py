@@ -79,19 +79,13 @@ def _pattern(label: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def open_synthetic(data: ConfigDict) -> SliceReader:
     """Opens the synthetic source; raises `UserError` for sizes that cannot be."""
-    shape, examples = tuple(data.synthetic_shape), tuple(data.synthetic_examples)
+    shape = tuple(data.synthetic_shape)
     stored = SIGNALS[data.signal].stored
-    if len(shape) != len(stored.axes) or min(shape) < 1 or shape[-1] not in stored.channels:
+    if len(shape) != len(stored.axes) or shape[-1] not in stored.channels:
         raise UserError(
             f"data.synthetic_shape: {shape} is not {stored.sizes} and {stored.allowed} channels"
         )
-    if len(examples) != 2 or min(examples) < 1:
-        raise UserError(
-            f"data.synthetic_examples: {examples} is not two positive numbers, for train and test"
-        )
-    if data.synthetic_classes < 2:
-        raise UserError(f"data.synthetic_classes: {data.synthetic_classes} is less than 2")
-    counts = dict(zip(("train", "test"), examples, strict=True))
+    counts = dict(zip(("train", "test"), data.synthetic_examples, strict=True))
 
     def open_part(name: str) -> SyntheticSplit:
         return SyntheticSplit(name, counts[name], shape, data.synthetic_classes, stored)
