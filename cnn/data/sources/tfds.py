@@ -34,7 +34,10 @@ class TfdsReader:
         self._keys = _keys(self._builder.info, folder, data.signal, self._codec)
         features = self._builder.info.features
         self._class_names = tuple(map(str, features[self._keys[1]].names))
-        stored = self._codec.stored_shape(features[self._keys[0]])
+        try:
+            stored = self._codec.stored_shape(features[self._keys[0]])
+        except UserError as error:
+            raise UserError(f"data.name: {folder}: {error}") from error
         self._form = self._codec.form(stored, str(folder))
 
     @property
@@ -155,13 +158,10 @@ def _keys(info: Any, folder: Path, signal: str, codec: Codec) -> tuple[str, str]
         not found
         or not isinstance(features[own], getattr(kinds, codec.feature))
         or not isinstance(features[label], kinds.ClassLabel)
-        or (signal == "image" and features[own].np_dtype != np.uint8)
     ):
-        kind = "uint8 Image" if signal == "image" else codec.feature
-        article = "an" if signal == "image" else "a"
         raise UserError(
-            f"data.name: {folder} is not {article} {signal} classification data set; it "
-            f"needs a {kind} and a ClassLabel feature but has {list(features)}"
+            f"data.name: {folder} is not a data set for {signal} classification; that needs "
+            f"features of types {codec.feature} and ClassLabel, and it has {list(features)}"
         )
     return own, label
 
