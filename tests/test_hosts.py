@@ -319,6 +319,28 @@ def test_whatever_stops_hosts_they_go_on_to_the_same_bytes(tmp_path, two):
     assert final_bytes(workdir) == final_bytes(two)
 
 
-def test_hosts_of_no_form_are_refused():
-    with pytest.raises(UserError, match="ADDRESS:PORT,COUNT,INDEX"), joined("here", {}):
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_NODELIST": "node1",
+    "SLURM_NTASKS": "2",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "variables", "words"),
+    [
+        ("here", {}, "ADDRESS:PORT,COUNT,INDEX"),
+        ("localhost:1,65537,0", {}, "65,537 hosts are more than the 65,536 that a run can have"),
+        ("localhost:1,2,1", {"CNN_HOSTS_SECONDS": "soon"}, "CNN_HOSTS_SECONDS: 'soon' is not a n"),
+        ("localhost:1,2,1", {"CNN_HOSTS_SECONDS": "inf"}, "CNN_HOSTS_SECONDS: 'inf' is not a num"),
+        ("auto", SLURM | {"SLURM_NTASKS": "two"}, "SLURM_NTASKS: 'two' is not a whole number"),
+        ("auto", SLURM | {"SLURM_PROCID": "2"}, "hosts count from 0, so the last of 2 is 1"),
+    ],
+)
+def test_hosts_that_cannot_be_are_refused(monkeypatch, hosts, variables, words):
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(UserError, match=words), joined(hosts, {}):
         pass

@@ -1,18 +1,22 @@
 """Entry and exit of a command: arguments, exit codes, and user errors in one sentence."""
 
 import argparse
+import contextlib
 import ctypes
 import errno
 import logging
+import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from cnn.config.errors import UserError
 from cnn.config.stop_signals import end_on_signals, watch_signals
+
+Number = TypeVar("Number", int, float)
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,6 +79,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
 
     A run that was stopped by a signal leaves with 128 + its number, as a shell would report it.
     """
+    _prepare_streams()
     end_on_signals()
     _quieten_libraries()
     _keep_freed_memory()
@@ -99,6 +104,17 @@ def run_command(main: Callable[[list[str]], None]) -> None:
 def _refuse(sentence: str) -> NoReturn:
     print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
     sys.exit(2)
+
+
+def _prepare_streams() -> None:
+    """Gives closed standard streams the null device, and prints any character to every terminal."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Of the closed stream's number, so that no file takes it that libraries would write to.
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, mode))
+    sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _quieten_libraries() -> None:
@@ -136,10 +152,37 @@ def _keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
-def compilation_cache() -> str:
-    """Returns the folder of the compilation cache.
+def user_cache() -> Path | None:
+    """Returns `cnn` in the user's cache folder; None for a user without a home folder."""
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(cache) / "cnn"
 
-    $JAX_COMPILATION_CACHE_DIR, else `cnn/jax` in the user's cache folder.
+
+def compilation_cache() -> str | None:
+    """Returns the folder of the compilation cache; None where there is no place for it.
+
+    $JAX_COMPILATION_CACHE_DIR, else `jax` in `user_cache`.
     """
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(Path(cache) / "cnn" / "jax")
+    cache = user_cache()
+    return os.environ.get("JAX_COMPILATION_CACHE_DIR") or (str(cache / "jax") if cache else None)
+
+
+def number_of(
+    variable: str, default: Number, environment: Mapping[str, str] = os.environ
+) -> Number:
+    """Returns the number that an environment variable holds, of the type of the default.
+
+    Raises:
+      UserError: it holds something else, or a negative number.
+    """
+    text, kind = environment.get(variable), type(default)
+    if text is None:
+        return default
+    with contextlib.suppress(ValueError):
+        if 0 <= (number := kind(text)) < math.inf:
+            return number
+    what = "a whole number" if kind is int else "a number"
+    raise UserError(f"{variable}: '{text}' is not {what} from 0 on; correct or unset the variable")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnn.config.entry import Parser, run_command
 from cnn.config.errors import UserError, did_you_mean
-from cnn.data.files import shown
+from cnn.data.files import expanded, shown
 from cnn.data.prepare.archives import collect_archives
 from cnn.data.prepare.builders import BUILDERS, Builder
 from cnn.data.prepare.own import own_set
@@ -33,8 +33,9 @@ def main(arguments: list[str]) -> None:
         help="official archive or its folder; repeatable (default: download)",
     )
     options = parser.parse_args(arguments)
-    root = options.to.expanduser()
-    for prepared in _sets(options.name, [path.expanduser() for path in options.given], root):
+    root = expanded(options.to, "--to")
+    given = [expanded(path, "--from") for path in options.given]
+    for prepared in _sets(options.name, given, root):
         counts = write_data_set(prepared, root)
         listed = ", ".join(f"{count:,} {split}" for split, count in counts.items())
         name = "/".join(filter(None, (prepared.name, prepared.config)))

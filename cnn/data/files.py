@@ -2,6 +2,9 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+
+from cnn.config.errors import UserError
 
 # Files that file managers, archives and network storage create.
 _LEFT_BEHIND = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle"})
@@ -21,6 +24,20 @@ def entries(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
     """Returns what is in a folder, but for hidden files and folders, by name."""
     with os.scandir(folder) as found:
         return sorted((e for e in found if not is_hidden(e.name)), key=lambda e: e.name)
+
+
+def expanded(path: str | os.PathLike[str], field: str) -> Path:
+    """Returns a path with a leading ~ or ~user replaced by that user's home folder.
+
+    Raises:
+      UserError: there is no such user or home folder; names the field that the path is of.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{field}: '{shown(path)}': no home folder is known for it; give a path without ~"
+        ) from error
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

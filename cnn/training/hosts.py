@@ -15,10 +15,18 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from cnn.config import stop_signals
+from cnn.config.entry import number_of
 from cnn.config.errors import UserError
 from cnn.training.channel import Channel, open_channel
 
 _ABOVE_ALL = 24 * 3600  # seconds: the runtime's own limits, above those of the channel
+_MOST_HOSTS = 1 << 16
+# Numbers in which the launchers that JAX knows tell a process its place.
+_OF_LAUNCHERS = (
+    *("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "JAX_COORDINATOR_PORT"),
+    *("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    "JOB_COMPLETION_INDEX",
+)
 _channel: Channel | None = None  # of this process, while it belongs to a run of several
 
 
@@ -36,11 +44,11 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
 
     Raises:
       UserError: the text has neither form, or the processes do not connect within
-        $CNN_HOSTS_SECONDS (120), or differ in a fact.
+        $CNN_HOSTS_SECONDS (120), or differ in a fact, or a variable of the launcher is no number.
     """
     global _channel
     address, count, index, devices = _find(hosts)
-    wait = float(os.environ.get("CNN_HOSTS_SECONDS", 120))
+    wait = number_of("CNN_HOSTS_SECONDS", 120.0)
     _channel, answer = open_channel(address, count, index, facts, wait)
     stop_signals.tell = lambda number: _channel.end(128 + number, "stopped", "stopped")
     try:
@@ -70,17 +78,30 @@ def joined(hosts: str, facts: dict[str, Any]) -> Iterator[None]:
 
 def _find(hosts: str) -> tuple[str, int, int, list[int] | None]:
     """Returns where process 0 listens, the number of processes, which this is, and its devices."""
-    match = re.fullmatch(r"(\S+:\d+),(\d+),(\d+)", hosts)
-    if match:
-        address, count, index = match[1], int(match[2]), int(match[3])
-        if index >= count or int(address.rpartition(":")[2]) > 65535:
-            raise UserError(
-                f"--hosts: '{hosts}': ports go up to 65535, and hosts count from 0, so "
-                f"the last of {count} is {count - 1}"
-            )
-        return address, count, index, None
-    if hosts != "auto":
+    if match := re.fullmatch(r"(\S+:\d+),(\d+),(\d+)", hosts):
+        found = match[1], int(match[2]), int(match[3]), None
+    elif hosts == "auto":
+        found = _launched()
+    else:
         raise UserError(f"--hosts: '{hosts}' is neither 'auto' nor 'ADDRESS:PORT,COUNT,INDEX'")
+    address, count, index, _ = found
+    if count > _MOST_HOSTS:
+        raise UserError(
+            f"--hosts: '{hosts}': {count:,} hosts are more than the {_MOST_HOSTS:,} that a run can "
+            "have; give the number of processes"
+        )
+    if index >= count or int(address.rpartition(":")[2]) > 65535:
+        raise UserError(
+            f"--hosts: '{hosts}': ports go up to 65535, and hosts count from 0, so "
+            f"the last of {count} is {count - 1}"
+        )
+    return found
+
+
+def _launched() -> tuple[str, int, int, list[int] | None]:
+    """Returns what the launcher of this process says of it; see `_find`."""
+    for variable in _OF_LAUNCHERS:
+        number_of(variable, 0)
     from jax._src.clusters import ClusterEnv
 
     found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 120)
@@ -133,7 +154,9 @@ def _silence_libraries() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         stream.flush()
-        own = os.fdopen(os.dup(number), "w", buffering=1, encoding=stream.encoding)
+        own = os.fdopen(
+            os.dup(number), "w", buffering=1, encoding=stream.encoding, errors=stream.errors
+        )
         setattr(sys, name, own)
         os.dup2(nowhere, number)
 

@@ -47,6 +47,21 @@ def test_clusters_say_which_task_this_is(environment, task):
     assert find_task("1/2", environment) == Task(1, 2)
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_ARRAY_TASK_ID": "first"},
+        {"SLURM_ARRAY_TASK_COUNT": "-4", "SLURM_ARRAY_TASK_ID": "3"},
+        {"SLURM_ARRAY_TASK_STEP": "0", "SLURM_ARRAY_TASK_ID": "3"},
+        {"JOB_COMPLETION_INDEX": "2.5"},
+    ],
+)
+def test_variables_that_are_no_numbers_are_named(environment):
+    variable, text = next(iter(environment.items()))
+    with pytest.raises(UserError, match=f"{variable}: '{text}' is no.*; correct or unset"):
+        find_task(None, environment)
+
+
 @pytest.mark.parametrize("text", ["4/4", "1", "a/b", "-1/2", "1/2/3", ""])
 def test_impossible_tasks_are_refused(text):
     with pytest.raises(UserError, match="--task"):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cnn.config.entry import number_of
 from cnn.config.errors import UserError
 
 Item = TypeVar("Item")
@@ -60,18 +61,20 @@ def find_task(text: str | None, environment: Mapping[str, str] = os.environ) -> 
     Slurm provides the number of tasks; Kubernetes does not, so each task starts at another run.
 
     Raises:
-      UserError: see `parse_task`.
+      UserError: see `parse_task`, or a variable of these holds no number.
     """
     if text is not None:
         return parse_task(text)
     if "SLURM_ARRAY_TASK_ID" in environment:
         number, first, step, count = (
-            int(environment.get(f"SLURM_ARRAY_TASK_{name}", default))
+            number_of(f"SLURM_ARRAY_TASK_{name}", default, environment)
             for name, default in (("ID", 0), ("MIN", 0), ("STEP", 1), ("COUNT", 0))
         )
+        if not step:
+            raise UserError("SLURM_ARRAY_TASK_STEP: '0' is no step; correct or unset the variable")
         # Ids may have gaps, as in --array=1,5,9: then the starting point is approximate.
         index = (number - first) // step
         return Task(index % count if count else index, count)
     if "JOB_COMPLETION_INDEX" in environment:
-        return Task(int(environment["JOB_COMPLETION_INDEX"]), 0)
+        return Task(number_of("JOB_COMPLETION_INDEX", 0, environment), 0)
     return Task()

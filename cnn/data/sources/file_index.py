@@ -15,6 +15,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from cnn.config.entry import user_cache
 from cnn.config.errors import UserError
 from cnn.data.files import shown, why_unreadable
 from cnn.data.signals import Codec, FileInfo
@@ -145,7 +146,8 @@ class _Index:
 
 def cache_folder() -> Path:
     """Returns where indices are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnn" / "index"
+    # Below the null device nothing is ever found, and nothing can be written.
+    return (user_cache() or Path(os.devnull)) / "index"
 
 
 def write_cache(file: Path, text: str) -> None:

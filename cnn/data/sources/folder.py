@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
-from cnn.data.files import entries, is_folder, shown
+from cnn.data.files import entries, expanded, is_folder, shown
 from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.file_index import look_at_files
 from cnn.data.sources.listed import (
@@ -114,7 +114,7 @@ class FolderReader(SliceReader):
 
 def open_folder(data: ConfigDict) -> FolderReader:
     """Opens a root of class folders; raises `UserError` when there is none, or no splits in it."""
-    root = Path(data.path).expanduser().absolute()
+    root = expanded(data.path, "data.path").absolute()
     train, test = (parse_split(data[f], f"data.{f}").base for f in ("train_split", "test_split"))
     if not data.path or not root.is_dir():
         raise UserError(

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.data.files import expanded
 from cnn.data.signals import SIGNALS
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, SOURCES, SliceReader, Source
@@ -139,7 +140,7 @@ class NpzReader(SliceReader):
 
 def open_npz(data: ConfigDict) -> NpzReader:
     """Opens a file of arrays; raises `UserError` when it is none."""
-    path = Path(data.path).expanduser()
+    path = expanded(data.path, "data.path")
     if not data.path or not path.is_file():
         raise UserError(f"data.path: '{data.path}' is not a file; give the .npz file")
     return NpzReader(path, data)

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
-from cnn.data.files import is_hidden, shown
+from cnn.data.files import expanded, is_hidden, shown
 from cnn.data.signals import SIGNALS, Codec, FileInfo
 from cnn.data.signals.signal import StoredShape
 from cnn.data.sources.file_index import cache_folder, pool_of, with_bar, write_cache
@@ -222,7 +222,7 @@ def _read(shard: Path, member: _Member) -> bytes:
 
 def open_tar(data: ConfigDict) -> TarReader:
     """Opens a folder of shards; raises `UserError` when there are none."""
-    root = Path(data.path).expanduser().absolute()
+    root = expanded(data.path, "data.path").absolute()
     if not data.path or not root.is_dir():
         raise UserError(
             f"data.path: '{shown(data.path)}' is not a folder; give the folder of the shards"

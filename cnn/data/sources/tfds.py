@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
 from cnn.data.encoded import EncodedSplit, Fetch
+from cnn.data.files import expanded
 from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, Source
 from cnn.data.split import fingerprint_of
@@ -174,8 +175,8 @@ def data_folder(data: ConfigDict) -> Path:
     """
     if not data.data_dir:
         default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-        return Path(default).expanduser()
-    folder = Path(data.data_dir).expanduser()
+        return expanded(default, "data.data_dir")
+    folder = expanded(data.data_dir, "data.data_dir")
     if not (folder / data.name).exists() and (_REPOSITORY / folder / data.name).exists():
         return _REPOSITORY / folder
     return folder
