@@ -2,6 +2,7 @@
 
 import os
 import pty
+import pwd
 import re
 import signal
 import subprocess
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from cnn.config.entry import describe
+from cnn.config.entry import compilation_cache, describe
+from cnn.config.errors import UserError
+from cnn.data.sources.file_index import cache_folder, write_cache
+from cnn.data.sources.tfds import data_folder
+from configs.base import get_config
 from tests.conftest import REPOSITORY, TINY
 
 LISTS = (
@@ -205,6 +210,44 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path, place, words):
     assert process.returncode == 2
     (line,) = errors.splitlines()
     assert line.startswith(f"error: {tmp_path / place}: {words}; ")
+
+
+@pytest.mark.parametrize(
+    ("closed", "printed"),
+    [("1>&-", ""), ("2>&-", "K\\xe4uze\n"), ("0>&- 1>&- 2>&-", ""), ("", "K\\xe4uze\n")],
+)
+def test_streams_may_be_closed_or_take_only_ascii(closed, printed):
+    program = (
+        "import os, sys\n"
+        "from cnn.config.entry import run_command\n"
+        "def main(arguments):\n"
+        "    print('K\\xe4uze')\n"
+        "    print('K\\xe4uze', file=sys.stderr)\n"
+        "    sys.stdin.read()\n"
+        "    assert os.open(os.devnull, os.O_RDONLY) > 2\n"
+        "run_command(main)\n"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" </dev/null {closed}', sys.executable, program],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+def test_a_user_without_a_home_has_no_caches(monkeypatch, tmp_path):
+    for variable in ("HOME", "XDG_CACHE_HOME", "JAX_COMPILATION_CACHE_DIR", "TFDS_DATA_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    monkeypatch.chdir(tmp_path)
+    assert compilation_cache() is None
+    write_cache(cache_folder() / "index.json", "{}")
+    with pytest.raises(UserError, match=r"data\.data_dir: '~/tensorflow_datasets': no home folder"):
+        data_folder(get_config().data)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_says_that_the_same_command_goes_on():
