@@ -49,9 +49,22 @@ class Cell:
     tone: str = ""
 
     @property
+    def sort_key(self) -> float | str | None:
+        """The key, as `portable` writes numbers."""
+        return portable(self.key) if isinstance(self.key, float) else self.key
+
+    @property
     def sortable(self) -> bool:
         """Whether it has a key that can be compared."""
         return self.key is not None and self.key == self.key
+
+
+def portable(number: float) -> float:
+    """Returns a number to six significant digits, so that files are the same on every processor.
+
+    The last digits of a sum depend on how many numbers the processor adds at once.
+    """
+    return 0.0 if abs(number) < 1e-15 else float(f"{number:.6g}")
 
 
 def sortable_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> Markup:

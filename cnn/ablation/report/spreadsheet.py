@@ -1,4 +1,4 @@
-"""report.csv: one row per arm, numbers at full precision, for other programs."""
+"""report.csv: one row per arm, numbers to six significant digits, for other programs."""
 
 import csv
 import io
@@ -10,6 +10,7 @@ from cnn.ablation.analysis.study_analysis import Analysis, Comparison
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.report.effect_text import effect_name
 from cnn.ablation.statistics.verdict import Verdict
+from cnn.pages.page import portable
 
 HEADS = (
     "study",
@@ -140,4 +141,4 @@ def _cell(value: str | float | bool | None) -> str | float:
         return f"'{value}" if value[:1] in tuple("=+-@\t\r\n") and value else value
     if value is None or not math.isfinite(value):
         return ""
-    return value
+    return portable(value) if isinstance(value, float) else value

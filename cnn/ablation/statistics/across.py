@@ -87,7 +87,8 @@ def rank_distribution(
         ],
         axis=1,
     )
-    order = np.lexsort((rng.random(means.shape), -means), axis=1)
+    # Means that are equal up to rounding errors are ties.
+    order = np.lexsort((rng.random(means.shape), -means.round(12)), axis=1)
     places = np.argsort(order, axis=1)
     arms = len(scores)
     return np.stack([np.bincount(places[:, a], minlength=arms) / samples for a in range(arms)])

@@ -6,6 +6,7 @@ from scipy import special
 from cnn.ablation.statistics.difference import crossed
 
 CELLS = 1 << 21  # float64 cells that one chunk of replicates may take: 16 MiB
+_DECIMALS = 12  # of shares: replicates that are equal up to rounding errors are ties
 
 
 def two_level_bootstrap(
@@ -55,6 +56,7 @@ def bca_interval(
       acceleration: a sixth of the skewness of the influence values.
       quantile: upper quantile of the pivot: 1.96 for Efron's 95 % interval.
     """
+    estimate = round(estimate, _DECIMALS)
     below = np.mean(replicates < estimate) + 0.5 * np.mean(replicates == estimate)
     bias = special.ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates)))
     z = bias + np.array([-quantile, quantile])
@@ -80,7 +82,8 @@ def _replicates(
     patterns, counts = np.unique(table, axis=1, return_counts=True)
     patterns = patterns.astype(np.float64)
     examples = int(counts.sum())
-    order = np.argsort(-counts)  # the common patterns first: the rest is drawn from few
+    # The common patterns first: the rest is drawn from few. Stable: the same on every processor.
+    order = np.argsort(-counts, kind="stable")
     patterns, shares = patterns[:, order], counts[order] / examples
     drawn = np.empty(samples)
     chunk = max(1, CELLS // len(shares))
@@ -89,7 +92,7 @@ def _replicates(
         rows = _row_weights(len(arm), len(baseline), pair_seeds, size, rng)
         columns = rng.multinomial(examples, shares, size=size) / examples
         drawn[start : start + size] = np.einsum("sr,sr->s", rows, columns @ patterns.T)
-    return drawn
+    return drawn.round(_DECIMALS)
 
 
 def _row_weights(
