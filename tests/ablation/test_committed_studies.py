@@ -1,5 +1,10 @@
 """The reports of all committed studies are what their runs give, byte by byte."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import pytest
 
 from cnn.ablation import start
@@ -23,6 +28,16 @@ def test_a_committed_study_is_verified(workdir, monkeypatch, capsys):
     output = capsys.readouterr().out
     assert output.startswith("verified: report.html, report.md, report.csv, report.tex")
     assert "per-example outcomes" in output
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the variables name x86-64's extensions")
+def test_a_committed_study_is_verified_on_an_older_processor():
+    older = {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4", "OPENBLAS_CORETYPE": "NEHALEM"}
+    command = [sys.executable, "ablate.py", "verify", "--workdir=results/pooling"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=os.environ | older, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("verified: "), done.stderr
 
 
 def test_there_are_committed_studies():

@@ -56,7 +56,7 @@ def bca_interval(
       acceleration: a sixth of the skewness of the influence values.
       quantile: upper quantile of the pivot: 1.96 for Efron's 95 % interval.
     """
-    estimate = round(estimate, _DECIMALS)
+    replicates, estimate = replicates.round(_DECIMALS), round(estimate, _DECIMALS)
     below = np.mean(replicates < estimate) + 0.5 * np.mean(replicates == estimate)
     bias = special.ndtri(np.clip(below, 1 / len(replicates), 1 - 1 / len(replicates)))
     z = bias + np.array([-quantile, quantile])
@@ -92,7 +92,7 @@ def _replicates(
         rows = _row_weights(len(arm), len(baseline), pair_seeds, size, rng)
         columns = rng.multinomial(examples, shares, size=size) / examples
         drawn[start : start + size] = np.einsum("sr,sr->s", rows, columns @ patterns.T)
-    return drawn.round(_DECIMALS)
+    return drawn
 
 
 def _row_weights(
