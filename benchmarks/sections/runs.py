@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,14 @@ def airbench() -> str:
     """Returns the test accuracy of `configs/airbench.py` over the committed seeds."""
     results = committed("airbench")
     one = results[0]
+    where = Counter(f"{r['cpu']} (commit {r['commit']})" for r in results)
+    machines = ", ".join(f"{count} on {name}" for name, count in where.items())
     return (
         f"Test accuracy: {_seeds(results)}, standard deviation "
         f"{statistics.stdev(r['test']['accuracy'] for r in results):.4f};\n"
-        f"{one['step']} steps in {one['config']['model']['dtype']} on {one['cores']} cores of an "
-        f"{one['cpu']},\njax {one['versions']['jax']}, Python {one['versions']['python']}, commit "
-        f"{one['commit']} ([results/airbench](results/airbench))."
+        f"{one['step']} steps in {one['config']['model']['dtype']} on {one['cores']} cores, "
+        f"jax {one['versions']['jax']}, Python {one['versions']['python']};\n"
+        f"{machines} ([results/airbench](results/airbench))."
     )
 
 
