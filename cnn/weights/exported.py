@@ -69,17 +69,22 @@ def export(
         found |= {f"{norm}.{_COUNTER}": np.zeros((), np.int64) for norm in norms}
     about = {"name": counterpart.name}
     about |= recorded_of(config, layout_name, resolved).metadata()
-    partial = Path(f"{file}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        safetensors.numpy.save_file(found, partial, metadata=about)
-        os.replace(partial, file)
-    except OSError as error:
-        raise UserError(f"--to: {file} cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    _write(found, about, file)
     model = {n: v for n, v in counterpart.fields.items() if n not in NORMALISATION}
     return len(found), [
         f"{field} is {here!r} here and {there!r} there"
         for field, here, there in differing(config, model)
     ]
+
+
+def _write(tensors: dict[str, np.ndarray], about: dict[str, str], file: str) -> None:
+    """Writes the file as a whole; raises `UserError` if it cannot be."""
+    partial = Path(f"{file}.partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        safetensors.numpy.save_file(tensors, partial, metadata=about)
+        os.replace(partial, file)
+    except OSError as error:
+        raise UserError(f"--to: {file} cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)
