@@ -2,7 +2,7 @@
 
     python benchmarks/atlas.py
 
-It reads `results/atlas/ROW` and `results/atlas/ROW_others`, where ROW is one of
+It reads `results/atlas/ROW`, `ROW_others` and `ROW_matched`, where ROW is one of
 `configs/ablations/atlas.py`, and writes `results/atlas/atlas.json`, `results/atlas/index.html`,
 `docs/atlas.md` and the lines of README.md. A row that has run elsewhere is put there by
 `python ablate.py compact --workdir=DIR --out=results/atlas/ROW`.
@@ -17,7 +17,7 @@ from benchmarks.tables import fill
 from cnn.ablation.atlas.pages import atlas_html, atlas_markdown
 from cnn.ablation.atlas.rows import AtlasRow, RowPlan, not_run, read_row, read_rows, write_rows
 from cnn.training.run_folder import write_atomically
-from configs.ablations.atlas import ROWS, get_study
+from configs.ablations.atlas import PARTS, ROWS, get_study
 
 ROOT = Path(__file__).parents[1]
 ATLAS = ROOT / "results" / "atlas"
@@ -28,22 +28,19 @@ PAGE = ROOT / "docs" / "atlas.md"
 
 def row_plans(folder: Path = ATLAS) -> list[RowPlan]:
     """Returns the rows that the study file describes."""
-    return [
-        RowPlan(
-            name=row,
-            title=title,
-            studies={
-                folder
-                / name: f"python ablate.py run --config=configs/ablations/atlas.py:{argument} "
-                f"--workdir=results/atlas/{name}"
-                for name, argument in ((row, row), (f"{row}_others", f"{row},others"))
-            },
-            operators=tuple(
-                dict.fromkeys((*get_study(row).arms, *get_study(f"{row},others").arms))
-            ),
+    return [_row_plan(row, title, folder) for row, (title, _, _) in ROWS.items()]
+
+
+def _row_plan(row: str, title: str, folder: Path) -> RowPlan:
+    studies, operators = {}, {}
+    for part in ("", *PARTS):
+        words = [word for word in (row, part) if word]
+        name, argument = "_".join(words), ",".join(words)
+        studies[folder / name] = (
+            f"python ablate.py run --config={STUDY}:{argument} --workdir=results/atlas/{name}"
         )
-        for row, (title, _, _) in ROWS.items()
-    ]
+        operators |= dict.fromkeys(get_study(argument).arms)
+    return RowPlan(name=row, title=title, studies=studies, operators=tuple(operators))
 
 
 def page(rows: list[AtlasRow]) -> str:

@@ -336,6 +336,7 @@ SLURM = {
         ("localhost:1,2,1", {"CNN_HOSTS_SECONDS": "soon"}, "CNN_HOSTS_SECONDS: 'soon' is not a n"),
         ("localhost:1,2,1", {"CNN_HOSTS_SECONDS": "inf"}, "CNN_HOSTS_SECONDS: 'inf' is not a num"),
         ("auto", SLURM | {"SLURM_NTASKS": "two"}, "SLURM_NTASKS: 'two' is not a whole number"),
+        ("auto", {"OMPI_MCA_orte_hnp_uri": "4096.0;x"}, r"says \(Could not parse coordinator IP"),
         ("auto", SLURM | {"SLURM_PROCID": "2"}, "hosts count from 0, so the last of 2 is 1"),
     ],
 )

@@ -104,7 +104,14 @@ def _launched() -> tuple[str, int, int, list[int] | None]:
         number_of(variable, 0)
     from jax._src.clusters import ClusterEnv
 
-    found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 120)
+    try:
+        found = ClusterEnv.auto_detect_unset_distributed_params(None, None, None, None, None, 120)
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, ImportError) as error:
+        said = str(error).partition("\n")[0]
+        raise UserError(
+            f"--hosts: auto cannot read what the launcher of this process says ({said}); give "
+            "ADDRESS:PORT,COUNT,INDEX"
+        ) from error
     if None in found[:3]:
         raise UserError(
             "--hosts: auto found no Slurm, Open MPI, Kubernetes or TPU pod here; give "

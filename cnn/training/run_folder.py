@@ -19,6 +19,7 @@ from cnn.config.json_file import check_seal, is_kind, read_json, seal
 from cnn.config.record import differences, fingerprint, from_plain, to_plain
 
 _PARTIAL = ".partial"
+_FAILURE = ".failure.json"
 _RECORD = {
     "fingerprint": str,
     "config": dict,
@@ -104,7 +105,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         # Of a run of a study that failed; beside the run, whose folder may never have been made.
-        self.failure_file = self.path.with_name(f"{self.path.name}.failure.json")
+        self.failure_file = self.path.with_name(f"{self.path.name}{_FAILURE}")
 
     def record(self) -> dict[str, Any]:
         """Reads config.json: {"fingerprint", "config", "resolved", "sha256" of these}.
@@ -297,6 +298,8 @@ def check_output(path: Path, option: str) -> None:
     place = Path(os.path.realpath(path.parent), path.name)
     if place.is_dir():
         raise UserError(f"{option}: {path} is a folder; give a file")
+    if place.name.endswith(_FAILURE):
+        raise UserError(f"{option}: {path} would mark a run as failed; choose another name")
     for folder in place.parents:
         first, *below = place.relative_to(folder).parts
         of_suite = first == "evaluation" and len(below) == 2 and place.suffix == ".json"

@@ -4,11 +4,11 @@
         --config.data.data_dir=/path/to/tensorflow_datasets
 
 The argument names the row: `fashion` (10,000 images of Fashion-MNIST, enlarged to 32 pixels),
-`cifar10` and `resnet20` (20,000 images of CIFAR-10), each tested on the full test set of 10,000
+`cifar10` and `resnet8` (10,000 images of CIFAR-10), each tested on the full test set of 10,000
 images, or `digits` (spectrograms of spoken digits). A row holds the operators about which the field
-disagrees most; "ROW,others" holds all others, against the same baseline. Padding is circular, so
-that the shift suites measure the operators and not the borders of the images, and no augmentation
-shifts images.
+disagrees most; "ROW,others" holds all others, and "ROW,matched" those whose MACs differ most, at
+the widths that equal the MACs of the same baseline. Padding is circular, so that the shift suites
+measure the operators and not the borders of the images, and no augmentation shifts images.
 """
 
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -31,6 +31,10 @@ CONTESTED = {
     "DiffStride": "diff_stride",
     "FLC": "flc",
 }
+# Of these, the ones to repeat at the MACs of the baseline.
+MATCHED = ("strided conv", "all conv")
+# of a row: the argument after its name -> the end of its title
+PARTS = {"others": ", the other operators", "matched": ", equal MACs"}
 # In these networks the same as another entry, or no reduction, or not by two.
 LEFT_OUT = ("conv_blur", "avg_blur", "conv_avg", "none", "dilated", "fractional")
 
@@ -39,8 +43,10 @@ _PLAIN = (
     "model.padding=CIRCULAR",
     "train.batch_size=64",
     "optimizer.learning_rate=0.4",
+    "model.features=16,32,64",
+    "train.duration=6 epochs",
 )
-_CIFAR10 = ("data.name=cifar10", "data.train_split=train[:40%]")
+_CIFAR10 = ("data.name=cifar10", "data.train_split=train[:10000]")
 ROWS = {
     "fashion": (
         "the plain network, 10,000 images of Fashion-MNIST",
@@ -51,21 +57,20 @@ ROWS = {
             # Adaptive sampling needs even sizes down to the last reduction.
             "data.image_size=32",
             *_PLAIN,
-            "model.features=16,32,64",
-            "train.duration=6 epochs",
         ),
     ),
     "cifar10": (
-        "the plain network, 20,000 images of CIFAR-10",
+        "the plain network, 10,000 images of CIFAR-10",
         "configs/base.py",
-        (*_CIFAR10, *_PLAIN, "model.features=32,64,128", "train.duration=6 epochs"),
+        (*_CIFAR10, *_PLAIN),
     ),
-    "resnet20": (
-        "ResNet-20, 20,000 images of CIFAR-10",
+    "resnet8": (
+        "ResNet-8, 10,000 images of CIFAR-10",
         "configs/base.py",
         (
             *_CIFAR10,
             "model.name=resnet20",
+            "model.depths=1,1,1",
             "model.padding=CIRCULAR",
             "train.batch_size=128",
             "optimizer.learning_rate=0.4",
@@ -73,7 +78,7 @@ ROWS = {
         ),
     ),
     "digits": (
-        "a residual network, spectrograms of spoken digits",
+        "ResNet-8, spectrograms of spoken digits",
         "configs/spoken_digits.py",
         ("model.padding=CIRCULAR", "train.duration=8 epochs"),
     ),
@@ -91,16 +96,16 @@ _SUITES = (
 
 
 def get_study(argument: str = "fashion") -> StudyPlan:
-    """Returns one row of the atlas, "ROW" or "ROW,others"."""
+    """Returns one row of the atlas, or a part of it: "ROW", "ROW,others" or "ROW,matched"."""
     row, _, part = argument.partition(",")
     if row not in ROWS:
         raise UserError(f"--config: unknown row '{row}': {did_you_mean(row, ROWS)}")
-    if part not in ("", "others"):
-        raise UserError(f"--config: unknown '{part}'; allowed after the row: others")
+    if part and part not in PARTS:
+        raise UserError(f"--config: unknown part '{part}': {did_you_mean(part, PARTS)}")
     title, config, shared = ROWS[row]
     sound = row == "digits"
     return StudyPlan(
-        name=f"Atlas of downsampling: {title}" + (", the other operators" if part else ""),
+        name=f"Atlas of downsampling: {title}{PARTS.get(part, '')}",
         config=config,
         shared=(*shared, *(_SOUND if sound else _IMAGES)),
         arms={name: _overrides(row, text) for name, text in _operators(part).items()},
@@ -108,6 +113,7 @@ def get_study(argument: str = "fashion") -> StudyPlan:
         seeds=range(10),
         looks=(5, 10),
         margin=1.0 if sound else 0.5,
+        match="width" if part == "matched" else "",
         suites=("calibration",) if sound else _SUITES,
     )
 
@@ -116,6 +122,8 @@ def _operators(part: str) -> dict[str, str]:
     """Returns name -> operator of one part of a row."""
     if not part:
         return CONTESTED
+    if part == "matched":
+        return {"max": "max"} | {f"{name}, equal MACs": CONTESTED[name] for name in MATCHED}
     there = {text.partition("(")[0] for text in CONTESTED.values()} | set(LEFT_OUT)
     return {"max": "max"} | {name: name for name, _ in DOWNSAMPLERS.items() if name not in there}
 
@@ -125,7 +133,7 @@ def _overrides(row: str, operator: str) -> tuple[str, ...]:
     overrides = (f"model.downsample={operator}",)
     # The component that the main path picks has to be picked on the shortcut too.
     picks = operator in ("aps", "lps", "max_aps", "max_lps")
-    if picks and row in ("resnet20", "digits"):
+    if picks and row in ("resnet8", "digits"):
         overrides += (
             "model.shortcut_downsample=aps"
             if "aps" in operator

@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "configs" / "ablations"
 FILES = sorted(p.name for p in FOLDER.glob("*.py") if p.name not in ("__init__.py", "short.py"))
-ROWS = [f"atlas.py:{row}" for row in ("cifar10", "resnet20", "digits")]
+ROWS = [f"atlas.py:{row}" for row in ("cifar10", "resnet8", "digits", "fashion,matched")]
 NAMES = [*FILES, "pooling.py:vgg11", "pooling.py:resnet20", *ROWS]
 
 

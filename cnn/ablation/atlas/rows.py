@@ -212,11 +212,13 @@ def _remarks(analysis: Analysis) -> list[str]:
 
 
 def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
-    """The answer to every claim, from the study that has its arms."""
+    """The answer to every claim, from the study that has its arms as published."""
+    published = [one.study for one in analyses if not one.study.match]
     found = {}
     for name, claim in CLAIMS.items():
-        given = {answer(claim, one.study).word for one in analyses}
-        found[name] = next(word for word in _ANSWERED_FIRST if word in given)
+        given = {answer(claim, study).word for study in published}
+        if given:
+            found[name] = next(word for word in _ANSWERED_FIRST if word in given)
     return found
 
 
