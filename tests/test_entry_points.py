@@ -213,18 +213,30 @@ def test_eval_of_a_run_without_a_checkpoint(finished, tmp_path):
     assert_refused(run("eval.py", f"--workdir={workdir}"), workdir, "no checkpoint")
 
 
-@pytest.mark.parametrize("script", ["train.py", "eval.py"])
-def test_help_and_config_errors_do_not_import_jax(script):
+TRAIN = ("--config=configs/base.py", "--workdir=x")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (["train.py", "--help"], 0, "--workdir"),
+        (["eval.py", "--help"], 0, "--workdir"),
+        (["train.py", *TRAIN, "--config.sede=1"], 2, "did you mean 'seed'"),
+        (["train.py", *TRAIN, "--config.seed=one"], 2, "'one' is not an integer"),
+        (["train.py", *TRAIN, "--config.optimizer.learning_rate=-1"], 2, "-1.0 is out of range"),
+    ],
+)
+def test_help_and_config_errors_do_not_import_jax(command, code, words):
     probe = (
         "import runpy, sys\n"
-        f"sys.argv = ['{script}', '--help']\n"
+        f"sys.argv = {command}\n"
         "try:\n  runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "except SystemExit as end:\n  assert end.code == 0, end.code\n"
+        f"except SystemExit as end:\n  assert end.code == {code}, end.code\n"
         "assert not {'jax', 'tensorflow_datasets', 'numpy'} & sys.modules.keys()\n"
     )
     done = run("-c", probe)
     assert done.returncode == 0, done.stderr
-    assert "--workdir" in done.stdout
+    assert words in done.stdout + done.stderr
 
 
 def test_a_folder_of_sounds_from_the_command_line(tmp_path):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -40,7 +41,9 @@ def load(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] = ()) 
         that nothing reads.
     """
     for text in overrides:
-        field_of(text)  # Before anything imports jax, so that a misspelt field is refused at once.
+        _parsed(
+            text
+        )  # Before anything imports jax, so that a mistyped override is refused at once.
     found = load_plugins(plugins)
     config = _run_config_file(path)
     set_in_file = changed_fields(config, get_config())
@@ -104,12 +107,17 @@ def apply_override(config: ConfigDict, text: str) -> str:
     Raises:
       UserError: unknown field, or a value of another type or out of range.
     """
-    field = field_of(text)
-    value = FIELDS[field].parse(text.partition("=")[2], field)
-    FIELDS[field].check(value, field)
+    field, value = _parsed(text)
     with config.unlocked():
         config.update_from_flattened_dict({field: value})
     return field
+
+
+def _parsed(text: str) -> tuple[str, Any]:
+    field = field_of(text)
+    value = FIELDS[field].parse(text.partition("=")[2], field)
+    FIELDS[field].check(value, field)
+    return field, value
 
 
 def field_of(text: str) -> str:
