@@ -9,8 +9,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from cnn.config.errors import UserError
 from cnn.config.python_file import find_file, import_file, user_errors
 
@@ -47,17 +45,17 @@ def _load(path: Path) -> str:
     return _loaded[path]
 
 
-def check_plugins(config: ConfigDict, where: str) -> None:
+def check_plugins(plugins: Iterable[str], where: str) -> None:
     """Refuses a run with plugins that this process has not loaded.
 
     Args:
-      config: of the run.
+      plugins: what the run's field of that name says.
       where: the run, for messages.
 
     Raises:
       UserError: names the plugin and its SHA-256.
     """
-    for needed in config.plugins:
+    for needed in plugins:
         if needed in _loaded.values():
             continue
         name, _, digest = needed.partition(" ")

@@ -40,7 +40,7 @@ def of_run(workdir: str) -> CountedNetwork:
     """
     folder = RunFolder(workdir)
     resolved, config = folder.record()["resolved"], folder.config()
-    check_plugins(config, str(folder.path))
+    check_plugins(config.plugins, str(folder.path))
     if "example" not in resolved:
         raise UserError(
             f"--workdir: {folder.path} did not record the shape of its examples; give its config "

@@ -127,7 +127,7 @@ def open_run(
         raise UserError(f"--split: unknown '{split}'; allowed: {', '.join(SPLITS)}")
     folder = RunFolder(workdir)
     record, config = folder.record(), folder.config()
-    check_plugins(config, str(folder.path))
+    check_plugins(config.plugins, str(folder.path))
     changes = _override(config, overrides)
     checkpoints = _open_checkpoints(folder)
     # Before the data is opened, so that a wrong step is refused at once.

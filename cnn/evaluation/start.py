@@ -88,7 +88,7 @@ def start(request: EvaluationRequest) -> None:
             check_output(Path(file), option)
     for folder in map(RunFolder, workdirs):
         # Before the suites, which may be a plugin's.
-        check_plugins(folder.config(), str(folder.path))
+        check_plugins(folder.config().plugins, str(folder.path))
     suites = chosen(request.suite)
     use_compilation_cache()
     count_cores_as_devices()

@@ -112,7 +112,7 @@ def list_tensors(request: ImportRequest) -> None:
 def export_weights(run: str, step: str, layout: str, file: str) -> None:
     """Writes a checkpoint's variables as safetensors."""
     found = read_weights(run, "--workdir", step)
-    check_plugins(found.config, run)
+    check_plugins(found.config.plugins, run)
     count, differing = exported.export(
         found.config, found.num_classes, found.variables, layout, file, found.resolved
     )

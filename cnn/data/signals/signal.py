@@ -106,9 +106,10 @@ class Codec(ABC):
         """Returns remarks on what the config does to examples of such shapes."""
         return ()
 
-    def payload(self, path: Path, shape: StoredShape) -> Any:
+    def payload(self, path: str, shape: StoredShape) -> Any:
         """Reads what `Form.decode` takes: the bytes of the file, unless overridden."""
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
 
     @abstractmethod
     def stored_shape(self, feature: Any) -> StoredShape:

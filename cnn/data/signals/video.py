@@ -75,9 +75,9 @@ class VideoCodec(Codec):
             )
         return ""
 
-    def payload(self, path: Path, shape: StoredShape) -> VideoFile:
+    def payload(self, path: str, shape: StoredShape) -> VideoFile:
         """Returns path and number of frames; only the frames of a clip are read."""
-        return VideoFile(path, shape[0])
+        return VideoFile(Path(path), shape[0])
 
     def stored_shape(self, feature: Any) -> StoredShape:
         """Returns frames, height, width and channels of a `Video` feature."""
