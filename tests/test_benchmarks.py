@@ -56,7 +56,7 @@ def test_a_form_that_a_network_lacks_is_left_out(monkeypatch):
         return (lambda: out), 0
 
     monkeypatch.setattr(forms, "our_step", step)
-    assert forms.measure("plain", 2, 1).keys() == {"few input channels", "max pooling"}
+    assert forms.measure("plain", 2, 1).keys() == {"max pooling"}
     with pytest.raises(UserError, match="use one of plain, resnet20, separable"):
         forms.main(["--only=vgg"])
 

@@ -1,13 +1,9 @@
 """Dense and depthwise convolution, in the fastest form for each platform.
 
-On CPU, convolutions of one input channel are unrolled into products, those of few channels compute
-several outputs at once, depthwise convolutions are sums of shifted products, and kernel gradients
-come from `kernel_gradient`. Everything else is XLA's native convolution.
+On CPU, depthwise convolutions are sums of shifted products, and kernel gradients come from
+`kernel_gradient`. Everything else is XLA's native convolution.
 """
 
-import itertools
-import math
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -18,11 +14,6 @@ from cnn.ops.kernel_gradient import dense_kernel_gradient, depthwise_kernel_grad
 from cnn.ops.padding import Padding, Size, Window, make_window, per_axis
 from cnn.ops.precision import widened
 from cnn.ops.windows import by_phase, interleave, offsets, stride_cells, take_offset, unpad
-
-# Kernel elements per feature, and features, up to which other forms are faster on CPU than the
-# native convolution (measured on training steps: faster from 1 and 3 channels to 16 and 32
-# features, slower from 3 to 64). The native one is most efficient from 128 features on.
-_WRITTEN_OUT, _FEW_INPUTS, _FEW_FEATURES, _MANY_FEATURES = 9, 27, 32, 128
 
 _DIMENSIONS = {
     1: ("NWC", "WIO", "NWC"),
@@ -75,46 +66,7 @@ def _native(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _dense(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
-    native = partial(_native, window, dilation, 1)
-    inputs, features = math.prod(kernel.shape[:-1]), kernel.shape[-1]
-    if inputs > _FEW_INPUTS or features > _FEW_FEATURES:
-        return native(x, kernel)
-    form = _written_out if inputs <= _WRITTEN_OUT else _several_at_once
-    return jax.lax.platform_dependent(
-        x, kernel, cpu=partial(form, window, dilation), default=native
-    )
-
-
-def _written_out(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
-    padded, taps, total = window.padded(x), widened(kernel), 0
-    for index in itertools.product(*map(range, kernel.shape[:-2])):
-        offset = tuple(i * d for i, d in zip(index, dilation, strict=True))
-        seen = take_offset(padded, window, offset)
-        for c in range(x.shape[-1]):
-            total += seen[..., c : c + 1] * taps[index][c]
-    return total.astype(x.dtype)
-
-
-def _several_at_once(window: Window, dilation: tuple[int, ...], x: Array, kernel: Array) -> Array:
-    """Computes several outputs along the last axis as the features of one wider window."""
-    features, strides, step = kernel.shape[-1], window.strides[-1], dilation[-1]
-    before, after = window.pads[-1]
-    outputs = (x.shape[-2] + before + after - window.size[-1]) // strides + 1
-    several = max(
-        n
-        for n in range(1, outputs + 1)
-        if outputs % n == 0 and n * features <= max(features, _MANY_FEATURES)
-    )
-    # A dilated kernel can only be shifted by multiples of its dilation.
-    several = 1 if strides % step else several
-    moved, others = strides // step, ((0, 0),) * (kernel.ndim - 3)
-    kernels = [
-        jnp.pad(kernel, (*others, (n * moved, (several - 1 - n) * moved), (0, 0), (0, 0)))
-        for n in range(several)
-    ]
-    wider = replace(window, strides=(*window.strides[:-1], several * strides))
-    y = _native(wider, dilation, 1, x, jnp.concatenate(kernels, -1))
-    return y.reshape(*y.shape[:-2], outputs, features)
+    return _native(window, dilation, 1, x, kernel)
 
 
 def _dense_forward(
