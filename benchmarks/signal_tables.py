@@ -97,8 +97,8 @@ def _made(one: dict[str, Any], folder: Path) -> str:
     )
 
 
-def study(name: str, remark: str = "") -> str:
-    """Returns the arms of a study under results, its verdicts, a link to its report, a remark."""
+def study(name: str) -> str:
+    """Returns the arms of a study under results, its verdicts and a link to its report."""
     analysis = analyze(collect(StudyFolder(ROOT / "results" / name)))
     found, place = analysis.study, f"../results/{name}"
     rows = []
@@ -110,8 +110,7 @@ def study(name: str, remark: str = "") -> str:
         f"{found.name}, on {found.hardware}, jax {found.versions['jax']}.\n`{found.command}`\n"
         f"produced the [report]({place}/report.md)."
     )
-    parts = (table(head, rows), headlines(analysis), about, remark)
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join((table(head, rows), headlines(analysis), about))
 
 
 def streams() -> str:

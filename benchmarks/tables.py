@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.beside import beside
 from benchmarks.sections import rates, runs, speed
-from benchmarks.sections.results import TO_BE_REPEATED
 from benchmarks.signal_tables import (
     held_out_speakers,
     moving_fashion,
@@ -54,7 +53,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "spoken digits": spoken_digits,
     "held-out speakers": held_out_speakers,
     "moving fashion": moving_fashion,
-    "spectrogram pooling": partial(study, "spectrogram_pooling", TO_BE_REPEATED),
+    "spectrogram pooling": partial(study, "spectrogram_pooling"),
     "temporal pooling": partial(study, "temporal_pooling"),
     "streams": streams,
     "speed": speed.speed,

@@ -6,13 +6,6 @@ from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
 
-# Of runs with max pooling that are older than the correction of its gradient.
-TO_BE_REPEATED = (
-    "Trained before the compiled gradient of max pooling on CPUs was corrected (commit 741ddd5),\n"
-    "these runs are to be repeated: they show what a report looks like, and are no evidence about\n"
-    "max pooling."
-)
-
 
 def read(name: str) -> dict[str, Any]:
     """Returns a committed result file."""

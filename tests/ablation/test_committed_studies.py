@@ -14,7 +14,7 @@ STUDIES = sorted(
     str(f.parent.relative_to(REPOSITORY)) for f in REPOSITORY.glob("results/**/study.json")
 )
 
-# Compact, and as it ran, with clusters of examples.
+# Compact copies, the second with clusters of examples.
 COVERING = {"results/atlas/fashion", "results/spectrogram_pooling"}
 
 
