@@ -43,6 +43,7 @@ SOAK = RESULT.with_name("soak.json")
 FUZZ = RESULT.with_name("fuzz.json")
 PAGE = ROOT / "docs" / "reliability.md"
 _SHOWN = 150  # characters of what was lost
+_MADE_ON = {"commits": "commit", "cpus": "cpu"}  # of a fault: what the conditions call it
 FAULTS: dict[str, Callable[[Path], Fault | None]] = {
     "Training: SIGKILL at random moments, three times a run": kills,
     "Training: SIGKILL in the final evaluation": final_evaluation,
@@ -94,10 +95,11 @@ def page(result: dict[str, Any]) -> str:
             f"{len(fuzzed['tracebacks']) or 'none'} ended in a traceback.",
         ]
     made = result["conditions"]
-    commits = sorted({commit for row in result["faults"].values() for commit in row["commits"]})
+    rows = result["faults"].values()
+    commits, cpus = (sorted({one for row in rows for one in row[of]}) for of in _MADE_ON)
     lines += [
         "",
-        f"Made by `make reliability` on {made['date']}, {made['cpu']}, jax "
+        f"Made by `make reliability` on {made['date']}, {' and '.join(cpus)}, jax "
         f"{made['versions']['jax']}, commit {', '.join(commits)}.",
     ]
     found = [(name, one) for name, row in result["faults"].items() for one in row["lost"]]
@@ -142,12 +144,12 @@ def main(arguments: list[str]) -> None:
     result: dict[str, Any] = json.loads(Path(flags.out).read_text()) if there else {"faults": {}}
     result["conditions"] = record.conditions(seed=flags.seed)
     for name, make in FAULTS.items():
-        commit = result["conditions"]["commit"]
-        new = {"most": 0, "seconds": [], "lost": [], "commits": []}
+        made_on = {of: result["conditions"][one] for of, one in _MADE_ON.items()}
+        new = {"most": 0, "seconds": [], "lost": [], **{of: [] for of in _MADE_ON}}
         row = result["faults"].get(name, new)
         wanted = min(flags.times, row["most"] or flags.times)
         if flags.only in name and len(row["seconds"]) < wanted:
-            row["commits"] = sorted({*row["commits"], commit})
+            row |= {of: sorted({*row[of], one}) for of, one in made_on.items()}
             for made in attempts(make, name, row, flags.times, flags.seed):
                 result["faults"][name] = made
                 record.write(flags.out, result)

@@ -49,5 +49,6 @@ def test_a_try_is_written_down_and_the_same_command_makes_those_that_are_missing
     result = json.loads(out.read_text())
     page = reliability.page(result)
     assert result["faults"]["a fault"]["commits"] == [result["conditions"]["commit"]]
+    assert result["faults"]["a fault"]["cpus"] == [result["conditions"]["cpu"]]
     assert "| a fault (of 3) | 3 | 1 | 1.0 |" in page
     assert "- a fault: a byte\n" in page
