@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.tables import fill
 from cnn.ablation.atlas.pages import atlas_html, atlas_markdown
 from cnn.ablation.atlas.rows import AtlasRow, RowPlan, not_run, read_row, read_rows, write_rows
-from cnn.training.run_folder import write_atomically
+from cnn.config.atomic import write_atomically
 from configs.ablations.atlas import PARTS, ROWS, get_study
 
 ROOT = Path(__file__).parents[1]

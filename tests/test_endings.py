@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,6 +17,7 @@ from cnn.config.entry import compilation_cache, describe
 from cnn.config.errors import UserError
 from cnn.data.sources.file_index import cache_folder, write_cache
 from cnn.data.sources.tfds import data_folder
+from cnn.training.mesh import check_platform
 from configs.base import get_config
 from tests.conftest import REPOSITORY, TINY
 
@@ -236,6 +238,42 @@ def test_streams_may_be_closed_or_take_only_ascii(closed, printed):
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, printed), done.stderr
+
+
+def test_paths_are_utf8_whatever_the_locale(tmp_path):
+    program = (
+        "import sys\n"
+        "from cnn.config.entry import run_command\n"
+        "run_command(lambda arguments: open(arguments[0], 'w').write('\\u25cb' + arguments[1]))\n"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "K\xe4uze", "\xe4"],
+        cwd=REPOSITORY,
+        env=os.environ | ascii_only,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "K\xe4uze").read_bytes() == "\u25cb\xe4".encode()
+
+
+def test_a_full_standard_error_leaves_the_exit_code():
+    program = (
+        "from cnn.config.entry import run_command\nrun_command(lambda arguments: open('/x/y'))"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, stderr=full)
+    assert done.returncode == 2
+
+
+def test_a_platform_without_devices_is_named(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr("jax.devices", Mock(side_effect=AssertionError()))
+    with pytest.raises(
+        UserError, match=r"JAX_PLATFORMS: JAX finds no device of 'cuda' here; unset"
+    ):
+        check_platform()
 
 
 def test_a_user_without_a_home_has_no_caches(monkeypatch, tmp_path):

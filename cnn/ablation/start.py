@@ -177,7 +177,8 @@ def compact(workdir: str, out: str, plugin: Sequence[str] = ()) -> None:
     from cnn.ablation.analysis.study_analysis import analyze
     from cnn.ablation.report import write_report
     from cnn.ablation.report.terminal import print_report
-    from cnn.training.whole_folder import check_free, whole_folder
+    from cnn.config.atomic import whole_folder
+    from cnn.training.run_folder import check_free
 
     folder, place = StudyFolder(Path(workdir).absolute()), Path(out).absolute()
     check_free(place, "--out")

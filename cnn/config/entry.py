@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import ctypes
 import errno
+import locale
 import logging
 import math
 import os
@@ -80,6 +81,7 @@ def run_command(main: Callable[[list[str]], None]) -> None:
     A run that was stopped by a signal leaves with 128 + its number, as a shell would report it.
     """
     _prepare_streams()
+    _use_utf8()
     end_on_signals()
     _quieten_libraries()
     _keep_freed_memory()
@@ -102,8 +104,25 @@ def run_command(main: Callable[[list[str]], None]) -> None:
 
 
 def _refuse(sentence: str) -> NoReturn:
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    try:
+        print(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+    except OSError:
+        # Nobody can be told but by the exit code, which Python's own end would change.
+        os._exit(2)
     sys.exit(2)
+
+
+def _use_utf8() -> None:
+    """Starts the command again in Python's UTF-8 mode if the locale has another encoding.
+
+    Checkpoints and data sets are written by libraries that take every path as UTF-8.
+    """
+    encodings = {sys.getfilesystemencoding(), locale.getencoding().lower()}
+    if sys.flags.utf8_mode or encodings == {"utf-8"} or os.environ.get("PYTHONUTF8") == "1":
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:backslashreplace")
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _prepare_streams() -> None:

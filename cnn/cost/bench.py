@@ -30,8 +30,9 @@ def main(arguments: list[str]) -> None:
             raise UserError(f"--{name}: {given} is too few; use {least} or more")
     if options.out and not Path(options.out).absolute().parent.is_dir():
         raise UserError(f"--out: the folder of '{options.out}' does not exist; create it first")
+    from cnn.config.atomic import write_atomically
     from cnn.config.load import load
-    from cnn.training.run_folder import check_output, write_atomically
+    from cnn.training.run_folder import check_output
 
     if options.out:
         check_output(Path(options.out), "--out")

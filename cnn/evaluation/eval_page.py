@@ -5,6 +5,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from cnn.config.atomic import write_atomically
 from cnn.config.check import is_read
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
@@ -12,7 +13,6 @@ from cnn.evaluation.results import ResultFile, read_record, result_files
 from cnn.evaluation.suite import Asked, MeasuredRun, Results
 from cnn.evaluation.suites import SUITES
 from cnn.pages.page import Cell, Column, page, section, sortable_table
-from cnn.training.run_folder import write_atomically
 
 
 def write_page(

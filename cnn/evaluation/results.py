@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder
 
 KINDS = {
     "suite": str,

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cnn.config.atomic import write_atomically
 from cnn.config.call import split_calls
 from cnn.config.errors import UserError
 from cnn.config.plugin import check_plugins
@@ -19,8 +20,8 @@ from cnn.evaluation.results import ResultFile
 from cnn.evaluation.run_suite import run_suite
 from cnn.evaluation.suite import Asked, Results
 from cnn.evaluation.suites import SUITES, chosen
-from cnn.training.mesh import count_cores_as_devices
-from cnn.training.run_folder import RunFolder, check_output, write_atomically
+from cnn.training.mesh import check_platform, count_cores_as_devices
+from cnn.training.run_folder import RunFolder, check_output
 from cnn.training.start import use_compilation_cache
 
 
@@ -92,6 +93,7 @@ def start(request: EvaluationRequest) -> None:
     suites = chosen(request.suite)
     use_compilation_cache()
     count_cores_as_devices()
+    check_platform()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
     page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
     named = dict(zip(request.names or names_of(runs), runs, strict=True))

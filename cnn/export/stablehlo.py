@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from jax import Array, export
 
+from cnn.config.atomic import whole_file, write_atomically
 from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.training.provenance import provenance
-from cnn.training.run_folder import check_output, write_atomically
+from cnn.training.run_folder import check_output
 
 PROGRAM, DESCRIPTION, GOLDEN = "model.stablehlo", "export.json", "golden.npz"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -62,11 +63,10 @@ def export_run(
     inputs = _random_examples((batch or GOLDEN_EXAMPLES, *stored.shape), stored.dtype)
     description = _describe(run, batch, platforms) | {"sha256": hashlib.sha256(program).hexdigest()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / PROGRAM).write_bytes(program)
-        np.savez_compressed(
-            folder / GOLDEN, inputs=inputs, logits=np.asarray(jax.jit(logits)(inputs))
-        )
+        with whole_file(folder / PROGRAM) as partial:
+            partial.write_bytes(program)
+        with whole_file(folder / GOLDEN) as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, inputs=inputs, logits=np.asarray(jax.jit(logits)(inputs)))
         write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"--to: cannot write {folder} ({error.strerror})") from error

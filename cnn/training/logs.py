@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cnn.config.atomic import write_atomically
 from cnn.config.entry import describe
 from cnn.config.errors import UserError
 from cnn.config.json_file import is_kind
 from cnn.training.hosts import is_first
-from cnn.training.run_folder import RunFolder, free_name, write_atomically
+from cnn.training.run_folder import RunFolder, free_name
 from cnn.training.trackers import Trackers
 
 

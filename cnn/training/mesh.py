@@ -31,6 +31,18 @@ def count_cores_as_devices() -> None:
         jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
+def check_platform() -> None:
+    """Raises `UserError` if JAX finds no device of the platform that $JAX_PLATFORMS asks for."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(
+            f"JAX_PLATFORMS: JAX finds no device of '{asked}' here; unset it, or install what it "
+            "needs, such as jax[cuda13] for cuda"
+        ) from error
+
+
 def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
     """Returns a mesh along which the batch is split, and along its axis "fsdp" the state too.
 

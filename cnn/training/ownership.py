@@ -13,9 +13,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from cnn.config.atomic import is_alive, write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
-from cnn.training.run_folder import make_folder, moved_away, write_atomically
+from cnn.training.run_folder import make_folder, moved_away
 
 HEARTBEAT = 5.0  # seconds between two heartbeats
 DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker counts as dead
@@ -254,13 +255,13 @@ class Ownership:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            if not self._is_mine():
-                if not self._stop.is_set():
-                    self._lost()
-                return
             # A file system that is briefly unavailable is no reason to stop.
             with contextlib.suppress(OSError):
+                if not self._is_mine():
+                    break
                 os.utime(self._file)
+        if not self._stop.is_set():
+            self._lost()
 
     def _end(self) -> None:
         if self._file.exists():
@@ -273,9 +274,12 @@ class Ownership:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        return _UNREADABLE | read_json(file, {"machine": str, "pid": int, "id": str})
+        owner = read_json(file, {"machine": str, "pid": int, "id": str, "since": float})
     except UserError:
         return _UNREADABLE if file.exists() else None
+    # What the operating system and the calendar can hold.
+    possible = 0 < owner["pid"] < 2**31 and 0 <= owner["since"] < 2**33
+    return owner if possible else _UNREADABLE
 
 
 def _machine() -> str:
@@ -285,14 +289,3 @@ def _machine() -> str:
         parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
         parts += [os.readlink("/proc/self/ns/pid")]
     return " ".join(parts)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of this machine with an id."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,9 +1,9 @@
 """The files of a run folder, each written completely or not at all."""
 
+import contextlib
 import itertools
 import json
 import os
-import secrets
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from cnn.config.atomic import PARTIAL, whole_file, write_atomically
 from cnn.config.entry import describe
 from cnn.config.errors import UserError
 from cnn.config.json_file import check_seal, is_kind, read_json, seal
 from cnn.config.record import differences, fingerprint, from_plain, to_plain
 
-_PARTIAL = ".partial"
 _FAILURE = ".failure.json"
 _RECORD = {
     "fingerprint": str,
@@ -190,14 +190,14 @@ class RunFolder:
     def _holds_something_else(self) -> bool:
         """Whether the folder contains more than a run killed before its config.json leaves."""
         return any(
-            _PARTIAL not in file.suffixes and not file.name.startswith("owner.json")
+            PARTIAL not in file.suffixes and not file.name.startswith("owner.json")
             for file in self.path.iterdir()
         )
 
     def sweep(self) -> None:
         """Removes partial files of processes that died while writing; for the folder's owner."""
         for file in list(self.path.iterdir()):
-            if _PARTIAL in file.suffixes:
+            if PARTIAL in file.suffixes:
                 file.unlink(missing_ok=True)
 
     def claim(self, config: ConfigDict, resolved: dict[str, Any], start: str = "") -> None:
@@ -257,32 +257,15 @@ class RunFolder:
 
     def finish(self, result: dict[str, Any], outcomes: dict[str, np.ndarray]) -> None:
         """Writes per-example test predictions and losses, then the result, which ends the run."""
-        partial = self.predictions_file.with_suffix(".partial.npz")
         classes = np.uint8 if len(result["test"]["confusion"]) <= 256 else np.uint16
-        np.savez_compressed(
-            partial,
-            prediction=outcomes["prediction"].astype(classes),
-            label=outcomes["label"].astype(classes),
-            loss=outcomes["loss"].astype(np.float32),
-        )
-        os.replace(partial, self.predictions_file)
+        with whole_file(self.predictions_file) as partial, open(partial, "wb") as file:
+            np.savez_compressed(
+                file,
+                prediction=outcomes["prediction"].astype(classes),
+                label=outcomes["label"].astype(classes),
+                loss=outcomes["loss"].astype(np.float32),
+            )
         write_atomically(self.result_file, json.dumps(result, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file in one step: a reader sees the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Several processes may write one file at the same time.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
-    try:
-        with open(partial, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def check_output(path: Path, option: str) -> None:
@@ -293,11 +276,12 @@ def check_output(path: Path, option: str) -> None:
       option: that it was given with, such as "--out".
 
     Raises:
-      UserError: it is a folder, or belongs to a run or a study.
+      UserError: it is a folder or a device, or belongs to a run or a study.
     """
     place = Path(os.path.realpath(path.parent), path.name)
-    if place.is_dir():
-        raise UserError(f"{option}: {path} is a folder; give a file")
+    if place.exists() and not place.is_file():
+        kind = "a folder" if place.is_dir() else "no regular file"
+        raise UserError(f"{option}: {path} is {kind}; give a file")
     if place.name.endswith(_FAILURE):
         raise UserError(f"{option}: {path} would mark a run as failed; choose another name")
     for folder in place.parents:
@@ -311,6 +295,21 @@ def check_output(path: Path, option: str) -> None:
                 )
 
 
+def check_free(target: Path, option: str) -> None:
+    """Refuses a folder that something is in.
+
+    Args:
+      target: the folder that is to be written.
+      option: that it was given with, such as "--out".
+
+    Raises:
+      UserError: it is not empty, is a file, or belongs to a run or a study.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{option}: {target} is not empty; choose another folder")
+    check_output(target / "config.json", option)
+
+
 def free_name(path: Path) -> Path:
     """Returns the path, or with the first number after it that nothing there has."""
     numbered = (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
@@ -318,18 +317,16 @@ def free_name(path: Path) -> Path:
 
 
 def check_name(path: Path) -> None:
-    """Refuses a folder whose name is not valid UTF-8: checkpoints cannot be written there.
+    """Refuses a folder whose name is not UTF-8 on disk: checkpoints cannot be written there.
 
     Raises:
       UserError: it is not.
     """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode(errors="replace")
-        raise UserError(
-            f"--workdir: '{shown}' is not valid UTF-8; choose another folder"
-        ) from error
+    with contextlib.suppress(UnicodeEncodeError):
+        if os.fsencode(path) == str(path).encode():
+            return
+    shown = str(path).encode(errors="replace").decode()
+    raise UserError(f"--workdir: '{shown}' is not valid UTF-8; choose another folder")
 
 
 def make_folder(path: Path) -> None:

@@ -13,7 +13,7 @@ from cnn.config.load import Loaded
 from cnn.training.hosts import is_first, joined
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
-from cnn.training.mesh import count_cores_as_devices
+from cnn.training.mesh import check_platform, count_cores_as_devices
 from cnn.training.nan_search import with_nan_search
 from cnn.training.profiling import Profile
 from cnn.training.provenance import code_digest, versions
@@ -56,6 +56,7 @@ def start(
     if not hosts:
         count_cores_as_devices()
     with joined(hosts, _facts(loaded.config)) if hosts else nullcontext():
+        check_platform()
         try:
             train(loaded.config, workdir, instruments=instruments)
         except InterruptedRun as stopped:

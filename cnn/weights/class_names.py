@@ -80,7 +80,7 @@ def _read(file: str) -> tuple[str, ...]:
     if not path.is_file():
         raise UserError(f"--class-names: there is no file {file}")
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8")
         if not text.lstrip().startswith(("[", "{")):
             return tuple(line.strip() for line in text.splitlines() if line.strip())
         found = json.loads(text)

@@ -1,6 +1,5 @@
 """Exports a checkpoint as a weights file in another library's layout."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import safetensors.numpy
 from ml_collections import ConfigDict
 
 from cnn import models
+from cnn.config.atomic import whole_file
 from cnn.config.errors import UserError
 from cnn.foreign.fitting import NORMALISATION, differing
 from cnn.foreign.layouts import LAYOUTS
@@ -79,12 +79,8 @@ def export(
 
 def _write(tensors: dict[str, np.ndarray], about: dict[str, str], file: str) -> None:
     """Writes the file as a whole; raises `UserError` if it cannot be."""
-    partial = Path(f"{file}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     try:
-        safetensors.numpy.save_file(tensors, partial, metadata=about)
-        os.replace(partial, file)
+        with whole_file(Path(file)) as partial:
+            safetensors.numpy.save_file(tensors, partial, metadata=about)
     except OSError as error:
         raise UserError(f"--to: {file} cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from cnn.config.atomic import whole_folder, write_atomically
 from cnn.config.errors import UserError
 from cnn.config.record import fingerprint, to_plain
 from cnn.foreign.imported import Imported, input_shape
 from cnn.training.checkpoint import Checkpoints
 from cnn.training.metrics import RunningMetrics
 from cnn.training.provenance import provenance
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder, check_free
 from cnn.training.state import ModelState
-from cnn.training.whole_folder import check_free, whole_folder
 
 
 def write(

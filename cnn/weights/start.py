@@ -11,9 +11,9 @@ from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
 from cnn.foreign.recorded import recorded_in
+from cnn.training.run_folder import check_free
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
-from cnn.training.whole_folder import check_free
 from cnn.weights import exported, reference, run_of_weights
 from cnn.weights.class_names import checked_names, class_names
 from cnn.weights.completed import completed

@@ -24,8 +24,8 @@ from cnn.ablation.report import (
 from cnn.ablation.report.formatting import abbreviated, digits, milliseconds
 from cnn.ablation.report.matching_text import matching_note
 from cnn.ablation.report.terminal import print_report
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
-from cnn.training.run_folder import write_atomically
 from tests.ablation.simulated import arm, study
 
 NAMES = {"max": 0, "strided conv": 0.6, "max blur, 4 taps": -0.6, "a_b & 5 % #1": 0.02}

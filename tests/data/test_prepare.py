@@ -6,6 +6,7 @@ the official ones.
 
 import hashlib
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -394,9 +395,12 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, small_cifar, monk
         patch.setattr(writer.shutil, "disk_usage", lambda path: Mock(free=10))
         with pytest.raises(UserError, match=r"0 MiB are free but"):
             main(command)
-    (tmp_path / "sets" / "cifar10" / "3.0.2.incomplete-1").mkdir(parents=True)  # of a killed one
+    of_another = f"3.0.2.partial-{socket.gethostname()}-{os.getppid()}"
+    (tmp_path / "sets" / "cifar10" / of_another).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"process {os.getppid()} is writing it"):
+        main(command)
+    (tmp_path / "sets" / "cifar10" / of_another).rmdir()
     main(command)
-    assert not list((tmp_path / "sets" / "cifar10").glob("*incomplete*"))
     with pytest.raises(UserError, match=r"3\.0\.2: already exists; remove it"):
         main(command)
 

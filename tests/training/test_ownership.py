@@ -1,5 +1,6 @@
 """Claims: one worker a run, and the runs of dead workers are taken over once."""
 
+import errno
 import json
 import os
 import threading
@@ -10,7 +11,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.training import ownership
-from cnn.training.ownership import Ownership, is_held_by, owned, owner_file
+from cnn.training.ownership import Ownership, is_held_by, owned, owner_file, who
 
 ELSEWHERE = {"machine": "another", "host": "h2", "pid": 1, "id": "x", "since": 1.0}
 
@@ -146,6 +147,40 @@ def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
         while owner_file(folder).stat().st_mtime < old + 500:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+def test_a_file_that_cannot_be_read_for_a_while_keeps_a_claim(tmp_path, monkeypatch):
+    monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
+    failed, read = threading.Event(), ownership.read_json
+
+    def fails_once(*arguments):
+        if not failed.is_set():
+            failed.set()
+            raise OSError(errno.EIO, "Input/output error")
+        return read(*arguments)
+
+    folder = tmp_path / "seed-0"
+    with Ownership(folder):
+        monkeypatch.setattr(ownership, "read_json", fails_once)
+        assert failed.wait(20)
+        old = time.time() - 1000
+        os.utime(owner_file(folder), (old, old))
+        deadline = time.monotonic() + 20
+        while owner_file(folder).stat().st_mtime < old + 500:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "edit", [{"since": "x"}, {"since": 1e300}, {"pid": 10**24}, {"pid": -1}, {"pid": None}]
+)
+def test_an_edited_claim_belongs_to_an_unknown_process(tmp_path, edit):
+    leave(tmp_path, here(1) | edit)
+    assert who(tmp_path).startswith("process 0 on ?")
+    assert not Ownership(tmp_path).__enter__().held
+    leave(tmp_path, here(1) | edit, age=120)
+    with Ownership(tmp_path) as heir:
+        assert heir.held
 
 
 def test_a_folder_of_another_process_is_refused_by_its_name(tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cnn.ablation import start
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.cost import bench, plan
 from cnn.training.logs import MetricLog, read_metrics
-from cnn.training.run_folder import RunFolder, check_output, write_atomically
+from cnn.training.run_folder import RunFolder, check_output
 from cnn.weights.exported import export
 from tests.conftest import tiny_config
 
@@ -186,6 +187,7 @@ def test_a_write_that_fails_leaves_the_old_text_and_no_part(tmp_path, monkeypatc
         ("run/evaluation/shift/test-12.json", "belongs to the run in"),
         ("units.json", "belongs to the study in"),
         ("run", "is a folder"),
+        ("pipe", "is no regular file"),
         ("run.failure.json", "would mark a run as failed"),
         ("run/mine.json", ""),
         ("run/evaluation/mine.html", ""),
@@ -194,6 +196,7 @@ def test_a_write_that_fails_leaves_the_old_text_and_no_part(tmp_path, monkeypatc
 )
 def test_an_output_replaces_no_part_of_a_run_or_study(folder, tmp_path, place, words):
     (tmp_path / "study.json").touch()
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(folder.path)
     if not words:
         check_output(tmp_path / place, "--out")

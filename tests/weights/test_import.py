@@ -78,7 +78,6 @@ def test_from_a_foreign_file_to_the_page(tmp_path, capsys):
 def test_a_second_import_and_training_on_the_folder_are_refused(tmp_path):
     workdir = tmp_path / "imported"
     arguments = (*MODEL, *DATA, f"--from={SOURCE}", f"--workdir={workdir}")
-    (tmp_path / "imported.partial-99999999").mkdir()  # of a killed import
     run(*arguments)
     before = sorted(p.stat().st_mtime_ns for p in workdir.rglob("*"))
     with pytest.raises(UserError, match="is not empty"):

@@ -16,9 +16,10 @@ import numpy as np
 
 from cnn.ablation.planning.runs import Run, arms_of
 from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder
 
 FILE = "outcomes.npz"
 # What a report needs of a run folder, besides the results of suites in `evaluation`.

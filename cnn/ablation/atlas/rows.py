@@ -19,8 +19,8 @@ from cnn.ablation.report.remarks import load_note, remarks
 from cnn.ablation.report.verdict_text import verdict_words
 from cnn.ablation.statistics.across import kendalls_w
 from cnn.ablation.statistics.verdict import FEWEST_SEEDS
+from cnn.config.atomic import write_atomically
 from cnn.config.json_file import read_json
-from cnn.training.run_folder import write_atomically
 
 # Further columns, for rows whose studies measure them: heading -> metric.
 BESIDE = {

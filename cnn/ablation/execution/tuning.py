@@ -14,10 +14,11 @@ import numpy as np
 from cnn.ablation.planning.runs import Run, tuning_runs
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder
 
 
 def choose_settings(folder: StudyFolder) -> None:

@@ -19,6 +19,7 @@ from cnn.ablation.execution.task import parse_task
 from cnn.ablation.execution.watchdog import PATIENCE, Watchdog
 from cnn.ablation.planning.runs import Run
 from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.interruption import InterruptedRun
@@ -26,7 +27,7 @@ from cnn.training.loop import train
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.ownership import HEARTBEAT, Ownership
 from cnn.training.replicas import Ending, train_replicas
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder
 from cnn.training.start import use_compilation_cache
 
 

@@ -8,10 +8,11 @@ from typing import Any
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import digest, read_json
 from cnn.config.record import fingerprint
-from cnn.training.run_folder import RunFolder, write_atomically
+from cnn.training.run_folder import RunFolder
 
 FILE = "registration.json"
 _RECORD = {"sha256": str, "content": dict}

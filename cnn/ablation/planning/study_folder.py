@@ -15,10 +15,11 @@ from cnn.ablation.planning.runs import arms_of, tuning_runs
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.ablation.planning.units import unit_names
 from cnn.ablation.statistics.sequential import AnalysisSchedule
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import check_seal, is_kind, read_json, read_texts, seal
 from cnn.config.record import differences
-from cnn.training.run_folder import RunFolder, check_name, write_atomically
+from cnn.training.run_folder import RunFolder, check_name
 
 # What decides the verdicts may not change once there are results.
 FROZEN = (
@@ -134,7 +135,7 @@ class StudyFolder:
         description = {
             "plan": asdict(plan) | {"seeds": list(plan.seeds)},
             "file": config,
-            "text": Path(config.partition(":")[0]).read_text(),
+            "text": Path(config.partition(":")[0]).read_text("utf-8"),
             "overrides": list(overrides),
             **self._analyses(plan),
         }
@@ -217,7 +218,7 @@ class StudyFolder:
         if not self.file.is_file():
             return None
         description, plan = self.description(), self.plan()
-        asked = (config, Path(config.partition(":")[0]).read_text(), list(overrides))
+        asked = (config, Path(config.partition(":")[0]).read_text("utf-8"), list(overrides))
         same = asked == (description["file"], description["text"], description["overrides"])
         return plan if same and "time" in (plan.match, plan.matched) else None
 

@@ -8,7 +8,7 @@ from cnn.ablation.report.html import render_html
 from cnn.ablation.report.latex import render_latex, render_wide_latex
 from cnn.ablation.report.markdown import render_markdown
 from cnn.ablation.report.spreadsheet import render_csv
-from cnn.training.run_folder import write_atomically
+from cnn.config.atomic import write_atomically
 
 FORMATS = {
     "report.html": render_html,

@@ -12,8 +12,8 @@ from cnn.ablation.report.latex import LEGEND, document, escape_latex
 from cnn.ablation.report.markdown import table
 from cnn.ablation.report.spreadsheet import render_csv
 from cnn.ablation.report.verdict_text import MARKS
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
-from cnn.training.run_folder import write_atomically
 
 VerdictCell = tuple[
     str, str, str

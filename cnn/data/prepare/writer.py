@@ -6,7 +6,6 @@ same keys therefore give the same order as TFDS' own builder.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from cnn.config.atomic import whole_folder
 from cnn.config.errors import UserError
 from cnn.data.files import shown
 
@@ -127,28 +127,20 @@ def write_data_set(prepared: PreparedSet, root: Path) -> dict[str, int]:
     An error or an interruption leaves no files; those of a killed process are removed.
 
     Raises:
-      UserError: the path is not UTF-8, the set exists already, two examples have the same key, or
-        the disk is full.
+      UserError: the path is not UTF-8, the set exists or is being written, two examples have the
+        same key, or the disk is full.
     """
     target = root / prepared.folder
     if shown(target) != str(target):
         raise UserError(f"--to: {shown(root)}: folders of data sets must be UTF-8; give another")
     if target.exists():
         raise UserError(f"{shown(target)}: already exists; remove it to prepare it again")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f"{prepared.version}.incomplete*"):
-        shutil.rmtree(left)
-    partial = target.with_name(f"{prepared.version}.incomplete-{os.getpid()}")
-    partial.mkdir()
-    try:
+    with whole_folder(target) as partial:
         described = [
             _write_split(prepared, name, examples(), partial)
             for name, examples in prepared.splits.items()
         ]
         _describe(prepared, described, partial)
-        os.rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return {split["name"]: sum(map(int, split["shardLengths"])) for split in described}
 
 
@@ -249,12 +241,12 @@ def _describe(prepared: PreparedSet, splits: list[dict[str, Any]], folder: Path)
         "pythonClassName": f"{_FEATURES}.features_dict.FeaturesDict",
         "featuresDict": {"features": {k: dict(v.about) for k, v in prepared.features.items()}},
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n")
-    (folder / "features.json").write_text(json.dumps(features, indent=2) + "\n")
+    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n", "utf-8")
+    (folder / "features.json").write_text(json.dumps(features, indent=2) + "\n", "utf-8")
     for name, feature in prepared.features.items():
         if feature.names:
             lines = "".join(f"{line}\n" for line in feature.names)
-            (folder / f"{name}.labels.txt").write_text(lines)
+            (folder / f"{name}.labels.txt").write_text(lines, "utf-8")
 
 
 def _with_bar(examples: Iterator[Example], what: str) -> Iterator[Example]:

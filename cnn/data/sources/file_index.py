@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import track
 
+from cnn.config.atomic import write_atomically
 from cnn.config.entry import user_cache
 from cnn.config.errors import UserError
 from cnn.data.files import shown, why_unreadable
@@ -126,7 +126,7 @@ class _Index:
     def read(self) -> dict[str, FileInfo]:
         """Returns the looks by file name; none where the index is missing or damaged."""
         try:
-            stored = json.loads(self._file.read_text())
+            stored = json.loads(self._file.read_text("utf-8"))
             return {
                 name: FileInfo(tuple(shape), defect, tuple(stamp), thorough)
                 for name, (shape, defect, stamp, thorough) in stored.items()
@@ -152,11 +152,5 @@ def cache_folder() -> Path:
 
 def write_cache(file: Path, text: str) -> None:
     """Replaces a file of the cache atomically; skipped if the cache cannot be written."""
-    partial = file.with_suffix(f".{secrets.token_hex(4)}.partial")
     with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text)
-            os.replace(partial, file)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(file, text)
