@@ -101,6 +101,9 @@ def test_a_broken_plugin_is_reported_with_its_line(folder, tmp_path):
     output = refusal(train(folder, f"--plugin={tmp_path}/broken.py"))
     assert "broken.py, line 2" in output
     assert "ZeroDivision" in output
+    (tmp_path / "quits.py").write_text("raise SystemExit(0)\n")
+    output = refusal(train(folder, f"--plugin={tmp_path}/quits.py"))
+    assert "quits.py, line 1: calls sys.exit" in output
     output = refusal(train(folder, "--plugin=none.py"))
     assert "--plugin: there is no file 'none.py'" in output
     assert str(folder) in output

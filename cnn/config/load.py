@@ -73,7 +73,11 @@ def _run_config_file(path: str) -> ConfigDict:
         takes_argument = bool(inspect.signature(get).parameters)
         if argument and not takes_argument:
             raise UserError(f"--config: {file} takes no argument; remove ':{argument}'")
-        return get(argument) if argument else get()
+        config = get(argument) if argument else get()
+    if not isinstance(config, ConfigDict):
+        kind = type(config).__name__
+        raise UserError(f"{file}: get_config() returns {kind}; return a ConfigDict")
+    return config
 
 
 def _explain(error: Exception) -> str:

@@ -62,13 +62,15 @@ def explain(error: Exception) -> str:
 
 @contextmanager
 def user_errors(file: str, explain: Callable[[Exception], str] = explain) -> Iterator[None]:
-    """Turns an error inside a file into one sentence with its line."""
+    """Turns an error inside a file, or its `sys.exit`, into one sentence with its line."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [f.lineno for f in frames if Path(f.filename).name == Path(file).name]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else 1)
-        raise UserError(f"{file}, line {line}: {explain(error)}") from error
+        quits = isinstance(error, SystemExit)
+        what = "calls sys.exit; raise an error instead" if quits else explain(error)
+        raise UserError(f"{file}, line {line}: {what}") from error

@@ -84,6 +84,32 @@ def test_overrides_reach_every_arm_and_none_is_lost(tmp_path):
         (f"{ONE}, population='all'", "population: unknown 'all'"),
         (f"{ONE}, unit='/(a)(b)'", "unit: .* has 2 groups"),
         (f"{ONE}, unit='('", "is no pattern"),
+        (f"{ONE}, unit=3", "unit: 3 is not text"),
+        (f"{ONE}, margin='0.5'", "margin: '0.5' is not a number"),
+        (f"{ONE}, margin=10**400", "margin: 1000.*0 is not a number"),
+        (f"{ONE}, margin=10**5000", "line 1: ValueError: Exceeds the limit"),
+        (f"{ONE}, metric=3", "metric: 3 is not text"),
+        (f"{ONE}, population=3", "population: 3 is not text"),
+        (f"{ONE}, race=1", "race: 1 is not true or false"),
+        (f"{ONE}, looks='3'", r"looks: '3' is not a tuple; write \('3',\), with a comma"),
+        (f"{ONE}, suites=(None,)", "suites: None is not text"),
+        (f"{ONE}, tune={{'optimizer.learning_rate': 3}}", "learning_rate': 3 is not a tuple"),
+        (f"{ONE}, networks=3", "networks: 3 is not a dict; give names with their values"),
+        ("arms=['a'], baseline='a', seeds=range(3)", "arms: .* is not a dict"),
+        ("arms={3: ()}, baseline='a', seeds=range(3)", "arms: 3 is not text"),
+        ("arms={'a': (1,)}, baseline='a', seeds=range(3)", "arms: 'a': 1 is not text"),
+        (
+            "arms={'a': 'model.downsample=avg'}, baseline='a', seeds=range(3)",
+            r"arms: 'a': 'model.downsample=avg' is not a tuple; write \('model.downsample=avg',\)",
+        ),
+        ("factors=3, seeds=range(3)", "factors: 3 is not a dict"),
+        ("arms={'a': ()}, baseline='a', seeds=3", r"seeds: 3 is not a tuple; write \(3,\)"),
+        (f"{ONE[:-8]}(0, 1, 2.5)", "seeds: 2.5 is not an integer"),
+        (f"{ONE[:-8]}(0, 1, 1)", "seeds: .* occur twice"),
+        (f"{ONE[:-8]}(0, 1, -2)", r"seeds: -2 is out of range; allowed: \[0, 2147483647\]"),
+        (f"{ONE[:-8]}(0, 1, 10**30)", "seeds: 1000000000000000000000000000000 is out of range"),
+        (f"{ONE[:-8]}(0, 1, 2147483647)", "out of range; .* the A/A control adds 1,000,000"),
+        (f"{ONE[:-8]}(0, 1, 1_000_000)", "1000000 is a seed of the A/A control"),
     ],
 )
 def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
@@ -97,6 +123,13 @@ def test_a_bad_study_file_is_one_sentence(tmp_path, body, words):
     with pytest.raises(UserError, match=words) as error:
         load_study(str(file))
     assert "\n" not in str(error.value)
+
+
+def test_a_study_file_that_forgets_its_return_is_one_sentence(tmp_path):
+    file = tmp_path / "study.py"
+    file.write_text("def get_study():\n  pass\n")
+    with pytest.raises(UserError, match="returns NoneType; return a StudyPlan"):
+        load_study(str(file))
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def of_units(tmp_path):
         ("units.json", ", ".join(['"one", "other"'] * (EXAMPLES // 2)), '"one"', "names fewer"),
         ("study.json", '"margin": 0.5', '"margin": "0.5"', "the field 'plan.margin' is \"0.5\""),
         ("study.json", '"margin"', '"margins": 1, "margin"', "the field 'plan' is not as ablate"),
+        ("study.json", '"suites": [', '"suites": [null, ', "the field 'plan' is not as ablate"),
         ("avg/seed-0/metrics.jsonl", "1600.0", "0", "an images_per_second is not above 0"),
         ("avg/seed-0/metrics.jsonl", "1600.0", "-1", "an images_per_second is not above 0"),
         ("avg/seed-0/evaluation/calibration/test-12.json", '"ece": 0.', '"ece": "a", "b": 0.', "a"),

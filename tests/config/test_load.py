@@ -108,6 +108,8 @@ def test_a_missing_file_is_named_with_the_nearest():
         (["config.train.batch_size = 1 / 0"], ["line 4", "ZeroDivisionError"]),
         (["config.train.batch_size = (3"], ["line", "SyntaxError"]),
         (["config.optimizer.beta1 = 0.5"], ["optimizer.beta1", "no effect"]),
+        (["import sys", "sys.exit(0)"], ["line 5", "calls sys.exit"]),
+        (["return None"], ["get_config() returns NoneType; return a ConfigDict"]),
     ],
 )
 def test_a_broken_file_is_reported_with_its_line(config_file, lines, words):

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cnn.ablation.planning.runs import AA_SEEDS, arms_of, folder_name
-from cnn.ablation.planning.study_plan import POPULATIONS, StudyPlan, cell_name
+from cnn.ablation.planning.study_plan import POPULATIONS, StudyPlan, cell_name, check_types
+from cnn.config.base import FIELDS
 from cnn.config.durations import to_examples
 from cnn.config.errors import UserError, did_you_mean
 from cnn.config.load import ready_configs
@@ -36,6 +37,11 @@ def load_study(path: str, overrides: Sequence[str] = (), plugins: Sequence[str] 
     with user_errors(file):
         module = import_file(file, f"study_{Path(file).stem}")
         plan = module.get_study(argument) if argument else module.get_study()
+        if not isinstance(plan, StudyPlan):
+            raise UserError(
+                f"{file}: get_study() returns {type(plan).__name__}; return a StudyPlan"
+            )
+        check_types(plan, path)
     plan = _crossed(plan, path) if plan.factors else plan
     config, colon, of_config = plan.config.partition(":")
     config = find_file(config, f"{path}: config", ready_configs(), beside=file)
@@ -87,11 +93,7 @@ def _check(plan: StudyPlan, path: str) -> None:
     if plan.baseline not in plan.arms:
         near = did_you_mean(plan.baseline, plan.arms)
         raise UserError(f"{path}: baseline: unknown arm '{plan.baseline}': {near}")
-    if len(set(plan.seeds)) < max(3, len(plan.seeds)):
-        raise UserError(
-            f"{path}: seeds: {list(plan.seeds)} are fewer than 3 different ones; with fewer the "
-            "variance between seeds cannot be distinguished from a difference between arms"
-        )
+    _check_seeds(plan, path)
     for kind, names in (("arms", plan.arms), ("networks", plan.networks)):
         for name in names:
             if not 0 < len(folder_name(name).encode()) <= _LONGEST_NAME:
@@ -107,6 +109,30 @@ def _check(plan: StudyPlan, path: str) -> None:
     _check_rule(plan, path)
     _check_tuning(plan, path)
     _check_configs(plan, path)
+
+
+def _check_seeds(plan: StudyPlan, path: str) -> None:
+    seeds = set(plan.seeds)
+    if len(seeds) < max(3, len(plan.seeds)):
+        raise UserError(
+            f"{path}: seeds: {list(plan.seeds)} are fewer than 3 or occur twice; give 3 or more "
+            "different ones, without which the variance between seeds cannot be distinguished "
+            "from a difference between arms"
+        )
+    again = AA_SEEDS if plan.aa_arm else 0
+    control = f"the A/A control adds {AA_SEEDS:,} to each" if again else ""
+    allowed = FIELDS["seed"].interval
+    for seed in plan.seeds:
+        if seed not in allowed or seed + again not in allowed:
+            raise UserError(
+                f"{path}: seeds: {seed} is out of range; allowed: {allowed.text}"
+                f"{control and f', and {control}'}"
+            )
+    if again and (twice := seeds & {seed + again for seed in seeds}):
+        raise UserError(
+            f"{path}: seeds: {min(twice)} is a seed of the A/A control as well; {control}, so "
+            "choose smaller ones"
+        )
 
 
 def _check_metric(plan: StudyPlan, path: str) -> None:

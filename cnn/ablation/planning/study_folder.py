@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cnn.ablation.planning.runs import arms_of, tuning_runs
-from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.ablation.planning.study_plan import StudyPlan, check_types
 from cnn.ablation.planning.units import unit_names
 from cnn.ablation.statistics.sequential import AnalysisSchedule
 from cnn.config.atomic import write_atomically
@@ -243,9 +243,11 @@ class StudyFolder:
         Raises:
           UserError: as in `description` and `tuning`, or the tuning is that of another study.
         """
+        description = self.description()
         try:
-            plan = StudyPlan(**self.description()["plan"])
-        except TypeError as error:
+            plan = StudyPlan(**description["plan"])
+            check_types(plan, "plan")
+        except (TypeError, UserError) as error:
             raise UserError(
                 f"{self.file}: the field 'plan' is not as ablate.py wrote it ({error}); restore "
                 "the file from a copy"

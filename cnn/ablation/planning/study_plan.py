@@ -1,10 +1,12 @@
 """What a study file describes."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Literal, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from cnn.config.errors import UserError
 from cnn.config.load import Loaded, load
 from cnn.config.metric import ACCURACY, METRICS, TRAINING, Metric
 
@@ -12,6 +14,8 @@ from cnn.config.metric import ACCURACY, METRICS, TRAINING, Metric
 SPLIT = "test"
 Population = Literal["seeds and examples", "seeds"]
 POPULATIONS: tuple[Population, ...] = get_args(Population)
+# What a value of each type is called in a message.
+_CALLED = {str: "text", int: "an integer", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ class StudyPlan:
     unit: str = ""
     looks: Sequence[int] = ()
     race: bool = False
-    tune: Mapping[str, Sequence[str | float]] = field(default_factory=dict)
+    tune: Mapping[str, Sequence[str | float | bool]] = field(default_factory=dict)
     tuning_seeds: int = 1
     tuned: Mapping[str, Sequence[str]] = field(default_factory=dict)
     match: str = ""
@@ -131,3 +135,49 @@ class StudyPlan:
 def cell_name(one: str, other: str) -> str:
     """Returns the name of the arm of two levels."""
     return f"{one} + {other}"
+
+
+def check_types(plan: StudyPlan, where: str) -> None:
+    """Refuses a plan with a value of another type than its field has.
+
+    Args:
+      plan: as a study file or study.json gives it.
+      where: the file, for messages.
+
+    Raises:
+      UserError: names the field, and the key in it.
+    """
+    for name, kind in get_type_hints(StudyPlan).items():
+        _check_type(getattr(plan, name), kind, f"{where}: {name}")
+
+
+def _check_type(value: Any, kind: Any, where: str) -> None:
+    inner = get_args(kind)
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: {value!r} is not a dict; give names with their values")
+        for key, of_key in value.items():
+            _check_type(key, inner[0], where)
+            _check_type(of_key, inner[1], f"{where}: {key!r}")
+    elif get_origin(kind) is Sequence:
+        # To Python a text is a sequence of texts.
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            one = isinstance(value, str | int | float)
+            hint = f"write ({value!r},), with a comma" if one else "give a tuple or a list"
+            raise UserError(f"{where}: {value!r} is not a tuple; {hint}")
+        for one in value:
+            _check_type(one, inner[0], where)
+    else:
+        kinds = (str,) if get_origin(kind) is Literal else inner or (kind,)
+        if not any(_is_of(value, one) for one in kinds):
+            called = " or ".join(_CALLED[one] for one in kinds if one in _CALLED)
+            raise UserError(f"{where}: {value!r} is not {called}")
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    # A bool is an int to Python, not to people.
+    if isinstance(value, bool) and kind is not bool:
+        return False
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return False
+    return isinstance(value, (int, float) if kind is float else kind)
