@@ -1,5 +1,6 @@
 """Config fields: default, allowed values, meaning, and when they are read."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,8 @@ class Interval:
         low, high = (float(end) for end in self.text[1:-1].split(","))
         above = low <= value if self.text[0] == "[" else low < value
         below = value <= high if self.text[-1] == "]" else value < high
-        return above and below
+        # An integer can be finite and larger than every float.
+        return above and below and abs(value) <= sys.float_info.max
 
 
 @dataclass(frozen=True)

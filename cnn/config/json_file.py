@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ def _parse(file: Path) -> Any:
         ) from error
     except RecursionError as error:
         raise UserError(f"{file}: is nested too deeply; restore the file from a copy") from error
+    except ValueError as error:  # Python reads no integer of more than 4300 digits.
+        raise UserError(f"{file}: {error}; restore the file from a copy") from error
 
 
 def digest(content: Any) -> str:
@@ -111,13 +113,13 @@ def _check(file: Path, found: Any, field: str, kind: type | tuple[type, ...]) ->
 
 
 def is_kind(value: Any, kind: type | tuple[type, ...]) -> bool:
-    """Whether a value read from JSON is of a kind: True is no number, and NaN is none either."""
+    """Whether a value read from JSON is of a kind: True, NaN and 10**400 are no numbers."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if isinstance(value, bool):
         return bool in kinds
-    if float in kinds and isinstance(value, int | float):
-        return math.isfinite(value)
-    return isinstance(value, kinds)
+    if isinstance(value, int | float) and not abs(value) <= sys.float_info.max:
+        return False
+    return isinstance(value, (*kinds, int) if float in kinds else kinds)
 
 
 def _shown(value: Any) -> str:

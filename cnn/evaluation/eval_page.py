@@ -8,9 +8,10 @@ from markupsafe import Markup
 from cnn.config.atomic import write_atomically
 from cnn.config.check import is_read
 from cnn.config.errors import UserError
+from cnn.config.python_file import explain
 from cnn.evaluation.checkpointed_run import CheckpointedRun
 from cnn.evaluation.results import ResultFile, read_record, result_files
-from cnn.evaluation.suite import Asked, MeasuredRun, Results
+from cnn.evaluation.suite import Asked, MeasuredRun, Results, Suite
 from cnn.evaluation.suites import SUITES
 from cnn.pages.page import Cell, Column, page, section, sortable_table
 
@@ -58,9 +59,33 @@ def _render(
             if suite in own
         ]
         if measured:
-            sections.append(entry.section(measured))
+            sections += _section(entry, measured, remarks)
     title = next(iter(runs)) if len(runs) == 1 else f"{len(runs)} runs side by side"
     return page(title, f"Evaluation on the {split} split", _runs(runs), *sections)
+
+
+def _section(suite: Suite, measured: list[MeasuredRun], remarks: list[str]) -> list[Markup]:
+    """Returns the section of a suite on the runs whose results it can show, if there are any."""
+    try:
+        return [suite.section(measured)]
+    except Exception:
+        whole = [run for run in measured if _is_whole(suite, run, remarks)]
+        # Each alone can be shown, so no file is to blame.
+        if len(whole) == len(measured):
+            raise
+    return [suite.section(whole)] if whole else []
+
+
+def _is_whole(suite: Suite, run: MeasuredRun, remarks: list[str]) -> bool:
+    try:
+        suite.section([run])
+    except Exception as error:
+        remarks.append(
+            f"left out of the page: {run.folder}.json: does not hold what the suite writes "
+            f"({explain(error)}); delete it, or run eval.py again"
+        )
+        return False
+    return True
 
 
 def _results(

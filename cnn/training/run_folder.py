@@ -4,8 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -250,7 +248,7 @@ class RunFolder:
             if kinds != {(1, len(found["label"]), True)}:
                 raise ValueError("its arrays are not as many numbers each")
             return found
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # Of NumPy, zipfile and each way of compression.
             raise UserError(
                 f"{self.predictions_file}: cannot be read ({error}); restore it from a copy"
             ) from error

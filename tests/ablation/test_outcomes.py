@@ -32,9 +32,17 @@ def test_outcomes_come_back_bit_by_bit_and_damage_is_reported(tmp_path):
     found = Outcomes.read(file)
     np.testing.assert_array_equal(found.correct, correct)
     assert (found.runs, found.commits, found.hardware) == (names, ("a",) * 5, ("one CPU",) * 5)
-    file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(UserError, match=r"outcomes\.npz: cannot be read"):
-        Outcomes.read(file)
+    whole = file.read_bytes()
+    at = whole.index(b"PK\x01\x02")
+    # Cut off, compressed in an unknown way, and encrypted.
+    for damaged in (
+        whole[:-40],
+        whole[: at + 10] + b"\x63" + whole[at + 11 :],
+        whole[: at + 8] + b"\x01" + whole[at + 9 :],
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"outcomes\.npz: cannot be read"):
+            Outcomes.read(file)
 
 
 def test_a_compact_copy_gives_the_same_report_and_verifies(tmp_path, capsys):

@@ -46,6 +46,17 @@ def test_tfds_split_expressions(embedded):
     assert dataset.class_names[9] == "Ankle boot"
 
 
+def test_a_damaged_record_of_the_files_of_tfds_is_one_sentence(embedded, tmp_path):
+    shutil.copytree(f"{embedded.data_dir}/{embedded.name}", tmp_path / embedded.name)
+    [file] = tmp_path.rglob("dataset_info.json")
+    text = file.read_text()
+    assert "{SHARD_INDEX}" in text
+    file.write_text(text.replace("{SHARD_INDEX}", "{SHARD_INDEY}"))
+    embedded.data_dir = str(tmp_path)
+    with pytest.raises(UserError, match="cannot be opened: ValueError: .*restore the files"):
+        open_dataset(embedded)
+
+
 def test_tfds_image_size_and_channels(embedded):
     embedded.image_size, embedded.channels = 14, 3
     embedded.mean = embedded.std = (0.5,) * 3

@@ -77,6 +77,43 @@ def test_shards_are_indexed_once(shards, monkeypatch):
     assert open_dataset(shards).identity == before
 
 
+@pytest.mark.parametrize(
+    "text", ["null", "[1]", '{"a": 1}', '[["a", "0", 0, 9, 5, ""]]', "[" * 9999]
+)
+def test_a_damaged_index_is_made_again(shards, tmp_path, text):
+    before = open_dataset(shards).identity
+    indices = {file: file.read_text() for file in (tmp_path / "cache").rglob("*.json")}
+    assert len(indices) == 3
+    for file in indices:
+        file.write_text(text)
+    assert open_dataset(shards).identity == before
+    assert {file: file.read_text() for file in indices} == indices
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"type": tarfile.GNUTYPE_SPARSE}, "a.cls is sparse; pack it without --sparse"),
+        ({"pax_headers": {"GNU.sparse.map": "0,x"}}, "is truncated or not a tar file"),
+        ({"pax_headers": {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9" * 12}}, "is sparse"),
+        ({}, r"a\.png: its class has 5,000 characters, and may have 1,000; pack the shard again"),
+    ],
+)
+def test_a_shard_of_odd_entries_is_refused_by_its_name(shards, tmp_path, attributes, words):
+    member, path = tarfile.TarInfo("a.cls"), tmp_path / "set" / "train-1.tar"
+    member.size = 5000
+    for name, value in attributes.items():
+        setattr(member, name, value)
+    png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    image = tarfile.TarInfo("a.png")
+    image.size = len(png)
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(member, io.BytesIO(b"9" * 5000))
+        archive.addfile(image, io.BytesIO(png))
+    with pytest.raises(UserError, match=rf"train-1\.tar.*{words}"):
+        open_dataset(shards)
+
+
 def test_broken_shards_and_images(shards, tmp_path):
     path = tmp_path / "set" / "train-1.tar"
     whole = path.read_bytes()

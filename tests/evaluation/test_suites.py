@@ -53,7 +53,10 @@ def draw(run, split, progress, *, size=1):
 
 
 def show(runs):
-    drawn = [page.picture(run.folder / "black.png", f"black of {run.name}") for run in runs]
+    drawn = [
+        page.picture(run.folder / "black.png", f"{run.results['size']} black of {run.name}")
+        for run in runs
+    ]
     return page.section("Drawn", *drawn)
 
 
@@ -158,7 +161,14 @@ def test_an_interruption_does_not_replace_what_was_complete(run, drawing, monkey
     assert result(run, "drawing") == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"suite": "drawing"}'])
+# Damaged as a file, and as what the suite's section shows.
+_KEYS = dict.fromkeys(("options", "changes", "results"), {})
+_OTHER = {"suite": "drawing", "step": 12, "split": "test", "fingerprint": "", "complete": True}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"suite": "drawing"}', json.dumps(_OTHER | _KEYS)]
+)
 def test_a_damaged_result_is_reported_and_left_out(run, drawing, text, capsys):
     start(request(run, suite="drawing"))
     [file] = (run / "evaluation" / "drawing").glob("*.json")

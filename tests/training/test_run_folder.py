@@ -41,6 +41,8 @@ def edit(file, change):
         (lambda r: r["resolved"].update(std=3), "'resolved.std' is 3"),
         (lambda r: r["resolved"].update(std=["a"]), "'resolved.std' is not numeric"),
         (lambda r: r["resolved"].update(mean=[float("nan")]), "'resolved.mean' is not numeric"),
+        (lambda r: r["resolved"].update(mean=[10**400]), "'resolved.mean' is not numeric"),
+        (lambda r: r["config"]["optimizer"].update(learning_rate=10**400), "learning_rate"),
         (lambda r: r["config"]["train"].update(batch_size="many"), "batch_size"),
         (lambda r: r["config"]["train"].update(batch_size=-4), "batch_size"),
         (lambda r: r["config"]["model"].update(features=4), "features"),
@@ -66,6 +68,8 @@ def test_an_edited_config_is_refused_by_file_and_field(folder, change, words):
         (b'{"step": true}', "'step' is true"),
         (b'{"step": 12, "test": {"accuracy": NaN}}', "'test.accuracy' is NaN"),
         (b'{"step": 12, "test": {}}', "no field 'test.accuracy'"),
+        (b'{"step": 12, "test": {"accuracy": 1%s}}' % (b"0" * 400), "'test.accuracy' is 1000"),
+        (b'{"step": 1%s}' % (b"0" * 5000), "Exceeds the limit (4300 digits)"),
     ],
 )
 def test_a_damaged_result_is_refused_by_file_and_place(folder, content, words):
@@ -110,6 +114,17 @@ def test_an_edited_result_is_refused_by_file_and_field(folder, change, words):
 def test_predictions_that_are_no_numbers_for_each_example_are_refused(folder, label):
     np.savez(folder.predictions_file, prediction=np.zeros(4), label=label, loss=np.zeros(4))
     with pytest.raises(UserError, match=r"test_predictions\.npz: cannot be read \(its arrays"):
+        folder.predictions()
+
+
+# Places in the directory of a zip file: an unknown way of compression, an encrypted part.
+@pytest.mark.parametrize(("place", "value"), [(10, 99), (8, 1)])
+def test_damaged_predictions_are_refused(folder, place, value):
+    np.savez(folder.predictions_file, prediction=np.ones(4), label=np.ones(4), loss=np.ones(4))
+    content = bytearray(folder.predictions_file.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = value
+    folder.predictions_file.write_bytes(content)
+    with pytest.raises(UserError, match=r"test_predictions\.npz: cannot be read"):
         folder.predictions()
 
 

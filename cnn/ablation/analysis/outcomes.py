@@ -6,8 +6,6 @@ the records of its runs and `outcomes.npz`, from which every verdict can be reco
 
 import json
 import shutil
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,7 +69,7 @@ class Outcomes:
                 texts = (tuple(map(str, found[n])) for n in ("runs", "commits", "hardware"))
                 runs, commits, hardware = texts
                 return cls(runs, found["seeds"], correct.astype(bool), commits, hardware)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # Of NumPy, zipfile and each way of compression.
             raise UserError(f"{path}: cannot be read ({error}); restore it from a copy") from error
 
 

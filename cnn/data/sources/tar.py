@@ -12,11 +12,13 @@ import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
+from cnn.config.json_file import is_kind
 from cnn.data.encoded import EncodedSplit
 from cnn.data.files import expanded, is_hidden, shown
 from cnn.data.signals import SIGNALS, Codec, FileInfo
@@ -34,6 +36,7 @@ from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Sour
 
 _VERSION = 1  # of what an index holds
 _BESIDE = ("cls", "json", "txt")  # files next to examples
+_LONGEST_CLASS = 1000  # characters; Python reads no number of more than 4300 digits
 
 
 class _Member(NamedTuple):
@@ -152,12 +155,32 @@ def _indexed(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     named = f"{_VERSION} {codec.feature} {thorough} {stamp} ".encode()
     digest = hashlib.sha256(named + os.fsencode(shard.resolve())).hexdigest()
     file = cache_folder() / f"{digest[:24]}.json"
-    try:
-        rows = json.loads(file.read_text())
-    except (OSError, ValueError):
+    rows = _cached(file)
+    if rows is None:
         rows = _look_through(shard, codec, thorough)
         write_cache(file, json.dumps(rows))
     return [(*row[:4], tuple(row[4]), row[5]) for row in rows]
+
+
+def _cached(file: Path) -> list[list] | None:
+    """Returns the rows of an index; None where it is missing or damaged."""
+    try:
+        rows = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return rows if isinstance(rows, list) and all(map(_is_row, rows)) else None
+
+
+def _is_row(row: Any) -> bool:
+    kinds = (str, str, int, int, list, str)
+    return (
+        isinstance(row, list)
+        and len(row) == len(kinds)
+        and all(map(is_kind, row, kinds))
+        and all(is_kind(size, (int, NoneType)) for size in row[4])
+        and len(row[1]) <= _LONGEST_CLASS
+        and min(row[2:4]) >= 0
+    )
 
 
 def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
@@ -170,6 +193,8 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
                     continue
                 folder, _, name = member.name.rpartition("/")
                 first, _, rest = name.partition(".")
+                if member.issparse():
+                    raise tarfile.ReadError(f"{member.name} is sparse; pack it without --sparse")
                 content = archive.extractfile(member).read()
                 if len(content) < member.size:
                     raise tarfile.ReadError("unexpected end of data")
@@ -179,13 +204,18 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
                     shape, defect = _looked_at(codec, content, f"{shard}/{member.name}", thorough)
                     place = (member.offset_data, member.size, shape, defect)
                     found.append((f"{folder}/{first}", folder, member.name, place))
-    except (tarfile.TarError, UnicodeDecodeError, EOFError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise UserError(f"{shown(shard)}: is truncated or not a tar file: {error}") from error
     rows = []
     for key, folder, name, place in found:
         label = labels.get(key) or folder.rpartition("/")[2]
         if not label:
             raise UserError(f"{shown(shard)}/{name}: has no .cls file and is not in a class folder")
+        if len(label) > _LONGEST_CLASS:
+            raise UserError(
+                f"{shown(shard)}/{name}: its class has {len(label):,} characters, and may have "
+                f"{_LONGEST_CLASS:,}; pack the shard again"
+            )
         rows.append((name, label, *place))
     return rows
 

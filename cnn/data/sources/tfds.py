@@ -15,6 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError, did_you_mean
+from cnn.config.python_file import explain
 from cnn.data.encoded import EncodedSplit, Fetch
 from cnn.data.files import expanded
 from cnn.data.signals import SIGNALS, Codec
@@ -65,9 +66,15 @@ class TfdsReader:
         from tensorflow_datasets import decode
 
         self.check(expression, field)
-        records = self._builder.as_data_source(
-            expression, deserialize_method=decode.DeserializeMethod.RAW_BYTES
-        )
+        try:
+            records = self._builder.as_data_source(
+                expression, deserialize_method=decode.DeserializeMethod.RAW_BYTES
+            )
+        except Exception as error:
+            raise UserError(
+                f"{field}: '{expression}' of {self._folder} cannot be opened: "
+                f"{explain(error)}; restore the files of the data set, or prepare it again"
+            ) from error
         name = f"{self._builder.info.name} {expression}"
         return EncodedSplit(
             name=name,
