@@ -50,10 +50,10 @@ def test_a_damaged_record_of_the_files_of_tfds_is_one_sentence(embedded, tmp_pat
     shutil.copytree(f"{embedded.data_dir}/{embedded.name}", tmp_path / embedded.name)
     [file] = tmp_path.rglob("dataset_info.json")
     text = file.read_text()
-    assert "{SHARD_INDEX}" in text
-    file.write_text(text.replace("{SHARD_INDEX}", "{SHARD_INDEY}"))
+    assert "{SHARD_X_OF_Y}" in text
+    file.write_text(text.replace("{SHARD_X_OF_Y}", "{SHARD_X_OF_Z}"))
     embedded.data_dir = str(tmp_path)
-    with pytest.raises(UserError, match="cannot be opened: ValueError: .*restore the files"):
+    with pytest.raises(UserError, match=r"cannot be opened: ValueError: .*restore the files"):
         open_dataset(embedded)
 
 

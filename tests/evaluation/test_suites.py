@@ -161,14 +161,11 @@ def test_an_interruption_does_not_replace_what_was_complete(run, drawing, monkey
     assert result(run, "drawing") == before
 
 
-# Damaged as a file, and as what the suite's section shows.
-_KEYS = dict.fromkeys(("options", "changes", "results"), {})
-_OTHER = {"suite": "drawing", "step": 12, "split": "test", "fingerprint": "", "complete": True}
+OTHER = {"suite": "drawing", "step": 12, "split": "test", "fingerprint": "", "complete": True}
+OTHER |= {"options": {}, "changes": {}, "results": {}}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"suite": "drawing"}', json.dumps(_OTHER | _KEYS)]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"suite": "drawing"}', json.dumps(OTHER)])
 def test_a_damaged_result_is_reported_and_left_out(run, drawing, text, capsys):
     start(request(run, suite="drawing"))
     [file] = (run / "evaluation" / "drawing").glob("*.json")

@@ -243,7 +243,17 @@ def row(step):
 
 @pytest.mark.parametrize("place", [0, 3, 9])
 @pytest.mark.parametrize(
-    "garbage", [b"{", b"\xff\x00\x80", b"[1]", b"7", b'{"step": 1}', b"null", b"NaN"]
+    "garbage",
+    [
+        b"{",
+        b"\xff\x00\x80",
+        b"[1]",
+        b"7",
+        b'{"step": 1}',
+        b"null",
+        b"NaN",
+        json.dumps(row(1) | {"value": 10**400}).encode(),
+    ],
 )
 def test_garbage_in_the_metrics_costs_no_row(folder, place, garbage):
     lines = [json.dumps(row(step)).encode() for step in range(1, 9)]
