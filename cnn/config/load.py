@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from cnn.config.base import FIELDS, get_config
 from cnn.config.check import check_read, check_values
 from cnn.config.errors import UserError, nearest
-from cnn.config.fields import changed_fields
+from cnn.config.fields import changed_fields, leaves
 from cnn.config.plugin import load_plugins
 from cnn.config.python_file import explain, find_file, import_file, user_errors
 from cnn.config.synonyms import SYNONYMS
@@ -77,6 +77,11 @@ def _run_config_file(path: str) -> ConfigDict:
     if not isinstance(config, ConfigDict):
         kind = type(config).__name__
         raise UserError(f"{file}: get_config() returns {kind}; return a ConfigDict")
+    if missing := FIELDS.keys() - dict(leaves(config)).keys():
+        raise UserError(
+            f"{file}: get_config() returns a config without '{min(missing)}'; start from that of "
+            "configs/base.py"
+        )
     return config
 
 

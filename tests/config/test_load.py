@@ -109,6 +109,10 @@ def test_a_missing_file_is_named_with_the_nearest():
         (["config.train.batch_size = (3"], ["line", "SyntaxError"]),
         (["config.optimizer.beta1 = 0.5"], ["optimizer.beta1", "no effect"]),
         (["import sys", "sys.exit(0)"], ["line 5", "calls sys.exit"]),
+        (
+            ["return type(config)()"],
+            ["a config without 'augment.alternate'; start from that of configs/base.py"],
+        ),
         (["return None"], ["get_config() returns NoneType; return a ConfigDict"]),
     ],
 )
