@@ -123,7 +123,7 @@ def _operators(part: str) -> dict[str, str]:
     if not part:
         return CONTESTED
     if part == "matched":
-        return {"max": "max"} | {f"{name}, equal MACs": CONTESTED[name] for name in MATCHED}
+        return {"max": "max"} | {f"{name} (equal MACs)": CONTESTED[name] for name in MATCHED}
     there = {text.partition("(")[0] for text in CONTESTED.values()} | set(LEFT_OUT)
     return {"max": "max"} | {name: name for name, _ in DOWNSAMPLERS.items() if name not in there}
 
