@@ -93,6 +93,7 @@ class Channel:
         self._left: set[int] = set()
         self._closing = False
         self._ending = threading.Lock()
+        self._told = threading.Event()
         self._closed = threading.Event()
         self._threads = [threading.Thread(target=self._beat, daemon=True)]
         for peer, link in links.items():
@@ -180,8 +181,7 @@ class Channel:
         if not self._ending.acquire(blocking=False):
             # Another thread is about to end this process.
             threading.Event().wait()
-        print(shown, file=sys.stderr, flush=True)
-        sys.stdout.flush()
+        self._tell(shown)
         self._tell_all({"end": code, "host": source, "sentence": sentence})
         self._closing = True
         # What connects the devices aborts those that are left behind by process 0.
@@ -190,6 +190,11 @@ class Channel:
             while len(self._left) < len(self._links) and time.monotonic() < deadline:
                 self._news.wait(0.1)
         os._exit(code)
+
+    def _tell(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        self._told.set()
 
     def _tell_all(self, message: Any) -> None:
         for link in self._links.values():
@@ -249,9 +254,9 @@ class Channel:
 
     def _leave(self, message: dict[str, Any]) -> NoReturn:
         if self._ending.acquire(blocking=False):
-            line = f"error: host {message['host']}: {message['sentence']}"
-            print(line, file=sys.stderr, flush=True)
-            sys.stdout.flush()
+            self._tell(f"error: host {message['host']}: {message['sentence']}")
+        # Another thread may be about to tell why it ends this process.
+        self._told.wait(LEAVE)
         os._exit(message["end"])
 
 

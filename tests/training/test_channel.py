@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from cnn.config.errors import UserError
-from cnn.training.channel import open_channel
+from cnn.training.channel import Channel, open_channel
 
 WAIT = 5.0
 
@@ -88,6 +88,19 @@ def test_all_stop_after_the_same_step_whichever_got_the_signal():
 def test_who_differs_is_reported_to_all(processes, words):
     answers = open_all(*processes)
     assert all(isinstance(text, str) and words in text for text in answers), answers
+
+
+def test_a_process_tells_its_reason_before_it_leaves_for_anothers(monkeypatch):
+    """The other's reason arrives when this process has decided to end, and not yet said why."""
+    left, leaving = [], threading.Event()
+    channel = Channel(1, {})
+    monkeypatch.setattr(channel._told, "wait", lambda seconds: left or leaving.set())
+    monkeypatch.setattr("os._exit", left.append)
+    channel._ending.acquire()
+    channel._leave({"end": 2, "host": 0, "sentence": "its reason"})
+    channel._closed.set()
+    assert leaving.is_set()
+    assert left == [2]
 
 
 def test_who_is_missing_is_reported_to_all_within_the_time_that_is_given():
