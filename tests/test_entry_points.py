@@ -12,6 +12,8 @@ import soundfile
 
 from tests.conftest import REPOSITORY, TINY
 
+SOMEWHERE = ("--config=configs/base.py", "--workdir=x")
+
 
 def run(*arguments):
     return subprocess.run(
@@ -213,17 +215,18 @@ def test_eval_of_a_run_without_a_checkpoint(finished, tmp_path):
     assert_refused(run("eval.py", f"--workdir={workdir}"), workdir, "no checkpoint")
 
 
-TRAIN = ("--config=configs/base.py", "--workdir=x")
-
-
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
         (["train.py", "--help"], 0, "--workdir"),
         (["eval.py", "--help"], 0, "--workdir"),
-        (["train.py", *TRAIN, "--config.sede=1"], 2, "did you mean 'seed'"),
-        (["train.py", *TRAIN, "--config.seed=one"], 2, "'one' is not an integer"),
-        (["train.py", *TRAIN, "--config.optimizer.learning_rate=-1"], 2, "-1.0 is out of range"),
+        (["train.py", *SOMEWHERE, "--config.sede=1"], 2, "did you mean 'seed'"),
+        (["train.py", *SOMEWHERE, "--config.seed=one"], 2, "'one' is not an integer"),
+        (
+            ["train.py", *SOMEWHERE, "--config.optimizer.learning_rate=-1"],
+            2,
+            "-1.0 is out of range",
+        ),
     ],
 )
 def test_help_and_config_errors_do_not_import_jax(command, code, words):

@@ -86,7 +86,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is a process of this machine with an id."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -278,7 +278,7 @@ def check_output(path: Path, option: str) -> None:
     """
     place = Path(os.path.realpath(path.parent), path.name)
     if place.exists() and not place.is_file():
-        kind = "a folder" if place.is_dir() else "no regular file"
+        kind = "a folder" if place.is_dir() else "not a regular file"
         raise UserError(f"{option}: {path} is {kind}; give a file")
     if place.name.endswith(_FAILURE):
         raise UserError(f"{option}: {path} would mark a run as failed; choose another name")

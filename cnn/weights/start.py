@@ -11,6 +11,7 @@ from cnn.foreign.imported import HEAD, Imported, ImportRequest, bring, choose
 from cnn.foreign.layouts import LAYOUTS
 from cnn.foreign.readers import read
 from cnn.foreign.recorded import recorded_in
+from cnn.training.mesh import check_platform
 from cnn.training.run_folder import check_free
 from cnn.training.start import use_compilation_cache
 from cnn.training.stored_weights import read_weights
@@ -28,6 +29,7 @@ def import_weights(
 ) -> None:
     """Writes a run folder and prints what was taken, set and checked."""
     use_compilation_cache()
+    check_platform()
     check_free(Path(workdir).absolute(), "--workdir")
     imported = completed(bring(request))
     data = imported.candidate.config.data

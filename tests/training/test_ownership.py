@@ -29,6 +29,16 @@ def here(pid):
     return ELSEWHERE | {"machine": ownership._machine(), "pid": pid, "id": "y"}
 
 
+def wait_for_heartbeat(folder):
+    """Waits until the owner touches its file again, which is made old."""
+    old = time.time() - 1000
+    os.utime(owner_file(folder), (old, old))
+    deadline = time.monotonic() + 20
+    while owner_file(folder).stat().st_mtime < old + 500:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def dead_pid():
     pid = os.fork()
     if not pid:
@@ -141,12 +151,7 @@ def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
     folder = tmp_path / "seed-0"
     with Ownership(folder):
-        old = time.time() - 1000
-        os.utime(owner_file(folder), (old, old))
-        deadline = time.monotonic() + 20
-        while owner_file(folder).stat().st_mtime < old + 500:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_heartbeat(folder)
 
 
 def test_a_file_that_cannot_be_read_for_a_while_keeps_a_claim(tmp_path, monkeypatch):
@@ -163,12 +168,7 @@ def test_a_file_that_cannot_be_read_for_a_while_keeps_a_claim(tmp_path, monkeypa
     with Ownership(folder):
         monkeypatch.setattr(ownership, "read_json", fails_once)
         assert failed.wait(20)
-        old = time.time() - 1000
-        os.utime(owner_file(folder), (old, old))
-        deadline = time.monotonic() + 20
-        while owner_file(folder).stat().st_mtime < old + 500:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_heartbeat(folder)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_a_write_that_fails_leaves_the_old_text_and_no_part(tmp_path, monkeypatc
         ("run/evaluation/shift/test-12.json", "belongs to the run in"),
         ("units.json", "belongs to the study in"),
         ("run", "is a folder"),
-        ("pipe", "is no regular file"),
+        ("pipe", "is not a regular file"),
         ("run.failure.json", "would mark a run as failed"),
         ("run/mine.json", ""),
         ("run/evaluation/mine.html", ""),
