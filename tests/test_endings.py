@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from cnn.ablation.execution import worker
 from cnn.config.entry import compilation_cache, describe
 from cnn.config.errors import UserError
 from cnn.data.sources.file_index import cache_folder, write_cache
@@ -267,13 +269,18 @@ def test_a_full_standard_error_leaves_the_exit_code():
     assert done.returncode == 2
 
 
-def test_a_platform_without_devices_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    "start", [check_platform, partial(worker.main, "/", task="0/1", replicas="0", patience="60")]
+)
+def test_a_platform_without_devices_is_named(monkeypatch, start):
+    monkeypatch.setattr(worker, "stop_without", Mock())
+    monkeypatch.setattr("sys.stdin", Mock())
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setattr("jax.devices", Mock(side_effect=AssertionError()))
     with pytest.raises(
         UserError, match=r"JAX_PLATFORMS: JAX finds no device of 'cuda' here; unset"
     ):
-        check_platform()
+        start()
 
 
 def test_a_user_without_a_home_has_no_caches(monkeypatch, tmp_path):

@@ -24,6 +24,7 @@ from cnn.config.errors import UserError
 from cnn.config.plugin import load_plugins
 from cnn.training.interruption import InterruptedRun
 from cnn.training.loop import train
+from cnn.training.mesh import check_platform
 from cnn.training.metrics import NonFiniteLossError
 from cnn.training.ownership import HEARTBEAT, Ownership
 from cnn.training.replicas import Ending, train_replicas
@@ -179,6 +180,7 @@ def main(workdir: str, task: str, replicas: str, patience: str) -> int:
     use_compilation_cache()
     if int(replicas):
         jax.config.update("jax_num_cpu_devices", int(replicas))
+    check_platform()
     folder = StudyFolder(Path(workdir))
     runs = parse_task(task).order(due_runs(folder))
     accelerators = 1 if jax.default_backend() == "cpu" else jax.device_count()
