@@ -5,14 +5,16 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from cnn.ablation.analysis.study_results import Study
 from cnn.ablation.execution.local_pool import LocalPool, threads, workers_here
 from cnn.ablation.execution.runner import Pool, run_study
+from cnn.ablation.execution.suites_of_run import check_measurable
 from cnn.ablation.execution.task import Task, find_task
 from cnn.ablation.execution.watchdog import PATIENCE
-from cnn.ablation.planning.runs import Run
+from cnn.ablation.planning.runs import Run, arms_of
 from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
@@ -113,7 +115,9 @@ def run(
             )
         # Measure with as many threads as a worker has.
         os.environ.update(threads(workers_here() if workers is None else workers))
-    folder.begin(known or _matched(study), config, overrides)
+    study = known or _matched(study)
+    check_measurable(chain.from_iterable(arms_of(study, folder.path).values()))
+    folder.begin(study, config, overrides)
     if stopped := run_study(folder, start_pool, shared):
         print("stopped; all checkpoints are saved, and the same command continues")
         sys.exit(128 + stopped)

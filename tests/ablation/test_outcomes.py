@@ -1,6 +1,7 @@
 """Outcomes as bits, the copy of a study that is published, and A/A studies drawn from real runs."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.outcomes import Outcomes
 from cnn.ablation.analysis.study_analysis import analyze
+from cnn.ablation.execution.suites_of_run import check_measurable
+from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.config.errors import UserError
 from tests.ablation.written import plan_of, write_study
@@ -43,6 +46,10 @@ def test_outcomes_come_back_bit_by_bit_and_damage_is_reported(tmp_path):
         file.write_bytes(damaged)
         with pytest.raises(UserError, match=r"outcomes\.npz: cannot be read"):
             Outcomes.read(file)
+    # With less rows than runs.
+    Outcomes(names, np.arange(5), correct[:4], ("a",) * 5, ("one CPU",) * 5).write(file)
+    with pytest.raises(UserError, match=r"cannot be read \(5 runs and 4 rows of outcomes\)"):
+        Outcomes.read(file)
 
 
 def test_a_compact_copy_gives_the_same_report_and_verifies(tmp_path, capsys):
@@ -64,6 +71,19 @@ def test_a_compact_copy_gives_the_same_report_and_verifies(tmp_path, capsys):
     stored.write(copy / "outcomes.npz")
     with pytest.raises(UserError, match=f"{stored.runs[2]}: its kept predictions"):
         start.verify(str(copy))
+
+
+def test_suites_that_a_copy_cannot_measure_are_refused_before_anything(tmp_path):
+    plan = plan_of({"max": "max", "average": "avg"}, suites=("calibration",))
+    folder = write_study(tmp_path / "study", plan, {"max": 0.80, "average": 0.86})
+    runs = next(iter(arms_of(plan, folder).values()))
+    check_measurable(runs)
+    more = [replace(run, suites=("calibration", "shift")) for run in runs]
+    with pytest.raises(UserError, match=r"suites: shift cannot be measured on .*no checkpoints"):
+        check_measurable(more)
+    for run in more:
+        (run.folder / "checkpoints").mkdir()
+    check_measurable(more)
 
 
 def test_a_copy_that_fails_leaves_nothing_and_can_be_made_again(tmp_path):

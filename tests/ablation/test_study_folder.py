@@ -8,6 +8,7 @@ import pytest
 
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.execution.worker import record_failure
+from cnn.ablation.planning import study_folder
 from cnn.ablation.planning.runs import arms_of
 from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.planning.study_folder import StudyFolder
@@ -68,14 +69,23 @@ def test_seeds_that_are_added_are_one_more_analysis_and_arms_are_reported(tmp_pa
 
 
 @pytest.fixture
-def of_units(tmp_path):
+def of_units(tmp_path, monkeypatch):
     """A study whose test examples belong to units, with finished runs."""
-    plan = plan_of({"max": "max", "avg": "avg"}, seeds=range(1), suites=("calibration",))
-    folder = StudyFolder(tmp_path / "study")
-    folder.begin(plan, STUDY, [])
-    folder.units_file.write_text(json.dumps(["one", "other"] * (EXAMPLES // 2)))
-    write_study(folder.path, replace(plan, unit="(.)"), {"max": 0.8, "avg": 0.7})
-    return folder
+    monkeypatch.setattr(study_folder, "unit_names", lambda plan: ["one", "other"] * (EXAMPLES // 2))
+    arms = {"max": "max", "avg": "avg"}
+    plan = plan_of(arms, seeds=range(1), suites=("calibration",), unit="(.)")
+    return StudyFolder(write_study(tmp_path / "study", plan, {"max": 0.8, "avg": 0.7}))
+
+
+def test_units_are_those_of_the_study_that_gets_results(tmp_path, monkeypatch):
+    names = iter((["a", "b"], ["c", "d"], ["e", "f"]))
+    monkeypatch.setattr(study_folder, "unit_names", lambda plan: next(names))
+    folder, plan = StudyFolder(tmp_path / "study"), replace(load_study(STUDY), unit="(.)")
+    for changed in (plan, replace(plan, unit=".(.)")):
+        folder.begin(changed, STUDY, [])
+    record_failure(arms_of(plan, folder.path)["max"][0], "it crashed")
+    folder.begin(changed, STUDY, [])
+    assert json.loads(folder.units_file.read_text()) == ["c", "d"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.errors import UserError
+from cnn.training.run_folder import RunFolder
 from tests.conftest import TINY
 
 HEAD = "from cnn.ablation.planning.study_plan import StudyPlan\ndef get_study():\n  return "
@@ -132,6 +133,30 @@ def test_a_setting_that_fails_is_not_chosen_and_one_that_works_is_wanted(folder)
         worker.record_failure(run, "the loss is nan", diverged=True)
     with pytest.raises(UserError, match="nothing that arm 'max' tried has trained: the loss is na"):
         tuning.choose_settings(folder)
+
+
+def test_a_crashed_run_is_trained_again_before_the_choice(folder):
+    killed = due_runs(folder)[5]
+
+    def start_pool(runs):
+        worker.record_failure(killed, "its process died of signal 9 (SIGKILL)")
+        return Pool([run for run in runs if run != killed], results)
+
+    with pytest.raises(UserError, match=f"{killed.folder} has crashed: its process died .* again"):
+        runner.run_study(folder, start_pool, Task())
+    assert not folder.tuning_file.exists()
+    runner.run_study(folder, lambda runs: Pool(runs, results), Task())
+    assert folder.plan().tuned["max"][0] == "optimizer.learning_rate=0.4"
+
+
+def test_runs_of_other_values_are_not_taken_over(folder, tmp_path):
+    run = due_runs(folder)[0]
+    RunFolder(run.folder).claim(run.load().config, {"mean": [0.5], "std": [0.5]})
+    file = str(tmp_path / "study.py")
+    folder.begin(load_study(file), file, [])
+    turned = {name: values[::-1] for name, values in RATES.items()}
+    with pytest.raises(UserError, match=f"{run.folder} holds a run with another config: .*rate"):
+        folder.begin(replace(load_study(file), tune=turned), file, [])
 
 
 BEST = {"chosen": ["optimizer.learning_rate=0.4", "optimizer.weight_decay=0.0"], "tried": []}

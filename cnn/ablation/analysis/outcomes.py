@@ -68,7 +68,10 @@ class Outcomes:
                 correct = np.unpackbits(found["bits"], axis=1, count=int(found["examples"]))
                 texts = (tuple(map(str, found[n])) for n in ("runs", "commits", "hardware"))
                 runs, commits, hardware = texts
-                return cls(runs, found["seeds"], correct.astype(bool), commits, hardware)
+                columns = runs, found["seeds"], correct.astype(bool), commits, hardware
+                if len(set(map(len, columns))) > 1:
+                    raise ValueError(f"{len(runs)} runs and {len(correct)} rows of outcomes")
+                return cls(*columns)
         except Exception as error:  # Of NumPy, zipfile and each way of compression.
             raise UserError(f"{path}: cannot be read ({error}); restore it from a copy") from error
 

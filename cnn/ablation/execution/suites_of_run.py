@@ -1,9 +1,10 @@
 """Evaluation suites that a study measures on every run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cnn.ablation.planning.runs import Run
 from cnn.ablation.planning.study_plan import SPLIT
+from cnn.config.errors import UserError
 from cnn.evaluation.checkpointed_run import open_run
 from cnn.evaluation.results import ResultFile
 from cnn.evaluation.run_suite import run_suite
@@ -16,6 +17,23 @@ def missing(run: Run) -> list[Asked]:
     """Returns the suites whose results a finished run lacks or has incompletely."""
     asked = [suite for text in run.suites for suite in chosen(text)]
     return [suite for suite in asked if not _is_there(run, suite)]
+
+
+def check_measurable(runs: Iterable[Run]) -> None:
+    """Refuses suites that finished runs lack and cannot be measured on.
+
+    Raises:
+      UserError: a run has no checkpoints.
+    """
+    for run in runs:
+        folder = RunFolder(run.folder)
+        finished = folder.result_file.is_file()
+        if finished and not folder.checkpoints.is_dir() and (left := missing(run)):
+            raise UserError(
+                f"suites: {', '.join(suite.name for suite in left)} cannot be measured on "
+                f"{run.folder}, which has no checkpoints; leave them out, or run the study where "
+                "its checkpoints are (compact copies have none)"
+            )
 
 
 def measure_missing(run: Run, alive: Callable[[], None]) -> None:

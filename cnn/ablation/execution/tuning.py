@@ -6,7 +6,7 @@ separate from those of the final runs (Dodge et al. 2019, "Show your work"; Bout
 """
 
 import json
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,22 @@ from cnn.training.run_folder import RunFolder
 def choose_settings(folder: StudyFolder) -> None:
     """Records the best setting of every arm, once all tuning runs have ended.
 
-    A combination with a failed seed is not chosen. Ties go to the first.
+    A combination with a diverged seed is not chosen. Ties go to the first.
 
     Raises:
-      UserError: every setting of an arm has failed.
+      UserError: a run has crashed, so that its arm has tried less than the others; or every setting
+        of an arm has diverged.
     """
     plan = folder.plan()
-    found = {
-        name: _best(plan, name, tried) for name, tried in tuning_runs(plan, folder.path).items()
-    }
+    runs = tuning_runs(plan, folder.path)
+    for run in chain.from_iterable(chain.from_iterable(runs.values())):
+        failure = _failure(run)
+        if failure and not failure.get("diverged"):
+            raise UserError(
+                f"tune: {run.folder} has crashed: {failure['error']}; the same command trains it "
+                "again, and then chooses"
+            )
+    found = {name: _best(plan, name, tried) for name, tried in runs.items()}
     write_atomically(folder.tuning_file, json.dumps(found, indent=2) + "\n")
 
 
@@ -41,8 +48,8 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
     means = np.array([np.mean(each) if np.isfinite(each).all() else np.nan for each in values])
     if np.isnan(means).all():
         raise UserError(
-            f"tune: nothing that arm '{name}' tried has trained: {_why(tried[0][0].folder)}; "
-            "change the values in the study file"
+            f"tune: nothing that arm '{name}' tried has trained: {_why(tried[0][0])}; "
+            "change the values in the study file, and choose another folder"
         )
     sign = 1 if METRICS[plan.validated].higher_is_better else -1
     return {
@@ -57,11 +64,16 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
 def _validation(run: Run, metric: str) -> float:
     """The validation metric after the last step; NaN for a failed run."""
     result = RunFolder(run.folder).result()
-    if result is None or RunFolder(run.folder).failure_file.exists():
+    if result is None or _failure(run):
         return float("nan")
     return float(result["validation"].get(metric, float("nan")))
 
 
-def _why(folder: Path) -> str:
-    file = RunFolder(folder).failure_file
-    return read_json(file, {"error": str})["error"] if file.exists() else "no finite metric"
+def _why(run: Run) -> str:
+    failure = _failure(run)
+    return failure["error"] if failure else "no finite metric"
+
+
+def _failure(run: Run) -> dict[str, Any] | None:
+    file = RunFolder(run.folder).failure_file
+    return read_json(file, {"error": str}) if file.exists() else None

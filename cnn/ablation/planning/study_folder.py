@@ -122,16 +122,7 @@ class StudyFolder:
                 f"arms: the study in {self.path} is tuned, and others were not; choose another "
                 "folder"
             )
-        for runs in arms_of(self._tuned(plan), self.path).values():
-            for run in runs:
-                folder = RunFolder(run.folder)
-                if not folder.config_file.is_file():
-                    continue
-                if differing := differences(folder.config(), run.load().config):
-                    raise UserError(
-                        f"--workdir: {run.folder} holds a run with another config: "
-                        f"{'; '.join(differing)}; choose another folder or the same study"
-                    )
+        self._check_runs(plan)
         description = {
             "plan": asdict(plan) | {"seeds": list(plan.seeds)},
             "file": config,
@@ -139,9 +130,22 @@ class StudyFolder:
             "overrides": list(overrides),
             **self._analyses(plan),
         }
-        if plan.unit and not self.units_file.exists():
+        if plan.unit and not (self._has_begun() and self.units_file.exists()):
             write_atomically(self.units_file, json.dumps(unit_names(plan)) + "\n")
         write_atomically(self.file, json.dumps(seal(description), indent=2) + "\n")
+
+    def _check_runs(self, plan: StudyPlan) -> None:
+        """Refuses runs of another config in the folders of this plan's runs."""
+        tried = chain.from_iterable(tuning_runs(plan, self.path).values())
+        for run in chain(*arms_of(self._tuned(plan), self.path).values(), *tried):
+            folder = RunFolder(run.folder)
+            if not folder.config_file.is_file():
+                continue
+            if differing := differences(folder.config(), run.load().config):
+                raise UserError(
+                    f"--workdir: {run.folder} holds a run with another config: "
+                    f"{'; '.join(differing)}; choose another folder or the same study"
+                )
 
     def _analyses(self, plan: StudyPlan) -> dict[str, Any]:
         """Returns when the study is analyzed, and the arms that it began with."""
@@ -150,8 +154,7 @@ class StudyFolder:
             "planned": len(plan.analyses),
             "began_with": list(plan.arms),
         }
-        begun = self.file.is_file() and (self.has_results() or self.tuning_file.is_file())
-        if not begun:
+        if not self._has_begun():
             return fresh
         known, before = self.description(), self.plan()
         for name in FROZEN:
@@ -176,6 +179,10 @@ class StudyFolder:
                 f"{analyses} seeds; use the same, or choose another folder"
             )
         return {name: known[name] for name in fresh} | {"analyses": analyses}
+
+    def _has_begun(self) -> bool:
+        """Whether there is something that a change of the plan would reinterpret."""
+        return self.file.is_file() and (self.has_results() or self.tuning_file.is_file())
 
     def has_results(self) -> bool:
         """Whether any run has finished, diverged or crashed."""
