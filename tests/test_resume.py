@@ -30,14 +30,14 @@ OVERRIDES = (
 )
 
 
-def command(workdir):
-    fields = [f"--config.{text}" for text in OVERRIDES]
+def command(workdir, *overrides):
+    fields = [f"--config.{text}" for text in (*OVERRIDES, *overrides)]
     return ["train.py", "--config=configs/base.py", f"--workdir={workdir}", *fields]
 
 
-def start(workdir, *, driver=()):
+def start(workdir, *overrides, driver=()):
     return subprocess.Popen(
-        [sys.executable, *driver, *command(workdir)],
+        [sys.executable, *driver, *command(workdir, *overrides)],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -183,13 +183,12 @@ def test_metrics_are_objects_of_five_fields(straight):
 
 
 def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
-    workdir = tmp_path / "run"
-    first = start(workdir)
+    workdir, endless = tmp_path / "run", "train.duration=1000000 steps"
+    first = start(workdir, endless)
     wait_for_step(workdir, 20, first)
-    first.send_signal(signal.SIGSTOP)
     try:
         done = subprocess.run(
-            [sys.executable, *command(workdir)],
+            [sys.executable, *command(workdir, endless)],
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
@@ -199,7 +198,6 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path):
         (line,) = done.stderr.splitlines()
         assert f"{workdir} is being trained by process {first.pid} on " in line
     finally:
-        first.send_signal(signal.SIGCONT)
         first.send_signal(signal.SIGTERM)
     out, _ = first.communicate(timeout=60)
     assert "the same command continues" in out
