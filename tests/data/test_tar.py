@@ -94,7 +94,7 @@ def test_a_damaged_index_is_made_again(shards, tmp_path, text):
     ("attributes", "words"),
     [
         ({"type": tarfile.GNUTYPE_SPARSE}, "a.cls is sparse; pack it without --sparse"),
-        ({"pax_headers": {"GNU.sparse.map": "0,x"}}, "is truncated or not a tar file"),
+        ({"pax_headers": {"GNU.sparse.map": "0,x"}}, "is truncated or damaged, or not a tar"),
         ({"pax_headers": {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9" * 12}}, "is sparse"),
         ({}, r"a\.png: its class has 5,000 characters, and may have 1,000; pack the shard again"),
     ],
@@ -112,6 +112,48 @@ def test_a_shard_of_odd_entries_is_refused_by_its_name(shards, tmp_path, attribu
         archive.addfile(image, io.BytesIO(png))
     with pytest.raises(UserError, match=rf"train-1\.tar.*{words}"):
         open_dataset(shards)
+
+
+def changed(content, at, new):
+    return content[:at] + new + content[at + len(new) :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "place"),
+    [
+        (lambda whole, at: changed(whole, at + 100, b"x"), r"0010\.json \(byte 6,144\)"),
+        (lambda whole, at: changed(whole, at, bytes(1024)), r"0010\.json"),
+        (lambda whole, at: whole[:at], r"0010\.json"),
+        (lambda whole, at: whole[:at] + bytes(512), r"0010\.json"),
+        (lambda whole, at: whole + whole, r"0017\.json"),
+    ],
+    ids=["flipped", "zeroed", "cut", "half an end", "joined"],
+)
+def test_a_shard_that_does_not_end_as_an_archive_is_refused(shards, tmp_path, damage, place):
+    path = tmp_path / "set" / "train-1.tar"
+    with tarfile.open(path) as archive:
+        at = archive.getmember("0011.png").offset
+    path.write_bytes(damage(path.read_bytes(), at))
+    with pytest.raises(UserError, match=rf"train-1\.tar: is truncated or damaged.* {place}"):
+        open_dataset(shards)
+
+
+def test_a_shard_may_end_with_the_mark_of_the_end_alone(shards, tmp_path):
+    path = tmp_path / "set" / "train-1.tar"
+    whole = path.read_bytes()
+    path.write_bytes(whole.rstrip(b"\0") + bytes(510 + 1024))
+    before = open_dataset(shards).identity
+    path.write_bytes(whole)
+    assert open_dataset(shards).identity == before
+
+
+def test_an_example_without_a_class_among_others_is_refused(shards, tmp_path):
+    png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    for more in ({}, {"pack/b.cls": b" "}):
+        files = {"pack/a.png": png, "pack/a.cls": b"0", "pack/b.png": png}
+        put(tmp_path / "set" / "train-1.tar", files | more)
+        with pytest.raises(UserError, match=r"train-1\.tar/pack/b\.png: has no \.cls file or an"):
+            open_dataset(shards)
 
 
 def test_broken_shards_and_images(shards, tmp_path):

@@ -2,7 +2,7 @@
 
 The shards of a split lie in `path` as `<split>-*.tar`, or in its folder `<split>`. An example is a
 file in a shard. Its class is the content of `<key>.cls`, a number or a name, where the key is
-its name up to the first dot; otherwise it is its folder in the tar. Numbers are lines of
+its name up to the first dot; in a shard without such files it is its folder in the tar. Numbers are lines of
 `classes.txt` in `path`, counted from 0, where there is one.
 """
 
@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
@@ -34,8 +34,9 @@ from cnn.data.sources.listed import (
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
-_VERSION = 1  # of what an index holds
+_VERSION = 2  # of what an index holds, and of what is refused
 _BESIDE = ("cls", "json", "txt")  # files next to examples
+_END = 1024  # zeros that an archive ends with, at least
 _LONGEST_CLASS = 1000  # characters; Python reads no number of more than 4300 digits
 
 
@@ -188,16 +189,9 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     found = []
     try:
         with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                if not member.isfile() or any(map(is_hidden, member.name.split("/"))):
-                    continue
+            for member, content in _contents(archive):
                 folder, _, name = member.name.rpartition("/")
                 first, _, rest = name.partition(".")
-                if member.issparse():
-                    raise tarfile.ReadError(f"{member.name} is sparse; pack it without --sparse")
-                content = archive.extractfile(member).read()
-                if len(content) < member.size:
-                    raise tarfile.ReadError("unexpected end of data")
                 if rest.lower() == "cls":
                     labels[f"{folder}/{first}"] = content.decode().strip()
                 if rest.lower() not in _BESIDE:
@@ -205,12 +199,15 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
                     place = (member.offset_data, member.size, shape, defect)
                     found.append((f"{folder}/{first}", folder, member.name, place))
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-        raise UserError(f"{shown(shard)}: is truncated or not a tar file: {error}") from error
+        raise UserError(
+            f"{shown(shard)}: is truncated or damaged, or not a tar file: {error}"
+        ) from error
     rows = []
     for key, folder, name, place in found:
-        label = labels.get(key) or folder.rpartition("/")[2]
+        label = labels.get(key, "") if labels else folder.rpartition("/")[2]
         if not label:
-            raise UserError(f"{shown(shard)}/{name}: has no .cls file and is not in a class folder")
+            why = "or an empty one, unlike others" if labels else "and is not in a class folder"
+            raise UserError(f"{shown(shard)}/{name}: has no .cls file {why}; pack the shard again")
         if len(label) > _LONGEST_CLASS:
             raise UserError(
                 f"{shown(shard)}/{name}: its class has {len(label):,} characters, and may have "
@@ -218,6 +215,36 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
             )
         rows.append((name, label, *place))
     return rows
+
+
+def _contents(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Yields the files of an archive that are not hidden, with their content.
+
+    Raises:
+      tarfile.ReadError: it is damaged, or does not end with the mark of an archive's end.
+    """
+    last = "its start"
+    for member in archive:
+        last = member.name
+        if not member.isfile() or any(map(is_hidden, member.name.split("/"))):
+            continue
+        if member.issparse():
+            raise tarfile.ReadError(f"{member.name} is sparse; pack it without --sparse")
+        content = archive.extractfile(member).read()
+        if len(content) < member.size:
+            raise tarfile.ReadError("unexpected end of data")
+        yield member, content
+    # At a damaged header the loop ends without an error, as at the end of the archive.
+    rest = archive.fileobj
+    rest.seek(archive.offset)
+    zeros = 0
+    while (piece := rest.read(2**20)) and not piece.strip(b"\0"):
+        zeros += len(piece)
+    if piece or zeros < _END:
+        raise tarfile.ReadError(
+            f"neither a file nor the end of the archive follows {last} (byte {archive.offset:,}); "
+            "copy or pack it again, and do not join shards with cat"
+        )
 
 
 def _looked_at(codec: Codec, content: bytes, where: str, thorough: bool) -> tuple[StoredShape, str]:
