@@ -275,6 +275,10 @@ def class_folder(root):
 def test_class_folders_and_tables(data, tmp_path):
     class_folder(tmp_path / "mine" / "train")
     class_folder(tmp_path / "mine" / "test")
+    # Ignored, as data.source=folder does.
+    assert cv2.imwrite(
+        str(tmp_path / "mine" / "train" / "overview.png"), np.zeros((9, 9), np.uint8)
+    )
     dataset = prepared(data, tmp_path, "mine", tmp_path / "mine")
     assert (len(dataset.train), len(dataset.test), dataset.class_names) == (12, 12, ("a", "b"))
     pixels, labels = dataset.train.read(np.arange(12))

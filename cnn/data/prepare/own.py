@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from cnn.config.errors import UserError
@@ -25,8 +26,9 @@ def own_set(name: str, source: Path) -> PreparedSet:
     """Returns the set to write for a folder or a CSV file.
 
     A folder contains one folder per class, or one folder of these per split; without splits,
-    everything is "train". A CSV file has the columns `path` (relative to its folder), `label` and
-    optionally `split`.
+    everything is "train". The folders are splits if "train" or "test" is one and contains folders,
+    or if no file lies directly in any of them. A CSV file has the columns `path` (relative to its
+    folder), `label` and optionally `split`.
 
     Raises:
       UserError: the name or that of a split is invalid, nothing is found, or a file is broken.
@@ -64,9 +66,11 @@ def own_set(name: str, source: Path) -> PreparedSet:
 
 
 def _of_folders(root: Path) -> dict[str, _Rows]:
-    folders = [e for e in entries(root) if is_folder(e)]
-    flat = any(not is_folder(e) for folder in folders for e in entries(folder.path))
-    splits = {"train": root} if flat else {e.name: Path(e.path) for e in folders}
+    inside = {e.name: entries(e.path) for e in entries(root) if is_folder(e)}
+    # Files beside the class folders of a split are no examples, as with data.source=folder.
+    named = any(map(is_folder, [*inside.get("train", ()), *inside.get("test", ())]))
+    flat = not named and not all(map(is_folder, chain(*inside.values())))
+    splits = {"train": root} if flat else {name: root / name for name in inside}
     found = {}
     for split, folder in splits.items():
         found[split] = [

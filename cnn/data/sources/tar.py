@@ -2,8 +2,8 @@
 
 The shards of a split lie in `path` as `<split>-*.tar`, or in its folder `<split>`. An example is a
 file in a shard. Its class is the content of `<key>.cls`, a number or a name, where the key is
-its name up to the first dot; in a shard without such files it is its folder in the tar. Numbers are lines of
-`classes.txt` in `path`, counted from 0, where there is one.
+its name up to the first dot; in a shard without such files it is its folder in the tar. Numbers are
+lines of `classes.txt` in `path`, counted from 0, where there is one.
 """
 
 import hashlib
