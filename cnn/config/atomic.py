@@ -1,7 +1,7 @@
 """Files and folders that are written completely or not at all."""
 
 import errno
-import glob
+import fcntl
 import os
 import secrets
 import shutil
@@ -49,24 +49,62 @@ def whole_folder(target: Path) -> Iterator[Path]:
       UserError: a process of this host is writing it, or something is in it at the end.
     """
     target = Path(os.path.realpath(target))
-    start = f"{target.name}{PARTIAL}-{socket.gethostname()}-"
-    for left in target.parent.glob(f"{glob.escape(start)}*"):
-        pid = left.name.removeprefix(start)
-        if not pid.isdecimal():
-            continue
-        if int(pid) != os.getpid() and is_alive(int(pid)):
-            raise UserError(
-                f"{target}: process {pid} is writing it; wait until it ends, or choose another "
-                "folder"
-            )
-        shutil.rmtree(left, ignore_errors=True)
-    partial = target.with_name(f"{start}{os.getpid()}")
+    partial = target.with_name(f"{target.name}{PARTIAL}-{socket.gethostname()}")
+    lock = _claim(partial, target)
     try:
-        partial.mkdir(parents=True)
         yield partial
         _rename(partial, target)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+
+
+def _claim(partial: Path, target: Path) -> int:
+    """Makes a new folder; returns a descriptor whose lock on it ends with this process at last."""
+    while True:
+        try:
+            partial.mkdir(parents=True)
+            is_new = True
+        except FileExistsError:
+            is_new = False
+        try:
+            lock = os.open(partial, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        held = _locked(lock)
+        if is_new and (held is None or (held and _is_at(partial, lock))):
+            return lock
+        if held and _is_at(partial, lock):
+            # Its process was killed.
+            shutil.rmtree(partial)
+        os.close(lock)
+        if not held:
+            hint = "" if held is False else f"; if there is none, delete {partial}"
+            raise UserError(
+                f"{target}: another process is writing it; wait until it ends, or choose another "
+                f"folder{hint}"
+            )
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether a path still leads to an open folder, which its writer may rename or remove."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Locks an open folder; False if another process does, None where folders have no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _rename(partial: Path, target: Path) -> None:
@@ -80,14 +118,3 @@ def _rename(partial: Path, target: Path) -> None:
         raise UserError(
             f"{target}: another process has written it meanwhile; choose another folder"
         ) from error
-
-
-def is_alive(pid: int) -> bool:
-    """Whether there is a process of this machine with an id."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

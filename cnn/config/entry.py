@@ -58,6 +58,7 @@ _OUTSIDE = {
     errno.ENOENT: "it was moved or removed, or cannot be made there; give another place",
     errno.EISDIR: "there is a folder where a file belongs; move it, or give another place",
     errno.EEXIST: "a file or folder of another type is there; move it, or give another place",
+    errno.EBUSY: "it is a mount point, or in use; give another place",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.ELOOP: "symbolic links form a loop; give another place",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",

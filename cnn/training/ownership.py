@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from cnn.config.atomic import is_alive, write_atomically
+from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.config.json_file import read_json
 from cnn.training.run_folder import make_folder, moved_away
@@ -53,7 +53,7 @@ def is_owned(folder: Path) -> bool:
     if owner is None:
         return False
     if owner["machine"] == _machine():
-        return is_alive(owner["pid"])
+        return _is_alive(owner["pid"])
     try:
         return abs(time.time() - owner_file(folder).stat().st_mtime) < DEAD_AFTER
     except FileNotFoundError:
@@ -208,7 +208,7 @@ class Ownership:
             return
         self.silent = silence >= 2 * HEARTBEAT
         self.here = owner["machine"] == self._owner["machine"]
-        if silence > DEAD_AFTER or (self.here and not is_alive(owner["pid"])):
+        if silence > DEAD_AFTER or (self.here and not _is_alive(owner["pid"])):
             self.silent = True
             self._take_over(owner)
 
@@ -289,3 +289,14 @@ def _machine() -> str:
         parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
         parts += [os.readlink("/proc/self/ns/pid")]
     return " ".join(parts)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether there is a process of this machine with an id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -294,17 +294,23 @@ def check_output(path: Path, option: str) -> None:
 
 
 def check_free(target: Path, option: str) -> None:
-    """Refuses a folder that something is in.
+    """Refuses a folder that cannot be replaced by a new one.
 
     Args:
       target: the folder that is to be written.
       option: that it was given with, such as "--out".
 
     Raises:
-      UserError: it is not empty, is a file, or belongs to a run or a study.
+      UserError: it is not empty, a file, a mount point or the current folder, or belongs to a run
+        or a study.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{option}: {target} is not empty; choose another folder")
+    if target.exists():
+        if not target.is_dir() or any(target.iterdir()):
+            raise UserError(f"{option}: {target} is not empty; choose another folder")
+        if os.path.ismount(os.path.realpath(target)):
+            raise UserError(f"{option}: {target} is a mount point; give a new folder in it")
+        if target.samefile("."):
+            raise UserError(f"{option}: {target} is the current folder; give a new folder")
     check_output(target / "config.json", option)
 
 

@@ -6,7 +6,6 @@ the official ones.
 
 import hashlib
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +17,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.image_classification import cifar, mnist
 
+from cnn.config.atomic import whole_folder
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 from cnn.data.__main__ import main
@@ -399,11 +399,9 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, small_cifar, monk
         patch.setattr(writer.shutil, "disk_usage", lambda path: Mock(free=10))
         with pytest.raises(UserError, match=r"0 MiB are free but"):
             main(command)
-    of_another = f"3.0.2.partial-{socket.gethostname()}-{os.getppid()}"
-    (tmp_path / "sets" / "cifar10" / of_another).mkdir(parents=True)
-    with pytest.raises(UserError, match=f"process {os.getppid()} is writing it"):
+    target = tmp_path / "sets" / "cifar10" / "3.0.2"
+    with pytest.raises(UserError, match="another process is writing it"), whole_folder(target):
         main(command)
-    (tmp_path / "sets" / "cifar10" / of_another).rmdir()
     main(command)
     with pytest.raises(UserError, match=r"3\.0\.2: already exists; remove it"):
         main(command)

@@ -12,7 +12,7 @@ from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
 from cnn.cost import bench, plan
 from cnn.training.logs import MetricLog, read_metrics
-from cnn.training.run_folder import RunFolder, check_output
+from cnn.training.run_folder import RunFolder, check_free, check_output
 from cnn.weights.exported import export
 from tests.conftest import tiny_config
 
@@ -218,6 +218,20 @@ def test_an_output_replaces_no_part_of_a_run_or_study(folder, tmp_path, place, w
         return
     with pytest.raises(UserError, match=f"--out: {tmp_path / place} {words}"):
         check_output(tmp_path / place, "--out")
+
+
+@pytest.mark.parametrize("place", ["mount", "link"])
+def test_a_folder_that_cannot_be_replaced_is_refused_at_the_start(tmp_path, monkeypatch, place):
+    (tmp_path / "mount").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "mount")
+    check_free(tmp_path / place, "--out")
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path / "mount")
+        with pytest.raises(UserError, match=f"--out: .*{place} is the current folder; give a new"):
+            check_free(tmp_path / place, "--out")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "mount"))
+    with pytest.raises(UserError, match=f"--out: .*{place} is a mount point; give a new folder in"):
+        check_free(tmp_path / place, "--out")
 
 
 @pytest.mark.parametrize(
