@@ -1,6 +1,7 @@
 """Evaluation from the command line."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,9 @@ def start(request: EvaluationRequest) -> None:
     for option, file in (("--out", request.out), ("--page", request.page)):
         if file:
             check_output(Path(file), option)
+    page = Path(request.page or RunFolder(workdirs[0]).path / "evaluation" / "eval.html")
+    if request.out and os.path.realpath(request.out) == os.path.realpath(page):
+        raise UserError(f"--out: {request.out} is the file of the page; give another")
     for folder in map(RunFolder, workdirs):
         # Before the suites, which may be a plugin's.
         check_plugins(folder.config().plugins, str(folder.path))
@@ -95,7 +99,6 @@ def start(request: EvaluationRequest) -> None:
     count_cores_as_devices()
     check_platform()
     runs = [open_run(workdir, step, request.split, request.overrides) for workdir in workdirs]
-    page = Path(request.page) if request.page else runs[0].folder.path / "evaluation" / "eval.html"
     named = dict(zip(request.names or names_of(runs), runs, strict=True))
     for run in runs:
         # Opened now, so that remarks about the data come first.

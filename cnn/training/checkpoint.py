@@ -103,11 +103,13 @@ class Checkpoints:
             return steps[-1]
         if step == "best":
             return self._find_best(field)
-        if not step.isdecimal() or int(step) not in steps:
+        # As texts: Python reads no number of more than 4300 digits.
+        if step not in (named := {str(number): number for number in steps}):
             raise UserError(
-                f"{field}: no checkpoint '{step}' in {self.directory}; allowed: last, best, {steps}"
+                f"{field}: no checkpoint '{step:.40}' in {self.directory}; "
+                f"allowed: last, best, {steps}"
             )
-        return int(step)
+        return named[step]
 
     def _find_best(self, field: str) -> int:
         try:
