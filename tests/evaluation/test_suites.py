@@ -303,7 +303,10 @@ def test_the_page_of_suites_is_what_the_entries_say(repository, capsys):
         ({"suite": ","}, ["--suite", "all, accuracy"]),
         ({"overrides": ["data.workers=0"]}, ["data.workers: 0", "allowed: [1, 1024]"]),
         ({"page": "/proc/none/eval.html"}, ["--page", "another file"]),
-        ({"page": "x.html", "out": "./x.html"}, ["--out: ./x.html is the file of the page"]),
+        (
+            {"page": "/proc/a/b", "out": "/proc/a/./b"},
+            ["--out: /proc/a/./b is the file of the page"],
+        ),
         ({"step": "9" * 5000}, ["--step: no checkpoint '999", "allowed: last, best, ["]),
     ],
 )
