@@ -163,6 +163,23 @@ def test_tfds_folder_with_damaged_metadata(embedded, copied):
         open_dataset(embedded)
 
 
+@pytest.mark.parametrize("expression", ["train", "train[:5]", "test+train[50%:]"])
+def test_tfds_files_with_more_examples_than_said_are_refused(
+    embedded, copied, repository, expression
+):
+    for file in (repository / "data").rglob("*array_record*"):
+        (copied / file.name).symlink_to(file)
+    info = copied / "dataset_info.json"
+    text = info.read_text()
+    assert '"10000"' in text
+    info.write_text(text.replace('"10000"', '"9999"'))
+    embedded.train_split = expression
+    with pytest.raises(
+        UserError, match=r"train\.array_record.* holds 10,000 .* says 9,999; restore"
+    ):
+        open_dataset(embedded)
+
+
 def test_tfds_takes_the_newest_version(embedded, copied):
     for version in ("1.10.0", "1.9.0"):
         shutil.copytree(copied, copied.parent / version)

@@ -5,7 +5,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,7 @@ from cnn.config.python_file import explain
 from cnn.data.encoded import EncodedSplit, Fetch
 from cnn.data.files import expanded
 from cnn.data.signals import SIGNALS, Codec
+from cnn.data.sources.file_index import pool_of
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, Source
 from cnn.data.split import fingerprint_of
 
@@ -30,7 +31,7 @@ class TfdsReader:
     """A prepared data set of which splits can be opened."""
 
     def __init__(self, folder: Path, data: ConfigDict):
-        self._folder = folder
+        self._folder, self._workers = folder, data.workers
         self._builder = _builder(folder)
         self._codec = SIGNALS[data.signal].codec(data)
         self._keys = _keys(self._builder.info, folder, data.signal, self._codec)
@@ -75,6 +76,7 @@ class TfdsReader:
                 f"{field}: '{expression}' of {self._folder} cannot be opened: "
                 f"{explain(error)}; restore the files of the data set, or prepare it again"
             ) from error
+        self._check_lengths(expression)
         name = f"{self._builder.info.name} {expression}"
         return EncodedSplit(
             name=name,
@@ -85,6 +87,19 @@ class TfdsReader:
             fingerprint=self._fingerprint(expression),
         )
 
+    def _check_lengths(self, expression: str) -> None:
+        """Raises `UserError` if a file holds more records than would ever be read."""
+        shards = self._builder.info.splits[expression].file_instructions
+        with pool_of(self._workers) as pool:
+            counts = pool.map(_count, [shard.filename for shard in shards])
+            for shard, count in zip(shards, counts, strict=True):
+                if count > shard.examples_in_shard:
+                    raise UserError(
+                        f"{shard.filename}: holds {count:,} examples, but dataset_info.json beside "
+                        f"it says {shard.examples_in_shard:,}; restore the files of the data set, "
+                        "or prepare it again"
+                    )
+
     def _fingerprint(self, expression: str) -> str:
         """Returns a hash of the set's name, version and sizes, and of which part is meant."""
         info = self._builder.info
@@ -92,6 +107,18 @@ class TfdsReader:
             name: (split.shard_lengths, split.num_bytes) for name, split in info.splits.items()
         }
         return fingerprint_of(info.name, info.version, sorted(sizes.items()), expression)
+
+
+def _count(file: str) -> int:
+    """Returns the number of records of an array_record file; 0 if it is missing or cut."""
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    reader = ArrayRecordReader(file, options="readahead_buffer_size:0")
+    count = reader.num_records()
+    # What is wrong with a file is said when it is read.
+    with suppress(RuntimeError):
+        reader.close()
+    return count
 
 
 def _fetch(records: Any, keys: tuple[str, str], codec: Codec, name: str) -> Fetch:
