@@ -26,7 +26,7 @@ NARROW = {
     "imagenet_convnext_t": SHORT,
 }
 # Whose fields the others set too, but for the network's.
-SIMPLE = ("imagenet_mobilenet_v2", "imagenet_vgg16_bn")
+SIMPLE = ("imagenet_mobilenet_v2", "imagenet_vgg16_bn", "imagenet_convnext_t")
 # Other values of the fields that a1 sets.
 SIBLINGS = {
     "resnet_strikes_back:a2": SHORT,

@@ -1,7 +1,6 @@
 """Files and folders that are written completely or not at all."""
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -99,10 +98,12 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _locked(descriptor: int) -> bool | None:
     """Locks an open folder; False if another process does, None where folders have no locks."""
     try:
+        import fcntl  # Not on Windows.
+
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:
+    except (ImportError, OSError):
         return None
     return True
 

@@ -70,6 +70,7 @@ def test_too_many_gpus_are_refused(cluster, tmp_path):
     assert "no node of the Ray cluster has 1 GPUs" in printed
 
 
+@pytest.mark.exhaustive
 def test_a_killed_nodes_runs_are_done_on_the_other(cluster, tmp_path):
     workdir = tmp_path / "study"
     study = start(cluster, workdir, "--retries=5")
