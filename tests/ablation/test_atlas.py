@@ -92,28 +92,44 @@ def test_ranks_are_compared_over_the_rows_that_have_them(rows):
 def test_the_front_says_what_differs_in_five_lines(rows):
     front_lines = front(rows).splitlines()
     assert len(front_lines) <= 5
-    assert re.search(
-        r"against max pooling: better: max blur \(\+(9\.9|10\.0|10\.1)", front_lines[0]
-    )
+    assert "max pooling, in pp, on images (a network, images)." in front_lines[0]
+    assert re.search(r"Better: max blur \(\+(9\.9|10\.0|10\.1)\d\D*\)\.$", front_lines[1])
     # The study of max APS lacks an arm, so it has no verdict yet.
-    assert re.search(r"; worse: average \(.*\); undecided or not judged: 1\.", front_lines[0])
-    found = [
-        re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", line) for line in front_lines
-    ]
-    assert any(found)
-    assert "9 published claims" in front_lines[-1]
+    assert re.search(
+        r"Worse: average \(.*\)\. No significant difference: max APS \(interim\)\.$", front_lines[2]
+    )
+    assert re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", front_lines[3])
+    assert "9 published claims" in front_lines[4]
     assert front([rows[2]]) == "No row is complete yet."
 
 
-def test_the_front_says_which_differences_are_confounded(rows):
-    def line_of(confounded):
-        entries = [replace(e, confounded=e.name == confounded) for e in rows[0].entries]
-        return front([replace(rows[0], entries=tuple(entries))]).splitlines()[0]
+def test_the_front_compares_tasks(rows):
+    """The second task has another baseline, so other differences."""
+    other = {"max blur": ("worse", -0.01), "average": ("undecided", 0.002), "max APS": ("worse", 0)}
+    entries = [
+        replace(e, kind=other[e.name][0], difference=(other[e.name][1], -0.1, 0.1), rank=5 - e.rank)
+        for e in rows[0].entries
+        if e.name in other
+    ]
+    base = next(e for e in rows[0].entries if e.kind == "baseline")
+    second = replace(rows[0], name="other", entries=(*entries, base))
+    tasks, better, worse, *_, last = front([rows[0], second]).splitlines()
+    assert "on images (a network, images) / other (a network, images)" in tasks
+    assert re.fullmatch(r"- Worse: average .* / \+0\.20 undecided\) and max APS .*\)\.", better)
+    minus = "\N{MINUS SIGN}"
+    assert f"Better on one task, worse on another: max blur (+9.98 / {minus}1.00" in worse
+    assert "from task to task: Kendall's W = " in last
 
-    assert "onfounded" not in line_of("")
-    line = line_of("average")
-    assert re.search(r"better: max blur \(\S+ pp\); worse: average \(\S+ pp, confounded\);", line)
-    assert line.endswith("Confounded: more than the operator differs, such as the MACs.")
+
+def test_the_front_says_which_differences_are_confounded(rows):
+    def lines_of(confounded):
+        entries = [replace(e, confounded=e.name == confounded) for e in rows[0].entries]
+        return front([replace(rows[0], entries=tuple(entries))]).splitlines()
+
+    assert "onfounded" not in "".join(lines_of(""))
+    first, _, worse, *_ = lines_of("average")
+    assert first.endswith("Confounded: more than the operator differs, such as the MACs.")
+    assert re.search(r"Worse: average \(\S+, confounded\)\.", worse)
 
 
 def test_the_page_sorts_and_loads_nothing(rows):

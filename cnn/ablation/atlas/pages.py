@@ -15,6 +15,13 @@ from cnn.pages.page import Cell, Column
 TITLE = "Atlas of downsampling"
 NOT_RUN = "not run"
 _UNIT = unit_of("accuracy")
+# What the verdicts on an operator have in common -> how it is said.
+_GROUPS = {
+    frozenset({"better"}): "Better",
+    frozenset({"worse"}): "Worse",
+    frozenset({"better", "worse"}): "Better on one task, worse on another",
+    frozenset(): "No significant difference",
+}
 HEADS = (
     "rank",
     "operator",
@@ -164,33 +171,50 @@ def short(rows: Sequence[AtlasRow]) -> list[str]:
     ready = [row for row in rows if any(entry.difference for entry in row.entries)]
     if not ready:
         return ["No row is complete yet."]
-    lines = [_verdicts(row) for row in ready[:2]]
-    lines += [_consistency(ready), _stability(rows), _claims(ready)]
+    lines = [_tasks(ready), *_differences(ready), _consistency(ready), _claims(ready, rows)]
     return [line for line in lines if line]
 
 
-def _verdicts(row: AtlasRow) -> str:
-    """The operators of a row by verdict."""
-    by_kind = {
-        kind: [e for e in row.compared if e.kind == kind]
-        for kind in ("better", "worse", "equivalent")
-    }
-    parts = []
-    for kind, entries in by_kind.items():
-        if entries:
-            named = [
-                f"{e.name} ({_UNIT.difference(e.difference[0])}{', confounded' * e.confounded})"
-                if kind != "equivalent"
-                else e.name
-                for e in sorted(entries, key=lambda e: -abs(e.difference[0]))
-            ]
-            parts.append(f"{kind}: {listed(named)}")
-    rest = len(row.compared) - sum(map(len, by_kind.values()))
-    if rest:
-        parts.append(f"undecided or not judged: {rest}")
-    start = f"{row.title[:1].upper()}{row.title[1:]}, against {row.baseline} pooling"
-    note = " Confounded: more than the operator differs, such as the MACs."
-    return f"{start}: {'; '.join(parts)}.{note * any(e.confounded for e in row.compared)}"
+def _tasks(rows: Sequence[AtlasRow]) -> str:
+    """What the differences are from and of, one per task."""
+    tasks = " / ".join(f"{row.name} ({row.title})" for row in rows)
+    confounded = any(entry.confounded for row in rows for entry in row.compared)
+    note = " Confounded: more than the operator differs, such as the MACs." * confounded
+    return f"Accuracy compared with {rows[0].baseline} pooling, in pp, on {tasks}.{note}"
+
+
+def _differences(rows: Sequence[AtlasRow]) -> list[str]:
+    """The operators by what their verdicts have in common, with a difference per task."""
+    groups = {kinds: [] for kinds in _GROUPS}
+    for name in dict.fromkeys(entry.name for row in rows for entry in row.compared):
+        found = [next((e for e in row.compared if e.name == name), None) for row in rows]
+        kinds = {entry.kind for entry in found if entry} & {"better", "worse"}
+        groups[frozenset(kinds)].append((name, found))
+    parts = [
+        f"{_GROUPS[kinds]}: {listed([_operator(*one) for one in sorted(members, key=_size)])}."
+        for kinds, members in groups.items()
+        if members
+    ]
+    return [*parts[:1], " ".join(parts[1:])]
+
+
+def _size(operator: tuple[str, list[Entry | None]]) -> float:
+    """Sorts operators, that of the largest mean difference first."""
+    known = [abs(e.difference[0]) for e in operator[1] if e and e.difference]
+    return -sum(known) / max(len(known), 1)
+
+
+def _operator(name: str, found: list[Entry | None]) -> str:
+    confounded = any(entry and entry.confounded for entry in found)
+    return f"{name} ({' / '.join(map(_brief, found))}{', confounded' * confounded})"
+
+
+def _brief(entry: Entry | None) -> str:
+    """A difference, and the verdict where the sign does not tell it."""
+    if entry is None or entry.difference is None:
+        return entry.kind if entry else NOT_RUN
+    shown = _UNIT.difference(entry.difference[0], unit=False)
+    return shown if entry.kind in ("better", "worse") else f"{shown} {entry.kind}"
 
 
 def _consistency(rows: Sequence[AtlasRow]) -> str:
@@ -208,25 +232,23 @@ def _consistency(rows: Sequence[AtlasRow]) -> str:
     return ""
 
 
-def _stability(rows: Sequence[AtlasRow]) -> str:
-    found = agreement(rows)
-    if found is None:
-        return ""
-    names, w = found
-    return (
-        f"Do tasks agree on the order of {len(names)} operators? Kendall's W = {w:.2f} (1: fully)."
-    )
-
-
-def _claims(rows: Sequence[AtlasRow]) -> str:
-    counts = Counter(word for row in rows for word in (row.claims or {}).values())
+def _claims(ready: Sequence[AtlasRow], rows: Sequence[AtlasRow]) -> str:
+    """The answers to the claims, and whether the tasks agree."""
+    counts = Counter(word for row in ready for word in (row.claims or {}).values())
     answers = [
         f"{counts[word]} {word}" for word in ("replicated", "smaller", "refuted", "undecided")
     ]
     tried = plural(len(CLAIMS), "published claim")
-    return f"{tried}, each tested in {plural(len(rows), 'row')} at this small scale: " + (
+    claims = (
+        f"{tried}, each tested in {plural(len(ready), 'row')} at this small scale: "
         f"{', '.join(answers)}."
     )
+    found = agreement(rows)
+    if found is None:
+        return claims
+    names, w = found
+    order = f"Order of {len(names)} operators by accuracy, from task to task: Kendall's W"
+    return f"{claims} {order} = {w:.2f} (1: the same)."
 
 
 def atlas_html(rows: Sequence[AtlasRow]) -> str:
