@@ -61,7 +61,10 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _claim(partial: Path, target: Path) -> int:
-    """Makes a new folder; returns a descriptor whose lock on it ends with this process at last."""
+    """Makes a new folder and locks it; returns the descriptor that holds the lock.
+
+    A process that dies loses its locks.
+    """
     while True:
         try:
             partial.mkdir(parents=True)

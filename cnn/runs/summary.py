@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from cnn.config.base import get_config
 from cnn.config.errors import UserError
 from cnn.config.fields import leaves
-from cnn.config.json_file import read_json
 from cnn.training.logs import read_metrics
 from cnn.training.ownership import is_owned
 from cnn.training.run_folder import RunFolder
@@ -115,9 +114,9 @@ def summarize_run(path: str | Path) -> RunSummary:
 
 
 def _failed(folder: RunFolder) -> str:
-    if not folder.failure_file.is_file():
+    failure = folder.failure()
+    if not failure:
         return ""
-    failure = read_json(folder.failure_file, {"error": str})
     return "diverged" if failure.get("diverged") else "failed"
 
 

@@ -233,6 +233,14 @@ class RunFolder:
             )
         return result
 
+    def failure(self) -> dict[str, Any] | None:
+        """Returns {"error", "diverged"} of a run of a study that failed, or None.
+
+        Raises:
+          UserError: the file is damaged; names the place.
+        """
+        return read_json(self.failure_file, {"error": str}) if self.failure_file.is_file() else None
+
     def predictions(self) -> dict[str, np.ndarray]:
         """Returns {"prediction", "label", "loss"} of every test example, in their order.
 

@@ -96,7 +96,7 @@ def test_the_front_says_what_differs_in_five_lines(rows):
     assert re.search(r"Better: max blur \(\+(9\.9|10\.0|10\.1)\d\D*\)\.$", front_lines[1])
     # The study of max APS lacks an arm, so it has no verdict yet.
     assert re.search(
-        r"Worse: average \(.*\)\. No significant difference: max APS \(interim\)\.$", front_lines[2]
+        r"Worse: average \(.*\)\. No difference shown: max APS \(interim\)\.$", front_lines[2]
     )
     assert re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", front_lines[3])
     assert "9 published claims" in front_lines[4]

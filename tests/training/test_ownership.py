@@ -150,8 +150,10 @@ def test_a_process_whose_folder_is_gone_says_so_and_ends(tmp_path, monkeypatch, 
 def test_signs_of_life_keep_a_claim(tmp_path, monkeypatch):
     monkeypatch.setattr(ownership, "HEARTBEAT", 0.01)
     folder = tmp_path / "seed-0"
-    with Ownership(folder):
+    with Ownership(folder) as owner:
         wait_for_heartbeat(folder)
+        assert owner.held
+        assert is_held_by(folder, os.getpid())
 
 
 def test_a_file_that_cannot_be_read_for_a_while_keeps_a_claim(tmp_path, monkeypatch):

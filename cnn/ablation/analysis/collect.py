@@ -16,7 +16,6 @@ from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import SPLIT, StudyPlan
 from cnn.config.base import FIELDS
 from cnn.config.errors import UserError
-from cnn.config.json_file import read_json
 from cnn.config.load import apply_override
 from cnn.config.metric import METRICS, Metric
 from cnn.config.record import differences
@@ -133,8 +132,7 @@ def _arm(
 def _seed_run(run: Run, workdir: Path) -> SeedRun:
     folder = RunFolder(run.folder)
     where = str(run.folder.relative_to(workdir))
-    if RunFolder(run.folder).failure_file.exists():
-        failure = read_json(RunFolder(run.folder).failure_file, {"error": str})
+    if failure := folder.failure():
         status = "diverged" if failure.get("diverged") else "crashed"
         return SeedRun(run.seed, where, status=status, error=failure["error"])
     result = folder.result()

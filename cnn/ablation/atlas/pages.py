@@ -20,7 +20,7 @@ _GROUPS = {
     frozenset({"better"}): "Better",
     frozenset({"worse"}): "Worse",
     frozenset({"better", "worse"}): "Better on one task, worse on another",
-    frozenset(): "No significant difference",
+    frozenset(): "No difference shown",
 }
 HEADS = (
     "rank",
@@ -190,18 +190,18 @@ def _differences(rows: Sequence[AtlasRow]) -> list[str]:
         found = [next((e for e in row.compared if e.name == name), None) for row in rows]
         kinds = {entry.kind for entry in found if entry} & {"better", "worse"}
         groups[frozenset(kinds)].append((name, found))
-    parts = [
-        f"{_GROUPS[kinds]}: {listed([_operator(*one) for one in sorted(members, key=_size)])}."
-        for kinds, members in groups.items()
-        if members
-    ]
+    parts = []
+    for kinds, members in groups.items():
+        if members:
+            members.sort(key=_size, reverse=True)
+            parts.append(f"{_GROUPS[kinds]}: {listed([_operator(*one) for one in members])}.")
     return [*parts[:1], " ".join(parts[1:])]
 
 
 def _size(operator: tuple[str, list[Entry | None]]) -> float:
-    """Sorts operators, that of the largest mean difference first."""
+    """Returns the mean size of an operator's differences."""
     known = [abs(e.difference[0]) for e in operator[1] if e and e.difference]
-    return -sum(known) / max(len(known), 1)
+    return sum(known) / max(len(known), 1)
 
 
 def _operator(name: str, found: list[Entry | None]) -> str:

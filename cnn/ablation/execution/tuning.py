@@ -16,7 +16,6 @@ from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.config.atomic import write_atomically
 from cnn.config.errors import UserError
-from cnn.config.json_file import read_json
 from cnn.config.metric import METRICS
 from cnn.training.run_folder import RunFolder
 
@@ -33,7 +32,7 @@ def choose_settings(folder: StudyFolder) -> None:
     plan = folder.plan()
     runs = tuning_runs(plan, folder.path)
     for run in chain.from_iterable(chain.from_iterable(runs.values())):
-        failure = _failure(run)
+        failure = RunFolder(run.folder).failure()
         if failure and not failure.get("diverged"):
             raise UserError(
                 f"tune: {run.folder} has crashed: {failure['error']}; the same command trains it "
@@ -63,17 +62,13 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
 
 def _validation(run: Run, metric: str) -> float:
     """The validation metric after the last step; NaN for a failed run."""
-    result = RunFolder(run.folder).result()
-    if result is None or _failure(run):
+    folder = RunFolder(run.folder)
+    result = folder.result()
+    if result is None or folder.failure():
         return float("nan")
     return float(result["validation"].get(metric, float("nan")))
 
 
 def _why(run: Run) -> str:
-    failure = _failure(run)
+    failure = RunFolder(run.folder).failure()
     return failure["error"] if failure else "no finite metric"
-
-
-def _failure(run: Run) -> dict[str, Any] | None:
-    file = RunFolder(run.folder).failure_file
-    return read_json(file, {"error": str}) if file.exists() else None
