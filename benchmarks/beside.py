@@ -47,7 +47,7 @@ _ALIASES = {
     "attention": "attentionpool",
     "blur": "blurpool",
     "lp": "lppool",
-    "lse": "logsumexp",
+    "lse": "logsumexp|lseplus",
     "mixed": "mixedpool",
     "gated": "gatedpool",
     "tree": "treepool",
@@ -85,7 +85,7 @@ def beside() -> str:
         for kind, entries in _KINDS.items()
     ]
     counts = table(
-        ("registry", "entries here", *(f"of them in {t}" for t in titles.values())), rows
+        ("registry", "entries here", *(f"of these, in {t}" for t in titles.values())), rows
     )
     parts = [counts]
     for kind, entries in _KINDS.items():

@@ -63,15 +63,14 @@ FAULTS: dict[str, Callable[[Path], Fault | None]] = {
 def page(result: dict[str, Any]) -> str:
     """Returns docs/reliability.md with the table of a result."""
     lines = [
-        "| fault | tried | not as promised | seconds to resume |",
-        "| --- | ---: | --- | ---: |",
+        "| fault | trials | failures | seconds to resume |",
+        "| --- | ---: | ---: | ---: |",
     ]
     for name, row in result["faults"].items():
         if row["most"]:
             name += f" (of {row['most']})"
-        lost = f"{len(row['lost'])}" if row["lost"] else "nothing"
         seconds = round(float(np.median(row["seconds"])), 1)
-        lines.append(f"| {name} | {len(row['seconds'])} | {lost} | {seconds} |")
+        lines.append(f"| {name} | {len(row['seconds'])} | {len(row['lost'])} | {seconds} |")
     if SOAK.is_file():
         soaked = json.loads(SOAK.read_text())
         first, last = soaked["first"], soaked["last"]
@@ -80,7 +79,7 @@ def page(result: dict[str, Any]) -> str:
             f"One process that trained {soaked['steps']:,} steps in {soaked['minutes']:g} minutes "
             f"held {first['mib']} MiB, {first['threads']} threads and {first['files']} open files "
             f"after a quarter of them, and {last['mib']}, {last['threads']} and {last['files']} at "
-            f"the end; a straight line through the memory in between changes by "
+            f"the end; a linear fit to the memory in between changes by "
             f"{soaked['rise_mib']:+.1f} MiB (`benchmarks/soak.py`). TensorStore leaks a few "
             "strings for each array of each checkpoint (`KvStore.Spec.to_json`): "
             f"{soaked['tensorstore_mib']:.1f} MiB in that time, of {soaked['checkpoints']:,} "
@@ -91,7 +90,7 @@ def page(result: dict[str, Any]) -> str:
         lines += [
             "",
             f"Of {fuzzed['tried']:,} random overrides (`make fuzz`), {fuzzed['accepted']:,} were "
-            f"accepted and {fuzzed['refused']:,} refused in one sentence; "
+            f"accepted and {fuzzed['refused']:,} rejected with a one-line message; "
             f"{len(fuzzed['tracebacks']) or 'none'} ended in a traceback.",
         ]
     made = result["conditions"]

@@ -20,7 +20,7 @@ def error_rates() -> str:
         "unless stated otherwise, an A/A\ncontrol in each), by `python benchmarks/error_rates.py`. "
         "That study was trained before the compiled gradient\nof max pooling was corrected (commit "
         "741ddd5); only level, spread and agreement of its outcomes are used. "
-        "Nominal level: 5 %; at that true rate, 95 of\n100 rows of "
+        "Nominal level: 5 %.\nMonte Carlo error: at a true rate of 5 %, 95 % of rows of "
         f"{found['studies']:,} studies would show at most {most:.1f} %.{_racing(found)}"
     )
 
@@ -97,7 +97,7 @@ def null_rates() -> str:
         f"{table(head, rows)}\n\n{found['studies']:,} studies per row, drawn from "
         f"{found['runs']} runs of one config (accuracy {100 * found['accuracy']:.2f} %, standard "
         f"deviation over\nseeds {100 * found['seed_sd']:.2f} pp, {found['examples']:,} test "
-        f"examples) on {', '.join(found['hardware'])}, by `python benchmarks/null.py`;\na true "
-        f"rate of 5 % would show as up to {100 * _upper(found['studies']):.1f} % in 95 of 100 "
-        "rows. Nominal: 5 %."
+        f"examples) on {', '.join(found['hardware'])}, by `python benchmarks/null.py`.\nNominal "
+        "level: 5 %. Monte Carlo error: at a true rate of 5 %, 95 % of rows would show at most "
+        f"{100 * _upper(found['studies']):.1f} %."
     )

@@ -29,11 +29,11 @@ def first_run() -> str:
     versions, one = results[0]["versions"], results[0]
     return (
         f"Test accuracy: {_seeds(results)};\n"
-        f"another run is expected between {low:.4f} and {high:.4f} ({100 * LEVEL:.0f} % prediction "
-        "interval).\n"
+        f"a further run should fall between {low:.4f} and {high:.4f} ({100 * LEVEL:.0f} % "
+        "prediction interval).\n"
         f"A run took {seconds[0]:.0f} to {seconds[-1]:.0f} seconds on {one['cores']} cores of an "
         f"{one['cpu']}\n"
-        f"that did other work too (jax {versions['jax']}, Python {versions['python']}; "
+        f"under other load (jax {versions['jax']}, Python {versions['python']}; "
         "[results/first_run](results/first_run))."
     )
 

@@ -9,7 +9,7 @@ def markdown() -> str:
     rows = [
         f"Read: {FORMS}. Written: safetensors.",
         "",
-        "| `--layout` | whose | written | `--model` and its name there |",
+        "| `--layout` | source | export | `--model` (name in the source) |",
         "| --- | --- | --- | --- |",
     ]
     for name, layout in sorted(LAYOUTS.items()):
@@ -20,7 +20,7 @@ def markdown() -> str:
         written = "yes" if layout.exports else "no"
         about = f"{', '.join(pairs) or 'every network'}"
         rows.append(f"| `{name}` | {layout.about} | {written} | {about} |")
-    rows += ["", "Set by the layouts:", ""]
+    rows += ["", "Fields set by each layout:", ""]
     rows += _settings()
     return "\n".join(rows)
 

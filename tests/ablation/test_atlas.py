@@ -63,20 +63,25 @@ def test_a_row_has_every_operator_in_its_order_with_what_was_measured(rows):
     assert blur.step == pytest.approx(10.0)
     assert images.missing == ("mixed",)
     assert images.commands == ("run images,others",)
-    assert images.claims["zhang2019"] == "replicated"
-    assert images.claims["summers2021"] == "undecided"
+    zhang = images.claims["zhang2019"]
+    assert (zhang.word, zhang.words) == ("replicated", ("replicated", "replicated"))
+    assert re.fullmatch(r"replicated: \+1\d\.\d\d pp \(\+.* to \+.*\)", zhang.statements[0])
+    assert images.claims["summers2021"].word == "not tested"
+    # From the study of the row that has the arms.
+    assert images.claims["chaman2021"].words == ("replicated", "replicated", "not tested")
+    assert rows[1].claims["zhang2019"].statements[1] == "undecided: max blur is interim"
 
 
 def test_rows_that_have_not_run_say_so_and_how_to_go_on(rows):
     text = atlas_markdown(rows, "../results/atlas")
     clips = text.partition("## A network, clips")[2].partition("## ")[0]
     assert "Not run: max, average, max blur, max APS, mixed." in clips
-    assert "To continue: `run clips`, `run clips,others`." in clips
+    assert "To run: `run clips`, `run clips,others`." in clips
     assert "| not run |" in text.partition("## Claims")[2]
     sounds = text.partition("## A network, sounds")[2].partition("## ")[0]
-    assert "11 of 12 runs have ended" in sounds
+    assert "11 of 12 runs finished" in sounds
     assert "3/4" in sounds
-    assert "To continue: `run sounds`, `run sounds,others`." in sounds
+    assert "To run: `run sounds`, `run sounds,others`." in sounds
     # No verdict is told before all seeds are in.
     assert "better" not in sounds.replace("There are no verdicts", "")
 
@@ -86,21 +91,23 @@ def test_ranks_are_compared_over_the_rows_that_have_them(rows):
     names, w = agreement([rows[0], rows[0]])
     assert set(names) == {"max blur", "max APS", "max", "average"}
     assert w == pytest.approx(1.0)
-    assert "Kendall's W = 1.00 over 2 rows" in atlas_markdown([rows[0], rows[0]], ".")
+    assert "Kendall's W = 1.00 over 2 tasks" in atlas_markdown([rows[0], rows[0]], ".")
 
 
 def test_the_front_says_what_differs_in_five_lines(rows):
     front_lines = front(rows).splitlines()
     assert len(front_lines) <= 5
-    assert "max pooling, in pp, on images (a network, images)." in front_lines[0]
+    assert "max pooling, in pp, on images (a network, images);" in front_lines[0]
     assert re.search(r"Better: max blur \(\+(9\.9|10\.0|10\.1)\d\D*\)\.$", front_lines[1])
     # The study of max APS lacks an arm, so it has no verdict yet.
-    assert re.search(
-        r"Worse: average \(.*\)\. No difference shown: max APS \(interim\)\.$", front_lines[2]
+    assert re.search(r"Worse: average \(.*\)\. Neither: max APS \(interim\)\.$", front_lines[2])
+    consistency = (
+        r"pixels: 100.0 % for max APS, (79|80)\.\d % for max pooling; under random crops: "
     )
-    assert re.search(r"max APS keeps 100.0 % .*, max pooling (79|80)\.", front_lines[3])
-    assert "9 published claims" in front_lines[4]
-    assert front([rows[2]]) == "No row is complete yet."
+    assert re.search(consistency, front_lines[3])
+    answers = "4 replicated, 0 smaller, 0 refuted, "
+    assert f"tested on 1 task at this small scale: {answers}" in front_lines[4]
+    assert front([rows[2]]) == "No task is complete yet."
 
 
 def test_the_front_compares_tasks(rows):
@@ -118,7 +125,7 @@ def test_the_front_compares_tasks(rows):
     assert re.fullmatch(r"- Worse: average .* / \+0\.20 undecided\) and max APS .*\)\.", better)
     minus = "\N{MINUS SIGN}"
     assert f"Better on one task, worse on another: max blur (+9.98 / {minus}1.00" in worse
-    assert "from task to task: Kendall's W = " in last
+    assert "the ranking of 4 operators: Kendall's W = " in last
 
 
 def test_the_front_says_which_differences_are_confounded(rows):
@@ -128,7 +135,7 @@ def test_the_front_says_which_differences_are_confounded(rows):
 
     assert "onfounded" not in "".join(lines_of(""))
     first, _, worse, *_ = lines_of("average")
-    assert first.endswith("Confounded: more than the operator differs, such as the MACs.")
+    assert first.endswith("Confounded: two or more other factors differ, such as MACs.")
     assert re.search(r"Worse: average \(\S+, confounded\)\.", worse)
 
 

@@ -101,10 +101,11 @@ def test_a_verdict_says_what_it_is_confounded_with():
     ease = rng.normal(2.5, 1.5, 1500)
     arms = [
         arm(rng, name, ease, gain, range(5), params=1000, macs=100)
-        for name, gain in (("max", 0.0), ("conv", 0.8), ("avg", -0.8))
+        for name, gain in (("max", 0.0), ("conv", 0.8), ("avg", -0.8), ("blur", -0.9))
     ]
     arms[1] = replace(arms[1], params=3000, macs=380, differs=("parameters", "MACs"))
     arms[2] = replace(arms[2], differs=("maximum",))
+    arms[3] = replace(arms[3], differs=("receptive field",))
     found = analyze(study(arms))
     report = render_markdown(found)
     assert "pp, at 3.8x the MACs and 3.0x the parameters: confounded) is better than max" in report
@@ -112,3 +113,4 @@ def test_a_verdict_says_what_it_is_confounded_with():
     [line] = [line for line in report.splitlines() if line.startswith("| avg ")]
     assert "confounded" not in line
     assert line.endswith("| maximum |")
+    assert "pp, differing in receptive field)" in report

@@ -180,8 +180,8 @@ def test_a_study_without_a_single_result_has_a_report():
     runs = tuple(SeedRun(i, f"runs/{i}", status="begun") for i in range(3))
     empty = analyze(study([Arm("max", seeds=runs), Arm("blur", seeds=runs)]))
     words = Parsed(render_html(empty)).words
-    assert "0 of 6 runs have ended" in words
-    assert "blur is interim: 0 of 3 seeds have ended" in words
+    assert "0 of 6 runs finished" in words
+    assert "blur is interim: 0 of 3 seeds finished" in words
     for render in FORMATS.values():
         assert render(empty)
 
@@ -316,7 +316,7 @@ def test_what_nothing_decides_says_so_without_a_number(analysis):
     seeds_only = Difference(0.02, (1e-4, 1e-4), (3, 3))
     both = replace(seeds_only, example_variance=1e-4, examples=60)
     for difference, words in (
-        (seeds_only, "more seeds cannot help (not even 10,000 should decide it)"),
+        (seeds_only, "more seeds will not help (even 10,000 would probably not be enough)"),
         (both, "and up to 12 seeds should not decide it on any test set"),
     ):
         undecided = replace(known, verdict=Verdict("undecided", difference))

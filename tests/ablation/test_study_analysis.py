@@ -24,11 +24,11 @@ def test_a_report_over_unfinished_runs_is_interim_and_has_no_verdicts():
     assert partial.interim
     assert {c.verdict.kind for c in partial.comparisons.values()} == {"interim"}
     words = Parsed(render_html(partial)).words
-    assert words.index("Interim. 14 of 15 runs have ended") < words.index("is interim")
-    assert "blur is interim: 4 of 5 seeds have ended" in words
+    assert words.index("Interim. 14 of 15 runs finished") < words.index("is interim")
+    assert "blur is interim: 4 of 5 seeds finished" in words
     assert "better" not in words[: words.index("Differences")].replace("higher is better", "")
     assert "There are no verdicts before the planned analysis" in render_markdown(partial)
-    assert "14 of 15 runs have ended" in render_latex(partial)
+    assert "14 of 15 runs finished" in render_latex(partial)
     rows = list(csv.DictReader(io.StringIO(render_csv(partial))))
     assert {row["partial"] for row in rows} == {"true"}
     assert [row["finished"] for row in rows] == ["5", "4", "5"]
@@ -40,7 +40,7 @@ def test_planned_analyses_judge_only_their_seeds():
     arms = small_arms(np.random.default_rng(5), {"max": 0, "blur": 0.7})
     early = analyze(study(unfinished(arms, "blur", 2), schedule=twice))
     assert early.interim
-    assert "2 of 3 seeds have ended" in render_html(early)
+    assert "2 of 3 seeds finished" in render_html(early)
     first = analyze(study(unfinished(arms, "blur", 4), schedule=twice))
     assert first.current.index == 0
     assert {len(s.runs) for s in first.summaries.values()} == {3}

@@ -45,7 +45,7 @@ def test_shift(run):
     assert results["all_shifts"]["stable"] == 1.0
     assert results["all_shifts"]["count"] == results["diagonal"]["count"] == 19
     assert "Accuracy along the diagonal" in page
-    assert "Crops, corners per batch" in page
+    assert "Random crops, offsets per batch" in page
     fewer, _ = measured(run, "shift(images=5, exhaustive=2, max_shift=1, parts=2, passes=3)")
     assert fewer["circular_grid"]["count"] == 5
     assert fewer["all_shifts"]["count"] == 2

@@ -12,7 +12,8 @@ from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import Analysis, analyze
 from cnn.ablation.analysis.summary import Summary
 from cnn.ablation.claims import CLAIMS
-from cnn.ablation.claims.answer import answer
+from cnn.ablation.claims.answer import Answer, answer
+from cnn.ablation.claims.claim_text import finding_text
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report.headline import control_note, failure_sentences
 from cnn.ablation.report.remarks import load_note, remarks
@@ -28,8 +29,6 @@ BESIDE = {
     "crops": "crop_per_image, consistency",
     "ECE": "as_trained, ece",
 }
-# Priority among the answers of several studies: those without the arms of a claim are undecided.
-_ANSWERED_FIRST = ("refuted", "smaller", "replicated", "undecided")
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class ClaimCells:
+    """How a row answers a claim.
+
+    Attributes:
+      word: the answer.
+      statements: word and estimate of each statement, in the order of the claim.
+      words: of each statement.
+    """
+
+    word: str
+    statements: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class AtlasRow:
     """A row of the atlas: one task.
 
@@ -93,7 +107,7 @@ class AtlasRow:
       entries: the operators that have runs, the best first.
       missing: the names of those that have none.
       remarks: limitations and failures, one sentence each.
-      claims: name -> the answer.
+      claims: name -> the answers.
       reports: the reports of its studies, relative to the folder of the atlas.
       hardware: that it was trained on.
       runs: number of finished runs.
@@ -106,7 +120,7 @@ class AtlasRow:
     entries: tuple[Entry, ...] = ()
     missing: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    claims: Mapping[str, str] | None = None
+    claims: Mapping[str, ClaimCells] | None = None
     reports: tuple[str, ...] = ()
     hardware: str = ""
     runs: int = 0
@@ -211,15 +225,30 @@ def _remarks(analysis: Analysis) -> list[str]:
     return [*sentences, *(note for note in notes if note)]
 
 
-def _claims(analyses: Sequence[Analysis]) -> dict[str, str]:
-    """The answer to every claim, from the study that has its arms as published."""
+def _claims(analyses: Sequence[Analysis]) -> dict[str, ClaimCells]:
+    """The answer to every claim, from the study that tests most of its statements."""
     published = [one.study for one in analyses if not one.study.match]
     found = {}
     for name, claim in CLAIMS.items():
-        given = {answer(claim, study).word for study in published}
+        given = [answer(claim, study) for study in published]
         if given:
-            found[name] = next(word for word in _ANSWERED_FIRST if word in given)
+            found[name] = _cells(max(given, key=_tested))
     return found
+
+
+def _tested(found: Answer) -> int:
+    return sum(finding.word != "not tested" for finding in found.findings)
+
+
+def _cells(found: Answer) -> ClaimCells:
+    return ClaimCells(
+        found.word,
+        tuple(
+            f"{f.word}: {finding_text(f)}" if f.word != "not tested" else f.word
+            for f in found.findings
+        ),
+        tuple(f.word for f in found.findings),
+    )
 
 
 def agreement(rows: Sequence[AtlasRow]) -> tuple[list[str], float] | None:
@@ -252,10 +281,13 @@ def read_rows(file: Path) -> list[AtlasRow]:
     if not file.is_file():
         return []
     rows = read_json(file, {"rows": list})["rows"]
-    return [
-        AtlasRow(**_frozen(row | {"entries": [Entry(**_frozen(e)) for e in row["entries"]]}))
-        for row in rows
-    ]
+    return [AtlasRow(**_frozen(row | _nested(row))) for row in rows]
+
+
+def _nested(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a row that hold records."""
+    claims = row["claims"] and {n: ClaimCells(**_frozen(c)) for n, c in row["claims"].items()}
+    return {"entries": [Entry(**_frozen(e)) for e in row["entries"]], "claims": claims}
 
 
 def _frozen(fields: dict[str, Any]) -> dict[str, Any]:

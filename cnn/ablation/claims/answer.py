@@ -1,4 +1,4 @@
-"""A claim and a study -> replicated, smaller, refuted or undecided, by one rule."""
+"""A claim and a study -> replicated, smaller, refuted, undecided or not tested, by one rule."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -7,32 +7,35 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from cnn.ablation.analysis.study_analysis import ALPHA, full_verdicts
+from cnn.ablation.analysis.study_analysis import full_verdicts
 from cnn.ablation.analysis.study_results import Arm, Study
 from cnn.ablation.claims.claim import Claim, Statement
 from cnn.ablation.statistics.verdict import FEWEST_SEEDS, Verdict
 from cnn.config.call import parse_call
 
-Word = Literal["replicated", "smaller", "refuted", "undecided"]
+Word = Literal["replicated", "smaller", "refuted", "undecided", "not tested"]
 # A claim takes the first of these that any of its statements has.
 _WORST_FIRST: tuple[Word, ...] = ("refuted", "undecided", "smaller", "replicated")
 # Standard deviations within this factor count as equal.
 FACTOR = 2.0
+# One sentence per kind of statement, and how they make a claim.
 RULE = (
-    "Statements about the same metric and baseline form one family (Holm, 5 %). "
     "Better: replicated if the difference is significant, not equivalent within the margin, and "
-    "its 95 % interval reaches the published size, where one is stated; smaller if it is "
-    "significant but falls short of that; refuted if the arm is equivalent or worse. "
-    "Not worse: replicated if a loss of the margin or more is rejected at 5 %; refuted if the arm "
-    "is worse. "
-    "Alike: replicated if equivalent; refuted if different. "
+    "its 95 % interval reaches the published effect size, where one is stated; smaller if it is "
+    "significant but falls short of that; refuted if the arm is equivalent or worse.",
+    "Not worse, alike: replicated if the 95 % interval excludes a loss (not worse) or a "
+    "difference (alike) of the margin; refuted if it lies entirely beyond the margin.",
     "Always: replicated if every run reaches 100 %; otherwise smaller if the arm is better than "
-    "the baseline, else refuted. "
+    "the baseline, else refuted.",
     "As variable, by the 95 % interval of the ratio of standard deviations over seeds: replicated "
     f"if it lies above 1/{FACTOR:g}, smaller if it also lies below 1; refuted if it lies below "
-    f"1/{FACTOR:g}. "
-    "Everything else is undecided. A claim takes the worst answer of its statements, in the order "
-    "refuted, undecided, smaller, replicated."
+    f"1/{FACTOR:g}.",
+    "Everything else is undecided; a statement whose arms or metric a study lacks is not tested.",
+    "A claim takes the worst answer of its statements, in the order refuted, undecided or not "
+    "tested, smaller, replicated. Refuted means: not at this scale.",
+    "Statements of a claim about the same metric and baseline form one family (Holm, 5 %), which "
+    "is smaller than that of a study, so that a claim can be decided where the study's verdict is "
+    "not. Nothing is adjusted for the number of claims.",
 )
 
 
@@ -45,7 +48,7 @@ class Finding:
       word: the answer.
       estimate, interval: of the difference in stored units, or for "as variable" of the ratio of
         standard deviations; None if there is none.
-      why: what is missing for an answer; "" if nothing is.
+      why: what is missing for an answer or a test; "" if nothing is.
     """
 
     statement: Statement
@@ -79,6 +82,9 @@ def answer(claim: Claim, study: Study, network: str = "") -> Answer:
     verdicts = _verdicts(claim, study, network)
     findings = tuple(_finding(s, claim, study, network, verdicts.get(s)) for s in claim.statements)
     words = {finding.word for finding in findings}
+    if words == {"not tested"}:
+        return Answer("not tested", findings)
+    words = {"undecided" if word == "not tested" else word for word in words}
     return Answer(next(word for word in _WORST_FIRST if word in words), findings)
 
 
@@ -110,21 +116,21 @@ def _name(value: str) -> str:
 
 def _verdicts(claim: Claim, study: Study, network: str) -> dict[Statement, Verdict]:
     """The verdicts on the statements about means whose arms this study has."""
-    families: dict[tuple[str, str, float], dict[str, Statement]] = {}
+    families: dict[tuple[str, Arm, float], dict[str, Statement]] = {}
     for statement in claim.statements:
         arm, baseline, lacking = _measured(statement, claim, study, network)
         if not lacking and statement.expected != "as variable":
-            key = (statement.metric, baseline.name, statement.margin)
+            key = (statement.metric, baseline, _margin(statement, baseline))
             families.setdefault(key, {})[arm.name] = statement
     found = {}
     for (metric, baseline, margin), by_arm in families.items():
         family = replace(
             study,
-            arms=tuple(a for a in study.of_network(network) if a.name in (baseline, *by_arm)),
-            baseline=baseline,
+            arms=tuple(a for a in study.of_network(network) if a.name in (baseline.name, *by_arm)),
+            baseline=baseline.name,
             aa_arm=None,
             metric=metric,
-            margin=margin / next(iter(by_arm.values())).described.scale,
+            margin=margin,
             higher_is_better=next(iter(by_arm.values())).described.higher_is_better is not False,
         )
         verdicts = full_verdicts(family)
@@ -153,47 +159,54 @@ def _finding(
 ) -> Finding:
     arm, baseline, lacking = _measured(statement, claim, study, network)
     if lacking:
-        return Finding(statement, "undecided", why=lacking)
+        return Finding(statement, "not tested", why=lacking)
     if statement.expected == "as variable":
         return _variability(statement, arm, baseline)
     if not verdict.judged:
         return Finding(statement, "undecided", why=f"{arm.name} is {verdict.kind}")
-    word = _WORDS[statement.expected](statement, verdict, arm)
+    word = _WORDS[statement.expected](statement, verdict, arm, baseline)
     return Finding(statement, word, verdict.difference.estimate, verdict.interval)
 
 
-def _gain(statement: Statement, verdict: Verdict) -> tuple[float, float]:
-    """The improvement over the baseline, and the upper end of its interval."""
-    if statement.described.higher_is_better is False:
-        return -verdict.difference.estimate, -verdict.interval[0]
-    return verdict.difference.estimate, verdict.interval[1]
+def _margin(statement: Statement, baseline: Arm) -> float:
+    """Returns the margin of a statement in stored units."""
+    if not statement.relative:
+        return statement.margin / statement.described.scale
+    return statement.margin * abs(np.mean([r.metrics[statement.metric] for r in baseline.finished]))
 
 
-def _better(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
-    gain, most = _gain(statement, verdict)
-    if verdict.different and gain > 0:
+def _gains(statement: Statement, verdict: Verdict) -> tuple[float, float]:
+    """Returns the ends of the interval of the improvement over the baseline."""
+    low, high = verdict.interval
+    return (-high, -low) if statement.described.higher_is_better is False else (low, high)
+
+
+def _better(statement: Statement, verdict: Verdict, arm: Arm, baseline: Arm) -> Word:
+    least, most = _gains(statement, verdict)
+    if verdict.different and least + most > 0:
         published = (statement.published or 0) / statement.described.scale
         reached = verdict.kind == "better" and most >= published
         return "replicated" if reached else "smaller"
     return "refuted" if verdict.kind in ("worse", "equivalent") else "undecided"
 
 
-def _not_worse(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
-    if verdict.kind == "worse":
-        return "refuted"
-    gain, _ = _gain(statement, verdict)
-    margin = statement.margin / statement.described.scale
-    small = verdict.difference.varies and verdict.difference.tail(gain + margin) <= ALPHA
-    return "replicated" if small else "undecided"
-
-
-def _alike(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
-    if verdict.kind == "equivalent":
+def _not_worse(statement: Statement, verdict: Verdict, arm: Arm, baseline: Arm) -> Word:
+    least, most = _gains(statement, verdict)
+    margin = _margin(statement, baseline)
+    if least > -margin:
         return "replicated"
-    return "refuted" if verdict.different else "undecided"
+    return "refuted" if most < -margin else "undecided"
 
 
-def _always(statement: Statement, verdict: Verdict, arm: Arm) -> Word:
+def _alike(statement: Statement, verdict: Verdict, arm: Arm, baseline: Arm) -> Word:
+    least, most = _gains(statement, verdict)
+    margin = _margin(statement, baseline)
+    if -margin < least and most < margin:
+        return "replicated"
+    return "refuted" if most < -margin or least > margin else "undecided"
+
+
+def _always(statement: Statement, verdict: Verdict, arm: Arm, baseline: Arm) -> Word:
     if all(run.metrics[statement.metric] == 1 for run in arm.finished):
         return "replicated"
     return "smaller" if verdict.kind == "better" else "refuted"

@@ -19,12 +19,13 @@ class Statement:
     Attributes:
       arm, baseline: "field=value" overrides of each; an operator matches by name, whatever its
         options, where no arm has exactly this text.
-      expected: "better"; "not worse" by the margin; "alike": equivalent within the margin;
+      expected: "better"; "not worse" by the margin; "alike": within the margin;
         "always": every run of the arm reaches 100 %; "as variable": its standard deviation over
         seeds is as large as the baseline's.
       metric: an entry of `METRICS`.
       margin: in percentage points for shares, else in units of the metric: smaller differences do
         not matter. Not used by "always" and "as variable".
+      relative: whether `margin` is a fraction of the baseline's mean instead.
       published: difference, in the same unit; None: direction only.
     """
 
@@ -33,6 +34,7 @@ class Statement:
     expected: Expected
     metric: str = "accuracy"
     margin: float = 0.5
+    relative: bool = False
     published: float | None = None
 
     @property

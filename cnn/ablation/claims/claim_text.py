@@ -11,8 +11,8 @@ STUDY_FILE = "configs/ablations/claims.py"
 _EXPECTED = {
     "better": "better than",
     "not worse": "not worse than",
-    "alike": "like",
-    "always": "always 100 %, against",
+    "alike": "similar to",
+    "always": "at 100 % in every run, compared with",
     "as variable": "as variable as",
 }
 
@@ -20,7 +20,7 @@ _EXPECTED = {
 def claim_list() -> str:
     """Returns two lines per claim, and the rule."""
     lines = [f"{name}: {claim.says}\n    {claim.source}" for name, claim in CLAIMS.items()]
-    return "\n".join([*lines, "", RULE])
+    return "\n".join([*lines, "", *RULE])
 
 
 def claim_card(name: str, claim: Claim) -> str:
@@ -28,7 +28,7 @@ def claim_card(name: str, claim: Claim) -> str:
     lines = [
         f"{name}: {claim.says}",
         f"source: {claim.source}",
-        f"published for: {claim.scale}",
+        f"published setting: {claim.scale}",
         *(f"statement: {stated(statement)}" for statement in claim.statements),
         "to test it:",
         f"  python ablate.py run --config={STUDY_FILE}:{name} --workdir=runs/{name}",
@@ -64,7 +64,7 @@ def answer_lines(name: str, claim: Claim, study: Study, found: Answer) -> Iterat
 def finding_text(finding: Finding) -> str:
     """Returns the estimate with its interval, or why there is none."""
     if finding.estimate is None:
-        return f"not answered: {finding.why}"
+        return finding.why
     if finding.statement.expected == "as variable":
         low, high = finding.interval
         return f"{finding.estimate:.2f} times the standard deviation ({low:.2f} to {high:.2f})"
@@ -76,6 +76,6 @@ def caveat(claim: Claim, study: Study) -> str:
     """Returns the scale at which it was published and the one at which it was tested."""
     seeds = max(len(arm.seeds) for arm in study.arms)
     return (
-        f"Published for {claim.scale}; tested here on: {study.name}, {plural(seeds, 'seed')} per "
-        "arm. The answer is limited to the scale of this study."
+        f"Published setting: {claim.scale}. Tested here on: {study.name}, "
+        f"{plural(seeds, 'seed')} per arm. The answer holds only at the scale of this study."
     )

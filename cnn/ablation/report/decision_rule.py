@@ -30,19 +30,19 @@ def decision_rule(analysis: Analysis) -> list[str]:
         "variance over seeds, or that of all arms if it is larger.",
         f"Equivalent: the difference is within the equivalence margin of {margin} (two one-sided "
         "tests, Holm's adjustment).",
-        "Undecided: neither could be shown. A stated number of further seeds, or of test "
-        "examples, would decide it (different or equivalent) with 80 % power if the observed "
-        "differences and standard deviations are the true ones; none is stated where none would.",
-        "Unstable: at least one seed diverged. An arm is judged only if every planned seed of its "
-        "own and of the baseline has a finite metric. An arm with crashed runs is not ranked until "
-        "they have been trained again; neither is one with fewer than 3 seeds.",
+        "Undecided: neither could be shown. Where given, the number of further seeds or test "
+        "examples would decide (different or equivalent) with 80 % power if the observed "
+        "differences and standard deviations were the true ones.",
+        "Unstable: at least one seed diverged. An arm gets a verdict only if every planned seed of "
+        "its own and of the baseline has a finite metric. An arm with crashed runs is not ranked "
+        "until they have been trained again; neither is one with fewer than 3 seeds.",
         f"Scope of inference: {scope_of_inference(analysis)}.{units if study.unit else ''} "
         f"{_pairing(analysis)}",
         "Confounded: besides the operator under study, an arm differs from the baseline in more "
         "than one of parameters, MACs, receptive field, normalization, non-linearities, use of a "
         "maximum, sampling, further sites, and training recipe.",
-        "Differences selected by significance are overestimated on average; report.csv has "
-        "estimates corrected for that.",
+        "The effect size of a significant difference is overestimated on average; report.csv has "
+        "corrected estimates.",
     ]
 
 

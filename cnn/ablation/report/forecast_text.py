@@ -60,15 +60,15 @@ def _cost(forecast: Forecast) -> list[str]:
         found.append(
             f"Tuning: {plural(len(plan.settings), 'setting')} with "
             f"{plural(plan.tuning_seeds, 'seed')} for every arm are {forecast.tuning_runs} more "
-            "runs, which are included in the time and not judged."
+            "runs, included in the time but not in the verdicts."
         )
     if plan.race:
         found.append(
-            f"A race: what the analyses at {listed([str(n) for n in plan.looks[:-1]])} seeds "
-            "decide takes no further seeds, so this is the most that it takes."
+            f"Race: arms decided at {listed([str(n) for n in plan.looks[:-1]])} seeds are not "
+            "trained further, so this is an upper bound."
         )
     if plan.suites:
-        found.append(f"Measuring {', '.join(plan.suites)} on every run is not included either.")
+        found.append(f"Running {', '.join(plan.suites)} on every run is not included either.")
     if forecast.repeats:
         found.append(
             f"A/A control: {listed(list(forecast.repeats))} repeats the baseline with other seeds; "
@@ -134,8 +134,8 @@ def _takes(forecast: Forecast) -> str:
 
 def _unknown_power(forecast: Forecast) -> list[str]:
     return [
-        "Minimum detectable effect: n/a, as the standard deviation of "
-        f"'{forecast.plan.metric}' over seeds is not known before runs are finished; --workdir "
+        "Minimum detectable effect: n/a, because the standard deviation of "
+        f"'{forecast.plan.metric}' over seeds is unknown until runs have finished; --workdir "
         "takes it from a study that has some"
     ]
 

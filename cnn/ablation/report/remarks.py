@@ -19,7 +19,7 @@ def remarks(analysis: Analysis) -> list[tuple[str, str, str]]:
         *(("remark", "Changed.", f"{change}.") for change in analysis.study.changed),
         *(("remark", title, f"{sentence}.") for title, sentence in analysis.provenance),
         ("remark", "Chance level.", _chance_note(analysis)),
-        ("remark", "Narrower than planned.", _scope_note(analysis)),
+        ("remark", "Narrower scope than planned.", _scope_note(analysis)),
         ("remark", "Race.", _race_note(analysis)),
         ("remark", "Tuned.", tuning_note(analysis.study)),
     ]
@@ -53,7 +53,7 @@ def _progress_note(analysis: Analysis) -> str:
     if not study.unfinished:
         return ""
     runs = sum(len(arm.seeds) for arm in study.arms)
-    ended = f"{runs - study.unfinished} of {runs} runs have ended"
+    ended = f"{runs - study.unfinished} of {runs} runs finished"
     if analysis.current is not None:
         number = analysis.current.index + 1
         return (
@@ -99,7 +99,7 @@ def _race_note(analysis: Analysis) -> str:
             stops.append(f"{listed(names)} {verb} stopped at analysis {index + 1} ({seeds} seeds)")
     saved = sum(planned[-1] - len(arm.seeds) for arm in study.arms)
     if not stops:
-        return f"no arm has stopped before {planned[-1]} seeds."
+        return f"No arm stopped before {planned[-1]} seeds."
     return f"{'; '.join(stops)}. That saves {saved} of {planned[-1] * len(study.arms)} runs."
 
 

@@ -12,9 +12,9 @@ def tuning_note(study: Study) -> str:
     seeds = plural(len(first.tried[0][1]), "seed")
     chosen = "; ".join(f"{one.arm}: {', '.join(one.chosen)}" for one in study.tuning)
     return (
-        f"Every arm tried the same {plural(len(first.tried), 'setting')} with {seeds} each, not "
-        f"used for verdicts, and takes the best by {unit_of(first.metric).name} on the validation "
-        f"split: {chosen}."
+        f"Every arm was tuned over the same {plural(len(first.tried), 'setting')} with {seeds} "
+        f"each, which are not used for verdicts; best by {unit_of(first.metric).name} on the "
+        f"validation split: {chosen}."
     )
 
 

@@ -30,6 +30,8 @@ MARKS = {
     "interim": Mark("…", "disc"),
     "unranked": Mark("·", "disc"),
 }
+# Alone, these factors are the operator itself, which is what is compared.
+_OF_OPERATORS = ("maximum", "sampling")
 MANY_SEEDS = 1000  # beyond this, the number of further seeds is not given exactly
 
 
@@ -59,7 +61,7 @@ def split_verdict(analysis: Analysis, comparison: Comparison) -> tuple[str, str]
 
 
 def at_what_cost(analysis: Analysis, arm: Arm) -> str:
-    """The cost relative to the baseline, such as ", at 3.8x the MACs: confounded"."""
+    """What comes with the operator, such as ", at 3.8x the MACs: confounded"."""
     baseline = analysis.study.baseline_of(arm.network)
     pairs = (("MACs", arm.macs, baseline.macs), ("parameters", arm.params, baseline.params))
     ratios = [
@@ -68,7 +70,10 @@ def at_what_cost(analysis: Analysis, arm: Arm) -> str:
         if name in arm.differs and mine and other
     ]
     cost = f", at {' and '.join(ratios)}" if ratios else ""
-    return cost + (": confounded" if arm.confounded else "")
+    if arm.confounded:
+        return f"{cost}: confounded"
+    others = [name for name in arm.differs if name not in _OF_OPERATORS]
+    return cost or (f", differing in {others[0]}" if others else "")
 
 
 def _times(ratio: float) -> str:
@@ -88,7 +93,7 @@ def why_not_judged(analysis: Analysis, comparison: Comparison) -> str:
     if summary.diverged:
         return lost_seeds(summary)
     if analysis.interim:
-        return f"{summary.ended} of {study.analyses.seeds[0]} seeds have ended"
+        return f"{summary.ended} of {study.analyses.seeds[0]} seeds finished"
     if summary.crashed:
         return f"{lost_seeds(summary)}; the same command trains them again"
     if baseline.diverged or baseline.crashed:
@@ -125,22 +130,22 @@ def what_would_decide(analysis: Analysis, comparison: Comparison | Effect) -> st
         return _nothing_decides(analysis, verdict)
     more = verdict.seeds_wanted - min(verdict.difference.seeds)
     if verdict.examples_wanted is not None:
-        seeds = f" with {plural(more, 'more seed')}" if more else ""
-        wanted = f"about {verdict.examples_wanted:,}{seeds} should decide it"
-        return f"limited by {_tested(analysis)}; more seeds alone cannot help ({wanted})"
+        seeds = f" and {plural(more, 'more seed')}" if more else ""
+        wanted = f"about {verdict.examples_wanted:,} test examples{seeds} should be enough"
+        return f"limited by {_tested(analysis)}; more seeds alone will not help ({wanted})"
     if more > MANY_SEEDS:
         return f"more than {MANY_SEEDS:,} more seeds needed"
-    return f"about {plural(more, 'more seed')} should decide it"
+    return f"about {plural(more, 'more seed')} should be enough to decide"
 
 
 def _nothing_decides(analysis: Analysis, verdict: Verdict) -> str:
     """That no number of seeds or test examples within the limits of the search would decide."""
     if not verdict.difference.examples:
-        return f"more seeds cannot help (not even {MOST_SEEDS:,} should decide it)"
+        return f"more seeds will not help (even {MOST_SEEDS:,} would probably not be enough)"
     seeds = MOST_TIMES_SEEDS * min(verdict.difference.seeds)
     return (
-        f"limited by {_tested(analysis)}; more seeds alone cannot help, and up to {seeds} seeds "
-        "should not decide it on any test set"
+        f"limited by {_tested(analysis)}; more seeds alone will not help, and even {seeds} seeds "
+        "would probably not decide it on a test set of any size"
     )
 
 

@@ -119,7 +119,7 @@ def _metrics() -> Iterator[Metric]:
                 f"{where}, {score}, fpr95",
                 f"FPR95 of {short} against {label}",
                 "FPR95",
-                "share of the other set accepted when 95 % of the split are",
+                "false positive rate on the other set at 95 % true positive rate",
                 higher_is_better=False,
             )
 
