@@ -1,6 +1,8 @@
 """Tar shards in WebDataset's layout."""
 
 import io
+import shutil
+import subprocess
 import tarfile
 
 import cv2
@@ -68,6 +70,32 @@ def test_names_of_classes_come_from_a_list_or_from_folders(shards, tmp_path):
     assert (dataset.class_names, len(dataset.train), len(dataset.test)) == (("n1", "n2"), 2, 2)
     put(tmp_path / "set" / "train" / "1.tar", {"c.png": png})
     with pytest.raises(UserError, match=r"1\.tar/c\.png: has no \.cls file and is not"):
+        open_dataset(shards)
+
+
+@pytest.mark.parametrize("command", [False, True], ids=["tarfile", "tar"])
+def test_a_folder_packed_as_a_whole_is_read_as_without_dots(shards, tmp_path, command):
+    if command and not shutil.which("tar"):
+        pytest.skip("needs tar")
+    png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    files = {f"{folder}/{i}.png": png for folder in ("cat", "dog", ".bin") for i in range(2)}
+    for name, content in files.items():
+        (tmp_path / "all" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "all" / name).write_bytes(content)
+    path = tmp_path / "set" / "train-0.tar"
+    (tmp_path / "set" / "train-1.tar").unlink()
+    put(path, files)
+    before = open_dataset(shards, splits=("train",))
+    if command:
+        subprocess.run(["tar", "-cf", path, "-C", tmp_path / "all", "."], check=True)
+    else:
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "all", ".")
+    after = open_dataset(shards, splits=("train",))
+    assert (len(after.train), after.class_names) == (4, ("cat", "dog"))
+    assert after.identity == before.identity
+    put(path, {"./0.png": png})
+    with pytest.raises(UserError, match=r"train-0\.tar/0\.png: has no \.cls file and is not in a"):
         open_dataset(shards)
 
 

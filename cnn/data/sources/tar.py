@@ -9,6 +9,7 @@ lines of `classes.txt` in `path`, counted from 0, where there is one.
 import hashlib
 import json
 import os
+import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ from cnn.data.sources.listed import (
 from cnn.data.sources.slices import parse_split
 from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Source
 
-_VERSION = 2  # of what an index holds, and of what is refused
+_VERSION = 3  # of what an index holds, and of what is refused
 _BESIDE = ("cls", "json", "txt")  # files next to examples
 _END = 1024  # zeros that an archive ends with, at least
 _LONGEST_CLASS = 1000  # characters; Python reads no number of more than 4300 digits
@@ -189,15 +190,15 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     found = []
     try:
         with tarfile.open(shard, "r:") as archive:
-            for member, content in _contents(archive):
-                folder, _, name = member.name.rpartition("/")
-                first, _, rest = name.partition(".")
+            for name, member, content in _contents(archive):
+                folder, _, base = name.rpartition("/")
+                first, _, rest = base.partition(".")
                 if rest.lower() == "cls":
                     labels[f"{folder}/{first}"] = content.decode().strip()
                 if rest.lower() not in _BESIDE:
-                    shape, defect = _looked_at(codec, content, f"{shard}/{member.name}", thorough)
+                    shape, defect = _looked_at(codec, content, f"{shard}/{name}", thorough)
                     place = (member.offset_data, member.size, shape, defect)
-                    found.append((f"{folder}/{first}", folder, member.name, place))
+                    found.append((f"{folder}/{first}", folder, name, place))
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise UserError(
             f"{shown(shard)}: is truncated or damaged, or not a tar file: {error}"
@@ -217,23 +218,23 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     return rows
 
 
-def _contents(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Yields the files of an archive that are not hidden, with their content.
+def _contents(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
+    """Yields name, entry and content of the files of an archive that are not hidden.
 
     Raises:
       tarfile.ReadError: it is damaged, or does not end with the mark of an archive's end.
     """
     last = "its start"
     for member in archive:
-        last = member.name
-        if not member.isfile() or any(map(is_hidden, member.name.split("/"))):
+        last = name = _plain(member.name)
+        if not member.isfile() or any(map(is_hidden, name.split("/"))):
             continue
         if member.issparse():
-            raise tarfile.ReadError(f"{member.name} is sparse; pack it without --sparse")
+            raise tarfile.ReadError(f"{name} is sparse; pack it without --sparse")
         content = archive.extractfile(member).read()
         if len(content) < member.size:
             raise tarfile.ReadError("unexpected end of data")
-        yield member, content
+        yield name, member, content
     # At a damaged header the loop ends without an error, as at the end of the archive.
     rest = archive.fileobj
     rest.seek(archive.offset)
@@ -245,6 +246,12 @@ def _contents(archive: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes
             f"neither a file nor the end of the archive follows {last} (byte {archive.offset:,}); "
             "copy or pack it again, and do not join shards with cat"
         )
+
+
+def _plain(name: str) -> str:
+    """Returns a name without the parts "." and ".."; `tar -cf x.tar .` begins names with "./"."""
+    # Below "/" the part ".." at the start of a name is dropped, too.
+    return posixpath.normpath(f"/{name}")[1:]
 
 
 def _looked_at(codec: Codec, content: bytes, where: str, thorough: bool) -> tuple[StoredShape, str]:
