@@ -12,6 +12,8 @@ import pytest
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
 
+LINK = "is a link; pack the shard again with `tar --dereference --hard-dereference`"
+
 
 @pytest.fixture
 def shards(data, tmp_path, monkeypatch):
@@ -89,7 +91,10 @@ def test_a_folder_packed_as_a_whole_is_read_as_without_dots(shards, tmp_path, co
     if command:
         subprocess.run(["tar", "-cf", path, "-C", tmp_path / "all", "."], check=True)
     else:
+        label = tarfile.TarInfo("label")
+        label.type = b"V"
         with tarfile.open(path, "w") as archive:
+            archive.addfile(label)
             archive.add(tmp_path / "all", ".")
     after = open_dataset(shards, splits=("train",))
     assert (len(after.train), after.class_names) == (4, ("cat", "dog"))
@@ -124,6 +129,10 @@ def test_a_damaged_index_is_made_again(shards, tmp_path, text):
         ({"type": tarfile.GNUTYPE_SPARSE}, "a.cls is sparse; pack it without --sparse"),
         ({"pax_headers": {"GNU.sparse.map": "0,x"}}, "is truncated or damaged, or not a tar"),
         ({"pax_headers": {"GNU.sparse.map": "0,1", "GNU.sparse.size": "9" * 12}}, "is sparse"),
+        ({"type": tarfile.LNKTYPE, "linkname": "a.png"}, f"/a.cls: {LINK}"),
+        ({"type": tarfile.SYMTYPE, "linkname": "a.png"}, f"/a.cls: {LINK}"),
+        ({"type": tarfile.FIFOTYPE}, "/a.cls: is not a regular file; pack the shard again without"),
+        ({"type": b"M"}, "/a.cls: is not a regular file; pack the shard again without"),
         ({}, r"a\.png: its class has 5,000 characters, and may have 1,000; pack the shard again"),
     ],
 )

@@ -38,7 +38,10 @@ from cnn.data.sources.source import COMMON, DECODING, SOURCES, SliceReader, Sour
 _VERSION = 3  # of what an index holds, and of what is refused
 _BESIDE = ("cls", "json", "txt")  # files next to examples
 _END = 1024  # zeros that an archive ends with, at least
+_WITHOUT_CONTENT = (tarfile.DIRTYPE, b"D", b"V")  # folders, also as GNU tar dumps them; labels
 _LONGEST_CLASS = 1000  # characters; Python reads no number of more than 4300 digits
+_LINK = "is a link; pack the shard again with `tar --dereference --hard-dereference`"
+_SPECIAL = "is not a regular file; pack the shard again without it"
 
 
 class _Member(NamedTuple):
@@ -222,13 +225,17 @@ def _contents(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo, 
     """Yields name, entry and content of the files of an archive that are not hidden.
 
     Raises:
+      UserError: there is a link, a device or the like.
       tarfile.ReadError: it is damaged, or does not end with the mark of an archive's end.
     """
     last = "its start"
     for member in archive:
         last = name = _plain(member.name)
-        if not member.isfile() or any(map(is_hidden, name.split("/"))):
+        if member.type in _WITHOUT_CONTENT or any(map(is_hidden, name.split("/"))):
             continue
+        if not member.isfile():
+            link = member.islnk() or member.issym()
+            raise UserError(f"{shown(archive.name)}/{name}: {_LINK if link else _SPECIAL}")
         if member.issparse():
             raise tarfile.ReadError(f"{name} is sparse; pack it without --sparse")
         content = archive.extractfile(member).read()
