@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from cnn.config.errors import UserError
 from cnn.data import open_dataset
+from cnn.data.signals.image import ImageCodec
 
 LINK = "is a link; pack the shard again with `tar --dereference --hard-dereference`"
 
@@ -191,6 +193,20 @@ def test_an_example_without_a_class_among_others_is_refused(shards, tmp_path):
         put(tmp_path / "set" / "train-1.tar", files | more)
         with pytest.raises(UserError, match=r"train-1\.tar/pack/b\.png: has no \.cls file or an"):
             open_dataset(shards)
+
+
+def test_what_cannot_be_read_inside_a_whole_shard_is_named(shards, tmp_path, monkeypatch):
+    png = cv2.imencode(".png", np.zeros((6, 5, 3), np.uint8))[1].tobytes()
+    files = {"a.png": png, "a.cls": b"0"}
+    path = tmp_path / "set" / "train-1.tar"
+    put(path, files | {"b.png": png, "b.cls": "Käuzchen".encode("latin-1")})
+    with pytest.raises(UserError, match=r"train-1\.tar/b\.cls, byte 1: is not valid UTF-8"):
+        open_dataset(shards)
+    put(path, files)
+    (tmp_path / "set" / "train-0.tar").unlink()
+    monkeypatch.setattr(ImageCodec, "look_at_content", Mock(side_effect=ValueError("odd pixels")))
+    with pytest.raises(UserError, match=r"train-1\.tar/a\.png: cannot be read: odd pixels \(1 of"):
+        open_dataset(shards)
 
 
 def test_broken_shards_and_images(shards, tmp_path):

@@ -114,12 +114,8 @@ class TarReader(SliceReader):
         file = self._root / "classes.txt"
         if not file.is_file():
             return []
-        try:
-            return [line.strip() for line in file.read_text("utf-8-sig").splitlines()]
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{shown(file)}, byte {error.start}: is not valid UTF-8; save it as UTF-8"
-            ) from error
+        lines = _decoded(file.read_bytes(), shown(file)).splitlines()
+        return [line.strip() for line in lines]
 
     def _classes(self) -> tuple[str, ...]:
         """Returns the names of classes.txt, else those of the classes that occur in train."""
@@ -191,21 +187,15 @@ def _is_row(row: Any) -> bool:
 def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     labels: dict[str, str] = {}
     found = []
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            for name, member, content in _contents(archive):
-                folder, _, base = name.rpartition("/")
-                first, _, rest = base.partition(".")
-                if rest.lower() == "cls":
-                    labels[f"{folder}/{first}"] = content.decode().strip()
-                if rest.lower() not in _BESIDE:
-                    shape, defect = _looked_at(codec, content, f"{shard}/{name}", thorough)
-                    place = (member.offset_data, member.size, shape, defect)
-                    found.append((f"{folder}/{first}", folder, name, place))
-    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-        raise UserError(
-            f"{shown(shard)}: is truncated or damaged, or not a tar file: {error}"
-        ) from error
+    for name, member, content in _contents(shard):
+        folder, _, base = name.rpartition("/")
+        first, _, rest = base.partition(".")
+        if rest.lower() == "cls":
+            labels[f"{folder}/{first}"] = _decoded(content, f"{shown(shard)}/{name}").strip()
+        if rest.lower() not in _BESIDE:
+            shape, defect = _looked_at(codec, content, f"{shard}/{name}", thorough)
+            place = (member.offset_data, member.size, shape, defect)
+            found.append((f"{folder}/{first}", folder, name, place))
     rows = []
     for key, folder, name, place in found:
         label = labels.get(key, "") if labels else folder.rpartition("/")[2]
@@ -221,8 +211,23 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
     return rows
 
 
-def _contents(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
-    """Yields name, entry and content of the files of an archive that are not hidden.
+def _contents(shard: Path) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
+    """Yields name, entry and content of the files of a shard that are not hidden.
+
+    Raises:
+      UserError: it is damaged, or has a link, a device or the like.
+    """
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            yield from _contents_of(archive)
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+        raise UserError(
+            f"{shown(shard)}: is truncated or damaged, or not a tar file: {error}"
+        ) from error
+
+
+def _contents_of(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo, bytes]]:
+    """Yields what `_contents` does.
 
     Raises:
       UserError: there is a link, a device or the like.
@@ -261,12 +266,24 @@ def _plain(name: str) -> str:
     return posixpath.normpath(f"/{name}")[1:]
 
 
+def _decoded(content: bytes, where: str) -> str:
+    """Returns the text of a file in UTF-8, with or without a byte order mark."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}, byte {error.start}: is not valid UTF-8; save it as UTF-8"
+        ) from error
+
+
 def _looked_at(codec: Codec, content: bytes, where: str, thorough: bool) -> tuple[StoredShape, str]:
     try:
         look: FileInfo = codec.look_at_content(content, where, thorough)
     except UserError as error:
         defect = str(error).removeprefix(f"{where}: ")
         return (), defect.removesuffix("; replace or remove it")
+    except ValueError as error:
+        return (), f"cannot be read: {error}"
     return look.shape, look.defect
 
 
