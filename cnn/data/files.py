@@ -1,7 +1,7 @@
-"""Which files below a folder are examples, and how paths are shown."""
+"""Which folders are splits, which files below a folder are examples, and how paths are shown."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cnn.config.errors import UserError
@@ -46,6 +46,18 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def holds_splits(root: Path, names: Iterable[str]) -> bool:
+    """Whether the folders of a root are splits, with class folders in them, and not classes.
+
+    They are if one of the given names is such a folder, or if no file lies directly in any of them.
+    """
+    named = (root / name for name in names if (root / name).is_dir())
+    if any(is_folder(inside) for folder in named for inside in entries(folder)):
+        return True
+    folders = (entry for entry in entries(root) if is_folder(entry))
+    return all(is_folder(inside) for folder in folders for inside in entries(folder.path))
 
 
 def files_below(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:

@@ -233,9 +233,10 @@ def test_one_class_is_refused_with_what_was_seen(data, tmp_path):
         open_dataset(data)
 
 
-def test_all_that_class_folders_without_splits_need_is_reported_at_once(data, tmp_path):
+@pytest.mark.parametrize("other", ["b", "train"])
+def test_all_that_class_folders_without_splits_need_is_reported_at_once(data, tmp_path, other):
     data.source, data.path = "folder", str(tmp_path)
-    folders(tmp_path, a=2, b=2)
+    folders(tmp_path, **{"a": 2, other: 2})
     assert cv2.imwrite(str(tmp_path / "a" / "x.png"), np.zeros((9, 9), np.uint8))
     with pytest.raises(UserError) as raised:
         open_dataset(data)

@@ -23,6 +23,7 @@ from cnn.data import open_dataset
 from cnn.data.__main__ import main
 from cnn.data.prepare import writer
 from cnn.data.prepare.builders import BUILDERS
+from cnn.data.prepare.own import own_set
 from tests.data.official_files import cifar_row, idx, images, mat, npy, tar, wav
 
 
@@ -316,6 +317,27 @@ def test_a_folder_whose_name_is_no_line_is_refused(tmp_path):
     (tmp_path / "mine" / "b").rename(tmp_path / "mine" / "b ")
     with pytest.raises(UserError, match="b : the name of the class, 'b ', has a line break or"):
         main(["prepare", "mine", f"--to={tmp_path / 'sets'}", f"--from={tmp_path / 'mine'}"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        ("train/steam/1 train/diesel/2 car/3 bus/4", "mine/bus: is taken for a split, as the"),
+        ("test/steam/1 test/diesel/2 train/3", "mine/train: is taken for a split, as the folders"),
+        ("train/a/1 train/b/2 test/a/3 dev/", "mine/dev: is taken for a split, as the folders"),
+        ("train/a/1 train/b/2 test/a/3 test/b/", "mine/test/b: contains no files; add some or"),
+        ("car/1 bus/2 train/", "mine/train: contains no files; add some or"),
+    ],
+)
+def test_no_folder_is_left_out_in_silence(tmp_path, paths, words):
+    for path in paths.split():
+        name = path.rpartition("/")[0]
+        (tmp_path / "mine" / name).mkdir(parents=True, exist_ok=True)
+        if not path.endswith("/"):
+            file = tmp_path / "mine" / f"{path}.png"
+            assert cv2.imwrite(str(file), np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(UserError, match=words):
+        own_set("mine", tmp_path / "mine")
 
 
 @pytest.mark.parametrize(

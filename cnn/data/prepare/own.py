@@ -4,12 +4,11 @@ import csv
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from cnn.config.errors import UserError
 from cnn.data.decode import IMAGE_SUFFIXES, look_at_image
-from cnn.data.files import entries, files_below, is_folder, shown
+from cnn.data.files import entries, files_below, holds_splits, is_folder, shown
 from cnn.data.prepare.writer import Example, Feature, PreparedSet, image, label, sound, text
 from cnn.data.waves import look_at_wave
 
@@ -26,12 +25,12 @@ def own_set(name: str, source: Path) -> PreparedSet:
     """Returns the set to write for a folder or a CSV file.
 
     A folder contains one folder per class, or one folder of these per split; without splits,
-    everything is "train". The folders are splits if "train" or "test" is one and contains folders,
-    or if no file lies directly in any of them. A CSV file has the columns `path` (relative to its
-    folder), `label` and optionally `split`.
+    everything is "train". `holds_splits` tells them apart by the names "train" and "test". A CSV
+    file has the columns `path` (relative to its folder), `label` and optionally `split`.
 
     Raises:
-      UserError: the name or that of a split is invalid, nothing is found, or a file is broken.
+      UserError: the name or that of a split is invalid, nothing is found, a split has no class
+        folders, a class folder has no files, or a file is broken.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"'{name}' is not a valid data set name; use small letters, digits and _")
@@ -66,21 +65,29 @@ def own_set(name: str, source: Path) -> PreparedSet:
 
 
 def _of_folders(root: Path) -> dict[str, _Rows]:
-    inside = {e.name: entries(e.path) for e in entries(root) if is_folder(e)}
-    # Files beside the class folders of a split are no examples, as with data.source=folder.
-    named = any(map(is_folder, [*inside.get("train", ()), *inside.get("test", ())]))
-    flat = not named and not all(map(is_folder, chain(*inside.values())))
-    splits = {"train": root} if flat else {name: root / name for name in inside}
-    found = {}
-    for split, folder in splits.items():
-        found[split] = [
-            (str(Path(path).relative_to(folder)), Path(path), name)
-            for entry in entries(folder)
-            if is_folder(entry)
-            for name in [_class_name(entry.name, shown(entry.path))]
-            for path in files_below(entry.path)
-        ]
-    return {split: rows for split, rows in found.items() if rows}
+    if not holds_splits(root, ("train", "test")):
+        return {"train": _of_classes(root)}
+    return {e.name: _of_classes(Path(e.path)) for e in entries(root) if is_folder(e)}
+
+
+def _of_classes(split: Path) -> _Rows:
+    """Returns what is in the class folders; files beside them are ignored, as in `FolderReader`."""
+    classes = [entry for entry in entries(split) if is_folder(entry)]
+    if not classes:
+        raise UserError(
+            f"{shown(split)}: is taken for a split, as the folders beside it are, but contains no "
+            "class folders; move it elsewhere, or list the examples in a CSV file"
+        )
+    rows = []
+    for entry in classes:
+        name = _class_name(entry.name, shown(entry.path))
+        paths = [Path(path) for path in files_below(entry.path)]
+        if not paths:
+            raise UserError(
+                f"{shown(entry.path)}: contains no files; add some or remove the folder"
+            )
+        rows += [(str(path.relative_to(split)), path, name) for path in paths]
+    return rows
 
 
 def _of_table(file: Path) -> dict[str, _Rows]:

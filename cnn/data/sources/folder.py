@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from cnn.config.errors import UserError
 from cnn.data.encoded import EncodedSplit
-from cnn.data.files import entries, expanded, is_folder, shown
+from cnn.data.files import entries, expanded, holds_splits, is_folder, shown
 from cnn.data.signals import SIGNALS, Codec
 from cnn.data.sources.file_index import look_at_files
 from cnn.data.sources.listed import (
@@ -123,7 +123,7 @@ def open_folder(data: ConfigDict) -> FolderReader:
             f"{train}/<class>/<{data.signal}s>"
         )
     reader = FolderReader(root, data)
-    if not (root / train).is_dir() and not (root / test).is_dir():
+    if not any(map(is_folder, entries(root))) or not holds_splits(root, (train, test)):
         _refuse_flat(reader, root, train, test, data)
     return reader
 
@@ -137,8 +137,6 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
             f"data.path: {shown(root)} contains no folders; sort its {kinds} into one folder per "
             f"class, in '{train}' and '{test}' or in one folder that splits are cut from"
         )
-    if not any(not is_folder(e) for e in entries(root / names[0])):
-        return
     try:
         reader.split(".", "data.path")
         needs = ""
@@ -146,8 +144,8 @@ def _refuse_flat(reader: FolderReader, root: Path, train: str, test: str, data: 
         needs = f"; {error}"
     raise UserError(
         f"data.path: {shown(root)} has the classes {', '.join(names[:4])} and neither a folder "
-        f"'{train}' nor '{test}'; set data.train_split='.[:80%]' and data.test_split='.[80%:]'"
-        + needs
+        f"'{train}' nor '{test}' with class folders; set data.train_split='.[:80%]' and "
+        f"data.test_split='.[80%:]'{needs}"
     )
 
 
