@@ -191,7 +191,7 @@ def _look_through(shard: Path, codec: Codec, thorough: bool) -> list[tuple]:
         folder, _, base = name.rpartition("/")
         first, _, rest = base.partition(".")
         if rest.lower() == "cls":
-            labels[f"{folder}/{first}"] = _decoded(content, f"{shown(shard)}/{name}").strip()
+            labels[f"{folder}/{first}"] = _decoded(content, shown(f"{shard}/{name}")).strip()
         if rest.lower() not in _BESIDE:
             shape, defect = _looked_at(codec, content, f"{shard}/{name}", thorough)
             place = (member.offset_data, member.size, shape, defect)
@@ -240,7 +240,8 @@ def _contents_of(archive: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInf
             continue
         if not member.isfile():
             link = member.islnk() or member.issym()
-            raise UserError(f"{shown(archive.name)}/{name}: {_LINK if link else _SPECIAL}")
+            where = shown(f"{archive.name}/{name}")
+            raise UserError(f"{where}: {_LINK if link else _SPECIAL}")
         if member.issparse():
             raise tarfile.ReadError(f"{name} is sparse; pack it without --sparse")
         content = archive.extractfile(member).read()
