@@ -202,6 +202,15 @@ def _check_tuning(plan: StudyPlan, path: str) -> None:
         raise UserError(f"{path}: tune: {twice.pop()} is what arms are matched by; leave it out")
     if max(plan.seeds) >= AA_SEEDS:
         raise UserError(f"{path}: seeds: those from {AA_SEEDS:,} on are for controls and tuning")
+    for field, values in plan.tune.items():
+        if len(set(map(str, values))) < len(values):
+            raise UserError(f"{path}: tune: '{field}' has a value twice; leave one out")
+    seen: set[str] = set()
+    for setting in plan.settings:
+        # Loading every combination would take long.
+        if not seen.issuperset(setting):
+            plan.load((*plan.shared, *plan.arms[plan.baseline], *setting))
+            seen.update(setting)
     for name in plan.arms:
         data = plan.load((*plan.shared, *plan.arms[name], *plan.settings[0])).config.data
         held_out = to_examples(data.validation, "data.validation", examples=1_000_000)
