@@ -1,6 +1,7 @@
 """Tuning: the same budget for every arm, on validation, with seeds of its own, before all else."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from cnn.ablation import start
 from cnn.ablation.analysis.collect import collect
 from cnn.ablation.analysis.study_analysis import analyze
 from cnn.ablation.execution import runner, tuning, worker
-from cnn.ablation.execution.due import due_runs
+from cnn.ablation.execution.due import due_runs, is_open
 from cnn.ablation.execution.task import Task
 from cnn.ablation.planning.runs import arms_of, tuning_runs
 from cnn.ablation.planning.study_file import load_study
@@ -47,7 +48,7 @@ class Pool:
     def __init__(self, runs, result):
         for run in runs:
             if not (run.folder / "result.json").exists():
-                run.folder.mkdir(parents=True)
+                run.folder.mkdir(parents=True, exist_ok=True)
                 (run.folder / "result.json").write_text(json.dumps(result(run)))
 
     def poll(self):
@@ -142,20 +143,39 @@ def test_a_crashed_run_is_trained_again_before_the_choice(folder):
         worker.record_failure(killed, "its process died of signal 9 (SIGKILL)")
         return Pool([run for run in runs if run != killed], results)
 
-    with pytest.raises(UserError, match=f"{killed.folder} has crashed: its process died .* again"):
+    with pytest.raises(UserError, match=f"{re.escape(str(killed.folder))} has crashed: .* died"):
         runner.run_study(folder, start_pool, Task())
     assert not folder.tuning_file.exists()
     runner.run_study(folder, lambda runs: Pool(runs, results), Task())
     assert folder.plan().tuned["max"][0] == "optimizer.learning_rate=0.4"
 
 
-def test_runs_of_other_values_are_not_taken_over(folder, tmp_path):
-    run = due_runs(folder)[0]
-    RunFolder(run.folder).claim(run.load().config, {"mean": [0.5], "std": [0.5]})
+def test_values_can_be_taken_out_and_added_while_finished_runs_are_kept(folder, tmp_path):
+    before = due_runs(folder)
+    for run in before:
+        RunFolder(run.folder).claim(run.load().config, {"mean": [0.5], "std": [0.5]})
+    Pool(before, results)
+    assert "learning_rate=0_001+weight_decay=0_0-" in str(before[0].folder)
+    file = str(tmp_path / "study.py")
+    plan = load_study(file)
+    for rates, kept in (((0.4,), 8), ((0.4, 0.2, 0.001), 16)):
+        folder.begin(replace(plan, tune=RATES | {"optimizer.learning_rate": rates}), file, [])
+        runs = due_runs(folder)
+        assert len(runs) == 8 * len(rates)
+        assert len({run.folder for run in runs}) == len(runs)
+        assert sum(not is_open(run) for run in runs) == kept
+
+
+def test_runs_in_numbered_folders_are_read_and_not_taken_for_other_values(folder, tmp_path):
+    runs = due_runs(folder)
+    named, numbered = runs[0].folder.parent, runs[0].folder.parent.with_name("setting-0")
+    RunFolder(runs[0].folder).claim(runs[0].load().config, {"mean": [0.5], "std": [0.5]})
+    named.rename(numbered)
+    assert [run.folder.parent for run in due_runs(folder)].count(numbered) == 2
     file = str(tmp_path / "study.py")
     folder.begin(load_study(file), file, [])
     turned = {name: values[::-1] for name, values in RATES.items()}
-    with pytest.raises(UserError, match=f"{run.folder} holds a run with another config: .*rate"):
+    with pytest.raises(UserError, match="setting-0/.* holds a run with another config: .*rate"):
         folder.begin(replace(load_study(file), tune=turned), file, [])
 
 

@@ -36,7 +36,7 @@ def choose_settings(folder: StudyFolder) -> None:
         if failure and not failure.get("diverged"):
             raise UserError(
                 f"tune: {run.folder} has crashed: {failure['error']}; the same command trains it "
-                "again, and then chooses"
+                "again, and then chooses; if it crashes again, take its value out of tune"
             )
     found = {name: _best(plan, name, tried) for name, tried in runs.items()}
     write_atomically(folder.tuning_file, json.dumps(found, indent=2) + "\n")

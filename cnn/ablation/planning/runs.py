@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnn.ablation.planning.study_plan import StudyPlan
+from cnn.config.json_file import digest
 from cnn.config.load import Loaded, load
 
 # First seeds of the A/A control and of tuning, far from any that a study lists.
@@ -74,9 +75,9 @@ def tuning_runs(plan: StudyPlan, workdir: Path) -> dict[str, list[list[Run]]]:
             found[_full_name(network, arm)] = [
                 [
                     Run(
-                        arm=f"{arm}, setting {i}",
+                        arm=f"{arm}, {', '.join(setting)}",
                         seed=seed,
-                        folder=folder / f"setting-{i}" / f"seed-{seed}",
+                        folder=_setting_folder(folder, i, setting) / f"seed-{seed}",
                         config=plan.config,
                         overrides=(*own, *setting, f"seed={seed}"),
                         network=network,
@@ -87,6 +88,19 @@ def tuning_runs(plan: StudyPlan, workdir: Path) -> dict[str, list[list[Run]]]:
                 for i, setting in enumerate(plan.settings)
             ]
     return found
+
+
+def _setting_folder(folder: Path, i: int, setting: tuple[str, ...]) -> Path:
+    """Returns the folder of a combination, named by its content.
+
+    So its runs remain valid when values are added to the study or taken out.
+    """
+    numbered = folder / f"setting-{i}"  # as in studies of earlier versions
+    if numbered.exists():
+        return numbered
+    parts = [text.partition("=") for text in setting]
+    short = "+".join(f"{field.rpartition('.')[2]}={value}" for field, _, value in parts)
+    return folder / f"{folder_name(short)[:60]}-{digest(sorted(setting))[:8]}"
 
 
 def _full_name(network: str, arm: str) -> str:
