@@ -239,7 +239,13 @@ class RunFolder:
         Raises:
           UserError: the file is damaged; names the place.
         """
-        return read_json(self.failure_file, {"error": str}) if self.failure_file.is_file() else None
+        try:
+            return read_json(self.failure_file, {"error": str})
+        except UserError:
+            # Another task of the study may remove it at any time.
+            if self.failure_file.is_file():
+                raise
+            return None
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Returns {"prediction", "label", "loss"} of every test example, in their order.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,8 @@ from cnn.ablation.planning.study_file import load_study
 from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.report import render_html, render_markdown
 from cnn.config.errors import UserError
+from cnn.training import run_folder
+from cnn.training.ownership import Ownership
 from cnn.training.run_folder import RunFolder
 from tests.conftest import TINY
 
@@ -150,6 +153,48 @@ def test_a_crashed_run_is_trained_again_before_the_choice(folder):
     assert folder.plan().tuned["max"][0] == "optimizer.learning_rate=0.4"
 
 
+@pytest.mark.parametrize(
+    ("failure", "held", "opened"),
+    [
+        ({"sentence": "out of memory"}, False, True),
+        ({"sentence": "out of memory"}, True, False),
+        ({"sentence": "the loss is nan", "diverged": True}, False, False),
+    ],
+)
+def test_every_task_opens_the_crashed_runs_of_all_shares_again(folder, failure, held, opened):
+    runs = due_runs(folder)
+    crashed = Task(1, 2).share(runs)[3]
+    Pool([run for run in runs if run != crashed], results)
+    worker.record_failure(crashed, **failure)
+
+    seen = []
+
+    def start_pool(due):
+        seen.append(is_open(crashed))
+        return Pool([run for run in due if is_open(run)], results)
+
+    expected = pytest.raises(UserError, match="out of memory") if held else nullcontext()
+    with Ownership(crashed.folder) if held else nullcontext(), expected:
+        runner.run_study(folder, start_pool, Task(0, 2))
+    assert seen[0] == opened
+    assert folder.tuning_file.exists() != held
+
+
+def test_nothing_is_chosen_while_another_task_has_opened_a_failed_run_again(folder, monkeypatch):
+    runs = due_runs(folder)
+    Pool(runs[1:], results)
+    worker.record_failure(runs[0], "the loss is nan", diverged=True)
+    read = run_folder.read_json
+
+    def too_late(file, *kinds):
+        RunFolder(runs[0].folder).failure_file.unlink(missing_ok=True)
+        return read(file, *kinds)
+
+    monkeypatch.setattr(run_folder, "read_json", too_late)
+    tuning.choose_settings(folder)
+    assert not folder.tuning_file.exists()
+
+
 def test_values_can_be_taken_out_and_added_while_finished_runs_are_kept(folder, tmp_path):
     before = due_runs(folder)
     for run in before:
@@ -175,7 +220,7 @@ def test_runs_in_numbered_folders_are_read_and_not_taken_for_other_values(folder
     file = str(tmp_path / "study.py")
     folder.begin(load_study(file), file, [])
     turned = {name: values[::-1] for name, values in RATES.items()}
-    with pytest.raises(UserError, match="setting-0/.* holds a run with another config: .*rate"):
+    with pytest.raises(UserError, match=r"setting-0/.* holds a run with another config: .*rate"):
         folder.begin(replace(load_study(file), tune=turned), file, [])
 
 

@@ -17,6 +17,7 @@ from cnn.ablation.planning.study_folder import StudyFolder
 from cnn.ablation.planning.study_plan import StudyPlan
 from cnn.training.console import format_seconds
 from cnn.training.interruption import Interruption
+from cnn.training.ownership import is_owned
 from cnn.training.run_folder import RunFolder
 
 _POLL = 0.5  # seconds
@@ -54,8 +55,7 @@ def run_study(
     with Interruption() as interruption:
         while interruption.signal is None:
             runs = due_runs(folder)
-            for run in task.share([run for run in runs if run.folder not in known]):
-                RunFolder(run.folder).failure_file.unlink(missing_ok=True)
+            _open_again(folder.plan(), [run for run in runs if run.folder not in known], task)
             known |= {run.folder for run in runs}
             _say(folder.plan(), runs, console)
             pool = start_pool(runs)
@@ -66,6 +66,23 @@ def run_study(
             if interruption.signal is None and not _go_on(folder, known):
                 break
     return interruption.signal
+
+
+def _open_again(plan: StudyPlan, runs: list[Run], task: Task) -> None:
+    """Removes the failures of a task's share; while the arms are tuned, crashes of all shares.
+
+    Nothing is chosen before those have been trained again, whichever task was to begin with them.
+    """
+    share = {run.folder for run in task.share(runs)}
+    for run in runs:
+        folder = RunFolder(run.folder)
+        if run.folder in share or (plan.tune and not plan.tuned and _has_crashed(folder)):
+            folder.failure_file.unlink(missing_ok=True)
+
+
+def _has_crashed(folder: RunFolder) -> bool:
+    failure = folder.failure()
+    return bool(failure) and not failure.get("diverged") and not is_owned(folder.path)
 
 
 def _say(plan: StudyPlan, runs: list[Run], console: Console) -> None:
@@ -84,13 +101,9 @@ def _go_on(folder: StudyFolder, known: set[Path]) -> bool:
     """Chooses tuned settings if that is due; returns whether new runs are due."""
     if not has_phases(folder.plan()):
         return False
-    runs = due_runs(folder)
     if folder.plan().tune and not folder.plan().tuned:
-        if any(map(is_open, runs)):
-            return False
         choose_settings(folder)
-        runs = due_runs(folder)
-    return any(run.folder not in known for run in runs)
+    return any(run.folder not in known for run in due_runs(folder))
 
 
 def _watch(pool: Pool, runs: list[Run], console: Console, interruption: Interruption) -> None:

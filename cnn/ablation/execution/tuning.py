@@ -21,7 +21,7 @@ from cnn.training.run_folder import RunFolder
 
 
 def choose_settings(folder: StudyFolder) -> None:
-    """Records the best setting of every arm, once all tuning runs have ended.
+    """Records the best setting of every arm, if all tuning runs have ended.
 
     A combination with a diverged seed is not chosen. Ties go to the first.
 
@@ -30,24 +30,23 @@ def choose_settings(folder: StudyFolder) -> None:
         of an arm has diverged.
     """
     plan = folder.plan()
-    runs = tuning_runs(plan, folder.path)
-    for run in chain.from_iterable(chain.from_iterable(runs.values())):
-        failure = RunFolder(run.folder).failure()
-        if failure and not failure.get("diverged"):
-            raise UserError(
-                f"tune: {run.folder} has crashed: {failure['error']}; the same command trains it "
-                "again, and then chooses; if it crashes again, take its value out of tune"
-            )
-    found = {name: _best(plan, name, tried) for name, tried in runs.items()}
+    tried = tuning_runs(plan, folder.path)
+    values = {
+        name: [[_validation(run, plan.validated) for run in runs] for runs in settings]
+        for name, settings in tried.items()
+    }
+    # Another task may have opened a failed run again, since it was seen to have ended.
+    if None in chain.from_iterable(chain.from_iterable(values.values())):
+        return
+    found = {name: _best(plan, name, values[name], tried[name][0][0]) for name in tried}
     write_atomically(folder.tuning_file, json.dumps(found, indent=2) + "\n")
 
 
-def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
-    values = [[_validation(run, plan.validated) for run in runs] for runs in tried]
+def _best(plan: StudyPlan, name: str, values: list[list[float]], first: Run) -> dict[str, Any]:
     means = np.array([np.mean(each) if np.isfinite(each).all() else np.nan for each in values])
     if np.isnan(means).all():
         raise UserError(
-            f"tune: nothing that arm '{name}' tried has trained: {_why(tried[0][0])}; "
+            f"tune: nothing that arm '{name}' tried has trained: {_why(first)}; "
             "change the values in the study file, and choose another folder"
         )
     sign = 1 if METRICS[plan.validated].higher_is_better else -1
@@ -60,13 +59,18 @@ def _best(plan: StudyPlan, name: str, tried: list[list[Run]]) -> dict[str, Any]:
     }
 
 
-def _validation(run: Run, metric: str) -> float:
-    """The validation metric after the last step; NaN for a failed run."""
+def _validation(run: Run, metric: str) -> float | None:
+    """The validation metric after the last step; NaN if the run diverged, None if it is open."""
     folder = RunFolder(run.folder)
+    if failure := folder.failure():
+        if failure.get("diverged"):
+            return float("nan")
+        raise UserError(
+            f"tune: {run.folder} has crashed: {failure['error']}; the same command trains it "
+            "again, and then chooses; if it crashes again, take its value out of tune"
+        )
     result = folder.result()
-    if result is None or folder.failure():
-        return float("nan")
-    return float(result["validation"].get(metric, float("nan")))
+    return None if result is None else float(result["validation"].get(metric, float("nan")))
 
 
 def _why(run: Run) -> str:
