@@ -20,6 +20,7 @@ from cnn.training.run_folder import make_folder, moved_away
 
 HEARTBEAT = 5.0  # seconds between two heartbeats
 DEAD_AFTER = 60.0  # seconds without a heartbeat after which a worker counts as dead
+_KINDS = {"machine": str, "host": str, "pid": int, "id": str, "since": float}
 # What a process leaves that died while it wrote, where there are no links.
 _UNREADABLE = {"machine": "", "host": "?", "pid": 0, "id": "unreadable", "since": 0.0}
 TAKEN_OVER = 75  # exit code of a process whose run was taken over, as sysexits.h calls "try again"
@@ -274,7 +275,7 @@ class Ownership:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        owner = read_json(file, {"machine": str, "pid": int, "id": str, "since": float})
+        owner = read_json(file, _KINDS)
     except UserError:
         return _UNREADABLE if file.exists() else None
     # What the operating system and the calendar can hold.
