@@ -272,14 +272,20 @@ def test_a_full_standard_error_leaves_the_exit_code():
 @pytest.mark.parametrize(
     "start", [check_platform, partial(worker.main, "/", task="0/1", replicas="0", patience="60")]
 )
-def test_a_platform_without_devices_is_named(monkeypatch, start):
+@pytest.mark.parametrize(
+    ("asked", "error", "words"),
+    [
+        ("cuda", AssertionError(), "JAX_PLATFORMS: .* of 'cuda' here; unset .* for cuda$"),
+        ("cuda", RuntimeError("driver too old\nat x.cc"), "; unset .*; JAX says: driver too old$"),
+        ("", RuntimeError("TPU in use"), "^JAX finds no device here; .*; JAX says: TPU in use$"),
+    ],
+)
+def test_a_platform_without_devices_is_named(monkeypatch, start, asked, error, words):
     monkeypatch.setattr(worker, "stop_without", Mock())
     monkeypatch.setattr("sys.stdin", Mock())
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    monkeypatch.setattr("jax.devices", Mock(side_effect=AssertionError()))
-    with pytest.raises(
-        UserError, match=r"JAX_PLATFORMS: JAX finds no device of 'cuda' here; unset"
-    ):
+    monkeypatch.setenv("JAX_PLATFORMS", asked)
+    monkeypatch.setattr("jax.devices", Mock(side_effect=error))
+    with pytest.raises(UserError, match=words):
         start()
 
 

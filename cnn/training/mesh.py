@@ -32,15 +32,18 @@ def count_cores_as_devices() -> None:
 
 
 def check_platform() -> None:
-    """Raises `UserError` if JAX finds no device of the platform that $JAX_PLATFORMS asks for."""
+    """Raises `UserError` if JAX finds no device, or none of those $JAX_PLATFORMS asks for."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        asked = os.environ.get("JAX_PLATFORMS", "")
-        raise UserError(
-            f"JAX_PLATFORMS: JAX finds no device of '{asked}' here; unset it, or install what it "
-            "needs, such as jax[cuda13] for cuda"
-        ) from error
+        what = "JAX finds no device here; set JAX_PLATFORMS=cpu to use the CPU"
+        if asked := os.environ.get("JAX_PLATFORMS"):
+            what = (
+                f"JAX_PLATFORMS: JAX finds no device of '{asked}' here; unset it, or install what "
+                "it needs, such as jax[cuda13] for cuda"
+            )
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{what}; JAX says: {reason}" if reason else what) from error
 
 
 def make_mesh(devices: int, examples: int, fsdp: int = 1) -> Mesh:
