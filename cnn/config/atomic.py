@@ -7,11 +7,20 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
 from pathlib import Path
 
 from cnn.config.errors import UserError
 
 PARTIAL = ".partial"  # last suffix of a file that is being written
+
+
+class _Lock(Enum):
+    """Who has locked a folder: this process, another, or nobody, where folders have no locks."""
+
+    HELD = auto()
+    TAKEN = auto()
+    UNAVAILABLE = auto()
 
 
 @contextmanager
@@ -45,19 +54,27 @@ def whole_folder(target: Path) -> Iterator[Path]:
       target: a folder that is not there yet, or is empty.
 
     Raises:
-      UserError: a process of this host is writing it, or something is in it at the end.
+      UserError: a process of this host is writing it; or at the end something is in it, or another
+        process has removed what was written.
     """
     target = Path(os.path.realpath(target))
     partial = target.with_name(f"{target.name}{PARTIAL}-{socket.gethostname()}")
-    lock = _claim(partial, target)
+    descriptor = _claim(partial, target)
     try:
         yield partial
+        # Hosts of one name take each other's folders for those of killed processes.
+        if not _is_at(partial, descriptor):
+            raise UserError(
+                f"{target}: another process has removed what was being written; run one at a time, "
+                "or choose another folder"
+            )
         _rename(partial, target)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        if _is_at(partial, descriptor):
+            shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
-        os.close(lock)
+        os.close(descriptor)
 
 
 def _claim(partial: Path, target: Path) -> int:
@@ -72,18 +89,19 @@ def _claim(partial: Path, target: Path) -> int:
         except FileExistsError:
             is_new = False
         try:
-            lock = os.open(partial, os.O_RDONLY)
+            descriptor = os.open(partial, os.O_RDONLY)
         except FileNotFoundError:
             continue
-        held = _locked(lock)
-        if is_new and (held is None or (held and _is_at(partial, lock))):
-            return lock
-        if held and _is_at(partial, lock):
+        lock = _lock(descriptor)
+        is_own = lock is _Lock.HELD and _is_at(partial, descriptor)
+        if is_new and (is_own or lock is _Lock.UNAVAILABLE):
+            return descriptor
+        if is_own:
             # Its process was killed.
             shutil.rmtree(partial)
-        os.close(lock)
-        if not held:
-            hint = "" if held is False else f"; if there is none, delete {partial}"
+        os.close(descriptor)
+        if lock is not _Lock.HELD:
+            hint = f"; if there is none, delete {partial}" if lock is _Lock.UNAVAILABLE else ""
             raise UserError(
                 f"{target}: another process is writing it; wait until it ends, or choose another "
                 f"folder{hint}"
@@ -98,17 +116,17 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _locked(descriptor: int) -> bool | None:
-    """Locks an open folder; False if another process does, None where folders have no locks."""
+def _lock(descriptor: int) -> _Lock:
+    """Tries to lock an open folder."""
     try:
         import fcntl  # Not on Windows.
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return _Lock.TAKEN
     except (ImportError, OSError):
-        return None
-    return True
+        return _Lock.UNAVAILABLE
+    return _Lock.HELD
 
 
 def _rename(partial: Path, target: Path) -> None:

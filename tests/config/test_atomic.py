@@ -88,6 +88,22 @@ def test_a_folder_that_is_finished_before_its_lock_is_taken_is_left_alone(
         assert sorted(os.listdir(tmp_path)) == ["out", "theirs"]
 
 
+@pytest.mark.parametrize("error", [None, ValueError("damaged")])
+def test_a_folder_that_a_host_of_the_same_name_began_instead_is_left_alone(tmp_path, error):
+    def replaced():
+        with whole_folder(tmp_path / "out") as partial:
+            partial.rename(tmp_path / "mine")
+            partial.mkdir()
+            (partial / "theirs").touch()
+            if error:
+                raise error
+
+    with pytest.raises(type(error) if error else UserError, match=r"damaged|removed what was"):
+        replaced()
+    assert sorted(os.listdir(tmp_path)) == ["mine", f"out.partial-{socket.gethostname()}"]
+    assert os.listdir(tmp_path / f"out.partial-{socket.gethostname()}") == ["theirs"]
+
+
 def test_what_another_process_wrote_meanwhile_is_kept(tmp_path):
     def race():
         with whole_folder(tmp_path / "out") as partial:
