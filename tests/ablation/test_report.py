@@ -311,7 +311,7 @@ def test_every_column_of_the_spreadsheet_is_documented():
 
 def test_what_nothing_decides_says_so_without_a_number(analysis):
     rule = next(s for s in decision_rule(analysis) if s.startswith("Undecided"))
-    assert "none is stated where none would" in rule
+    assert "Where given, the number of further seeds" in rule
     known = analysis.comparisons["", "blur"]
     seeds_only = Difference(0.02, (1e-4, 1e-4), (3, 3))
     both = replace(seeds_only, example_variance=1e-4, examples=60)
