@@ -265,7 +265,7 @@ def test_a_study_tunes_trains_and_reports(tmp_path, capsys):
     assert "4 runs to tune the arms, 4 of them to train" in output
     found = analyze(collect(StudyFolder(tmp_path / "study")))
     for text in (render_markdown(found), render_html(found)):
-        assert "Every arm tried the same 2 settings with 1 seed each" in text
+        assert "Every arm was tuned over the same 2 settings with 1 seed each" in text
         assert "optimizer.learning_rate=1e-06" in text
     assert [len(one.tried) for one in found.study.tuning] == [2, 2]
     # A rate that every arm chose in the same way is no factor that would confound it.

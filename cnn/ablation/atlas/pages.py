@@ -63,7 +63,7 @@ def atlas_markdown(rows: Sequence[AtlasRow], folder: str) -> str:
         "## In short",
         front(rows),
         *(part for row in rows for part in _row(row, folder)),
-        "## Across rows",
+        "## Across tasks",
         across(rows),
         "## Claims",
         claim_table(rows),
