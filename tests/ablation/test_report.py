@@ -317,7 +317,7 @@ def test_what_nothing_decides_says_so_without_a_number(analysis):
     both = replace(seeds_only, example_variance=1e-4, examples=60)
     for difference, words in (
         (seeds_only, "more seeds will not help (even 10,000 would probably not be enough)"),
-        (both, "and up to 12 seeds should not decide it on any test set"),
+        (both, "and even 12 seeds would probably not decide it on a test set of any size"),
     ):
         undecided = replace(known, verdict=Verdict("undecided", difference))
         assert words in what_would_decide(analysis, undecided)
