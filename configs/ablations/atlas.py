@@ -89,7 +89,7 @@ ROWS = {
             rf"data.test_split={SPLITS['recordings'][0]}",
             "model.features=8,16,32",
             "model.padding=CIRCULAR",
-            "train.duration=40 epochs",
+            "train.duration=30 epochs",
         ),
     ),
 }
@@ -103,6 +103,7 @@ _SUITES = (
     "adversarial(images=500, steps=10)",
     "deformation",
 )
+_SOUND_SUITES = ("calibration", "shift(images=500)")
 
 
 def get_study(argument: str = "fashion") -> StudyPlan:
@@ -124,7 +125,7 @@ def get_study(argument: str = "fashion") -> StudyPlan:
         looks=(5, 10),
         margin=1.0 if sound else 0.5,
         match="width" if part == "matched" else "",
-        suites=("calibration",) if sound else _SUITES,
+        suites=_SOUND_SUITES if sound else _SUITES,
     )
 
 

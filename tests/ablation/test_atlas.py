@@ -86,6 +86,15 @@ def test_rows_that_have_not_run_say_so_and_how_to_go_on(rows):
     assert "better" not in sounds.replace("There are no verdicts", "")
 
 
+def test_a_table_has_only_the_columns_that_were_measured(rows):
+    text = atlas_markdown(rows, "../results/atlas")
+    heads = [line for line in text.splitlines() if line.startswith("| rank | operator |")]
+    assert "circular, % | crops, % | ECE, %" in heads[0]
+    assert "in time" not in heads[0]
+    assert not re.search("circular|crops|ECE|in time", heads[1])
+    assert "in time" not in atlas_html(rows).partition("<table")[2].partition("</thead>")[0]
+
+
 def test_ranks_are_compared_over_the_rows_that_have_them(rows):
     assert agreement(rows) is None  # Of the second row one arm is not complete.
     names, w = agreement([rows[0], rows[0]])

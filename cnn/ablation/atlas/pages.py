@@ -38,9 +38,10 @@ HEADS = (
 )
 _NOTE = (
     "Accuracy on the test set; circular: consistency under circular shifts of up to 3 pixels; "
-    "crops: under random crops; ECE: expected calibration error; MACs per example, without the "
-    "Fourier transforms of DiffStride and FLC; step: measured training step time, comparable at "
-    "most within a task. Ranks are by mean accuracy, whether or not differences are significant."
+    "crops: under random crops; in time: under shifts in time of up to 50 ms; ECE: expected "
+    "calibration error; MACs per example, without the Fourier transforms of DiffStride and FLC; "
+    "step: measured training step time, comparable at most within a task. Ranks are by mean "
+    "accuracy, whether or not differences are significant."
 )
 
 
@@ -85,7 +86,7 @@ def _row(row: AtlasRow, folder: str) -> list[str]:
         head,
         f"{about} {links}".strip(),
         "\n".join(lines),
-        table(HEADS, [entry_cells(entry) for entry in row.entries]),
+        table(heads(row), [[entry_cells(e)[head] for head in heads(row)] for e in row.entries]),
         _missing(row),
     ]
 
@@ -98,13 +99,20 @@ def _missing(row: AtlasRow) -> str:
     return f"{not_run} To run: {', '.join(f'`{command}`' for command in row.commands)}.".strip()
 
 
-def entry_cells(entry: Entry) -> list[str]:
-    """Returns an operator's cells, in the order of `HEADS`."""
+def heads(row: AtlasRow) -> list[str]:
+    """Returns the columns of a row's table: `HEADS` without what its studies did not measure."""
+    known = {f"{heading}, %" for entry in row.entries for heading in entry.beside}
+    unknown = {f"{heading}, %" for heading in BESIDE} - known
+    return [head for head in HEADS if head not in unknown]
+
+
+def entry_cells(entry: Entry) -> dict[str, str]:
+    """Returns an operator's cells, by column."""
     difference = NONE
     if entry.difference:
         estimate, *ends = entry.difference
         difference = f"{_UNIT.difference(estimate, unit=False)} ({_UNIT.interval(tuple(ends))})"
-    return [
+    cells = [
         str(entry.rank or NONE),
         entry.name,
         f"{entry.ended}/{entry.planned}",
@@ -116,6 +124,7 @@ def entry_cells(entry: Entry) -> list[str]:
         abbreviated(entry.parameters),
         digits(entry.step) if entry.step else NONE,
     ]
+    return dict(zip(HEADS, cells, strict=True))
 
 
 def _accuracy(entry: Entry) -> str:
@@ -285,11 +294,11 @@ def atlas_html(rows: Sequence[AtlasRow]) -> str:
 def _table(row: AtlasRow) -> page.Child:
     numeric = {"rank", "accuracy, % (95 % CI)", "MACs", "parameters", "step, ms"}
     numeric |= {"difference, pp (95 % CI)", *(f"{heading}, %" for heading in BESIDE)}
-    order = ["operator", *(head for head in HEADS if head != "operator")]
+    order = ["operator", *(head for head in heads(row) if head != "operator")]
     columns = [Column(head, head in numeric) for head in order]
     lines = []
     for entry in row.entries:
-        cells = dict(zip(HEADS, entry_cells(entry), strict=True))
+        cells = entry_cells(entry)
         keys = {
             "rank": entry.rank,
             "accuracy, % (95 % CI)": entry.accuracy and entry.accuracy[0],

@@ -27,6 +27,7 @@ from cnn.config.json_file import read_json
 BESIDE = {
     "circular": "circular_grid, consistency",
     "crops": "crop_per_image, consistency",
+    "in time": "time_per_clip, consistency",
     "ECE": "as_trained, ece",
 }
 
