@@ -223,7 +223,8 @@ def _size(operator: tuple[str, list[Entry | None]]) -> float:
 
 def _operator(name: str, found: list[Entry | None]) -> str:
     confounded = any(entry and entry.confounded for entry in found)
-    return f"{name} ({' / '.join(map(_brief, found))}{', confounded' * confounded})"
+    start = f"{name[:-1]}; " if name.endswith(")") else f"{name} ("
+    return f"{start}{' / '.join(map(_brief, found))}{', confounded' * confounded})"
 
 
 def _brief(entry: Entry | None) -> str:
