@@ -63,6 +63,8 @@ def test_a_row_has_every_operator_in_its_order_with_what_was_measured(rows):
     assert blur.step == pytest.approx(10.0)
     assert images.missing == ("mixed",)
     assert images.commands == ("run images,others",)
+    own = r"images_others: A separate study: its operators are compared with its own max, (69|70)\."
+    assert any(re.match(own, sentence) for sentence in images.remarks)
     zhang = images.claims["zhang2019"]
     assert (zhang.word, zhang.words) == ("replicated", ("replicated", "replicated"))
     assert re.fullmatch(r"replicated: \+1\d\.\d\d pp \(\+.* to \+.*\)", zhang.statements[0])

@@ -40,7 +40,7 @@ _NOTE = (
     "Accuracy on the test set; circular: consistency under circular shifts of up to 3 pixels; "
     "crops: under random crops; in time: under shifts in time of up to 50 ms; ECE: expected "
     "calibration error; MACs per example, without the Fourier transforms of DiffStride and FLC; "
-    "step: measured training step time, comparable at most within a task. Ranks are by mean "
+    "step: measured training step time, comparable at most within a study. Ranks are by mean "
     "accuracy, whether or not differences are significant."
 )
 

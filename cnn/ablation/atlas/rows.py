@@ -15,6 +15,7 @@ from cnn.ablation.claims import CLAIMS
 from cnn.ablation.claims.answer import Answer, answer
 from cnn.ablation.claims.claim_text import finding_text
 from cnn.ablation.planning.study_folder import StudyFolder
+from cnn.ablation.report.formatting import unit_of
 from cnn.ablation.report.headline import control_note, failure_sentences
 from cnn.ablation.report.remarks import load_note, remarks
 from cnn.ablation.report.verdict_text import verdict_words
@@ -157,14 +158,14 @@ def read_row(plan: RowPlan, folder: Path) -> AtlasRow:
         baseline=analyses[0].study.baseline,
         entries=entries,
         missing=tuple(name for name in plan.operators if name not in found),
-        remarks=tuple(sentence for one in analyses for sentence in _remarks(one)),
+        remarks=tuple(_remarks(analyses[0]) + _further_remarks(there[1:], analyses[1:])),
         claims=_claims(analyses),
         reports=tuple(
             (place / "report.md").relative_to(folder).as_posix()
             for place in there
             if (place / "report.md").is_file()
         ),
-        hardware=", ".join(dict.fromkeys(one.study.hardware for one in analyses)),
+        hardware=" and ".join(dict.fromkeys(one.study.hardware for one in analyses)),
         runs=sum(len(s.runs) for one in analyses for s in one.summaries.values()),
     )
 
@@ -224,6 +225,19 @@ def _remarks(analysis: Analysis) -> list[str]:
     sentences += [f"Failed runs. {text}" for text in failure_sentences(analysis)]
     notes = control_note(analysis), load_note(analysis.study)
     return [*sentences, *(note for note in notes if note)]
+
+
+def _further_remarks(places: Sequence[Path], analyses: Sequence[Analysis]) -> list[str]:
+    """The remarks on the studies after the first, each with the folder of its study."""
+    sentences = []
+    for place, analysis in zip(places, analyses, strict=True):
+        study = analysis.study
+        (own,) = (s for (_, name), s in analysis.summaries.items() if name == study.baseline)
+        accuracy = f", {unit_of(study.metric).value(own.mean)} on {study.hardware}" * bool(own.runs)
+        separate = f"A separate study: its operators are compared with its own {study.baseline}"
+        texts = f"{separate}{accuracy}.", *_remarks(analysis)
+        sentences += [f"{place.name}: {text}" for text in texts]
+    return sentences
 
 
 def _claims(analyses: Sequence[Analysis]) -> dict[str, ClaimCells]:
