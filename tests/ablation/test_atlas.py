@@ -133,10 +133,19 @@ def test_the_front_compares_tasks(rows):
     second = replace(rows[0], name="other", entries=(*entries, base))
     tasks, better, worse, *_, last = front([rows[0], second]).splitlines()
     assert "on images (a network, images) / other (a network, images)" in tasks
-    assert re.fullmatch(r"- Worse: average .* / \+0\.20 undecided\) and max APS .*\)\.", better)
+    assert "(?: undecided; " in tasks
+    worse_once = r"- Worse on at least one task: average .* / \+0\.20\?\) and max APS .*\)\."
+    assert re.fullmatch(worse_once, better)
     minus = "\N{MINUS SIGN}"
     assert f"Better on one task, worse on another: max blur (+9.98 / {minus}1.00" in worse
     assert "the ranking of 4 operators: Kendall's W = " in last
+
+
+def test_the_front_marks_what_has_not_run_on_a_task(rows):
+    first = replace(rows[0], entries=tuple(e for e in rows[0].entries if e.name != "average"))
+    tasks, *_ = lines = front([first, rows[0]]).splitlines()
+    assert "(\N{EN DASH}: not run; " in tasks
+    assert any("average (\N{EN DASH} / \N{MINUS SIGN}" in line for line in lines)
 
 
 def test_the_front_says_which_differences_are_confounded(rows):
@@ -146,7 +155,7 @@ def test_the_front_says_which_differences_are_confounded(rows):
 
     assert "onfounded" not in "".join(lines_of(""))
     first, _, worse, *_ = lines_of("average")
-    assert first.endswith("Confounded: two or more other factors differ, such as MACs.")
+    assert first.endswith("(confounded: two or more other factors differ, such as MACs).")
     assert re.search(r"Worse: average \(\S+, confounded\)\.", worse)
 
 

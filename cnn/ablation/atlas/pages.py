@@ -190,14 +190,26 @@ def short(rows: Sequence[AtlasRow]) -> list[str]:
 
 
 def _tasks(rows: Sequence[AtlasRow]) -> str:
-    """What the differences are from and of, one per task."""
+    """What the differences are from and of, one per task, and how they are marked."""
     tasks = " / ".join(f"{row.name} ({row.title})" for row in rows)
-    confounded = any(entry.confounded for row in rows for entry in row.compared)
-    note = " Confounded: two or more other factors differ, such as MACs." * confounded
+    entries = [entry for row in rows for entry in row.compared]
+    missing = {entry.name for entry in entries} - set.intersection(*map(_names, rows))
+    marks = {
+        "?: undecided": any(entry.kind == "undecided" for entry in entries),
+        f"{NONE}: {NOT_RUN}": bool(missing),
+        "confounded: two or more other factors differ, such as MACs": any(
+            entry.confounded for entry in entries
+        ),
+    }
+    legend = "; ".join(mark for mark, used in marks.items() if used)
     return (
         f"Accuracy compared with {rows[0].baseline} pooling, in pp, on {tasks}; small networks, "
-        f"short training, one learning rate for all.{note}"
+        f"short training, one learning rate for all{f' ({legend})' * bool(legend)}."
     )
+
+
+def _names(row: AtlasRow) -> set[str]:
+    return {entry.name for entry in row.compared}
 
 
 def _differences(rows: Sequence[AtlasRow]) -> list[str]:
@@ -211,7 +223,9 @@ def _differences(rows: Sequence[AtlasRow]) -> list[str]:
     for kinds, members in groups.items():
         if members:
             members.sort(key=_size, reverse=True)
-            parts.append(f"{_GROUPS[kinds]}: {listed([_operator(*one) for one in members])}.")
+            where = " on at least one task" * (len(rows) > 1 and len(kinds) == 1)
+            operators = listed([_operator(*one) for one in members])
+            parts.append(f"{_GROUPS[kinds]}{where}: {operators}.")
     return [*parts[:1], " ".join(parts[1:])]
 
 
@@ -230,9 +244,10 @@ def _operator(name: str, found: list[Entry | None]) -> str:
 def _brief(entry: Entry | None) -> str:
     """A difference, and the verdict where the sign does not tell it."""
     if entry is None or entry.difference is None:
-        return entry.kind if entry else NOT_RUN
+        return entry.kind if entry else NONE
     shown = _UNIT.difference(entry.difference[0], unit=False)
-    return shown if entry.kind in ("better", "worse") else f"{shown} {entry.kind}"
+    verdicts = {"better": "", "worse": "", "undecided": "?"}
+    return shown + verdicts.get(entry.kind, f" {entry.kind}")
 
 
 def _consistency(rows: Sequence[AtlasRow]) -> str:
