@@ -103,6 +103,10 @@ def test_ranks_are_compared_over_the_rows_that_have_them(rows):
     assert set(names) == {"max blur", "max APS", "max", "average"}
     assert w == pytest.approx(1.0)
     assert "Kendall's W = 1.00 over 2 tasks" in atlas_markdown([rows[0], rows[0]], ".")
+    fewer = replace(rows[0], entries=rows[0].entries[1:])  # Ranked 2, 3 and 4 in this row.
+    table = atlas_markdown([fewer, rows[0]], ".").partition("## Across tasks")[2]
+    assert "| max APS | 1 | 1 |" in table
+    assert "| average | 3 | 3 |" in table
 
 
 def test_the_front_says_what_differs_in_five_lines(rows):

@@ -145,10 +145,9 @@ def across(rows: Sequence[AtlasRow]) -> str:
         return "n/a: requires two tasks that rank at least three common operators."
     names, w = found
     ranking = [row for row in rows if any(entry.rank for entry in row.entries)]
-    places = {
-        name: [str(e.rank) for row in ranking for e in row.entries if e.name == name]
-        for name in names
-    }
+    # A row may rank further operators.
+    orders = [[entry.name for entry in row.entries if entry.name in names] for row in ranking]
+    places = {name: [str(1 + order.index(name)) for order in orders] for name in names}
     lines = table(
         ("operator", *(row.name for row in ranking)), [[n, *p] for n, p in places.items()]
     )
