@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.atlas import PAGE, page, row_plans, rows_now
 from cnn.ablation.atlas.pages import atlas_html, atlas_markdown, front
-from cnn.ablation.atlas.rows import RowPlan, agreement, read_row, read_rows, write_rows
+from cnn.ablation.atlas.rows import BESIDE, RowPlan, agreement, read_row, read_rows, write_rows
 from cnn.ablation.planning.runs import arms_of
+from cnn.config.metric import METRICS
 from cnn.layers import DOWNSAMPLERS
 from configs.ablations.atlas import LEFT_OUT
 from tests.ablation.written import plan_of, write_study
@@ -97,6 +98,17 @@ def test_a_table_has_only_the_columns_that_were_measured(rows):
     assert "in time" not in atlas_html(rows).partition("<table")[2].partition("</thead>")[0]
 
 
+def test_every_further_column_is_a_metric_that_a_suite_declares():
+    assert set(BESIDE.values()) <= set(METRICS)
+
+
+def test_a_column_is_there_where_a_study_measured_it(rows):
+    entries = [replace(e, beside={"in time": 0.905}) for e in rows[1].entries]
+    text = atlas_markdown([replace(rows[1], entries=tuple(entries))], ".")
+    assert "| verdict | in time, % | MACs |" in text
+    assert text.count("| 90.5 |") == len(entries)
+
+
 def test_ranks_are_compared_over_the_rows_that_have_them(rows):
     assert agreement(rows) is None  # Of the second row one arm is not complete.
     names, w = agreement([rows[0], rows[0]])
@@ -150,6 +162,14 @@ def test_the_front_marks_what_has_not_run_on_a_task(rows):
     tasks, *_ = lines = front([first, rows[0]]).splitlines()
     assert "(\N{EN DASH}: not run; " in tasks
     assert any("average (\N{EN DASH} / \N{MINUS SIGN}" in line for line in lines)
+
+
+def test_a_name_that_ends_with_a_bracket_keeps_one_pair(rows):
+    names = {"average": "average (equal MACs)"}
+    entries = [replace(e, name=names.get(e.name, e.name)) for e in rows[0].entries]
+    text = front([replace(rows[0], entries=tuple(entries))])
+    assert re.search(r"average \(equal MACs; \N{MINUS SIGN}\d+\.\d\d[^()]*\)", text)
+    assert ") (" not in text.partition("Worse")[2].partition("\n")[0]
 
 
 def test_the_front_says_which_differences_are_confounded(rows):

@@ -82,11 +82,12 @@ def _row(row: AtlasRow, folder: str) -> list[str]:
     links = ", ".join(f"[report]({folder}/{path})" for path in row.reports)
     about = escape_markdown(f"{plural(row.runs, 'run')} on {row.hardware}.")
     lines = [f"- {escape_markdown(sentence)}" for sentence in row.remarks]
+    columns, cells = heads(row), [entry_cells(entry) for entry in row.entries]
     return [
         head,
         f"{about} {links}".strip(),
         "\n".join(lines),
-        table(heads(row), [[entry_cells(e)[head] for head in heads(row)] for e in row.entries]),
+        table(columns, [[one[head] for head in columns] for one in cells]),
         _missing(row),
     ]
 
@@ -236,6 +237,7 @@ def _size(operator: tuple[str, list[Entry | None]]) -> float:
 
 def _operator(name: str, found: list[Entry | None]) -> str:
     confounded = any(entry and entry.confounded for entry in found)
+    # One pair of brackets, also where the name of the arm ends with one.
     start = f"{name[:-1]}; " if name.endswith(")") else f"{name} ("
     return f"{start}{' / '.join(map(_brief, found))}{', confounded' * confounded})"
 
